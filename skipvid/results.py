@@ -1,0 +1,255 @@
+"""What flows through the program: a Source yields Frames, an Engine turns each into a FrameResult, Sinks consume those.
+
+All of it is plain, immutable data with shapes checked where it is made; nothing here knows torch or cv2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+SCHEMA_VERSION = 1
+"""Version of the JSONL, JSON and CSV layouts. It changes when a field changes its meaning or goes away."""
+
+
+def _check(condition: bool, message: str) -> None:
+    if not condition:
+        raise ValueError(message)
+
+
+@dataclass(frozen=True, slots=True)
+class SourceInfo:
+    """What is known of a source before its first frame is decoded; every number but the size may be wrong.
+
+    name: shown to the user and written into results. path: the file, or None. width, height: pixels of the upright frame.
+    fps: nominal frames per second, 0 where unknown. frames: the container's own count, None where it gives none (never rely on it).
+    duration: seconds or None. rotation: degrees clockwise that were applied to make frames upright. live: frames arrive at their own pace.
+    """
+
+    name: str
+    width: int
+    height: int
+    fps: float = 0.0
+    frames: int | None = None
+    duration: float | None = None
+    has_audio: bool = False
+    rotation: int = 0
+    live: bool = False
+    path: Path | None = None
+    codec: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """One decoded picture.
+
+    image: (H, W, 3) uint8, BGR, upright. index: 0-based number of the frame in its source. time: presentation time in seconds.
+    """
+
+    image: NDArray[np.uint8]
+    index: int
+    time: float
+    source: str
+    decode_ms: float = 0.0
+
+    def __post_init__(self) -> None:
+        _check(self.image.ndim == 3 and self.image.shape[2] == 3, f"image must be (H, W, 3), got {self.image.shape}")
+        _check(self.image.dtype == np.uint8, f"image must be uint8, got {self.image.dtype}")
+
+    @property
+    def height(self) -> int:
+        return int(self.image.shape[0])
+
+    @property
+    def width(self) -> int:
+        return int(self.image.shape[1])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Detections:
+    """The objects of one frame, best score first; zero rows mean that nothing was found.
+
+    boxes: (K, 4) float32, xyxy, pixels of the upright original frame. scores: (K,) float32 in [0, 1].
+    category_ids: (K,) int64, COCO's numbers. labels: K names. ids: (K,) int64 track identities, or None.
+    keypoints: (K, J, 3) float32, x and y in pixels of the upright original frame and score, or None.
+    """
+
+    boxes: NDArray[np.float32]
+    scores: NDArray[np.float32]
+    category_ids: NDArray[np.int64]
+    labels: tuple[str, ...]
+    ids: NDArray[np.int64] | None = None
+    keypoints: NDArray[np.float32] | None = None
+
+    def __post_init__(self) -> None:
+        k = len(self.labels)
+        _check(self.boxes.shape == (k, 4), f"boxes must be ({k}, 4) to match the labels, got {self.boxes.shape}")
+        _check(self.scores.shape == (k,), f"scores must be ({k},), got {self.scores.shape}")
+        _check(self.category_ids.shape == (k,), f"category_ids must be ({k},), got {self.category_ids.shape}")
+        _check(self.ids is None or self.ids.shape == (k,), f"ids must be ({k},)")
+        _check(
+            self.keypoints is None or (self.keypoints.ndim == 3 and self.keypoints.shape[::2] == (k, 3)),
+            f"keypoints must be ({k}, J, 3)",
+        )
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @classmethod
+    def empty(cls) -> Detections:
+        return cls(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64), ())
+
+
+@dataclass(frozen=True, slots=True)
+class LayerCost:
+    """The cost of one layer in one frame, or summed over frames.
+
+    name: the layer's parameter name. stage: the group it is reported under. kind: conv, depthwise, conv_transpose, linear, ...
+    dense_macs, macs: multiply-accumulates of the layer computed everywhere, and as executed. gate_macs: those of a learned gate.
+    gate_ops: element-wise operations of its norm gate (not MACs, reported beside them). outputs, active: output pixels, and those computed.
+    """
+
+    name: str
+    stage: str
+    kind: str
+    dense_macs: int
+    macs: int
+    outputs: int
+    active: int
+    gate_macs: int = 0
+    gate_ops: int = 0
+
+    @property
+    def skip_ratio(self) -> float:
+        """Fraction of output pixels not computed."""
+        return 1.0 - self.active / self.outputs if self.outputs else 0.0
+
+    @property
+    def saving(self) -> float:
+        """Fraction of MACs not spent, a learned gate's cost included; negative where the gate costs more than it saves."""
+        return 1.0 - (self.macs + self.gate_macs) / self.dense_macs if self.dense_macs else 0.0
+
+    def __add__(self, other: LayerCost) -> LayerCost:
+        _check(self.name == other.name, f"costs of different layers cannot be added: {self.name}, {other.name}")
+        return LayerCost(
+            self.name,
+            self.stage,
+            self.kind,
+            self.dense_macs + other.dense_macs,
+            self.macs + other.macs,
+            self.outputs + other.outputs,
+            self.active + other.active,
+            self.gate_macs + other.gate_macs,
+            self.gate_ops + other.gate_ops,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class FrameCost:
+    """The cost of one frame, layer by layer (or of many frames, added up with `+`).
+
+    other_gate_ops: element-wise operations of gates on maps that belong to no convolution of the list (the network's input).
+    """
+
+    layers: tuple[LayerCost, ...]
+    other_gate_ops: int = 0
+
+    @property
+    def dense_macs(self) -> int:
+        return sum(layer.dense_macs for layer in self.layers)
+
+    @property
+    def macs(self) -> int:
+        """MACs executed, those of learned gates included."""
+        return sum(layer.macs + layer.gate_macs for layer in self.layers)
+
+    @property
+    def gate_ops(self) -> int:
+        return self.other_gate_ops + sum(layer.gate_ops for layer in self.layers)
+
+    @property
+    def skip_ratio(self) -> float:
+        """Fraction of convolution output pixels not computed."""
+        outputs = sum(layer.outputs for layer in self.layers)
+        return 1.0 - sum(layer.active for layer in self.layers) / outputs if outputs else 0.0
+
+    @property
+    def saving(self) -> float:
+        """Fraction of MACs not spent, gate MACs included."""
+        dense = self.dense_macs
+        return 1.0 - self.macs / dense if dense else 0.0
+
+    def __add__(self, other: FrameCost) -> FrameCost:
+        _check(len(self.layers) == len(other.layers), "costs of different networks cannot be added")
+        layers = tuple(a + b for a, b in zip(self.layers, other.layers, strict=True))
+        return FrameCost(layers, self.other_gate_ops + other.other_gate_ops)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FrameResult:
+    """One frame, analysed.
+
+    activity: (h, w) float32 in [0, 1] on a coarse grid that covers the whole frame: the fraction of the dense MACs that was executed
+    for that cell (0 = reused from earlier frames, 1 = computed in every layer), or None where nothing was gated.
+    ms: milliseconds by stage ("decode", "preprocess", "model", "postprocess", and "dense_model" where the dense net ran too).
+    keyframe: the whole frame was computed densely. cost: None where the network ran without gates.
+    """
+
+    frame: Frame
+    detections: Detections
+    keyframe: bool
+    ms: Mapping[str, float]
+    cost: FrameCost | None = None
+    activity: NDArray[np.float32] | None = None
+
+    def __post_init__(self) -> None:
+        _check(self.activity is None or self.activity.ndim == 2, "activity must be (h, w)")
+
+
+@dataclass(frozen=True, slots=True)
+class RunHeader:
+    """What a run is, known before its first frame; written as the first record of JSONL and into JSON and COCO files.
+
+    categories: COCO category number -> name. weights_sha256: of the weights file, "" where the weights are random.
+    """
+
+    command: str
+    source: SourceInfo
+    preset: str
+    gate: str
+    threshold: float
+    block: int
+    backend: str
+    weights_sha256: str
+    version: str
+    categories: Mapping[int, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RunSummary:
+    """A whole run over one source.
+
+    cost: summed over all frames, keyframes included; None without gates. median_ms: by stage, like FrameResult.ms, plus "draw" and "write".
+    wall_seconds: from the first frame asked for to the last one written. dropped: frames of a live source that were not analysed.
+    problems: one line each: truncated input, dropped frames, ... interrupted: ended by Ctrl-C.
+    """
+
+    header: RunHeader
+    frames: int
+    keyframes: int
+    detections: int
+    wall_seconds: float
+    median_ms: Mapping[str, float]
+    cost: FrameCost | None = None
+    dropped: int = 0
+    problems: tuple[str, ...] = ()
+    interrupted: bool = False
+
+    @property
+    def fps(self) -> float:
+        """Frames per second of the whole pipeline, as measured."""
+        return self.frames / self.wall_seconds if self.wall_seconds > 0 else 0.0
