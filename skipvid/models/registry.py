@@ -1,0 +1,50 @@
+"""Dense networks by name."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import replace
+
+from torch import nn
+
+from skipvid.errors import PresetError, UsageError
+from skipvid.models.efficientdet import CONFIGS as EFFICIENTDETS
+from skipvid.models.efficientdet import EfficientDet
+
+SIZE_MULTIPLE = 32
+"""The stride of the deepest backbone map; sides of an input must be multiples of it."""
+
+
+def model_names() -> tuple[str, ...]:
+    """Every name that `build_model` knows."""
+    return tuple(EFFICIENTDETS)
+
+
+def build_model(name: str, image_size: tuple[int, int] | None = None, num_classes: int | None = None) -> nn.Module:
+    """A dense network in eval mode with random weights.
+
+    image_size: (height, width) in pixels that it will be fed, each a multiple of 32; None = the size it was designed for.
+    The network itself takes any such size; the argument is checked here, so that a wrong size is found before any work starts.
+    num_classes: outputs of the class head; None = as published. Raises PresetError for an unknown name, UsageError for a bad size.
+    """
+    config = EFFICIENTDETS.get(name)
+    if config is None:
+        close = difflib.get_close_matches(name, model_names(), n=1)
+        hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(model_names())}"
+        raise PresetError(f"unknown network '{name}'", hint)
+    if image_size is not None:
+        check_image_size(image_size)
+        config = replace(config, image_size=image_size)
+    if num_classes is not None:
+        if num_classes < 1:
+            raise UsageError(f"a network needs at least one class, got {num_classes}")
+        config = replace(config, num_classes=num_classes)
+    return EfficientDet(config).eval()
+
+
+def check_image_size(image_size: tuple[int, int]) -> None:
+    """Raises UsageError where (height, width) is not a pair of positive multiples of 32."""
+    for side in image_size:
+        if side < SIZE_MULTIPLE or side % SIZE_MULTIPLE:
+            height, width = image_size
+            raise UsageError(f"input size {height}x{width} (height x width) is not a multiple of {SIZE_MULTIPLE}")
