@@ -113,7 +113,9 @@ def read_lcnet(path: Path, block_count: int = 13) -> LcNet:
         pointwise = convolutions[position]
         position += 1
         if depthwise.groups == 1 or pointwise.groups != 1 or pointwise.weight.shape[1] != depthwise.weight.shape[0]:
-            raise WeightsError(f"{path}: block {len(net.blocks)} is not depthwise, pointwise", "this must be a PicoDet with an LCNet backbone")
+            raise WeightsError(
+                f"{path}: block {len(net.blocks)} is not depthwise, pointwise", "this must be a PicoDet with an LCNet backbone"
+            )
         net.blocks.append(_Separable(depthwise, pointwise, (gates[0], gates[1]) if gates else None))
     return net
 
