@@ -81,7 +81,6 @@ def _network() -> str:
 
 
 def _codecs() -> str:
-    import av
 
     missing = [name for name in ("libx264", "libvpx-vp9") if not _has_encoder(name)]
     if "libx264" in missing:

@@ -23,7 +23,17 @@ TINY = EfficientNetConfig(
 
 @pytest.mark.parametrize(
     ("channels", "width", "scaled"),
-    [(32, 1.0, 32), (16, 1.1, 16), (24, 1.1, 24), (40, 1.1, 48), (112, 1.1, 120), (320, 1.2, 384), (32, 1.4, 48), (192, 1.4, 272), (4, 1.0, 8)],
+    [
+        (32, 1.0, 32),
+        (16, 1.1, 16),
+        (24, 1.1, 24),
+        (40, 1.1, 48),
+        (112, 1.1, 120),
+        (320, 1.2, 384),
+        (32, 1.4, 48),
+        (192, 1.4, 272),
+        (4, 1.0, 8),
+    ],
 )
 def test_widths_are_multiples_of_eight_and_never_below_nine_tenths(channels: int, width: float, scaled: int) -> None:
     assert scale_channels(channels, width) == scaled
