@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import pickle
+import re
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -52,19 +53,14 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise WeightsError(f"weights file {path} is not a file")
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        if "Unsupported" in str(error) or "GLOBAL" in str(error):
-            raise WeightsError(f"{path} holds more than tensors and was not opened: loading it could run code") from None
-        raise WeightsError(f"{path} is not a PyTorch checkpoint, or it is damaged", "download or copy it again") from None
+        with warnings.catch_warnings(action="ignore"):  # torch warns of pickle protocols that it then refuses
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise WeightsError(f"weights file {path} cannot be read: {_one_line(error)}") from None
-    except (
-        Exception
-    ) as error:  # torch.load lets through whatever a damaged archive or pickle provokes: EOFError, KeyError, RuntimeError, ...
-        raise WeightsError(
-            f"{path} is not a PyTorch checkpoint, or it is damaged ({type(error).__name__})", "download or copy it again"
-        ) from None
+    except Exception as error:  # a damaged archive or pickle provokes anything: UnpicklingError, EOFError, KeyError, RuntimeError, ...
+        if re.search("unsupported (global|class)", str(error), re.IGNORECASE):
+            raise WeightsError(f"{path} holds more than tensors and was refused: loading it could run code") from None
+        raise WeightsError(f"{path} is not a PyTorch checkpoint of plain tensors, or it is damaged", "download or copy it again") from None
     if not isinstance(content, Mapping):
         raise WeightsError(f"{path} holds a {type(content).__name__}, not a state dict")
     return _unwrap(content, str(path))
