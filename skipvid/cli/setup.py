@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skipvid.cli.talk import Talk
 from skipvid.errors import UsageError
 
 if TYPE_CHECKING:
+    from skipvid.cli.analyse import Job
     from skipvid.engine import DetectEngine
     from skipvid.presets import Preset
     from skipvid.results import RunHeader, SourceInfo
     from skipvid.runtime.config import SkipConfig
+    from skipvid.sinks import SinkOptions
     from skipvid.sources.options import ReadOptions
 
 
@@ -117,11 +120,52 @@ class DownloadBar:
             self._bar = None
 
 
-def check_sources(sources: tuple[str, ...]) -> list[str]:
-    """The single sources that the arguments stand for: globs and several files. Raises SourceError where one matches nothing."""
+def check_options(options: Mapping[str, Any]) -> None:
+    """Combinations that cannot be meant. Raises UsageError."""
+    if options["quiet"] and options["verbose"]:
+        raise UsageError("-q and -v contradict each other")
+    if options.get("overwrite") and options.get("skip_existing"):
+        raise UsageError("--overwrite and --skip-existing contradict each other")
+    read_options(options)
+
+
+def plan_jobs(
+    options: Mapping[str, Any],
+    default_suffix: str,
+    suffixes: Sequence[str] = (),
+    companion: Callable[[str], str | None] | None = None,
+    check: bool = True,
+) -> list[Job]:
+    """Sources and their outputs, every output checked before any work starts.
+
+    default_suffix: of the output in the working directory where none is named. suffixes: those that make sense, () = all that sinks know.
+    companion: names a file that is written beside an output. Raises SourceError, UsageError or OutputError.
+    """
+    from skipvid.cli.analyse import Job
+    from skipvid.sinks import check_target, plan_outputs
     from skipvid.sources import expand_specs
 
-    specs = expand_specs(sources)
+    specs = expand_specs(options["sources"])
     if len(specs) > 1 and "-" in specs:
         raise UsageError("standard input cannot be one of several sources", "give - alone")
-    return specs
+    for target in options["output"]:
+        if suffixes and not target.lower().endswith((*suffixes, "/")) and "." in Path(target).name:
+            raise UsageError(f"{target}: this command writes {', '.join(suffixes)}")
+    overwrite = options["overwrite"] or not check
+    planned = plan_outputs(options["output"], specs, default_suffix, overwrite, options["skip_existing"])
+    jobs = []
+    for spec, targets in planned:
+        beside = [other for target in targets if companion is not None and (other := companion(target)) is not None]
+        for other in beside:
+            check_target(other, specs, overwrite)
+        jobs.append(Job(spec, (*targets, *beside)))
+    if options.get("csv"):
+        check_target(options["csv"], specs, overwrite)
+    return jobs
+
+
+def sink_options(options: Mapping[str, Any]) -> SinkOptions:
+    """How outputs are written."""
+    from skipvid.sinks import SinkOptions
+
+    return SinkOptions(audio=not options["no_audio"], to_end=options["end"] is None and options["max_frames"] is None)
