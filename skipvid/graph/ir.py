@@ -1,0 +1,126 @@
+"""The intermediate representation: a network as a flat list of operations on maps, free of torch.export's detail.
+
+A *map* is what one node computes: (1, C, H, W) float32 mostly; anything else is allowed and treated as one indivisible value.
+Nodes are immutable; passes build new graphs. The vocabulary of operations is small, so that a back end can say in one table
+which of them it runs sparsely:
+
+  input        a network input
+  conv         weight (O, I/g, kh, kw), bias; stride, dilation (y, x), pads (top, bottom, left, right), groups, activation
+  conv_transpose  weight (I, O/g, kh, kw), bias; stride, padding, output_padding, dilation, groups, activation
+  linear       weight (O, I), bias, on (1, I); activation
+  activation   kind and its parameters
+  affine       x * scale + shift, constants that broadcast over the map (folded BatchNorm, fusion weights); activation
+  add, sub, mul, div   two maps, broadcasting; activation
+  concat       along channels
+  channels     output channel c is input channel index[c] (slice, split, shuffle)
+  resize       mode nearest | bilinear, size, scales, align_corners
+  max_pool     kernel, stride, dilation, pads
+  avg_pool     kernel, stride, pads, count_include_pad
+  pad          pads, value
+  global_mean  over H and W, giving (1, C, 1, 1)
+  aten         any other operation: target, arguments (maps by position in `inputs`), run densely
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from torch import Tensor
+from torch.utils._pytree import TreeSpec
+
+WEIGHTED = frozenset({"conv", "conv_transpose", "linear"})
+"""Operations with a weight: what a gate in front of them saves."""
+MOVEMENT = frozenset({"concat", "channels", "pad"})
+"""Operations that only move values: a gate belongs in front of them, not behind."""
+
+
+class MapArgument(int):
+    """Stands in an `aten` node's arguments for the map at this position of the node's inputs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Activation:
+    """A pointwise function with its constants, e.g. ("leaky_relu", (0.1,)) or ("hardtanh", (0.0, 6.0)) for ReLU6."""
+
+    kind: str
+    params: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Node:
+    """One operation. name: unique, also the name of the map it computes. layer: the parameter path it came from, "" where it has none."""
+
+    name: str
+    op: str
+    inputs: tuple[str, ...]
+    shape: tuple[int, ...]
+    attrs: Mapping[str, Any] = field(default_factory=dict)
+    consts: Mapping[str, Tensor] = field(default_factory=dict)
+    activation: Activation | None = None
+    layer: str = ""
+
+    @property
+    def is_map(self) -> bool:
+        """Whether the value is a (1, C, H, W) map, so that single pixels of it can be skipped."""
+        return len(self.shape) == 4 and self.shape[0] == 1
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(H, W) of a map; (1, 1) for any other value, which changes as a whole."""
+        return (self.shape[2], self.shape[3]) if self.is_map else (1, 1)
+
+    @property
+    def channels(self) -> int:
+        """Numbers per pixel."""
+        if self.is_map:
+            return self.shape[1]
+        count = 1
+        for extent in self.shape:
+            count *= extent
+        return count
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Graph:
+    """Nodes in an order in which each follows its inputs. outputs: names of maps, or constants, as leaves of out_spec."""
+
+    nodes: tuple[Node, ...]
+    outputs: tuple[str | Tensor | int | float | None, ...]
+    out_spec: TreeSpec
+
+    def __iter__(self) -> Iterator[Node]:
+        return iter(self.nodes)
+
+    @property
+    def by_name(self) -> dict[str, Node]:
+        return {node.name: node for node in self.nodes}
+
+    @property
+    def inputs(self) -> tuple[Node, ...]:
+        return tuple(node for node in self.nodes if node.op == "input")
+
+    @property
+    def output_names(self) -> frozenset[str]:
+        return frozenset(leaf for leaf in self.outputs if isinstance(leaf, str))
+
+    def consumers(self) -> dict[str, list[Node]]:
+        """For each map the nodes that read it, a node once per use."""
+        uses: dict[str, list[Node]] = {node.name: [] for node in self.nodes}
+        for node in self.nodes:
+            for name in node.inputs:
+                uses[name].append(node)
+        return uses
+
+    def rewritten(self, nodes: list[Node], renamed: Mapping[str, str]) -> Graph:
+        """The graph with other nodes; uses of a map in `renamed` become uses of the map it names, followed to the end."""
+
+        def final(name: str) -> str:
+            while name in renamed:
+                name = renamed[name]
+            return name
+
+        rewired = tuple(replace(node, inputs=tuple(final(name) for name in node.inputs)) for node in nodes)
+        outputs = tuple(final(leaf) if isinstance(leaf, str) else leaf for leaf in self.outputs)
+        return Graph(rewired, outputs, self.out_spec)

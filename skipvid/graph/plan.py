@@ -1,0 +1,143 @@
+"""The plan: an optimised graph with its gates and the list of what is counted. Immutable, shared by all sessions and back ends."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+from torch.utils._pytree import tree_unflatten
+
+from skipvid.graph.cost import dense_macs
+from skipvid.graph.footprint import SPARSE_OPS
+from skipvid.graph.gating import Gate
+from skipvid.graph.ir import Graph, Node
+from skipvid.graph.stages import assign_stages
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One row of the cost report. node: the node of the graph. name: unique, from the parameter path. outputs: output pixels.
+
+    gates: maps whose gate work is reported in this row, because this layer's result is what they compare.
+    """
+
+    node: str
+    name: str
+    stage: str
+    kind: str
+    dense_macs: int
+    outputs: int
+    gates: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Plan:
+    """What a back end compiles. other_gates: gates in front of the first layer (on the network's input)."""
+
+    graph: Graph
+    gates: Mapping[str, Gate]
+    layers: tuple[Layer, ...]
+    other_gates: tuple[str, ...]
+
+    @property
+    def dense_macs(self) -> int:
+        return sum(layer.dense_macs for layer in self.layers)
+
+    def restore(self, outputs: Sequence[Tensor]) -> Any:
+        """Output maps in the structure that the network returns, constants put back in their places."""
+        queue = iter(outputs)
+        leaves = [next(queue) if isinstance(leaf, str) else leaf for leaf in self.graph.outputs]
+        return tree_unflatten(leaves, self.graph.out_spec)
+
+
+@dataclass(frozen=True, slots=True)
+class ConversionReport:
+    """What `convert` made of a network: nothing is left dense silently.
+
+    operations: node count by kind. gated: number of gated maps. dense: (node, torch operation, reason) of what runs on whole maps.
+    """
+
+    operations: Mapping[str, int]
+    gated: int
+    dense_macs: int
+    dense: tuple[tuple[str, str, str], ...]
+
+    def __str__(self) -> str:
+        kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(self.operations.items(), key=lambda item: -item[1]))
+        lines = [f"{self.dense_macs / 1e6:.1f} M MACs in {kinds}; {self.gated} gated maps"]
+        lines += [f"dense: {name} ({target}): {reason}" for name, target, reason in self.dense]
+        return "\n".join(lines)
+
+
+def make_plan(graph: Graph, gates: Mapping[str, Gate]) -> Plan:
+    """Name and count the layers of `graph` and assign each gate to the layer that computes its map."""
+    by_name = graph.by_name
+    counted = [node for node in graph.nodes if dense_macs(node, [by_name[name] for name in node.inputs]) > 0]
+    names = _layer_names(counted)
+    stages = assign_stages({names[node.name]: dense_macs(node, [by_name[name] for name in node.inputs]) for node in counted})
+    owners = {name: _owner(by_name[name], by_name, names) for name in gates}
+    layers = tuple(
+        Layer(
+            node.name,
+            names[node.name],
+            stages[names[node.name]],
+            _kind(node),
+            dense_macs(node, [by_name[name] for name in node.inputs]),
+            node.size[0] * node.size[1],
+            tuple(name for name, owner in owners.items() if owner == node.name),
+        )
+        for node in counted
+    )
+    return Plan(graph, gates, layers, tuple(name for name, owner in owners.items() if owner is None))
+
+
+def describe(plan: Plan) -> ConversionReport:
+    """The conversion report of a plan."""
+    dense = tuple(
+        (node.name, str(node.attrs["target"]), _why_dense(node)) for node in plan.graph if node.op not in SPARSE_OPS and node.op != "input"
+    )
+    operations = Counter(node.op for node in plan.graph)
+    return ConversionReport(dict(operations), len(plan.gates), plan.dense_macs, dense)
+
+
+def _why_dense(node: Node) -> str:
+    if not node.is_map:
+        return "its result is no (1, C, H, W) map; run only when an input changed"
+    return "no sparse rule for it; run only when an input changed, its changed pixels are found by comparison"
+
+
+def _kind(node: Node) -> str:
+    if node.op == "aten":
+        return str(node.attrs["target"]).removeprefix("aten.").split(".")[0]
+    if node.op == "conv" and node.attrs["groups"] == node.channels > 1:
+        return "depthwise"
+    return node.op
+
+
+def _layer_names(nodes: list[Node]) -> dict[str, str]:
+    """Unique names. A layer applied to several maps (a detector's heads) is told apart by the size of its result, else by a number."""
+    uses = Counter(node.layer for node in nodes)
+    names: dict[str, str] = {}
+    taken: set[str] = set()
+    for node in nodes:
+        name = node.layer or node.name
+        if uses[node.layer] > 1 and node.layer:
+            name = f"{name}@{node.size[0]}x{node.size[1]}"
+        unique, number = name, 2
+        while unique in taken:
+            unique, number = f"{name}#{number}", number + 1
+        taken.add(unique)
+        names[node.name] = unique
+    return names
+
+
+def _owner(node: Node, by_name: Mapping[str, Node], layers: Mapping[str, str]) -> str | None:
+    """The nearest counted layer upstream, along first inputs; None where the network's input comes first."""
+    while node.name not in layers:
+        if not node.inputs:
+            return None
+        node = by_name[node.inputs[0]]
+    return node.name

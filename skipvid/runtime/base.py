@@ -1,0 +1,57 @@
+"""What a back end is: it compiles a plan into a program; a program runs frames for any number of sessions, each with its own state."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from skipvid.graph.plan import Plan
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Step:
+    """What one frame did.
+
+    outputs: the network's output maps, in the order of the graph's leaves. computed: for each layer of the plan, in order, its computed
+    output pixels as (h, w) bool. gate_pixels: for each gate the number of pixels that were compared.
+    """
+
+    outputs: tuple[Tensor, ...]
+    computed: Sequence[NDArray[np.bool_]]
+    gate_pixels: Mapping[str, int]
+
+
+class State(Protocol):
+    """Everything remembered of one stream. Opaque: only the program that made it knows what is inside."""
+
+    def memory_bytes(self) -> int:
+        """Bytes held for this stream."""
+
+
+class Program(Protocol):
+    """A compiled plan. Holds no state of any stream, so that sessions in several threads may share it."""
+
+    plan: Plan
+
+    def new_state(self) -> State:
+        """An empty state; the first frame run on it must be a keyframe."""
+
+    def run(self, state: Any, inputs: Sequence[Tensor], keyframe: bool) -> Step:
+        """Advance the stream by one frame, updating `state`, which this program made. inputs: (1, C, H, W) float32, as at export."""
+
+    def run_dense(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """The same network without gates or memory, on the same kernels. Returns the outputs as in Step."""
+
+
+class Backend(Protocol):
+    """A way to execute plans."""
+
+    name: str
+
+    def compile(self, plan: Plan) -> Program:
+        """Prepare `plan` for execution. Raises BackendError where this back end cannot run it."""

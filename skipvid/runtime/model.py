@@ -1,0 +1,95 @@
+"""`convert`: a dense network becomes a SkipModel, whose sessions run streams of frames and compute only what changed."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from skipvid.errors import BackendError, UsageError
+from skipvid.graph.gating import place_gates
+from skipvid.graph.importer import export, import_program
+from skipvid.graph.ir import Graph
+from skipvid.graph.passes import optimise
+from skipvid.graph.plan import ConversionReport, Plan, describe, make_plan
+from skipvid.runtime.base import Backend, Program
+from skipvid.runtime.config import SkipConfig
+from skipvid.runtime.reference import ReferenceBackend
+from skipvid.runtime.session import Session
+
+BACKENDS: Mapping[str, Callable[[], Backend]] = {"reference": ReferenceBackend}
+MOST_PLANS = 4
+"""Input sizes whose plans are kept; a stream whose size changes often pays for a new export now and then."""
+
+
+def convert(net: nn.Module, example: Tensor | tuple[Tensor, ...], config: SkipConfig | None = None) -> tuple[SkipModel, ConversionReport]:
+    """Convert any network that torch.export accepts.
+
+    example: (1, C, H, W) float32 of the size of the frames to come, or a tuple of inputs. The network must be in eval mode and is not
+    changed. Returns the model and a report of what runs sparsely and what does not and why. Raises BackendError where the network
+    cannot be exported or the batch is not 1, UsageError where it is in training mode.
+    """
+    model = SkipModel(net, config or SkipConfig())
+    examples = example if isinstance(example, tuple) else (example,)
+    return model, describe(model.program(tuple(tuple(item.shape) for item in examples)).plan)
+
+
+Shapes = tuple[tuple[int, ...], ...]
+T = TypeVar("T")
+
+
+class SkipModel:
+    """A converted network: plans for each input size, shared by all sessions. Made by `convert`; safe to use from several threads."""
+
+    def __init__(self, net: nn.Module, config: SkipConfig) -> None:
+        if net.training:
+            raise UsageError(f"the network {type(net).__name__} is in training mode", "call its eval() first")
+        self.config = config
+        self.backend: Backend = BACKENDS["reference" if config.backend == "auto" else config.backend]()
+        self._net = net
+        self._graphs: dict[Shapes, Graph] = {}
+        self._programs: dict[Shapes, Program] = {}
+        self._lock = threading.RLock()
+
+    def regated(self, config: SkipConfig) -> SkipModel:
+        """The same network with other gates; what was exported is shared, so that this costs little."""
+        other = SkipModel(self._net, config)
+        other._graphs, other._lock = self._graphs, self._lock
+        return other
+
+    def session(self) -> Session:
+        """A new stream."""
+        return Session(self)
+
+    def dense(self, *inputs: Tensor) -> Any:
+        """The network without gates on the same back end: what a session is measured against. Returns what the network returns."""
+        program = self.program(tuple(tuple(item.shape) for item in inputs))
+        return program.plan.restore(program.run_dense(inputs))
+
+    def program(self, shapes: Shapes) -> Program:
+        """The compiled plan for inputs of these shapes; exported when first asked for."""
+        with self._lock:
+            return _remember(self._programs, shapes, lambda: self.backend.compile(self._plan(shapes)))
+
+    def _plan(self, shapes: Shapes) -> Plan:
+        if any(not shape or shape[0] != 1 for shape in shapes):
+            raise BackendError(f"inputs have shapes {list(shapes)}", "a session runs one stream: the first extent must be 1")
+        examples = tuple(torch.zeros(shape) for shape in shapes)
+        graph = _remember(self._graphs, shapes, lambda: optimise(import_program(export(self._net, examples))))
+        config = self.config
+        if config.gate == "none":
+            return make_plan(graph, {})
+        return make_plan(graph, place_gates(graph, config.threshold, config.block, config.thresholds, config.scales))
+
+
+def _remember(cache: dict[Shapes, T], shapes: Shapes, make: Callable[[], T]) -> T:
+    """cache[shapes], made when missing; the oldest of MOST_PLANS entries goes."""
+    if shapes not in cache:
+        made = make()
+        while len(cache) >= MOST_PLANS:
+            cache.pop(next(iter(cache)))
+        cache[shapes] = made
+    return cache[shapes]

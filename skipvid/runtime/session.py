@@ -1,0 +1,121 @@
+"""A session: the state of one stream, and the account of its last frame."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from skipvid.errors import UsageError
+from skipvid.graph.cost import executed_macs, gate_operations
+from skipvid.graph.plan import Plan
+from skipvid.results import FrameCost, LayerCost
+from skipvid.runtime.base import Program, State, Step
+
+if TYPE_CHECKING:
+    from skipvid.runtime.model import SkipModel
+
+
+class Session:
+    """The state of one stream. Call it with one frame after the other; not from several threads at once.
+
+    keyframe: whether the last frame was computed densely.
+    """
+
+    def __init__(self, model: SkipModel) -> None:
+        self.model = model
+        self.keyframe = False
+        self._program: Program | None = None
+        self._state: State | None = None
+        self._step: Step | None = None
+        self._shapes: tuple[tuple[int, ...], ...] = ()
+        self._since_keyframe = 0
+
+    def __call__(self, *inputs: Tensor) -> Any:
+        """Run one frame, (1, C, H, W) float32. Returns what the network returns, in the same structure.
+
+        The returned tensors are valid until the next call: clone what must last. A frame of another size is a keyframe.
+        """
+        shapes = tuple(tuple(item.shape) for item in inputs)
+        if shapes != self._shapes:
+            self.reset()
+            self._program, self._shapes = self.model.program(shapes), shapes
+        assert self._program is not None
+        refresh = self.model.config.refresh
+        due = refresh > 0 and self._since_keyframe >= refresh
+        self.keyframe = self._state is None or due or self.model.config.gate == "none"
+        if self._state is None:
+            self._state = self._program.new_state()
+        self._step = self._program.run(self._state, inputs, self.keyframe)
+        self._since_keyframe = 1 if self.keyframe else self._since_keyframe + 1
+        return self._program.plan.restore(self._step.outputs)
+
+    def reset(self) -> None:
+        """Forget the stream: the next frame is a keyframe."""
+        self._state = None
+        self._since_keyframe = 0
+
+    @property
+    def memory_bytes(self) -> int:
+        """Bytes that the stream's state holds."""
+        return self._state.memory_bytes() if self._state is not None else 0
+
+    def _last(self) -> tuple[Plan, Step]:
+        if self._step is None or self._program is None:
+            raise UsageError("the session has run no frame yet", "call it with a frame first")
+        return self._program.plan, self._step
+
+    @property
+    def cost(self) -> FrameCost:
+        """What the last frame cost, layer by layer."""
+        plan, step = self._last()
+        channels = {node.name: node.channels for node in plan.graph}
+        work = {name: gate_operations(channels[name], pixels) for name, pixels in step.gate_pixels.items()}
+        layers = []
+        for layer, computed in zip(plan.layers, step.computed, strict=True):
+            active = int(np.count_nonzero(computed))
+            layers.append(
+                LayerCost(
+                    layer.name,
+                    layer.stage,
+                    layer.kind,
+                    layer.dense_macs,
+                    executed_macs(layer.dense_macs, active, layer.outputs),
+                    layer.outputs,
+                    active,
+                    gate_ops=sum(work.get(name, 0) for name in layer.gates),
+                )
+            )
+        return FrameCost(tuple(layers), sum(work.get(name, 0) for name in plan.other_gates))
+
+    @property
+    def computed(self) -> dict[str, NDArray[np.bool_]]:
+        """By layer name, which output pixels the last frame computed: (h, w) bool."""
+        plan, step = self._last()
+        return {layer.name: computed for layer, computed in zip(plan.layers, step.computed, strict=True)}
+
+    def activity(self, stride: int = 8) -> NDArray[np.float32]:
+        """Where the last frame's work was done: the fraction of its dense MACs executed in each cell of stride x stride input pixels.
+
+        Returns (ceil(H / stride), ceil(W / stride)) float32 in [0, 1]. Layers without a spatial extent are left out.
+        """
+        plan, step = self._last()
+        height, width = (math.ceil(extent / stride) for extent in self._shapes[0][2:])
+        work: dict[tuple[int, int], NDArray[np.float64]] = {}
+        total = 0
+        for layer, computed in zip(plan.layers, step.computed, strict=True):
+            if layer.outputs == 1:
+                continue
+            total += layer.dense_macs
+            work.setdefault(computed.shape, np.zeros(computed.shape))
+            work[computed.shape] += computed * (layer.dense_macs / max(plan.dense_macs, 1))
+        grid = np.zeros((height, width))
+        for size, macs in work.items():
+            finer = size[0] >= height
+            grid += cv2.resize(macs, (width, height), interpolation=cv2.INTER_AREA if finer else cv2.INTER_NEAREST)
+        share = total / max(plan.dense_macs, 1)
+        return np.clip(grid / share if share else grid, 0, 1).astype(np.float32)
