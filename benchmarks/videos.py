@@ -24,7 +24,9 @@ from skipvid.presets import load_preset
 from skipvid.report import Agreement, agreement
 from skipvid.results import RunHeader
 from skipvid.runtime.config import SkipConfig
-from skipvid.sources import ReadOptions, expand_specs, open_source
+from skipvid.sources.open import open_source
+from skipvid.sources.options import ReadOptions
+from skipvid.sources.specs import expand_specs
 from skipvid.weights import resolve_weights
 
 FLOOR_EVERY = 5

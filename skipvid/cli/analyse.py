@@ -91,7 +91,7 @@ def _run_job(
 ) -> Done:
     from skipvid.pipeline import run
     from skipvid.report import SummaryBuilder
-    from skipvid.sources import open_source
+    from skipvid.sources.open import open_source
 
     wanted = read_options(options)
     with ExitStack() as stack:
@@ -217,7 +217,7 @@ def print_dry_run(jobs: Sequence[Job], engine: DetectEngine, options: Mapping[st
     """What would be done, and what a frame costs densely; nothing is written. Returns the exit code."""
     import torch
 
-    from skipvid.sources import open_source
+    from skipvid.sources.open import open_source
 
     plans = []
     for job in jobs:
