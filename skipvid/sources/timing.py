@@ -9,6 +9,9 @@ import av
 DEFAULT_RATE = Fraction(25)
 """Frames per second where neither the container nor the codec names any (raw H.264, MJPEG from a pipe)."""
 
+_JITTER = Fraction(1, 2)
+"""Seconds up to which a stamp that runs backwards is a slip of one frame (or rounding: Matroska counts in milliseconds), no new start."""
+
 
 def nominal_rate(stream: av.VideoStream) -> Fraction | None:
     """Frames per second as the container says or libav guesses, or None: for MPEG-TS of variable rate the guess is the clock's 90,000."""
@@ -46,10 +49,11 @@ class PresentationClock:
             now = self._last + self._step
         else:
             now = ticks - self._origin
-            if now <= self._last:
+            if (self._last - now) * self._tick > _JITTER:
                 self.backward_jumps += 1
                 now = self._last + self._step
                 self._origin = ticks - now
+            now = max(now, self._last + 1)
         self._last = now
         return float(now * self._tick)
 

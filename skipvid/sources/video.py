@@ -166,7 +166,8 @@ class VideoSource(Source):
             stamp = packet.dts if packet.pts is None else packet.pts
             if stamp is not None and packet.time_base is not None:
                 self._reach = max(self._reach, (stamp + (packet.duration or 0)) * packet.time_base)
-            if packet.stream_index != self._stream.index:
+            # Not packet.stream_index: the packet that drains the decoder has none.
+            if packet.stream.index != self._stream.index:
                 continue
             try:
                 frames: list[Any] = packet.decode()
