@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from typing import TYPE_CHECKING, cast
 
 import av
 
 from skipvid.sinks.original import Original
+
+if TYPE_CHECKING:
+    SoundPacket = av.Packet[av.AudioStream]  # av.Packet takes no parameter at run time
 
 
 class AudioTrack:
@@ -30,9 +34,13 @@ class AudioTrack:
         self._packets = original.packets(sound)
         self._tick = sound.time_base or Fraction(1, sound.rate)
         self._shift = round((original.start + Fraction(start)) / self._tick)
-        self._held: av.Packet[av.AudioStream] | None = None
+        self._held: SoundPacket | None = None
+        self._held = self._next()
         self._copy = sound.codec_context.codec.canonical_name in copied
         self._stream = output.add_stream_from_template(sound) if self._copy else _encoder(output, fallback, sound)
+        if self._copy and self._held is not None and _has_adts(self._held):
+            # MPEG-TS has AAC's settings before each packet; MP4 wants them once, and its muxer does not see to that in fragmented files.
+            self._stream.codec_context.extradata = _settings_of_adts(bytes(self._held))
 
     def advance(self, until: float) -> None:
         """Write the sound that begins before `until` seconds after the start."""
@@ -48,7 +56,7 @@ class AudioTrack:
         if not self._copy:
             self._output.mux(self._stream.encode(None))
 
-    def _next(self) -> av.Packet[av.AudioStream] | None:
+    def _next(self) -> SoundPacket | None:
         if self._held is not None:
             packet, self._held = self._held, None
             return packet
@@ -57,16 +65,16 @@ class AudioTrack:
         except (av.FFmpegError, OSError):
             return None  # Sound that ends early is no reason to lose the pictures.
 
-    def _feed(self, packet: av.Packet[av.AudioStream]) -> None:
+    def _feed(self, packet: SoundPacket) -> None:
         if not self._copy:
             self._recode(packet)
         elif packet.pts is not None and packet.dts is not None and packet.pts >= self._shift:
-            packet.pts -= self._shift
-            packet.dts -= self._shift
-            packet.stream = self._stream
-            self._output.mux(packet)
+            plain = _without_adts(packet) if _has_adts(packet) else packet
+            plain.pts, plain.dts = packet.pts - self._shift, packet.dts - self._shift
+            plain.stream = self._stream
+            self._output.mux(plain)
 
-    def _recode(self, packet: av.Packet[av.AudioStream]) -> None:
+    def _recode(self, packet: SoundPacket) -> None:
         try:
             frames = packet.decode()
         except av.FFmpegError:
@@ -81,3 +89,23 @@ def _encoder(output: av.container.OutputContainer, codec: str, sound: av.AudioSt
     stream = output.add_stream(codec, rate=48000, layout="mono" if sound.channels == 1 else "stereo")
     assert isinstance(stream, av.AudioStream)
     return stream
+
+
+def _has_adts(packet: SoundPacket) -> bool:
+    """Whether an AAC packet begins with the header of ISO 13818-7 (sync word 0xFFF, layer 0)."""
+    data = memoryview(packet)[:2]
+    aac = packet.stream.codec_context.codec.canonical_name == "aac"
+    return aac and len(data) == 2 and data[0] == 0xFF and data[1] & 0xF6 == 0xF0
+
+
+def _settings_of_adts(data: bytes) -> bytes:
+    """MPEG-4's AudioSpecificConfig (ISO 14496-3): object type 5 bits, sampling index 4, channel configuration 4, three zeros."""
+    profile, rate, channels = data[2] >> 6, data[2] >> 2 & 15, (data[2] & 1) << 2 | data[3] >> 6
+    return ((profile + 1) << 11 | rate << 7 | channels << 3).to_bytes(2, "big")
+
+
+def _without_adts(packet: SoundPacket) -> SoundPacket:
+    header = 7 if bytes(memoryview(packet)[1:2])[0] & 1 else 9  # two bytes more where a checksum follows
+    plain = cast("SoundPacket", av.Packet(bytes(packet)[header:]))
+    plain.time_base, plain.duration = packet.time_base, packet.duration
+    return plain

@@ -46,11 +46,12 @@ def write_clip(
     sound: str | None = None,
     sound_seconds: float | None = None,
     sound_first: bool = False,
+    sound_delay: float = 0.0,
     options: dict[str, str] | None = None,
     container_options: dict[str, str] | None = None,
     last_ticks: int | None = None,
 ) -> Path:
-    """Write numbered pictures at ticks × tick seconds. rotation: degrees clockwise that players must apply. sound: codec of a 440 Hz sine."""
+    """Write numbered pictures at ticks × tick seconds. rotation: degrees clockwise for players to apply. sound: codec of a sine."""
     ticks = list(range(frames)) if ticks is None else ticks
     defaults = {"strict": "-1"} if codec == "mjpeg" else {"g": "12"}
     with av.open(str(path), "w", format=format, options=container_options or {}) as output:
@@ -74,15 +75,15 @@ def write_clip(
                 packet.duration = last_ticks
             output.mux(packet)
         if audio is not None:
-            _write_sine(output, audio, sound_seconds if sound_seconds is not None else float(ticks[-1] * tick))
+            _write_sine(output, audio, float(ticks[-1] * tick) if sound_seconds is None else sound_seconds, sound_delay)
     return path
 
 
-def _write_sine(output: av.container.OutputContainer, stream: Any, seconds: float) -> None:
+def _write_sine(output: av.container.OutputContainer, stream: Any, seconds: float, delay: float) -> None:
     samples = (0.3 * np.sin(2 * np.pi * 440 * np.arange(int(48000 * seconds)) / 48000)).astype(np.float32)
     for start in range(0, len(samples), 1024):
         frame = av.AudioFrame.from_ndarray(samples[None, start : start + 1024], format="fltp", layout="mono")
-        frame.sample_rate, frame.pts, frame.time_base = 48000, start, Fraction(1, 48000)
+        frame.sample_rate, frame.pts, frame.time_base = 48000, start + round(48000 * delay), Fraction(1, 48000)
         output.mux(stream.encode(frame))
     output.mux(stream.encode(None))
 
