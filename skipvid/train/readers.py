@@ -128,4 +128,3 @@ def read_mot(path: Path, *, minimum_fill: float = 0.0) -> dict[int, Truth]:
 
 NO_TRUTH = Truth(np.zeros((0, 4), np.float32), np.zeros(0, np.bool_))
 """The truth of a frame in which nothing is to be found."""
-

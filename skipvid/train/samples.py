@@ -110,7 +110,9 @@ def save_pack(path: Path, samples: Sequence[Sample], *, quality: int = 92) -> No
             )
         part.replace(path)
     except OSError as error:
-        raise OutputError(f"cannot write the sample pack {path}: {error.strerror}", "choose a folder that exists and can be written") from error
+        raise OutputError(
+            f"cannot write the sample pack {path}: {error.strerror}", "choose a folder that exists and can be written"
+        ) from error
 
 
 def load_pack(path: Path) -> list[Sample]:
