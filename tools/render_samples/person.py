@@ -24,13 +24,16 @@ Array = NDArray[Any]
 class Drawn:
     """What is kept of one drawn object to say where it was and how much of it was seen."""
 
-    def __init__(self, canvas: Canvas, fragments: Fragments, screen: Array) -> None:
+    def __init__(self, canvas: Canvas, fragments: Fragments, screen: Array, counted: Array | None = None) -> None:
+        """counted: (P,) bool, fragments that belong into the box; what is carried in the hand does not (as in COCO)."""
         self.count = len(fragments.pixel)
         self.box = np.zeros(4)
         self.inside = 0.0
-        if not self.count:
+        pixel = fragments.pixel if counted is None else fragments.pixel[counted]
+        if not len(pixel):
+            self.count = 0
             return
-        rows, columns = fragments.pixel // canvas.width, fragments.pixel % canvas.width
+        rows, columns = pixel // canvas.width, pixel % canvas.width
         self.box = np.array([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1], float)
         low, high = screen[:, :2].min(0), screen[:, :2].max(0)
         whole = max(float(np.prod(high - low)), 1.0)
@@ -79,14 +82,14 @@ class Person:
     def draw(self, canvas: Canvas) -> None:
         mesh = self._mesh
         fragments, screen = canvas.rasterise(self._vertices, mesh.faces)
-        self._drawn = Drawn(canvas, fragments, screen)
-        if not self._drawn.count:
+        part = mesh.part[fragments.face]
+        self._drawn = Drawn(canvas, fragments, screen, part != BAG if self.look.build.bag in ("tote", "shoulder") else None)
+        if not len(part):
             return
         normals = vertex_normals(self._vertices, mesh.faces)
         lit = self._sunlight(self._vertices)
         values = fragments.interpolate(mesh.faces, np.column_stack([normals, self._attributes, self._vertices, lit]))
         normal, place, along, point, sun = values[:, :3], values[:, 3:6], values[:, 6], values[:, 7:10], values[:, 10]
-        part = mesh.part[fragments.face]
         # Folds of cloth: bend the normals by smooth noise; skin and hair only a little.
         folds = np.where((part == HEAD) | (part == BAG), 0.03, np.where(part == HAIR, 0.22, 0.16)).astype(np.float32)
         u, v = place[:, 0] * 0.9 + place[:, 1] * 0.7, place[:, 2] * 0.55

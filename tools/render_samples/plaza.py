@@ -174,7 +174,7 @@ def build(seed: int, width: int, height: int, seconds: float) -> Scene:
     routes = _routes(rng, int(rng.integers(5, 10)), obstacles, camera, seconds)
     people = []
     for track, route in enumerate(routes, start=1):
-        look = draw_appearance(rng)
+        look = draw_appearance(rng, detail=0.8)
         habit = str(rng.choice(["look", "phone", "talk", "hips"]))
         move = walking(route, look.scale, habit, rng.uniform(-1, 1, 4))
         people.append(Person(track, look, move, scenery.sunlight, noise))
