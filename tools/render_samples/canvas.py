@@ -59,6 +59,7 @@ class Canvas:
         drawn = self.inverse_depth != self.backdrop.inverse_depth
         self.backdrop.ambient *= self._skylit[..., None]
         self.backdrop.direct *= (self._sunlit * (0.4 + 0.6 * self._skylit))[..., None]
+        # What was drawn has its final colour; no moving shadow changes it.
         self.backdrop.ambient[drawn] = self.colour[drawn]
         self.backdrop.direct[drawn] = 0
         self.backdrop.ground[drawn] = 0

@@ -191,7 +191,7 @@ class Scenery:
         direction = rays / np.linalg.norm(rays, axis=1, keepdims=True)
         up = np.maximum(direction[:, 2], 0.02)
         clouds = self.noise(direction[:, 0] / up / 9, direction[:, 1] / up / 9)
-        cover = smoothstep(0.1, 1.2, clouds + 0.4 * (self.light.softness > 0.05))[:, None]
+        cover = (smoothstep(0.1, 1.2, clouds + 0.4 * (self.light.softness > 0.05)) * smoothstep(0.02, 0.12, direction[:, 2]))[:, None]
         blue = self.light.sky * (1.25 - 0.55 * np.clip(direction[:, 2:], 0, 1) ** 0.5)
         return np.asarray((blue * (1 - 0.6 * cover) + cover * 0.6 * (self.light.sun + self.light.sky) * 0.55).astype(np.float32))
 
