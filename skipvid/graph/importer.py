@@ -42,7 +42,7 @@ ACTIVATIONS: dict[Any, tuple[str, tuple[float, ...]]] = {
 }
 BINARY = {aten.add.Tensor: "add", aten.sub.Tensor: "sub", aten.mul.Tensor: "mul", aten.div.Tensor: "div"}
 
-LAYOUT_FREE = {aten.view.default: aten.reshape.default, aten._unsafe_view.default: aten.reshape.default}
+LAYOUT_FREE: dict[Any, Any] = {aten.view.default: aten.reshape.default, aten._unsafe_view.default: aten.reshape.default}
 """A view depends on strides, which our values, unlike torch's, do not promise (identities such as clone are dropped)."""
 
 

@@ -112,66 +112,52 @@ def decode_detections(
     """From a network's output to the objects of every image of the batch.
 
     class_levels: five maps (N, A·C, h, w) of logits, box_levels: five maps (N, A·4, h, w), as EfficientDet returns them for an input of
-    `anchors.image_size`. Of the (anchor, class) pairs above score_threshold the best max_candidates go through class-wise NMS.
-    Only those are decoded; a pair with a score or a box that is not a number is left out.
+    `anchors.image_size`. Of the (anchor, class) pairs with a score above score_threshold the best max_candidates are decoded and go
+    through class-wise NMS; a pair whose score or box is not a number is left out.
     """
-    logit_threshold = -math.inf if score_threshold <= 0 else math.log(score_threshold) - math.log1p(-min(score_threshold, 1 - 1e-7))
     results = []
     for image in range(class_levels[0].shape[0]):
-        logits, classes, indices, offsets = [], [], [], []
-        first = 0
-        for class_map, box_map in zip(class_levels, box_levels, strict=True):
-            class_map, box_map = class_map[image], box_map[image]
-            rows, columns = class_map.shape[1:]
-            num_classes = class_map.shape[0] // ANCHORS_PER_CELL
-            flat = class_map.reshape(-1)
-            found = (flat > logit_threshold).nonzero().squeeze(1)
-            if len(found) > max_candidates:
-                found = found[flat[found].topk(max_candidates).indices]
-            channel, cell = found // (rows * columns), found % (rows * columns)
-            anchor = channel // num_classes
-            logits.append(flat[found])
-            classes.append(channel % num_classes)
-            indices.append(first + cell * ANCHORS_PER_CELL + anchor)
-            offsets.append(box_map.reshape(ANCHORS_PER_CELL, 4, -1)[anchor, :, cell])
-            first += rows * columns * ANCHORS_PER_CELL
-        results.append(
-            _select(
-                torch.cat(logits),
-                torch.cat(classes),
-                torch.cat(indices),
-                torch.cat(offsets),
-                anchors,
-                iou_threshold,
-                max_candidates,
-                max_detections,
-            )
-        )
+        maps = [(classes[image], boxes[image]) for classes, boxes in zip(class_levels, box_levels, strict=True)]
+        logits, classes, indices, offsets = _candidates(maps, _logit(score_threshold), max_candidates)
+        scores = logits.float().sigmoid().numpy(force=True)
+        boxes = decode_boxes(offsets.float(), anchors.boxes.to(offsets.device)[indices]).numpy(force=True)
+        valid = np.isfinite(scores) & ~np.isnan(boxes).any(axis=1)
+        height, width = anchors.image_size
+        boxes = np.clip(boxes[valid], 0, np.array([width, height, width, height], np.float32))
+        scores, categories = scores[valid], classes.numpy(force=True)[valid]
+        keep = class_wise_nms(boxes, scores, categories, iou_threshold, max_detections)
+        results.append(RawDetections(boxes[keep], scores[keep], categories[keep]))
     return results
 
 
-def _select(
-    logits: Tensor,
-    classes: Tensor,
-    indices: Tensor,
-    offsets: Tensor,
-    anchors: Anchors,
-    iou_threshold: float,
-    max_candidates: int,
-    max_detections: int,
-) -> RawDetections:
-    """The best candidates (one row each in all four tensors), decoded, clipped and freed of duplicates."""
-    order = logits.argsort(descending=True, stable=True)[:max_candidates]
-    boxes = decode_boxes(offsets[order].float(), anchors.boxes.to(offsets.device)[indices[order]])
-    height, width = anchors.image_size
-    boxes = torch.minimum(boxes.clamp(min=0), boxes.new_tensor([width, height, width, height]))
-    valid = boxes.isfinite().all(1)
-    boxes, order = boxes[valid], order[valid]
-    numpy_boxes = boxes.numpy(force=True)
-    numpy_classes = classes[order].numpy(force=True)
-    scores = logits[order].float().sigmoid().numpy(force=True)
-    keep = class_wise_nms(numpy_boxes, scores, numpy_classes, iou_threshold, max_detections)
-    return RawDetections(numpy_boxes[keep], scores[keep], numpy_classes[keep])
+def _candidates(maps: list[tuple[Tensor, Tensor]], threshold: float, limit: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """maps: (A·C, h, w) logits and (A·4, h, w) offsets of each level -> logit, class, anchor number, offsets (…, 4) of the best pairs."""
+    logits, classes, indices, offsets = [], [], [], []
+    first = 0
+    for class_map, box_map in maps:
+        cells = class_map.shape[1] * class_map.shape[2]
+        num_classes = class_map.shape[0] // ANCHORS_PER_CELL
+        flat = class_map.reshape(-1)
+        found = (flat > threshold).nonzero().squeeze(1)
+        if len(found) > limit:
+            found = found[flat[found].topk(limit).indices]
+        channel, cell = found // cells, found % cells
+        anchor = channel // num_classes
+        logits.append(flat[found])
+        classes.append(channel % num_classes)
+        indices.append(first + cell * ANCHORS_PER_CELL + anchor)
+        offsets.append(box_map.reshape(ANCHORS_PER_CELL, 4, cells)[anchor, :, cell])
+        first += cells * ANCHORS_PER_CELL
+    every = torch.cat(logits)
+    best = every.argsort(descending=True, stable=True)[:limit]
+    return every[best], torch.cat(classes)[best], torch.cat(indices)[best], torch.cat(offsets)[best]
+
+
+def _logit(score: float) -> float:
+    """The inverse of the sigmoid, infinite where no score, or every score, is above `score`."""
+    if score <= 0:
+        return -math.inf
+    return math.inf if score >= 1 else math.log(score / (1 - score))
 
 
 def class_wise_nms(

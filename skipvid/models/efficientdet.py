@@ -44,18 +44,23 @@ _TF_B0 = EfficientNetConfig(B0_STAGES, same_padding=True, norm_eps=1e-3)
 _PLAIN_B0 = EfficientNetConfig(B0_STAGES)
 _LITE0 = replace(_TF_B0, squeeze=False, scale_ends=False, activation="relu6")
 
+# Depthwise convolutions, strides and widths are those of PP-LCNet x0.75, whose pointwise convolutions the projections and expansions of
+# neighbouring blocks factorise: see skipvid/train/transplant.py.
 _NANO = EfficientNetConfig(
     stages=(
-        Stage(repeats=1, kernel=3, stride=1, expand=1, channels=16),
-        Stage(repeats=2, kernel=3, stride=2, expand=3, channels=24),
-        Stage(repeats=2, kernel=5, stride=2, expand=3, channels=40),
-        Stage(repeats=3, kernel=3, stride=2, expand=3, channels=80),
-        Stage(repeats=2, kernel=5, stride=1, expand=4, channels=96),
-        Stage(repeats=3, kernel=5, stride=2, expand=5, channels=160),
+        Stage(repeats=1, kernel=3, stride=1, expand=1, channels=8),
+        Stage(repeats=1, kernel=3, stride=2, expand=3, channels=24),
+        Stage(repeats=1, kernel=3, stride=1, expand=2, channels=24),
+        Stage(repeats=1, kernel=3, stride=2, expand=2, channels=48),
+        Stage(repeats=1, kernel=3, stride=1, expand=2, channels=48),
+        Stage(repeats=1, kernel=3, stride=2, expand=2, channels=96),
+        Stage(repeats=5, kernel=5, stride=1, expand=2, channels=96),
+        Stage(repeats=1, kernel=5, stride=2, expand=2, channels=192),
+        Stage(repeats=1, kernel=5, stride=1, expand=2, channels=192),
     ),
     stem=16,
     squeeze=False,  # a global mean would spread every change over the whole map
-    activation="relu6",
+    shortcut=False,  # the pretrained layers have none
 )
 
 
@@ -96,7 +101,6 @@ CONFIGS: dict[str, EfficientDetConfig] = {
             image_size=(384, 512),
             num_classes=6,  # person, bicycle, car, motorcycle, bus, truck
             anchor_scale=3.0,  # people in street scenes are small
-            activation="relu6",
             conv_bias=False,
             same_padding=False,
             norm_eps=1e-5,

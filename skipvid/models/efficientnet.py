@@ -34,6 +34,7 @@ class EfficientNetConfig:
     width: float = 1.0  # factor on channels, rounded to a multiple of 8
     depth: float = 1.0  # factor on repeats, rounded up
     squeeze: bool = True  # squeeze-and-excite in every block, a quarter of the block's input channels
+    shortcut: bool = True  # identity around every block that keeps the shape of its input
     scale_ends: bool = True  # Lite keeps the stem's width and the repeats of the first and last stage
     activation: str = "silu"  # silu | relu6
     same_padding: bool = False  # pad like TensorFlow ("SAME") instead of symmetrically
@@ -114,7 +115,7 @@ class DepthwiseBlock(nn.Module):
         self.se = SqueezeExcite(inputs, max(1, inputs // 4), config.activation) if config.squeeze else nn.Identity()
         self.conv_pw = Conv2d(inputs, outputs, 1)
         self.bn2 = _norm(outputs, config)
-        self.residual = stride == 1 and inputs == outputs
+        self.residual = config.shortcut and stride == 1 and inputs == outputs
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.bn2(self.conv_pw(self.se(self.act(self.bn1(self.conv_dw(x))))))
@@ -135,7 +136,7 @@ class InvertedResidual(nn.Module):
         self.se = SqueezeExcite(hidden, max(1, inputs // 4), config.activation) if config.squeeze else nn.Identity()
         self.conv_pwl = Conv2d(hidden, outputs, 1)
         self.bn3 = _norm(outputs, config)
-        self.residual = stride == 1 and inputs == outputs
+        self.residual = config.shortcut and stride == 1 and inputs == outputs
 
     def forward(self, x: Tensor) -> Tensor:
         hidden = self.act(self.bn1(self.conv_pw(x)))

@@ -44,7 +44,6 @@ def build_model(name: str, image_size: tuple[int, int] | None = None, num_classe
 
 def check_image_size(image_size: tuple[int, int]) -> None:
     """Raises UsageError where (height, width) is not a pair of positive multiples of 32."""
-    for side in image_size:
-        if side < SIZE_MULTIPLE or side % SIZE_MULTIPLE:
-            height, width = image_size
-            raise UsageError(f"input size {height}x{width} (height x width) is not a multiple of {SIZE_MULTIPLE}")
+    height, width = image_size
+    if any(side < SIZE_MULTIPLE or side % SIZE_MULTIPLE for side in (height, width)):
+        raise UsageError(f"input size {height}x{width} (height x width) is not a multiple of {SIZE_MULTIPLE}")

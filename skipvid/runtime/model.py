@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -13,8 +13,9 @@ from torch.fx import GraphModule
 from skipvid.errors import BackendError, UsageError
 from skipvid.graph.gating import place_gates
 from skipvid.graph.importer import export, import_program
+from skipvid.graph.ir import Graph
 from skipvid.graph.passes import optimise
-from skipvid.graph.plan import ConversionReport, describe, make_plan
+from skipvid.graph.plan import ConversionReport, Plan, describe, make_plan
 from skipvid.runtime.base import Backend, Program
 from skipvid.runtime.config import SkipConfig
 from skipvid.runtime.reference import ReferenceBackend
@@ -37,6 +38,10 @@ def convert(net: nn.Module, example: Tensor | tuple[Tensor, ...], config: SkipCo
     return model, describe(model.program(tuple(tuple(item.shape) for item in examples)).plan)
 
 
+Shapes = tuple[tuple[int, ...], ...]
+T = TypeVar("T")
+
+
 class SkipModel:
     """A converted network: plans for each input size, shared by all sessions. Made by `convert`; safe to use from several threads."""
 
@@ -46,8 +51,15 @@ class SkipModel:
         self.config = config
         self.backend: Backend = BACKENDS["reference" if config.backend == "auto" else config.backend]()
         self._net = net
-        self._programs: dict[tuple[tuple[int, ...], ...], Program] = {}
-        self._lock = threading.Lock()
+        self._graphs: dict[Shapes, Graph] = {}
+        self._programs: dict[Shapes, Program] = {}
+        self._lock = threading.RLock()
+
+    def regated(self, config: SkipConfig) -> SkipModel:
+        """The same network with other gates; what was exported is shared, so that this costs little."""
+        other = SkipModel(self._net, config)
+        other._graphs, other._lock = self._graphs, self._lock
+        return other
 
     def session(self) -> Session:
         """A new stream."""
@@ -58,18 +70,27 @@ class SkipModel:
         program = self.program(tuple(tuple(item.shape) for item in inputs))
         return program.plan.restore(program.run_dense(inputs))
 
-    def program(self, shapes: tuple[tuple[int, ...], ...]) -> Program:
+    def program(self, shapes: Shapes) -> Program:
         """The compiled plan for inputs of these shapes; exported when first asked for."""
         with self._lock:
-            if shapes not in self._programs:
-                if any(not shape or shape[0] != 1 for shape in shapes):
-                    raise BackendError(f"inputs have shapes {list(shapes)}", "a session runs one stream: the first extent must be 1")
-                graph = optimise(import_program(export(self._net, tuple(torch.zeros(shape) for shape in shapes))))
-                config = self.config
-                gates = (
-                    {} if config.gate == "none" else place_gates(graph, config.threshold, config.block, config.thresholds, config.scales)
-                )
-                while len(self._programs) >= MOST_PLANS:
-                    self._programs.pop(next(iter(self._programs)))
-                self._programs[shapes] = self.backend.compile(make_plan(graph, gates))
-            return self._programs[shapes]
+            return _remember(self._programs, shapes, lambda: self.backend.compile(self._plan(shapes)))
+
+    def _plan(self, shapes: Shapes) -> Plan:
+        if any(not shape or shape[0] != 1 for shape in shapes):
+            raise BackendError(f"inputs have shapes {list(shapes)}", "a session runs one stream: the first extent must be 1")
+        examples = tuple(torch.zeros(shape) for shape in shapes)
+        graph = _remember(self._graphs, shapes, lambda: optimise(import_program(export(self._net, examples))))
+        config = self.config
+        if config.gate == "none":
+            return make_plan(graph, {})
+        return make_plan(graph, place_gates(graph, config.threshold, config.block, config.thresholds, config.scales))
+
+
+def _remember(cache: dict[Shapes, T], shapes: Shapes, make: Callable[[], T]) -> T:
+    """cache[shapes], made when missing; the oldest of MOST_PLANS entries goes."""
+    if shapes not in cache:
+        made = make()
+        while len(cache) >= MOST_PLANS:
+            cache.pop(next(iter(cache)))
+        cache[shapes] = made
+    return cache[shapes]

@@ -1,0 +1,104 @@
+"""The entry point: the group of commands, and the one place where errors become a line of text and an exit code."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+import click
+
+from skipvid import __version__
+from skipvid.errors import SkipvidError
+
+COMMANDS = {
+    # command -> module that defines it; imported when the command, or the list of commands, is wanted
+    "detect": "skipvid.cli.detect",
+    "heatmap": "skipvid.cli.heatmap",
+    "report": "skipvid.cli.report",
+    "presets": "skipvid.cli.presets",
+    "probe": "skipvid.cli.probe",
+    "doctor": "skipvid.cli.doctor",
+}
+INTERRUPTED = 130
+BROKEN_PIPE = 141  # as if the signal had ended the program: 128 + SIGPIPE
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported by name."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        command: click.Command = getattr(importlib.import_module(COMMANDS[name]), name)
+        return command
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, "-V", "--version", prog_name="skipvid", message="%(prog)s %(version)s")
+def cli() -> None:
+    """Video object detection that computes only what changed since the last frame.
+
+    \b
+    skipvid detect clip.mp4                     annotated video and a report of the computation saved
+    skipvid heatmap clip.mp4                    where the computation went, as a video and a picture
+    skipvid report clip.mp4 --csv cost.csv      gated against dense, layer by layer, frame by frame
+
+    Results go to files and to stdout, everything else to stderr.
+    Settings: flag > SKIPVID_* environment variable > --config file > preset.
+
+    Exit codes: 0 done, 1 internal error, 2 usage, 3 source, 4 preset or weights, 5 back end, 6 output,
+    7 some of several sources failed, 130 interrupted.
+    """
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the program and exit."""
+    sys.exit(run(arguments))
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run the program. Returns its exit code; never raises for anything a user can do."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        result = cli.main(args=words, prog_name="skipvid", standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.ctx.get_help() if error.ctx else "", err=True)
+        return 2
+    except click.ClickException as error:
+        where = f" {error.ctx.info_name}" if isinstance(error, click.UsageError) and error.ctx and error.ctx.parent else ""
+        _complain(error.format_message(), f"see skipvid{where} --help")
+        return 2
+    except SkipvidError as error:
+        if _verbose(words):
+            traceback.print_exc()
+        _complain(error.message, error.hint)
+        return error.exit_code
+    except (KeyboardInterrupt, click.exceptions.Abort):
+        click.echo("skipvid: interrupted", err=True)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our stdout has gone (`| head`): nobody is left to tell. Keep Python from complaining at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+    except Exception as error:
+        if _verbose(words):
+            traceback.print_exc()
+        _complain(f"internal error: {type(error).__name__}: {error}", "run again with -v for the traceback, and report it, please")
+        return SkipvidError.exit_code
+
+
+def _verbose(words: Sequence[str]) -> bool:
+    return any(word in ("-v", "--verbose") for word in words)
+
+
+def _complain(message: str, hint: str | None) -> None:
+    """One line: what is wrong and where, then what to do."""
+    text = " ".join(message.split()).rstrip(".")
+    click.echo(f"skipvid: {text}" + (f"; {hint}" if hint else ""), err=True)

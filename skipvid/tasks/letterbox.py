@@ -1,0 +1,69 @@
+"""From a frame to the network's input and back: an exact, fixed map, so that an unchanged background stays unchanged to the bit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Letterbox:
+    """Where a frame lies in the network's input: scaled, at the top left, the rest filled with the mean colour.
+
+    frame_size, content_size, input_size: (height, width) in pixels of the frame, of the scaled frame, and of the whole input.
+    """
+
+    frame_size: tuple[int, int]
+    content_size: tuple[int, int]
+    input_size: tuple[int, int]
+
+    @classmethod
+    def fit(cls, frame_size: tuple[int, int], input_size: tuple[int, int]) -> Letterbox:
+        """The largest scaling of a frame that fits the input."""
+        scale = min(input_size[0] / frame_size[0], input_size[1] / frame_size[1])
+        height, width = (max(1, min(limit, round(side * scale))) for side, limit in zip(frame_size, input_size, strict=True))
+        return cls(frame_size, (height, width), input_size)
+
+    def boxes_to_frame(self, boxes: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(K, 4) xyxy in input pixels -> (K, 4) xyxy in frame pixels, clipped to the frame."""
+        height, width = self.frame_size
+        scale_y, scale_x = height / self.content_size[0], width / self.content_size[1]
+        scaled = boxes * np.array([scale_x, scale_y, scale_x, scale_y], np.float32)
+        return np.clip(scaled, 0, np.array([width, height, width, height], np.float32))
+
+    def crop_grid(self, grid: NDArray[np.float32], stride: int) -> NDArray[np.float32]:
+        """The part of a grid over the input, in cells of stride x stride pixels, that the frame covers."""
+        height, width = (-(-side // stride) for side in self.content_size)
+        return grid[:height, :width]
+
+
+class Preprocessor:
+    """Turns pictures into network inputs.
+
+    channels: "rgb" or "bgr". mean, std: of values in 0..1, in the order of `channels`.
+    """
+
+    def __init__(self, channels: str, mean: tuple[float, float, float], std: tuple[float, float, float]) -> None:
+        self._order = [2, 1, 0] if channels == "rgb" else [0, 1, 2]
+        # One table per channel instead of arithmetic per pixel: a byte has only 256 values, and the same byte always gives the same bits.
+        levels = np.arange(256, dtype=np.float64) / 255
+        self._tables = [((levels - m) / s).astype(np.float32) for m, s in zip(mean, std, strict=True)]
+
+    def __call__(self, image: NDArray[np.uint8], letterbox: Letterbox) -> Tensor:
+        """image: (H, W, 3) uint8 BGR of letterbox.frame_size -> (1, 3, h, w) float32 of letterbox.input_size, filled up with 0."""
+        height, width = letterbox.content_size
+        if (height, width) != letterbox.frame_size:
+            # Area averaging when shrinking: it also averages sensor noise away, so that less counts as changed.
+            shrinks = height < letterbox.frame_size[0]
+            resized = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+        else:
+            resized = image
+        result = np.zeros((1, 3, *letterbox.input_size), np.float32)
+        for target, (source, table) in enumerate(zip(self._order, self._tables, strict=True)):
+            result[0, target, :height, :width] = table[resized[..., source]]
+        return torch.from_numpy(result)

@@ -1,0 +1,191 @@
+"""The training loop: AdamW, warm-up and cosine, an exponential moving average, checkpoints from which a run goes on as if never stopped."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from skipvid.errors import OutputError, UsageError, WeightsError
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """How long and how fast. steps: optimiser steps in all. batch: pictures a step. slow: factor on the rate of parameters whose name
+    starts with one of slow_prefixes (a pretrained backbone). patience: stop after so many evaluations without a new best; 0 = never."""
+
+    steps: int
+    batch: int = 16
+    rate: float = 2e-3
+    final_rate: float = 0.02  # of `rate`
+    warmup: int = 150
+    weight_decay: float = 0.02
+    slow: float = 1.0
+    slow_prefixes: tuple[str, ...] = ("backbone.",)
+    clip: float = 10.0
+    average: float = 0.998  # of the moving average, reached after a ramp
+    evaluate_every: int = 500
+    checkpoint_every: int = 100
+    patience: int = 0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.steps < 1 or self.batch < 1 or self.evaluate_every < 1 or self.checkpoint_every < 1:
+            raise UsageError("steps, batch, evaluate_every and checkpoint_every must be at least 1")
+
+    def factor(self, step: int) -> float:
+        """What `rate` is multiplied with at a step (0-based)."""
+        if step < self.warmup:
+            return (step + 1) / self.warmup
+        progress = (step - self.warmup) / max(self.steps - self.warmup, 1)
+        return self.final_rate + (1 - self.final_rate) * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
+
+
+class Average:
+    """An exponential moving average of a network's parameters and buffers; early on it forgets faster, so that it never lags far behind."""
+
+    def __init__(self, net: nn.Module, decay: float) -> None:
+        self.net = copy.deepcopy(net).eval().requires_grad_(False)
+        self._decay = decay
+
+    @torch.no_grad()
+    def update(self, net: nn.Module, step: int) -> None:
+        decay = min(self._decay, (1 + step) / (10 + step))
+        for mine, theirs in zip(self.net.state_dict().values(), net.state_dict().values(), strict=True):
+            if mine.is_floating_point():
+                mine.lerp_(theirs, 1 - decay)
+            else:
+                mine.copy_(theirs)
+
+
+LossOfStep = Callable[[nn.Module, int], tuple[Tensor, dict[str, float]]]
+"""(network, step) -> the loss of the step's batch, and numbers to show."""
+
+
+class Evaluate(Protocol):
+    """Measures the averaged network on held-out pictures: the first number decides which weights are the best ones, higher is better."""
+
+    def __call__(self, net: nn.Module) -> dict[str, float]: ...
+
+
+class Trainer:
+    """Trains `net` in `folder`, which keeps `checkpoint.pt` (everything), `best.pt` and `last.pt` (state dicts of the averaged network).
+
+    A folder with a checkpoint is gone on with if resume is set; the schedule must be the one that it was begun with.
+    Raises OutputError where the folder cannot be written, UsageError where it holds a run and resume is not set.
+    """
+
+    def __init__(self, net: nn.Module, schedule: Schedule, folder: Path, *, resume: bool = False) -> None:
+        self.net, self.schedule, self.folder = net, schedule, folder
+        self.step, self.best, self.stale = 0, -math.inf, 0
+        self.history: list[dict[str, float]] = []
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"cannot make the folder {folder}: {error.strerror}", "choose another one") from error
+        slow = [p for name, p in net.named_parameters() if name.startswith(schedule.slow_prefixes)]
+        rest = [p for name, p in net.named_parameters() if not name.startswith(schedule.slow_prefixes)]
+        groups = []
+        for parameters, scale in ((slow, schedule.slow), (rest, 1.0)):
+            # Norms, biases and fusion weights have one dimension; decay would pull them to zero for nothing.
+            groups.append({"params": [p for p in parameters if p.ndim > 1], "scale": scale, "weight_decay": schedule.weight_decay})
+            groups.append({"params": [p for p in parameters if p.ndim <= 1], "scale": scale, "weight_decay": 0.0})
+        self.optimizer = torch.optim.AdamW([group for group in groups if group["params"]], lr=schedule.rate)
+        self.average = Average(net, schedule.average)
+        if self.checkpoint.exists():
+            if not resume:
+                raise UsageError(f"{folder} already holds a run", "give --resume to go on with it, or another folder")
+            self._load()
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.folder / "checkpoint.pt"
+
+    def run(self, loss_of_step: LossOfStep, evaluate: Evaluate | None = None, *, quiet: bool = False) -> Path:
+        """Train to the end; returns the path of the best weights (the last ones without an evaluation). Ctrl-C leaves a checkpoint."""
+        schedule = self.schedule
+        try:
+            with tqdm(total=schedule.steps, initial=self.step, unit="step", disable=quiet, mininterval=2.0) as bar:
+                while self.step < schedule.steps and not (schedule.patience and self.stale >= schedule.patience):
+                    bar.set_postfix(self._advance(loss_of_step), refresh=False)
+                    bar.update()
+                    done = self.step == schedule.steps
+                    if evaluate is not None and (done or self.step % schedule.evaluate_every == 0):
+                        self._judge(evaluate)
+                        print(f"step {self.step}: " + ", ".join(f"{k} {v:.4f}" for k, v in self.history[-1].items() if k != "step"))
+                    if done or self.step % schedule.checkpoint_every == 0:
+                        self.save()
+        except KeyboardInterrupt:
+            self.save()
+            raise
+        self.save()
+        best = self.folder / "best.pt"
+        return best if best.exists() else self.folder / "last.pt"
+
+    def _advance(self, loss_of_step: LossOfStep) -> dict[str, float]:
+        schedule = self.schedule
+        self.net.train()
+        for group in self.optimizer.param_groups:
+            group["lr"] = schedule.rate * group["scale"] * schedule.factor(self.step)
+        loss, shown = loss_of_step(self.net, self.step)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        norm = nn.utils.clip_grad_norm_(self.net.parameters(), schedule.clip)
+        if math.isfinite(float(norm)):
+            self.optimizer.step()
+            self.average.update(self.net, self.step)
+        self.step += 1
+        return {"loss": round(float(loss.detach()), 3), **{name: round(value, 3) for name, value in shown.items()}}
+
+    def _judge(self, evaluate: Evaluate) -> None:
+        result = evaluate(self.average.net)
+        self.history.append({"step": float(self.step), **result})
+        goal = next(iter(result.values()))
+        if goal > self.best:
+            self.best, self.stale = goal, 0
+            _write(self.average.net.state_dict(), self.folder / "best.pt")
+        else:
+            self.stale += 1
+
+    def save(self) -> None:
+        """Write `checkpoint.pt` and `last.pt`."""
+        state: dict[str, Any] = {
+            "net": self.net.state_dict(),
+            "average": self.average.net.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": asdict(self.schedule),
+            "step": self.step,
+            "best": self.best,
+            "stale": self.stale,
+            "history": self.history,
+        }
+        _write(state, self.checkpoint)
+        _write(self.average.net.state_dict(), self.folder / "last.pt")
+
+    def _load(self) -> None:
+        try:
+            state = torch.load(self.checkpoint, weights_only=True, map_location="cpu")
+            if state["schedule"] != asdict(self.schedule):
+                raise UsageError(f"{self.checkpoint} was begun with another schedule", "resume with the options it was begun with")
+            self.net.load_state_dict(state["net"])
+            self.average.net.load_state_dict(state["average"])
+            self.optimizer.load_state_dict(state["optimizer"])
+        except (OSError, RuntimeError, KeyError, ValueError) as error:
+            raise WeightsError(f"cannot resume from {self.checkpoint}: {error}", "it is damaged or of another network") from error
+        self.step, self.best, self.stale, self.history = state["step"], state["best"], state["stale"], state["history"]
+
+
+def _write(state: dict[str, Any], path: Path) -> None:
+    part = path.with_name(path.name + ".part")
+    try:
+        torch.save(state, part)
+        part.replace(path)
+    except (OSError, RuntimeError) as error:
+        raise OutputError(f"cannot write {path}: {error}", "check the folder and the space left") from error

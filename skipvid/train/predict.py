@@ -1,0 +1,54 @@
+"""A detector in training, applied to whole pictures: what the evaluation measures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from skipvid.models.anchors import Anchors, decode_detections, make_anchors
+from skipvid.train.teachers import Found
+
+MEAN = (123.675, 116.28, 103.53)
+STD = (58.395, 57.12, 57.375)
+"""ImageNet's statistics of RGB, 0 to 255."""
+
+
+def normalise(images: NDArray[np.uint8]) -> Tensor:
+    """(N, H, W, 3) uint8 BGR -> (N, 3, H, W) float32, normalised RGB, channels last in memory."""
+    x = torch.from_numpy(np.ascontiguousarray(images[..., ::-1])).permute(0, 3, 1, 2).float()
+    return (x - torch.tensor(MEAN).view(1, 3, 1, 1)) / torch.tensor(STD).view(1, 3, 1, 1)
+
+
+@lru_cache(maxsize=64)
+def cached_anchors(size: tuple[int, int], scale: float) -> Anchors:
+    return make_anchors(size, scale)
+
+
+def fit(image: NDArray[np.uint8], longest: int, multiple: int = 32) -> tuple[NDArray[np.uint8], float]:
+    """The picture with its longer side at `longest` pixels, padded right and below to a multiple; and the factor on its size."""
+    height, width = image.shape[:2]
+    scale = longest / max(height, width)
+    rows, columns = max(1, round(height * scale)), max(1, round(width * scale))
+    canvas = np.full((-(-rows // multiple) * multiple, -(-columns // multiple) * multiple, 3), 114, np.uint8)
+    canvas[:rows, :columns] = cv2.resize(image, (columns, rows), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    return canvas, scale
+
+
+@torch.no_grad()
+def predict(
+    net: nn.Module, images: Iterable[NDArray[np.uint8]], *, longest: int = 512, anchor_scale: float = 3.0, floor: float = 0.02
+) -> Iterator[Found]:
+    """Detections of an EfficientDet in eval mode, picture by picture, in the picture's pixels. images: (H, W, 3) uint8 BGR."""
+    for image in images:
+        padded, scale = fit(image, longest)
+        height, width = padded.shape[:2]
+        anchors = cached_anchors((height, width), anchor_scale)
+        raw = decode_detections(*net(normalise(padded[None])), anchors, score_threshold=floor)[0]
+        boxes = np.clip(raw.boxes / scale, 0, np.array([image.shape[1], image.shape[0]] * 2, np.float32)).astype(np.float32)
+        yield Found(boxes, raw.scores, raw.classes)
