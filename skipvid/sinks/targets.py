@@ -34,9 +34,9 @@ def suffix_of(target: str) -> str:
     return max(known, key=len)
 
 
-def default_output(source: str, suffix: str = ".mp4") -> str:
+def default_output(source: str, ending: str = "_skipvid.mp4") -> str:
     """The name of a source's output where the user gave none, in the working directory: clip.mp4 -> clip_skipvid.mp4."""
-    return f"{_stem(source)}_skipvid{suffix}"
+    return f"{_stem(source)}{ending}"
 
 
 def check_target(target: str, sources: Sequence[str], overwrite: bool) -> None:
@@ -47,6 +47,11 @@ def check_target(target: str, sources: Sequence[str], overwrite: bool) -> None:
     if target == STDOUT:
         return
     suffix_of(target)
+    check_path(target, sources, overwrite)
+
+
+def check_path(target: str, sources: Sequence[str], overwrite: bool) -> None:
+    """check_target for a file that no sink writes, whatever its suffix."""
     path = Path(target)
     if path.is_dir():
         raise OutputError(f"{target} is a folder", "give a file name")
@@ -74,7 +79,7 @@ class OutputPlan:
 
 
 def plan_outputs(
-    targets: Sequence[str], sources: Sequence[str], *, overwrite: bool = False, skip_existing: bool = False, default_suffix: str = ".mp4"
+    targets: Sequence[str], sources: Sequence[str], *, overwrite: bool = False, skip_existing: bool = False, ending: str = "_skipvid.mp4"
 ) -> list[OutputPlan]:
     """Name the outputs of every source and check all of them, before any work starts.
 
@@ -86,8 +91,8 @@ def plan_outputs(
     taken: dict[str, str] = {}
     for n, source in enumerate(sources, start=1):
         wanted: list[str] = []
-        for pattern in targets or [default_output(source, default_suffix)]:
-            target = _fill(pattern, source, n, default_suffix)
+        for pattern in targets or [default_output(source, ending)]:
+            target = _fill(pattern, source, n, ending)
             if target != STDOUT:
                 _claim(target, source, taken)
                 if skip_existing and Path(target).is_file():
@@ -98,11 +103,11 @@ def plan_outputs(
     return plans
 
 
-def _fill(pattern: str, source: str, n: int, default_suffix: str) -> str:
+def _fill(pattern: str, source: str, n: int, ending: str) -> str:
     if pattern == STDOUT:
         return pattern
     if pattern.endswith(("/", os.sep)) or Path(pattern).is_dir():
-        return str(Path(pattern) / default_output(source, default_suffix))
+        return str(Path(pattern) / default_output(source, ending))
     unknown = [name for name in re.findall(r"\{([^{}]*)\}", pattern) if name not in ("stem", "n")]
     if unknown:
         raise UsageError(f"{pattern}: {{{unknown[0]}}} stands for nothing", "only {stem} and {n} do")
