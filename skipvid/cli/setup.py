@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skipvid.cli.talk import Talk
 from skipvid.errors import UsageError
 
 if TYPE_CHECKING:
+    from skipvid.cli.analyse import Job
     from skipvid.engine import DetectEngine
     from skipvid.presets import Preset
     from skipvid.results import RunHeader, SourceInfo
     from skipvid.runtime.config import SkipConfig
+    from skipvid.sinks.options import SinkOptions
     from skipvid.sources.options import ReadOptions
 
 
@@ -117,11 +120,52 @@ class DownloadBar:
             self._bar = None
 
 
-def check_sources(sources: tuple[str, ...]) -> list[str]:
-    """The single sources that the arguments stand for: globs and several files. Raises SourceError where one matches nothing."""
-    from skipvid.sources import expand_specs
+def check_options(options: Mapping[str, Any]) -> None:
+    """Combinations that cannot be meant. Raises UsageError."""
+    if options["quiet"] and options["verbose"]:
+        raise UsageError("-q and -v contradict each other")
+    if options.get("overwrite") and options.get("skip_existing"):
+        raise UsageError("--overwrite and --skip-existing contradict each other")
+    read_options(options)
 
-    specs = expand_specs(sources)
+
+def plan_jobs(
+    options: Mapping[str, Any],
+    ending: str,
+    suffixes: Sequence[str] = (),
+    companion: Callable[[str], str | None] | None = None,
+    check: bool = True,
+) -> list[Job]:
+    """Sources and their outputs, every output checked before any work starts.
+
+    ending: of the output's name in the working directory where none is given. suffixes: those that make sense, () = all that sinks know.
+    companion: names a file that is written beside an output. Raises SourceError, UsageError or OutputError.
+    """
+    from skipvid.cli.analyse import Job
+    from skipvid.sinks.targets import check_path, plan_outputs
+    from skipvid.sources.specs import expand_specs
+
+    specs = expand_specs(options["sources"])
     if len(specs) > 1 and "-" in specs:
         raise UsageError("standard input cannot be one of several sources", "give - alone")
-    return specs
+    for target in options["output"]:
+        if suffixes and not target.lower().endswith((*suffixes, "/")) and "." in Path(target).name:
+            raise UsageError(f"{target}: this command writes {', '.join(suffixes)}")
+    overwrite = options["overwrite"] or not check
+    jobs = []
+    for plan in plan_outputs(options["output"], specs, overwrite=overwrite, skip_existing=options["skip_existing"], ending=ending):
+        beside = [other for target in plan.targets if companion is not None and (other := companion(target)) is not None]
+        for other in beside:
+            check_path(other, specs, overwrite)
+        if plan.targets:
+            jobs.append(Job(plan.source, (*plan.targets, *beside)))
+    if options.get("csv"):
+        check_path(options["csv"], specs, overwrite)
+    return jobs
+
+
+def sink_options(options: Mapping[str, Any]) -> SinkOptions:
+    """How outputs are written."""
+    from skipvid.sinks.options import SinkOptions
+
+    return SinkOptions(audio=not options["no_audio"], to_end=options["end"] is None and options["max_frames"] is None)

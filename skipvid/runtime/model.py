@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.fx import GraphModule
 
 from skipvid.errors import BackendError, UsageError
 from skipvid.graph.gating import place_gates
@@ -45,7 +46,7 @@ class SkipModel:
     """A converted network: plans for each input size, shared by all sessions. Made by `convert`; safe to use from several threads."""
 
     def __init__(self, net: nn.Module, config: SkipConfig) -> None:
-        if net.training:
+        if net.training and not isinstance(net, GraphModule):  # a traced graph has its mode built in
             raise UsageError(f"the network {type(net).__name__} is in training mode", "call its eval() first")
         self.config = config
         self.backend: Backend = BACKENDS["reference" if config.backend == "auto" else config.backend]()

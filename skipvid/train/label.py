@@ -61,3 +61,22 @@ def _overlaps(a: Targets, b: Targets, iou: float = 0.4) -> NDArray[np.bool_]:
     if not len(a) or not len(b):
         return np.zeros(len(a), np.bool_)
     return np.asarray((iou_matrix(a.boxes, b.boxes) > iou).any(axis=1))
+
+
+def doubt(targets: Targets) -> Targets:
+    """The boxes without the two mistakes that teachers and annotators make most.
+
+    A person's box that is also a vehicle's (IoU > 0.5) goes: tail lights at night look like a walker. A person's box that holds two others
+    almost wholly is a crowd, and becomes ignored.
+    """
+    person, vehicle = targets.classes == 0, targets.classes >= 2
+    if not person.any():
+        return targets
+    overlap = iou_matrix(targets.boxes, targets.boxes[vehicle]) if vehicle.any() else np.zeros((len(targets), 1), np.float32)
+    boxes = targets.boxes
+    sides = np.minimum(boxes[:, None, 2:], boxes[None, :, 2:]) - np.maximum(boxes[:, None, :2], boxes[None, :, :2])
+    inside = np.prod(np.maximum(sides, 0), axis=2) >= 0.8 * np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
+    np.fill_diagonal(inside, False)
+    crowd = person & ((inside & person).sum(axis=1) >= 2)
+    keep = ~(person & (overlap > 0.5).any(axis=1))
+    return Targets(boxes[keep], targets.classes[keep], (targets.ignore | crowd)[keep])
