@@ -104,10 +104,11 @@ class Truth:
 
     def prepare(self, height: int, width: int) -> None: ...
 
-    def stream(self) -> Truth:
+    def stream(self, dense_every: int = 0) -> Truth:
         return self
 
-    dense_stream = stream
+    def dense_stream(self) -> Truth:
+        return self
 
     def process(self, frame: Frame) -> FrameResult:
         box = self.boxes[frame.index : frame.index + 1]
@@ -182,12 +183,12 @@ def main() -> None:
         reference[windows] = [run(engine, truth, clip, dense=True) for clip in clips]
         _report(rows, windows, "dense", reference[windows], reference[windows])
         for threshold in arguments.thresholds if windows == "sticky" else arguments.thresholds[-2:-1]:
-            engine.model = engine.model.regated(SkipConfig(threshold, block=arguments.block))
-            _report(rows, windows, f"{threshold:g}", [run(engine, truth, clip) for clip in clips], reference[windows])
+            gated = engine.regated(SkipConfig(threshold, block=arguments.block))
+            _report(rows, windows, f"{threshold:g}", [run(gated, truth, clip) for clip in clips], reference[windows])
     if preset.thresholds:
         engine.options = dataclasses.replace(engine.options, rule=rules["sticky"])
-        engine.model = engine.model.regated(SkipConfig(preset.threshold, thresholds=preset.thresholds, scales=preset.scales))
-        _report(rows, "sticky", "preset", [run(engine, truth, clip) for clip in clips], reference["sticky"])
+        gated = engine.regated(SkipConfig(preset.threshold, thresholds=preset.thresholds, scales=preset.scales))
+        _report(rows, "sticky", "preset", [run(gated, truth, clip) for clip in clips], reference["sticky"])
     if arguments.csv is not None:
         with arguments.csv.open("w", newline="") as file:
             writer = csv.DictWriter(file, list(rows[0]))

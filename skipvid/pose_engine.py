@@ -5,6 +5,7 @@ Every person has a session of their own; their number is bounded, and the sessio
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -43,6 +44,9 @@ class Detector(Engine, Protocol):
 
     def prepare(self, height: int, width: int) -> None:
         """Build the plan for frames of this size."""
+
+    def stream(self, dense_every: int = 0) -> Stream:
+        """Begin a stream; dense_every: measure the dense network, too, in every so many frames."""
 
     def dense_stream(self) -> Stream:
         """Begin a stream without gates."""
@@ -116,9 +120,19 @@ class PoseEngine:
         """What stands before and behind the pose network."""
         return PoseTask(self.preset, self._corner_aligned)
 
-    def stream(self) -> PoseStream:
-        """Begin a stream with gates (or, with gate "none", without)."""
-        return PoseStream(self, dense=False)
+    def regated(self, config: SkipConfig) -> PoseEngine:
+        """The same pose network with other gates, behind the same detector; what was loaded and exported is shared."""
+        other = copy.copy(self)
+        other.model = self.model.regated(config)
+        return other
+
+    def stream(self, dense_every: int = 0) -> PoseStream:
+        """Begin a stream with gates (or, with gate "none", without).
+
+        dense_every: measure the dense networks, too, in every so many frames (0 = never). Not done where the detector does not run in
+        every frame: the measured frames would not be like the others.
+        """
+        return PoseStream(self, dense=False, dense_every=dense_every if self.options.detect_every == 1 else 0)
 
     def dense_stream(self) -> PoseStream:
         """Begin a stream on the same back end, with the same windows, but without gates: the yardstick."""
@@ -128,13 +142,14 @@ class PoseEngine:
 class PoseStream:
     """One stream of frames with all its persons."""
 
-    def __init__(self, engine: PoseEngine, dense: bool) -> None:
+    def __init__(self, engine: PoseEngine, dense: bool, dense_every: int = 0) -> None:
         self._engine = engine
         self._options = engine.options
         self._dense = dense
+        self._dense_every = dense_every
         self._task = engine.task()
         detector = engine.detector
-        self._detector = None if detector is None else detector.dense_stream() if dense else detector.stream()
+        self._detector = None if detector is None else detector.dense_stream() if dense else detector.stream(dense_every)
         self._tracker = Tracker(self._options.score_threshold, most=2 * self._options.max_persons)
         self._cuts = SceneCutDetector()
         self._viewers = ViewerPool(engine.model.session, self._options.max_persons)
@@ -161,8 +176,10 @@ class PoseStream:
         detections = self._detections(people, runs, size)
         for (_, viewer), keypoints in zip(people, runs, strict=True):
             viewer.keypoints = keypoints
-        self._frames += 1
         clock.lap("postprocess")
+        if self._dense_every and self._frames and self._frames % self._dense_every == 0:
+            clock.ms["dense_model"] = self._time_dense(frame, people) + (found.ms.get("dense_model", 0.0) if found is not None else 0.0)
+        self._frames += 1
         keyframes = [viewer.session.keyframe for _, viewer in people] + ([found.keyframe] if found is not None else [])
         gated = not self._dense and self._engine.model.config.gate != "none"
         return FrameResult(
@@ -220,6 +237,17 @@ class PoseStream:
         keypoints = self._task.decode(heatmaps, viewer.window)
         clock.lap("postprocess")
         return keypoints
+
+    def _time_dense(self, frame: Frame, people: Sequence[tuple[Track, Viewer]]) -> float:
+        """Milliseconds of the pose network without gates for all persons."""
+        taken = 0.0
+        for _, viewer in people:
+            assert viewer.window is not None
+            prepared = self._task.prepare(frame.image, viewer.window)
+            begin = time.perf_counter()
+            self._engine.model.dense(prepared)
+            taken += time.perf_counter() - begin
+        return taken * 1e3
 
     def _carry_boxes(self, people: Sequence[tuple[Track, Viewer]], runs: Sequence[NDArray[np.float32]], now: float) -> None:
         """Without a detection, a person's box goes where the keypoints go."""

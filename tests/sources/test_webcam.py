@@ -120,7 +120,7 @@ def test_closing_from_another_thread_ends_the_iteration_at_once() -> None:
 @pytest.mark.parametrize(
     ("device", "timeout", "words"),
     [
-        (StandIn([]), 5.0, "webcam 0 delivers no picture; another program"),
+        (StandIn([]), 5.0, "webcam 0 delivers no picture; close other programs"),
         (StandIn([], error=OSError("device busy")), 5.0, "delivers no picture: device busy"),
         (StandIn([], hang=True), 0.2, "delivered nothing for 0.2 s"),
     ],
