@@ -157,6 +157,11 @@ class PoseStream:
         self._detector_cost: FrameCost | None = None
         self._frame_size: tuple[int, int] | None = None
 
+    @property
+    def memory_bytes(self) -> int:
+        """Bytes that the sessions of all persons hold."""
+        return self._viewers.memory_bytes
+
     def process(self, frame: Frame) -> FrameResult:
         """Analyse the next frame. After a scene cut or a change of size all persons are new."""
         begin = time.perf_counter()

@@ -68,7 +68,7 @@ def _dark_offsets(heatmaps: NDArray[np.float32], peaks: NDArray[np.int64]) -> ND
     for joint in np.flatnonzero(_inside(peaks, heatmaps.shape[1:], 2)):
         x, y = peaks[joint]
         # Smoothing makes derivatives of a ragged peak meaningful; its reach need only cover the 5 x 5 pixels that are read.
-        reach = int(np.ceil(3 * sigma)) + 2
+        reach = int(np.ceil(4 * sigma)) + 2
         top, left = max(y - reach, 0), max(x - reach, 0)
         around = np.ascontiguousarray(heatmaps[joint, top : y + reach + 1, left : x + reach + 1])
         smooth = cv2.GaussianBlur(around, (0, 0), sigma)
