@@ -2,9 +2,9 @@
 
     python benchmarks/videos.py --data DIR [--threshold 0.03] [--max-frames N]
 
-DIR holds `videos/` and `sequences/`. Prints a Markdown table, a row per clip as soon as it is done. Agreement is F1 at IoU 0.5 of the gated
-detections against the dense ones of the same frames; beside it stands the flicker floor: the F1 of the dense network against itself on frames
-with noise that nobody sees (standard deviation 1 grey level). Times are medians of one run in which both networks take turns.
+DIR holds `videos/` and `sequences/`. Prints a Markdown table, a row per clip as soon as it is done. Agreement is F1 at IoU 0.5 of the
+gated detections against the dense ones of the same frames; beside it stands the flicker floor: the F1 of the dense network against itself
+on frames with noise that nobody sees (standard deviation 1 grey level). Times are medians of one run in which both networks take turns.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ from skipvid.presets import load_preset
 from skipvid.report import Agreement, agreement
 from skipvid.results import RunHeader
 from skipvid.runtime.config import SkipConfig
-from skipvid.sources import ReadOptions, expand_specs, open_source
+from skipvid.sources.open import open_source
+from skipvid.sources.options import ReadOptions
+from skipvid.sources.specs import expand_specs
 from skipvid.weights import resolve_weights
 
 FLOOR_EVERY = 5

@@ -91,7 +91,7 @@ def _run_job(
 ) -> Done:
     from skipvid.pipeline import run
     from skipvid.report import SummaryBuilder
-    from skipvid.sources import open_source
+    from skipvid.sources.open import open_source
 
     wanted = read_options(options)
     with ExitStack() as stack:
@@ -215,48 +215,47 @@ def print_reports(summaries: Sequence[RunSummary], layers: bool, stderr: bool) -
 
 def print_dry_run(jobs: Sequence[Job], engine: DetectEngine, options: Mapping[str, Any]) -> int:
     """What would be done, and what a frame costs densely; nothing is written. Returns the exit code."""
-    import torch
-
-    from skipvid.sources import open_source
-
-    plans = []
-    for job in jobs:
-        with open_source(job.spec, read_options(options)) as source:
-            info = source.info
-        height, width = engine.preset.input_size(info.height, info.width)
-        shape = (1, 3, height, width)
-        frame = torch.zeros(shape)
-        macs = engine.model.program((shape,)).plan.dense_macs
-        engine.model.dense(frame)
-        begin = time.perf_counter()
-        engine.model.dense(frame)
-        plans.append(
-            {
-                "source": info.name,
-                "size": [info.width, info.height],
-                "frames": expected_frames(info, read_options(options)),
-                "preset": engine.preset.name,
-                "gate": engine.model.config.gate,
-                "threshold": engine.model.config.threshold,
-                "backend": engine.backend,
-                "input": [width, height],
-                "dense_macs_per_frame": macs,
-                "dense_ms_per_frame": round((time.perf_counter() - begin) * 1e3, 1),
-                "outputs": [str(Path(target).resolve()) if target != "-" else "-" for target in job.targets],
-            }
-        )
+    plans = [_plan(job, engine, options) for job in jobs]
     if options["as_json"]:
         click.echo(json.dumps({"plan": plans}, indent=2))
         return 0
     for plan in plans:
         frames = "an unknown number of" if plan["frames"] is None else f"about {plan['frames']}"
+        gate = f"{plan['gate']} gate, threshold {plan['threshold']:g}" if plan["gate"] != "none" else "no gates"
         click.echo(f"{plan['source']}: {frames} frames of {plan['size'][0]}x{plan['size'][1]}")
-        click.echo(f"  {plan['preset']} at {width_by_height(plan['input'])}, gate {plan['gate']}, threshold {plan['threshold']:g}, {plan['backend']}")
-        click.echo(f"  at most {plan['dense_macs_per_frame'] / 1e6:.1f} M MACs and about {plan['dense_ms_per_frame']} ms a frame, without gates")
+        click.echo(f"  {plan['preset']} at {plan['input'][0]}x{plan['input'][1]}, {gate}, {plan['backend']} back end")
+        click.echo(
+            f"  at most {plan['dense_macs_per_frame'] / 1e6:.1f} M MACs, about {plan['dense_ms_per_frame']} ms a frame without gates"
+        )
         click.echo(f"  would write {', '.join(plan['outputs']) or 'nothing'}")
     return 0
 
 
-def width_by_height(size: Sequence[int]) -> str:
-    """640x480."""
-    return f"{size[0]}x{size[1]}"
+def _plan(job: Job, engine: DetectEngine, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The plan of one source as --json prints it."""
+    import torch
+
+    from skipvid.sources.open import open_source
+
+    wanted = read_options(options)
+    with open_source(job.spec, wanted) as source:
+        info = source.info
+    height, width = engine.preset.input_size(info.height, info.width)
+    frame = torch.zeros(1, 3, height, width)
+    engine.model.dense(frame)  # exports and warms up
+    begin = time.perf_counter()
+    engine.model.dense(frame)
+    milliseconds = (time.perf_counter() - begin) * 1e3
+    return {
+        "source": info.name,
+        "size": [info.width, info.height],
+        "frames": expected_frames(info, wanted),
+        "preset": engine.preset.name,
+        "gate": engine.model.config.gate,
+        "threshold": engine.model.config.threshold,
+        "backend": engine.backend,
+        "input": [width, height],
+        "dense_macs_per_frame": engine.model.program((tuple(frame.shape),)).plan.dense_macs,
+        "dense_ms_per_frame": round(milliseconds, 1),
+        "outputs": [target if target == "-" else str(Path(target).resolve()) for target in job.targets],
+    }

@@ -73,7 +73,7 @@ def _sinks(job: Job, header: RunHeader, options: dict[str, Any]) -> Sequence[Sin
     from skipvid.cli.analyse import StatusLine
     from skipvid.cli.setup import sink_options
     from skipvid.draw import draw_result
-    from skipvid.sinks import open_sink
+    from skipvid.sinks.open import open_sink
 
     status = StatusLine(header)
     return [

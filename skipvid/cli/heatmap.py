@@ -69,7 +69,7 @@ def _picture_beside(target: str) -> str | None:
 def _sinks(job: Job, header: RunHeader, options: dict[str, Any]) -> Sequence[Sink]:
     from skipvid.cli.setup import sink_options
     from skipvid.draw import HeatmapRenderer, TimeAverage
-    from skipvid.sinks import open_sink
+    from skipvid.sinks.open import open_sink
 
     average = TimeAverage()
     renderer = HeatmapRenderer(options["mode"])
@@ -83,7 +83,7 @@ def _sinks(job: Job, header: RunHeader, options: dict[str, Any]) -> Sequence[Sin
 
 def _averaging_sink(path: Path, average: TimeAverage, header: RunHeader) -> Sink:
     """A PNG of the run's mean activity."""
-    from skipvid.sinks import ImageSink
+    from skipvid.sinks.image import ImageSink
 
     class AveragingSink(ImageSink):
         def __init__(self) -> None:

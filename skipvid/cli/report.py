@@ -54,12 +54,12 @@ def report(**options: Any) -> int:
     from skipvid.compare import ComparedStream
     from skipvid.errors import UsageError
     from skipvid.presets import DEFAULT_DETECT
-    from skipvid.sinks import check_target
+    from skipvid.sinks.targets import check_path
 
     check_options(options)
     for target in (options["csv"], options["html"]):
         if target is not None:
-            check_target(target, [options["source"]], options["overwrite"])
+            check_path(target, [options["source"]], options["overwrite"])
     with Talk(options["quiet"], options["verbose"], options["log_file"]) as talk:
         if options["thresholds"]:
             options["threshold"] = options["thresholds"][0]

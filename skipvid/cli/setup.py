@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from skipvid.presets import Preset
     from skipvid.results import RunHeader, SourceInfo
     from skipvid.runtime.config import SkipConfig
-    from skipvid.sinks import SinkOptions
+    from skipvid.sinks.options import SinkOptions
     from skipvid.sources.options import ReadOptions
 
 
@@ -131,19 +131,19 @@ def check_options(options: Mapping[str, Any]) -> None:
 
 def plan_jobs(
     options: Mapping[str, Any],
-    default_suffix: str,
+    ending: str,
     suffixes: Sequence[str] = (),
     companion: Callable[[str], str | None] | None = None,
     check: bool = True,
 ) -> list[Job]:
     """Sources and their outputs, every output checked before any work starts.
 
-    default_suffix: of the output in the working directory where none is named. suffixes: those that make sense, () = all that sinks know.
+    ending: of the output's name in the working directory where none is given. suffixes: those that make sense, () = all that sinks know.
     companion: names a file that is written beside an output. Raises SourceError, UsageError or OutputError.
     """
     from skipvid.cli.analyse import Job
-    from skipvid.sinks import check_target, plan_outputs
-    from skipvid.sources import expand_specs
+    from skipvid.sinks.targets import check_path, plan_outputs
+    from skipvid.sources.specs import expand_specs
 
     specs = expand_specs(options["sources"])
     if len(specs) > 1 and "-" in specs:
@@ -152,20 +152,20 @@ def plan_jobs(
         if suffixes and not target.lower().endswith((*suffixes, "/")) and "." in Path(target).name:
             raise UsageError(f"{target}: this command writes {', '.join(suffixes)}")
     overwrite = options["overwrite"] or not check
-    planned = plan_outputs(options["output"], specs, default_suffix, overwrite, options["skip_existing"])
     jobs = []
-    for spec, targets in planned:
-        beside = [other for target in targets if companion is not None and (other := companion(target)) is not None]
+    for plan in plan_outputs(options["output"], specs, overwrite=overwrite, skip_existing=options["skip_existing"], ending=ending):
+        beside = [other for target in plan.targets if companion is not None and (other := companion(target)) is not None]
         for other in beside:
-            check_target(other, specs, overwrite)
-        jobs.append(Job(spec, (*targets, *beside)))
+            check_path(other, specs, overwrite)
+        if plan.targets:
+            jobs.append(Job(plan.source, (*plan.targets, *beside)))
     if options.get("csv"):
-        check_target(options["csv"], specs, overwrite)
+        check_path(options["csv"], specs, overwrite)
     return jobs
 
 
 def sink_options(options: Mapping[str, Any]) -> SinkOptions:
     """How outputs are written."""
-    from skipvid.sinks import SinkOptions
+    from skipvid.sinks.options import SinkOptions
 
     return SinkOptions(audio=not options["no_audio"], to_end=options["end"] is None and options["max_frames"] is None)

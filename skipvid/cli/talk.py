@@ -7,7 +7,7 @@ import time
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, TextIO
+from typing import TYPE_CHECKING, Any, Self, TextIO
 
 import click
 
@@ -79,7 +79,7 @@ class Progress:
         self._begin = self._spoken = time.monotonic()
         self._frames = 0
         self._macs = self._dense = 0
-        self._bar: tqdm[None] | None = None
+        self._bar: tqdm[Any] | None = None
         if sys.stderr.isatty() and not talk.quiet:
             from tqdm import tqdm
 

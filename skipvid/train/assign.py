@@ -24,8 +24,10 @@ class AssignConfig:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Assignment:
-    """anchors: (P,) int64, the anchors with an object. objects: (P,) int64, its row in the boxes. quality: (P,) float32 in [0, 1], the score
-    that the anchor should have: 1 would be the best anchor of a perfectly placed object."""
+    """The anchors with an object. anchors: (P,) int64. objects: (P,) int64, rows of the boxes.
+
+    quality: (P,) float32 in [0, 1], the score that the anchor should have: 1 would be the best anchor of a perfectly placed object.
+    """
 
     anchors: Tensor
     objects: Tensor

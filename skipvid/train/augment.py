@@ -168,9 +168,9 @@ def distort(image: Image, rng: Rng, config: AugmentConfig) -> Image:
     if rng.random() < config.p_blur:
         image = _blur(image, rng)
     if rng.random() < config.p_noise:
-        noise = np.empty(image.shape, np.int16)
+        noise: NDArray[np.int16] = np.empty(image.shape, np.int16)
         cv2.setRNGSeed(int(rng.integers(2**31)))
-        cv2.randn(noise, 0, float(rng.uniform(2, 14)))
+        cv2.randn(noise, np.zeros(3), np.full(3, rng.uniform(2, 14)))
         image = np.asarray(cv2.add(image, noise, dtype=cv2.CV_8U), np.uint8)
     if rng.random() < config.p_jpeg:
         _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(25, 80))])

@@ -13,7 +13,10 @@ from skipvid.train.teachers import Found, iou_matrix
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Truth:
-    """The ground truth of one picture for one class: boxes (K, 4) float32 xyxy in pixels, ignore (K,) bool (found or not does not count)."""
+    """The ground truth of one picture for one class.
+
+    boxes: (K, 4) float32, xyxy, pixels. ignore: (K,) bool, True = it does not count whether the box is found.
+    """
 
     boxes: NDArray[np.float32]
     ignore: NDArray[np.bool_]

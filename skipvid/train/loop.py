@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import pickle
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,22 +19,22 @@ from skipvid.errors import OutputError, UsageError, WeightsError
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """How long and how fast. steps: optimiser steps in all. batch: pictures a step. slow: factor on the rate of parameters whose name
-    starts with one of slow_prefixes (a pretrained backbone). patience: stop after so many evaluations without a new best; 0 = never."""
+    """How long and how fast. Frozen parts are not trained at all, their BatchNorms keep their statistics."""
 
-    steps: int
-    batch: int = 16
+    steps: int  # of the optimiser, in all
+    batch: int = 16  # pictures a step; below 16, PyTorch leaves oneDNN for a slower way on one thread
     rate: float = 2e-3
     final_rate: float = 0.02  # of `rate`
-    warmup: int = 150
+    warmup: int = 150  # steps
     weight_decay: float = 0.02
-    slow: float = 1.0
+    slow: float = 1.0  # factor on the rate of parameters with these prefixes: a pretrained backbone
     slow_prefixes: tuple[str, ...] = ("backbone.",)
-    clip: float = 10.0
+    frozen: tuple[str, ...] = ()  # prefixes of parts that are not trained
+    clip: float = 10.0  # norm of the gradient
     average: float = 0.998  # of the moving average, reached after a ramp
     evaluate_every: int = 500
     checkpoint_every: int = 100
-    patience: int = 0
+    patience: int = 0  # stop after so many evaluations without a new best; 0 = never
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -90,8 +91,11 @@ class Trainer:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OutputError(f"cannot make the folder {folder}: {error.strerror}", "choose another one") from error
-        slow = [p for name, p in net.named_parameters() if name.startswith(schedule.slow_prefixes)]
-        rest = [p for name, p in net.named_parameters() if not name.startswith(schedule.slow_prefixes)]
+        for name, parameter in net.named_parameters():
+            parameter.requires_grad_(not name.startswith(schedule.frozen))
+        trained = [(name, p) for name, p in net.named_parameters() if p.requires_grad]
+        slow = [p for name, p in trained if name.startswith(schedule.slow_prefixes)]
+        rest = [p for name, p in trained if not name.startswith(schedule.slow_prefixes)]
         groups = []
         for parameters, scale in ((slow, schedule.slow), (rest, 1.0)):
             # Norms, biases and fusion weights have one dimension; decay would pull them to zero for nothing.
@@ -119,7 +123,7 @@ class Trainer:
                     done = self.step == schedule.steps
                     if evaluate is not None and (done or self.step % schedule.evaluate_every == 0):
                         self._judge(evaluate)
-                        print(f"step {self.step}: " + ", ".join(f"{k} {v:.4f}" for k, v in self.history[-1].items() if k != "step"))
+                        tqdm.write(f"step {self.step}: " + ", ".join(f"{k} {v:.4f}" for k, v in self.history[-1].items() if k != "step"))
                     if done or self.step % schedule.checkpoint_every == 0:
                         self.save()
         except KeyboardInterrupt:
@@ -132,6 +136,9 @@ class Trainer:
     def _advance(self, loss_of_step: LossOfStep) -> dict[str, float]:
         schedule = self.schedule
         self.net.train()
+        for name, module in self.net.named_modules():
+            if f"{name}.".startswith(schedule.frozen):
+                module.eval()
         for group in self.optimizer.param_groups:
             group["lr"] = schedule.rate * group["scale"] * schedule.factor(self.step)
         loss, shown = loss_of_step(self.net, self.step)
@@ -172,13 +179,13 @@ class Trainer:
     def _load(self) -> None:
         try:
             state = torch.load(self.checkpoint, weights_only=True, map_location="cpu")
-            if state["schedule"] != asdict(self.schedule):
+            if dict(state["schedule"]) != asdict(self.schedule):
                 raise UsageError(f"{self.checkpoint} was begun with another schedule", "resume with the options it was begun with")
             self.net.load_state_dict(state["net"])
             self.average.net.load_state_dict(state["average"])
             self.optimizer.load_state_dict(state["optimizer"])
-        except (OSError, RuntimeError, KeyError, ValueError) as error:
-            raise WeightsError(f"cannot resume from {self.checkpoint}: {error}", "it is damaged or of another network") from error
+        except (OSError, RuntimeError, KeyError, ValueError, EOFError, pickle.UnpicklingError) as error:
+            raise WeightsError(f"cannot resume from {self.checkpoint}: {type(error).__name__}", "it is damaged or of another network") from error
         self.step, self.best, self.stale, self.history = state["step"], state["best"], state["stale"], state["history"]
 
 

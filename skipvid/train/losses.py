@@ -78,7 +78,7 @@ def detection_loss(
         if unsure.any():
             region_classes = classes[unsure]
             inside = in_ignored(anchors.boxes, boxes[unsure])
-            for c in region_classes.unique().tolist():
+            for c in set(region_classes.tolist()):
                 counted[i, inside[:, region_classes == c].any(1), c] = False
         boxes, classes = boxes[~unsure], classes[~unsure]
         if not len(boxes):

@@ -250,7 +250,8 @@ def make_views(height: int, width: int, *, mirror: bool = True, tiles: bool = Fa
 class Ensemble:
     """Several teachers, each looking through several views, as one teacher.
 
-    tiles: look at four corner tiles as well. weights: how much each teacher's score counts. iou: boxes of one class that overlap more are one.
+    weights: how much each teacher's score counts. tiles: look at four corner tiles as well. iou: boxes of one class that overlap more are
+    one.
     """
 
     teachers: Sequence[Teacher]
@@ -260,7 +261,7 @@ class Ensemble:
 
     @property
     def known(self) -> NDArray[np.bool_]:
-        return np.any([teacher.known for teacher in self.teachers], axis=0)
+        return np.asarray(np.any([teacher.known for teacher in self.teachers], axis=0), np.bool_)
 
     def detect(self, image: NDArray[np.uint8]) -> Found:
         size = image.shape[:2]

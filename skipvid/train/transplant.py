@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from skipvid.errors import UsageError, WeightsError
-from skipvid.models.efficientnet import DepthwiseBlock, EfficientNet
+from skipvid.models.efficientnet import DepthwiseBlock, EfficientNet, InvertedResidual
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -103,7 +103,8 @@ def read_lcnet(path: Path, block_count: int = 13) -> LcNet:
     net = LcNet(convolutions[0])
     position = 1
     while len(net.blocks) < block_count:
-        depthwise, gates = convolutions[position], []
+        depthwise = convolutions[position]
+        gates: list[_Conv] = []
         position += 1
         while convolutions[position].weight.shape[2] == 1 and convolutions[position + 1].groups == 1 and len(gates) < 2:
             if convolutions[position].weight.shape[0] >= convolutions[position].weight.shape[1] and not gates:
@@ -148,7 +149,7 @@ def transplant(source: LcNet, target: EfficientNet, pictures: Tensor) -> list[fl
     Returns for each block how much of the variance of its pointwise convolution's outputs the bottleneck keeps, in [0, 1].
     Raises WeightsError where the widths, kernels or strides differ.
     """
-    blocks = [block for stage in target.blocks for block in stage]  # type: ignore[union-attr]
+    blocks = [module for module in target.modules() if isinstance(module, DepthwiseBlock | InvertedResidual)]
     if len(blocks) != len(source.blocks):
         raise WeightsError(f"{len(source.blocks)} blocks cannot fill {len(blocks)}", "the two networks must have the same depth")
     trace = source.trace(pictures)
@@ -156,10 +157,9 @@ def transplant(source: LcNet, target: EfficientNet, pictures: Tensor) -> list[fl
     _set(target.conv_stem, source.stem.weight)
     kept = []
     for index, (block, given) in enumerate(zip(blocks, source.blocks, strict=True)):
-        first = isinstance(block, DepthwiseBlock)
         _set(block.conv_dw, given.depthwise.weight)
-        wanted[block.bn1 if first else block.bn2] = trace.depthwise[index]
-        projection = block.conv_pw if first else block.conv_pwl
+        wanted[block.bn1 if isinstance(block, DepthwiseBlock) else block.bn2] = trace.depthwise[index]
+        projection = block.conv_pw if isinstance(block, DepthwiseBlock) else block.conv_pwl
         expansion, reduced, share = _factorise(given.pointwise.weight.flatten(1), trace.gated[index], projection.weight.shape[0])
         kept.append(share)
         _set(projection, (reduced * trace.gates[index])[:, :, None, None])

@@ -23,7 +23,7 @@ class Build:
     """What changes the shape. girth multiplies widths. sleeve: covered fraction of the arm (0.3 T-shirt, 1 long). leg: covered fraction of the leg.
 
     loose: metres between skin and cloth. skirt, coat: height of the hem in metres at stature 1.75, 0 where there is none.
-    hair: "short", "bob", "long", "tail", "bald" or "cap". bag: "", "backpack", "shoulder" or "tote".
+    hair: "short", "bob", "long", "tail", "bald", "cap" or "helmet". bag: "", "backpack", "shoulder" or "tote".
     """
 
     female: bool = False
@@ -237,9 +237,9 @@ def _head(builder: MeshBuilder, build: Build) -> None:
     if build.hair == "bald":
         return
     x, y, z = np.moveaxis(direction, -1, 0)
-    low_back = {"short": -0.45, "cap": -0.35, "tail": -0.4}.get(build.hair, -0.9)
+    low_back = {"short": -0.45, "cap": -0.35, "tail": -0.4, "helmet": -0.2}.get(build.hair, -0.9)
     hairline = np.where(y > 0.25, 0.50, np.where(y > -0.1, 0.50 - (0.25 - y) * 1.4, low_back))
-    thickness = {"short": 0.013, "cap": 0.010, "tail": 0.010, "bob": 0.022, "long": 0.018}[build.hair]
+    thickness = {"short": 0.013, "cap": 0.010, "tail": 0.010, "bob": 0.022, "long": 0.018, "helmet": 0.032}[build.hair]
     grown = _ramp(z - hairline, -0.08, 0.08)
     shell = surface * (1 + ((thickness + 0.010) * grown - 0.010)[..., None] / np.linalg.norm(surface, axis=-1, keepdims=True))
     vertices, faces = loft(shell + centre)

@@ -59,6 +59,7 @@ class Canvas:
         drawn = self.inverse_depth != self.backdrop.inverse_depth
         self.backdrop.ambient *= self._skylit[..., None]
         self.backdrop.direct *= (self._sunlit * (0.4 + 0.6 * self._skylit))[..., None]
+        # What was drawn has its final colour; no moving shadow changes it.
         self.backdrop.ambient[drawn] = self.colour[drawn]
         self.backdrop.direct[drawn] = 0
         self.backdrop.ground[drawn] = 0
@@ -99,9 +100,8 @@ class Canvas:
     def rasterise(self, vertices: Array, faces: Array, cull: bool = True) -> tuple[Fragments, Array]:
         """The fragments of a mesh before anything hides it, and its projected vertices (V, 3)."""
         screen = self.camera.project(vertices)
-        near = screen[faces, 2].min(axis=1) > 0.3
-        if not near.all():
-            faces = np.where(near[:, None], faces, 0)
+        if screen[:, 2].min() < 0.3:
+            faces = np.where((screen[faces, 2].min(axis=1) > 0.3)[:, None], faces, 0)
         return rasterise(screen, faces, self.width, self.height, cull), screen
 
     def write(self, fragments: Fragments, colour: Array, owner: int) -> int:

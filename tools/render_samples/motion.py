@@ -89,7 +89,7 @@ def idle(rest: Array, scale: float, pose: Pose, time: float, share: float, habit
     pose.turn("head", (2, share * (25 * np.sin(time * 0.45 + style[1] * 5) if habit in ("look", "hips") else 8 * slow)))
     if habit == "phone":
         pose.turn("right_arm", (0, 32 * share), (1, 8 * share))
-        pose.turn("right_forearm", (0, 82 * share), (2, 24 * share))
+        pose.turn("right_forearm", (2, 35 * share), (0, 88 * share))
         pose.turn("head", (0, -24 * share))
     elif habit == "talk":
         beat = np.sin(time * 3.1 + style[2] * 5) * np.sin(time * 1.3)
@@ -98,5 +98,41 @@ def idle(rest: Array, scale: float, pose: Pose, time: float, share: float, habit
     elif habit == "hips":
         for side, sign in (("left", 1.0), ("right", -1.0)):
             pose.turn(f"{side}_arm", (0, -20 * share), (1, sign * 32 * share))
-            pose.turn(f"{side}_forearm", (0, 55 * share), (2, sign * 55 * share))
+            pose.turn(f"{side}_forearm", (2, -sign * 80 * share), (0, 72 * share))
     plant(pose, rest, scale)
+
+
+def ride(rest: Array, scale: float, root: Array, heading: float, crank: float, motorcycle: bool) -> Pose:
+    """A rider in the saddle. crank: radians of the pedals (they rest on a motorcycle). root: (3,) on the ground under the vehicle's middle."""
+    pose = Pose.standing(root, heading)
+    saddle, behind, lean = (0.86, -0.33, 14.0) if motorcycle else (0.96, -0.24, 28.0)
+    pose.lift = saddle + 0.06 - rest[0, 2] * scale
+    ahead, right = np.array([-np.sin(heading), np.cos(heading), 0.0]), np.array([np.cos(heading), np.sin(heading), 0.0])
+    pose.root = pose.root + ahead * behind
+    pose.turn("pelvis", (0, -lean * 0.5))
+    pose.turn("spine", (0, -lean * 0.5))
+    pose.turn("neck", (0, lean * 0.3))
+    pose.turn("head", (0, lean * 0.5))
+    for side, sign in (("left", -1.0), ("right", 1.0)):
+        if motorcycle:
+            foot = root + ahead * 0.02 + right * sign * 0.19 + [0, 0, 0.38]
+        else:
+            angle = crank + (np.pi if side == "left" else 0.0)
+            foot = root + ahead * (-0.14 + 0.17 * np.cos(angle)) + right * sign * 0.12 + [0, 0, 0.36 - 0.17 * np.sin(angle)]
+        skeleton.place_leg(pose, rest, scale, side, foot, ahead + right * sign * 0.15, -0.1)
+        grip = root + ahead * (0.30 if motorcycle else 0.26) + right * sign * (0.33 if motorcycle else 0.26) + [0, 0, 1.09]
+        place_arm(pose, rest, scale, side, grip, right * sign * 0.8 - np.array([0, 0, 1.0]) - ahead * 0.3)
+    return pose
+
+
+def place_arm(pose: Pose, rest: Array, scale: float, side: str, wrist: Array, pole: Array) -> None:
+    """Bend one arm so that its wrist reaches a world point, the elbow towards `pole`."""
+    world, position = skeleton.forward(rest, pose, scale)
+    arm, forearm, chest = (skeleton.INDEX[name] for name in (f"{side}_arm", f"{side}_forearm", "chest"))
+    upper, lower = skeleton.reach(position[arm], wrist, skeleton.UPPER_ARM * scale, skeleton.FOREARM * scale, pole)
+    ahead = np.cross(upper, np.cross(lower, upper))
+    if np.linalg.norm(ahead) < 1e-3:
+        ahead = world[chest][:, 1]
+    arm_world, forearm_world = skeleton.frame_along(upper, ahead), skeleton.frame_along(lower, ahead)
+    pose.rotations[arm] = world[chest].T @ arm_world
+    pose.rotations[forearm] = arm_world.T @ forearm_world

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import skeleton
-from .body import BAG, HAIR, HEAD, build_body, skin
+from .body import BAG, HAND, HEAD, build_body, skin
 from .canvas import Canvas, SunMap, contact
 from .mesh import vertex_normals
 from .noise import Noise
@@ -24,13 +24,16 @@ Array = NDArray[Any]
 class Drawn:
     """What is kept of one drawn object to say where it was and how much of it was seen."""
 
-    def __init__(self, canvas: Canvas, fragments: Fragments, screen: Array) -> None:
+    def __init__(self, canvas: Canvas, fragments: Fragments, screen: Array, counted: Array | None = None) -> None:
+        """counted: (P,) bool, fragments that belong into the box; what is carried in the hand does not (as in COCO)."""
         self.count = len(fragments.pixel)
         self.box = np.zeros(4)
         self.inside = 0.0
-        if not self.count:
+        pixel = fragments.pixel if counted is None else fragments.pixel[counted]
+        if not len(pixel):
+            self.count = 0
             return
-        rows, columns = fragments.pixel // canvas.width, fragments.pixel % canvas.width
+        rows, columns = pixel // canvas.width, pixel % canvas.width
         self.box = np.array([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1], float)
         low, high = screen[:, :2].min(0), screen[:, :2].max(0)
         whole = max(float(np.prod(high - low)), 1.0)
@@ -79,26 +82,27 @@ class Person:
     def draw(self, canvas: Canvas) -> None:
         mesh = self._mesh
         fragments, screen = canvas.rasterise(self._vertices, mesh.faces)
-        self._drawn = Drawn(canvas, fragments, screen)
-        if not self._drawn.count:
+        part = mesh.part[fragments.face]
+        self._drawn = Drawn(canvas, fragments, screen, part != BAG if self.look.build.bag in ("tote", "shoulder") else None)
+        if not len(part):
             return
         normals = vertex_normals(self._vertices, mesh.faces)
         lit = self._sunlight(self._vertices)
         values = fragments.interpolate(mesh.faces, np.column_stack([normals, self._attributes, self._vertices, lit]))
         normal, place, along, point, sun = values[:, :3], values[:, 3:6], values[:, 6], values[:, 7:10], values[:, 10]
-        part = mesh.part[fragments.face]
         # Folds of cloth: bend the normals by smooth noise; skin and hair only a little.
-        folds = np.where((part == HEAD) | (part == BAG), 0.03, np.where(part == HAIR, 0.22, 0.16)).astype(np.float32)
-        u, v = place[:, 0] * 0.9 + place[:, 1] * 0.7, place[:, 2] * 0.55
+        folds = np.where((part == HEAD) | (part == HAND) | (part == BAG), 0.03, 0.24).astype(np.float32)
+        u, v = place[:, 0] * 1.0 + place[:, 1] * 0.7, place[:, 2] * 0.5 - place[:, 0] * 0.25
         for k, shift in enumerate((0.0, 0.37, 0.71)):
             normal[:, k] += folds * self._noise.near(u + shift + self.track * 0.13, v + shift)
         normal /= np.linalg.norm(normal, axis=1, keepdims=True)
         albedo = paint(self.look, part, place, along, self._noise)
         light = canvas.light
         if self._sun_map is not None and light.sun.max() > 0.02:
-            sun = sun * self._sun_map.lit(point)
+            sun = sun * self._sun_map.lit(point + 0.015 * normal)
         inner = np.clip(1 - np.abs(place[:, 0]) / 0.10, 0, 1) * (place[:, 2] < 0.86)
-        shade = (1 - 0.45 * inner) * (0.72 + 0.28 * np.clip(point[:, 2] / 0.6, 0, 1))
+        crease = 1 + 0.55 * folds * self._noise.near(u * 1.3 + 0.2, v * 1.3)
+        shade = crease * (1 - 0.45 * inner) * (0.72 + 0.28 * np.clip(point[:, 2] / 0.6, 0, 1))
         wrap = (normal @ light.to_sun.astype(np.float32) + 0.12) / 1.12
         colour = albedo * (light.ambient(normal) * shade[:, None] + (np.maximum(wrap, 0) * sun)[:, None] * light.sun)
         view = canvas.view(fragments)

@@ -98,20 +98,38 @@ def _stage(rng: np.random.Generator, noise: Noise) -> tuple[list[Block], list[tu
     for _ in range(int(rng.integers(1, 3))):
         lx, ly = rng.uniform(4, 10) * rng.choice([-1, 1]), rng.uniform(13, 20)
         lawns.append((lx, ly, rng.uniform(1.8, 3.2), rng.uniform(1.2, 2.4)))
+    obstacles += [(lx, ly, max(hx, hy) + 0.2) for lx, ly, hx, hy in lawns]
+
+    def room(low: float, high: float, radius: float) -> tuple[float, float] | None:
+        for _ in range(20):
+            x, y = rng.uniform(-9.5, 9.5), rng.uniform(low, high)
+            if all(np.hypot(x - ox, y - oy) > radius + taken for ox, oy, taken in obstacles):
+                return x, y
+        return None
+
     for _ in range(int(rng.integers(2, 5))):
-        bx, by = rng.uniform(-9, 9), rng.uniform(10, depth - 3)
+        place = room(10, depth - 3, 1.3)
+        if place is None:
+            break
+        bx, by = place
         blocks += bench(rng, noise, bx, by, rng.choice([0.0, np.pi / 2, np.pi]) + rng.normal(0, 0.05))
         obstacles.append((bx, by, 1.25))
     for _ in range(int(rng.integers(1, 4))):
-        lx, ly = rng.uniform(-10, 10), rng.uniform(9, depth - 2)
+        place = room(9, depth - 2, 0.5)
+        if place is None:
+            break
+        lx, ly = place
         blocks += lamp(noise, lx, ly)
         obstacles.append((lx, ly, 0.5))
     stone = Plain(np.array([0.30, 0.28, 0.25]) * rng.uniform(0.7, 1.3), noise, planks=0.0)
     for _ in range(int(rng.integers(1, 4))):
-        px, py, half = rng.uniform(-9, 9), rng.uniform(11, depth - 3), rng.uniform(0.5, 1.1)
+        half = rng.uniform(0.5, 1.1)
+        place = room(11, depth - 3, half * 1.5)
+        if place is None:
+            break
+        px, py = place
         blocks.append(Block((px, py), (half, half), 0, 0.55, rng.uniform(0, 1.5), stone, Grass(noise, 0.05)))
         obstacles.append((px, py, half * 1.5 + 0.35))
-    obstacles += [(lx, ly, max(hx, hy) + 0.2) for lx, ly, hx, hy in lawns]
     base = np.array([[.30, .28, .25], [.25, .24, .23], [.33, .27, .22], [.22, .22, .23]])[rng.integers(4)]  # fmt: skip
     paving = Paving(base * rng.uniform(0.8, 1.15), rng.uniform(0.4, 0.9), rng.uniform(0.3, 0.5), rng.choice([0.0, np.pi / 4, 0.1]), rng.choice([0.0, 3.0, 4.5]), noise)
     covers = tuple((rng.uniform(-6, 6), rng.uniform(8, 18)) for _ in range(2))
@@ -174,8 +192,8 @@ def build(seed: int, width: int, height: int, seconds: float) -> Scene:
     routes = _routes(rng, int(rng.integers(5, 10)), obstacles, camera, seconds)
     people = []
     for track, route in enumerate(routes, start=1):
-        look = draw_appearance(rng)
-        habit = str(rng.choice(["look", "phone", "talk", "hips"]))
+        look = draw_appearance(rng, detail=0.8)
+        habit = str(rng.choice(["look", "hips"] if look.build.bag == "tote" else ["look", "phone", "talk", "hips"]))
         move = walking(route, look.scale, habit, rng.uniform(-1, 1, 4))
         people.append(Person(track, look, move, scenery.sunlight, noise))
     return Scene(camera, scenery, people, trees, seed, indoors=False)

@@ -32,16 +32,22 @@ class Fragments:
         return result
 
 
+def _span(corners: Array, size: int) -> tuple[Array, Array]:
+    """First and last pixel centre within each triangle's extent along one axis, clipped to the frame."""
+    low = np.minimum(np.minimum(corners[:, 0], corners[:, 1]), corners[:, 2])
+    high = np.maximum(np.maximum(corners[:, 0], corners[:, 1]), corners[:, 2])
+    first = np.clip(np.ceil(low - np.float32(0.5)), 0, size).astype(np.int32)
+    return first, np.clip(np.floor(high - np.float32(0.5)), -1, size - 1).astype(np.int32)
+
+
 def rasterise(screen: Array, faces: Array, width: int, height: int, cull: bool = True) -> Fragments:
     """screen: (V, 3) x, y in pixels and depth. cull drops faces seen from behind (clockwise in an image whose y runs down)."""
     x, y = screen[:, 0].astype(np.float32), screen[:, 1].astype(np.float32)
     inverse = (1 / screen[:, 2]).astype(np.float32)
     fx, fy = x[faces], y[faces]
     area = (fx[:, 1] - fx[:, 0]) * (fy[:, 2] - fy[:, 0]) - (fx[:, 2] - fx[:, 0]) * (fy[:, 1] - fy[:, 0])
-    left = np.maximum(np.ceil(fx.min(1) - 0.5), 0).astype(np.int32)
-    right = np.minimum(np.floor(fx.max(1) - 0.5), width - 1).astype(np.int32)
-    top = np.maximum(np.ceil(fy.min(1) - 0.5), 0).astype(np.int32)
-    bottom = np.minimum(np.floor(fy.max(1) - 0.5), height - 1).astype(np.int32)
+    left, right = _span(fx, width)
+    top, bottom = _span(fy, height)
     facing = area < -1e-6 if cull else np.abs(area) > 1e-6
     keep = np.flatnonzero(facing & (right >= left) & (bottom >= top))
     if not len(keep):

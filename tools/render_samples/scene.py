@@ -62,6 +62,8 @@ class Scene:
     plants: Sequence[Plant]
     seed: int
     indoors: bool
+    fixed: Sequence[Actor] = ()
+    """Actors that never move: drawn once, annotated in every frame (parked cars)."""
 
     def frames(self, count: int, fps: float, quality: Quality) -> Iterator[tuple[NDArray[np.uint8], list[Annotation]]]:
         """The clip: (H, W, 3) uint8 BGR and what is in it, one frame after the other."""
@@ -87,6 +89,12 @@ class Scene:
         canvas.begin()
         for plant in self.plants:
             plant.plant(canvas)
+        for actor in self.fixed:
+            actor.update(0.0)
+            actor.cast(canvas)
+        canvas.light_ground()
+        for actor in self.fixed:
+            actor.draw(canvas)
         canvas.freeze()
         return canvas
 
@@ -106,6 +114,7 @@ class Scene:
             self.plants[number].draw(canvas)
 
     def _annotate(self, canvas: Canvas, supersampling: float) -> list[Annotation]:
-        seen = np.bincount(canvas.owner.ravel(), minlength=max((actor.track for actor in self.actors), default=0) + 1)
-        found = (actor.annotation(canvas, int(seen[actor.track]), supersampling) for actor in self.actors)
+        actors = [*self.actors, *self.fixed]
+        seen = np.bincount(canvas.owner.ravel(), minlength=max((actor.track for actor in actors), default=0) + 1)
+        found = (actor.annotation(canvas, int(seen[actor.track]), supersampling) for actor in actors)
         return [annotation for annotation in found if annotation is not None]

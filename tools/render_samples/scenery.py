@@ -48,14 +48,29 @@ class Block:
         return np.asarray(np.hypot(offset[:, 0], offset[:, 1]))
 
     def hit(self, origin: Array, direction: Array) -> tuple[Array, Array, Array]:
-        """Entry and exit distances (P,) along rays, and the axis (P,) of the face that each enters by."""
+        """Entry and exit distances (P,) along rays, and the axis (P,) of the face that each enters by.
+
+        origin and direction: (P, 3) or (3,), one of them for each ray.
+        """
         o, d = self.local(origin), self.local(direction, direction=True)
-        low = np.array([-self.half[0], -self.half[1], self.bottom], np.float32)
-        high = np.array([self.half[0], self.half[1], self.top], np.float32)
+        bounds = ((-self.half[0], self.half[0]), (-self.half[1], self.half[1]), (self.bottom, self.top))
         with np.errstate(divide="ignore", invalid="ignore"):
-            first, second = (low - o) / d, (high - o) / d
-        near, far = np.minimum(first, second), np.maximum(first, second)
-        return near.max(-1), far.min(-1), near.argmax(-1)
+            slabs = [((low - o[..., k]) / d[..., k], (high - o[..., k]) / d[..., k]) for k, (low, high) in enumerate(bounds)]
+        entry = [np.minimum(first, second) for first, second in slabs]
+        leave = [np.maximum(first, second) for first, second in slabs]
+        near = np.maximum(np.maximum(entry[0], entry[1]), entry[2])
+        far = np.minimum(np.minimum(leave[0], leave[1]), leave[2])
+        axis = np.where(near == entry[2], 2, np.where(near == entry[1], 1, 0)).astype(np.int8)
+        return near, far, axis
+
+    def may_shade(self, low: Array, high: Array, sun: Array) -> bool:
+        """False where the block cannot stand between the sun and anything in the box from low (3,) to high (3,)."""
+        flat = float(np.hypot(sun[0], sun[1]))
+        ray = sun[:2] / flat
+        offset = np.array(self.centre) - (low[:2] + high[:2]) / 2
+        reach = float(np.hypot(*self.half) + np.hypot(*(high - low)[:2]) / 2)
+        ahead, aside = float(offset @ ray), float(abs(offset[0] * ray[1] - offset[1] * ray[0]))
+        return aside < reach and ahead > -reach and self.top > low[2] + max(ahead - reach, 0.0) * sun[2] / flat
 
 
 @dataclass(frozen=True)
@@ -90,9 +105,14 @@ class Scenery:
         """(P,) fraction of the sun that reaches points (P, 3) past blocks and crowns."""
         sun = self.light.to_sun
         lit = np.ones(len(points), np.float32)
+        if not len(points):
+            return lit
         points = points.astype(np.float32)
+        low, high = points.min(0), points.max(0)
         for block in self.blocks:
-            near, far, _ = block.hit(points, sun[None, :].astype(np.float32))
+            if not block.may_shade(low, high, sun):
+                continue
+            near, far, _ = block.hit(points, sun.astype(np.float32))
             lit[(far > np.maximum(near, 0.02)) & (far > 0.02)] = 0
         if crowns:
             for crown in self.crowns:
@@ -171,7 +191,7 @@ class Scenery:
         direction = rays / np.linalg.norm(rays, axis=1, keepdims=True)
         up = np.maximum(direction[:, 2], 0.02)
         clouds = self.noise(direction[:, 0] / up / 9, direction[:, 1] / up / 9)
-        cover = smoothstep(0.1, 1.2, clouds + 0.4 * (self.light.softness > 0.05))[:, None]
+        cover = (smoothstep(0.1, 1.2, clouds + 0.4 * (self.light.softness > 0.05)) * smoothstep(0.02, 0.12, direction[:, 2]))[:, None]
         blue = self.light.sky * (1.25 - 0.55 * np.clip(direction[:, 2:], 0, 1) ** 0.5)
         return np.asarray((blue * (1 - 0.6 * cover) + cover * 0.6 * (self.light.sun + self.light.sky) * 0.55).astype(np.float32))
 

@@ -18,7 +18,8 @@ SKIN = np.array([[.58, .36, .26], [.50, .30, .20], [.40, .22, .14], [.27, .14, .
 HAIR = np.array([[.012, .010, .009], [.030, .018, .012], [.075, .040, .020], [.22, .13, .06], [.30, .29, .28], [.10, .035, .015]])  # fmt: skip
 TOPS = np.array([
     [.60, .60, .58], [.035, .035, .040], [.38, .035, .03], [.04, .075, .25], [.055, .18, .075], [.46, .32, .05], [.20, .20, .21], [.42, .17, .22],
-    [.09, .26, .34], [.20, .085, .04], [.015, .022, .06], [.50, .43, .32], [.30, .10, .015], [.14, .04, .16],
+    [.09, .26, .34], [.20, .085, .04], [.015, .022, .06], [.50, .43, .32], [.30, .10, .015], [.14, .04, .16], [.018, .018, .020], [.09, .09, .10],
+    [.025, .035, .07], [.07, .06, .045],
 ])  # fmt: skip
 BOTTOMS = np.array([[.035, .055, .12], [.018, .020, .028], [.022, .022, .022], [.30, .22, .13], [.12, .12, .12], [.075, .11, .20], [.065, .065, .035], [.45, .43, .40]])  # fmt: skip
 SHOES = np.array([[.02, .018, .016], [.55, .54, .52], [.08, .035, .015], [.14, .14, .15], [.30, .03, .03]])
@@ -46,18 +47,22 @@ class Appearance:
         return self.stature / 1.75
 
 
-def draw_appearance(rng: np.random.Generator, sporty: bool = False, detail: float = 1.0) -> Appearance:
-    """A random adult (sometimes a child), dressed for the street or for exercise."""
+def draw_appearance(
+    rng: np.random.Generator, sporty: bool = False, detail: float = 1.0, helmet: bool = False, trousers: bool = False
+) -> Appearance:
+    """A random adult (sometimes a child), dressed for the street or for exercise. trousers: no skirt, coat or bag (for riding)."""
     female = bool(rng.random() < 0.5)
-    child = not sporty and bool(rng.random() < 0.07)
+    child = not (sporty or trousers) and bool(rng.random() < 0.07)
     stature = rng.normal(1.65 if female else 1.77, 0.065) if not child else rng.uniform(1.20, 1.45)
     top_kind = str(rng.choice(["tee", "shirt", "jacket", "coat", "dress"], p=[.34, .27, .22, .12, .05])) if not sporty else "tee"  # fmt: skip
+    if trousers and top_kind in ("dress", "coat"):
+        top_kind = "jacket"
     if top_kind == "dress" and not female:
         top_kind = "shirt"
     bottom_kind = "trousers"
     if sporty:
         bottom_kind = str(rng.choice(["shorts", "tights", "trousers"]))
-    elif top_kind in ("tee", "shirt") and rng.random() < 0.25:
+    elif not trousers and top_kind in ("tee", "shirt") and rng.random() < 0.25:
         bottom_kind = "skirt" if female else "shorts"
     skirt = {"skirt": float(rng.uniform(0.45, 0.68))}.get(bottom_kind, float(rng.uniform(0.42, 0.60)) if top_kind == "dress" else 0.0)
     leg = 1.0 if bottom_kind in ("trousers", "tights") else float(rng.uniform(0.38, 0.5))
@@ -72,20 +77,22 @@ def draw_appearance(rng: np.random.Generator, sporty: bool = False, detail: floa
         loose={"tee": 0.009, "shirt": 0.008, "jacket": 0.017, "coat": 0.020, "dress": 0.007}[top_kind] * (0.5 if bottom_kind == "tights" else 1),
         skirt=skirt,
         coat=float(rng.uniform(0.55, 0.8)) if top_kind == "coat" else 0.0,
-        hair=str(rng.choice(hair, p=[.15, .2, .3, .3, .05] if female else [.78, .12, .10])),  # fmt: skip
-        bag="" if sporty else str(rng.choice(["", "backpack", "shoulder", "tote"], p=[.55, .2, .15, .1])),  # fmt: skip
+        hair="helmet" if helmet else str(rng.choice(hair, p=[.15, .2, .3, .3, .05] if female else [.78, .12, .10])),  # fmt: skip
+        bag="" if sporty or trousers else str(rng.choice(["", "backpack", "shoulder", "tote"], p=[.55, .2, .15, .1])),  # fmt: skip
         detail=detail,
     )
 
     def shade(palette: Array) -> Array:
-        return np.clip(palette[rng.integers(len(palette))] * rng.uniform(0.75, 1.25) + rng.normal(0, 0.008, 3), 0.006, 0.7)
+        colour = palette[rng.integers(len(palette))] * rng.uniform(0.7, 1.2)
+        colour = colour + rng.uniform(0.1, 0.5) * (colour.mean() - colour)
+        return np.asarray(np.clip(colour + rng.normal(0, 0.006, 3), 0.006, 0.65))
 
     bottom = shade(BOTTOMS)
     return Appearance(
         build=build,
         stature=float(np.clip(stature, 1.15, 1.95)),
         skin=SKIN[int(rng.choice(6, p=[.3, .25, .18, .12, .1, .05]))] * rng.uniform(0.9, 1.1),  # fmt: skip
-        hair=shade(TOPS) if build.hair == "cap" else HAIR[int(rng.choice(6, p=[.28, .28, .2, .1, .08, .06]))],  # fmt: skip
+        hair=shade(TOPS) if build.hair in ("cap", "helmet") else HAIR[int(rng.choice(6, p=[.28, .28, .2, .1, .08, .06]))],  # fmt: skip
         top=shade(TOPS),
         second=shade(TOPS),
         bottom=bottom,
@@ -126,7 +133,7 @@ def _face(look: Appearance, place: Array) -> Array:
         beard = smoothstep(0, 1, (1.60 - z) / 0.03) * (y > 0.0) * (z > 1.52)
         colour *= 1 - 0.28 * beard[:, None]
     colour[front & (np.abs(z - 1.585 - 0.05 * side**2) < 0.0055) & (side < 0.024)] *= np.array([0.75, 0.42, 0.42])
-    colour[front & (np.abs(z - 1.672) < 0.0045) & (np.abs(side - 0.033) < 0.019)] = look.hair * 1.3 if look.build.hair != "cap" else 0.03
+    colour[front & (np.abs(z - 1.672) < 0.0045) & (np.abs(side - 0.033) < 0.019)] = look.hair * 1.3 if look.build.hair not in ("cap", "helmet") else 0.03
     eye = front & (((side - 0.032) / 0.014) ** 2 + ((z - 1.653) / 0.0062) ** 2 < 1)
     colour[eye] = 0.45
     colour[eye & (np.abs(side - 0.032) < 0.006)] = 0.02
