@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from skipvid.results import FrameResult, LayerCost, RunSummary
-from skipvid.sinks.part_files import TextSink
 from skipvid.sinks.records import number
+from skipvid.sinks.text import TextSink
 
 _STAGES = ("decode", "preprocess", "model", "postprocess", "dense_model")
 

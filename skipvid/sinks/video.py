@@ -15,12 +15,12 @@ import numpy as np
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 from numpy.typing import NDArray
 
+from skipvid.files import PartFile, output_errors
 from skipvid.results import FrameResult, RunHeader, RunSummary
 from skipvid.sinks.audio import AudioTrack
 from skipvid.sinks.base import Sink
 from skipvid.sinks.options import SinkOptions
 from skipvid.sinks.original import Original
-from skipvid.sinks.part_files import PartFile, output_errors
 
 Render = Callable[[FrameResult], NDArray[np.uint8]]
 
