@@ -123,8 +123,11 @@ class CostCsvSink(_TableSink):
         self._row([*row, layer.outputs, layer.active, number(layer.saving, 4), number(layer.skip_ratio, 4)])
 
     def finish(self, summary: RunSummary) -> None:
-        self._frames.finish(summary)
-        super().finish(summary)
+        # Both are whole before either appears.
+        self._frames._seal(summary)
+        self._seal(summary)
+        self._frames._commit()
+        self._commit()
 
     def close(self) -> None:
         self._frames.close()

@@ -44,12 +44,20 @@ class TextSink(Sink):
         """Write what follows the last frame."""
 
     def finish(self, summary: RunSummary) -> None:
+        self._seal(summary)
+        self._commit()
+
+    def _seal(self, summary: RunSummary) -> None:
+        """Everything that can still fail for want of space."""
         self._complete(summary)
         with output_errors(self._target):
             self._text.flush()
             if self._file is not None:
                 self._text.close()
-                self._file.commit()
+
+    def _commit(self) -> None:
+        if self._file is not None:
+            self._file.commit()
         self._done = True
 
     def close(self) -> None:

@@ -77,8 +77,8 @@ class VideoSink(Sink):
 
     The first frame becomes time 0; the distances between frames are the source's, to the tick of its clock (the millisecond in MKV and
     WebM). render: FrameResult -> (H, W, 3) uint8, BGR; later pictures of another size are scaled to the size of the first; odd sizes gain
-    a row or column. Colours are tagged BT.709. The `.part` file of a killed run plays up to about the last second. A run without frames
-    leaves no file.
+    a row or column. Colours are tagged BT.709. The `.part` file of a killed run plays, up to the last one or two seconds. A run without
+    frames leaves no file.
     """
 
     def __init__(self, path: Path, header: RunHeader, render: Render, options: SinkOptions | None = None) -> None:
