@@ -90,6 +90,7 @@ class _Importer:
             aten.avg_pool2d.default: self._avg_pool,
             aten.adaptive_avg_pool2d.default: self._adaptive_avg_pool,
             aten.mean.dim: self._mean,
+            aten.rsub.Scalar: self._reversed_sub,
             aten.pad.default: self._pad,
             aten.constant_pad_nd.default: self._pad,
         }
@@ -108,7 +109,9 @@ class _Importer:
                     self.values[fx.name] = self._emit(fx, "input", ())
             elif fx.op == "get_attr":
                 user = next(iter(fx.users)).target
-                raise BackendError(f"the network uses {user}, whose parts are programs of their own", "only plain operations can be converted")
+                raise BackendError(
+                    f"the network uses {user}, whose parts are programs of their own", "only plain operations can be converted"
+                )
             elif fx.op == "call_function" and fx.users:  # what nobody reads is an assertion of torch's
                 self.values[fx.name] = self._call(fx)
         spec = self.program.call_spec.out_spec
@@ -266,6 +269,11 @@ class _Importer:
             "div": (1 / tensor, zero),
         }[op]
         return self._emit(fx, "affine", (source,), consts={"scale": scale, "shift": shift})
+
+    def _reversed_sub(self, fx: FxNode) -> str:
+        """constant − alpha · x"""
+        constant, alpha = (torch.tensor(float(item)) for item in (*fx.args[1:], 1.0)[:2])  # type: ignore[arg-type]
+        return self._emit(fx, "affine", (fx.args[0],), consts={"scale": -alpha, "shift": constant})
 
     def _concat(self, fx: FxNode) -> str:
         parts: Any = fx.args[0]

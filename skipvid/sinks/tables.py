@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from skipvid.results import FrameResult, LayerCost, RunSummary
-from skipvid.sinks.part_files import TextSink
 from skipvid.sinks.records import number
+from skipvid.sinks.text import TextSink
 
 _STAGES = ("decode", "preprocess", "model", "postprocess", "dense_model")
 
@@ -123,8 +123,11 @@ class CostCsvSink(_TableSink):
         self._row([*row, layer.outputs, layer.active, number(layer.saving, 4), number(layer.skip_ratio, 4)])
 
     def finish(self, summary: RunSummary) -> None:
-        self._frames.finish(summary)
-        super().finish(summary)
+        # Both are whole before either appears.
+        self._frames._seal(summary)
+        self._seal(summary)
+        self._frames._commit()
+        self._commit()
 
     def close(self) -> None:
         self._frames.close()

@@ -15,12 +15,12 @@ import numpy as np
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 from numpy.typing import NDArray
 
+from skipvid.files import PartFile, output_errors
 from skipvid.results import FrameResult, RunHeader, RunSummary
 from skipvid.sinks.audio import AudioTrack
 from skipvid.sinks.base import Sink
 from skipvid.sinks.options import SinkOptions
 from skipvid.sinks.original import Original
-from skipvid.sinks.part_files import PartFile, output_errors
 
 Render = Callable[[FrameResult], NDArray[np.uint8]]
 
@@ -77,8 +77,8 @@ class VideoSink(Sink):
 
     The first frame becomes time 0; the distances between frames are the source's, to the tick of its clock (the millisecond in MKV and
     WebM). render: FrameResult -> (H, W, 3) uint8, BGR; later pictures of another size are scaled to the size of the first; odd sizes gain
-    a row or column. Colours are tagged BT.709. The `.part` file of a killed run plays up to about the last second. A run without frames
-    leaves no file.
+    a row or column. Colours are tagged BT.709. The `.part` file of a killed run plays, up to the last one or two seconds. A run without
+    frames leaves no file.
     """
 
     def __init__(self, path: Path, header: RunHeader, render: Render, options: SinkOptions | None = None) -> None:
