@@ -104,6 +104,9 @@ class Truth:
 
     def prepare(self, height: int, width: int) -> None: ...
 
+    def networks(self, height: int, width: int) -> list[Any]:
+        return []
+
     def stream(self, dense_every: int = 0) -> Truth:
         return self
 

@@ -45,6 +45,9 @@ class Detector(Engine, Protocol):
     def prepare(self, height: int, width: int) -> None:
         """Build the plan for frames of this size."""
 
+    def networks(self, height: int, width: int) -> list[tuple[Preset, SkipModel, tuple[int, int]]]:
+        """What runs for frames of this size."""
+
     def stream(self, dense_every: int = 0) -> Stream:
         """Begin a stream; dense_every: measure the dense network, too, in every so many frames."""
 
@@ -110,6 +113,11 @@ class PoseEngine:
     def window_size(self, frame_size: tuple[int, int]) -> tuple[int, int]:
         """(height, width) of the pose network's input for frames of (height, width)."""
         return self.input_size if self.detector is not None else whole_frame(frame_size, self.input_size).input_size
+
+    def networks(self, height: int, width: int) -> list[tuple[Preset, SkipModel, tuple[int, int]]]:
+        """What runs for frames of this size: preset, network, and the (height, width) of its input. The pose network is the last."""
+        own = (self.preset, self.model, self.window_size((height, width)))
+        return [*(self.detector.networks(height, width) if self.detector is not None else []), own]
 
     def no_cost(self, frame_size: tuple[int, int]) -> FrameCost:
         """What the pose network costs in a frame of (height, width) without a person: nothing, for every layer."""

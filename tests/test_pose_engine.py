@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -34,6 +35,9 @@ class Script:
     runs = 0
 
     def prepare(self, height: int, width: int) -> None: ...
+
+    def networks(self, height: int, width: int) -> list[Any]:
+        return []
 
     def stream(self, dense_every: int = 0) -> Script:
         return self
