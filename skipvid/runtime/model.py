@@ -30,8 +30,9 @@ def convert(net: nn.Module, example: Tensor | tuple[Tensor, ...], config: SkipCo
     """Convert any network that torch.export accepts.
 
     example: (1, C, H, W) float32 of the size of the frames to come, or a tuple of inputs. The network must be in eval mode and is not
-    changed. Returns the model and a report of what runs sparsely and what does not and why. Raises BackendError where the network
-    cannot be exported or the batch is not 1, UsageError where it is in training mode.
+    changed; changes made to it later do not reach the sizes converted so far. Returns the model and a report of what runs sparsely and
+    what does not and why. Raises BackendError where the network cannot be exported or the batch is not 1, UsageError where it is in
+    training mode.
     """
     model = SkipModel(net, config or SkipConfig())
     examples = example if isinstance(example, tuple) else (example,)
