@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterable
 from pathlib import Path
 
-from skipvid.results import FrameResult
+from skipvid.results import FrameResult, RunSummary
 from skipvid.sinks.records import number
 from skipvid.sinks.text import TextSink
 
