@@ -1,4 +1,4 @@
-"""The wheel holds what the checkout has: presets, weights, the console script. It is built, installed into an empty environment, and used."""
+"""The wheel holds what the checkout has: it is built, installed into an empty environment, and used from there."""
 
 from __future__ import annotations
 

@@ -123,7 +123,7 @@ def _run_job(
                 window.write(result)
 
         summary = run(source, make_stream(engine, header), sinks, SummaryBuilder(header), on_frame)
-    for problem in summary.problems:
+    for problem in (*summary.problems, *(sink.problem for sink in sinks if sink.problem)):
         talk.warn(f"{info.name}: {problem}")
     return Done(summary, tuple(sink.path.resolve() for sink in sinks if sink.path is not None))
 

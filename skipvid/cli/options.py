@@ -93,29 +93,25 @@ def _read_config(context: click.Context, parameter: click.Parameter, value: str 
 
 
 source_argument = click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
+_run_options = combine(
+    option("--weights", metavar="FILE", help="Load this file instead of the preset's weights."),
+    option("--offline", is_flag=True, help="Never download; say what is missing and where to put it."),
+    option(
+        "--threshold", type=Threshold(), metavar="T", help="Gate threshold, relative to each map's mean magnitude; 0 is exact.  [preset]"
+    ),
+    option("--gate", type=click.Choice(["norm", "none"]), help="How to decide what to compute; none = everything.  [preset]"),
+    option("--block", type=click.Choice(["1", "2", "4", "8", "16"]), help="Gates open in blocks of so many pixels squared.  [preset]"),
+    option("--refresh", type=click.IntRange(min=0), default=0, metavar="N", help="Compute every N-th frame densely; 0 = only when needed."),
+    option("--conf", type=Fraction(), help="Leave out detections with a lower score.  [preset]"),
+    option("--backend", type=click.Choice(["auto", "cpu", "reference"]), default="auto", help="What to run on.  [default: auto]"),
+    option("--threads", type=click.IntRange(min=1), metavar="N", help="Threads for the network.  [all cores]"),
+)
 
 
 def network_options(default: str) -> Callable[[F], F]:
     """What network to run, and how. default: the preset where none is named."""
-    return combine(
-        option("--preset", metavar="NAME|FILE", help=f"Network to use (see: skipvid presets list).  [default: {default}]"),
-        option("--weights", metavar="FILE", help="Load this file instead of the preset's weights."),
-        option("--offline", is_flag=True, help="Never download; say what is missing and where to put it."),
-        option(
-            "--threshold",
-            type=Threshold(),
-            metavar="T",
-            help="Gate threshold, relative to each map's mean magnitude; 0 is exact.  [preset]",
-        ),
-        option("--gate", type=click.Choice(["norm", "none"]), help="How to decide what to compute; none = everything.  [preset]"),
-        option("--block", type=click.Choice(["1", "2", "4", "8", "16"]), help="Gates open in blocks of so many pixels squared.  [preset]"),
-        option(
-            "--refresh", type=click.IntRange(min=0), default=0, metavar="N", help="Compute every N-th frame densely; 0 = only when needed."
-        ),
-        option("--conf", type=Fraction(), help="Leave out detections with a lower score.  [preset]"),
-        option("--backend", type=click.Choice(["auto", "reference"]), default="auto", help="What to run on.  [default: auto]"),
-        option("--threads", type=click.IntRange(min=1), metavar="N", help="Threads for the network.  [all cores]"),
-    )
+    help_text = f"Network to use (see: skipvid presets list).  [default: {default}]"
+    return combine(option("--preset", metavar="NAME|FILE", help=help_text), _run_options)
 
 
 model_options = network_options("efficientdet-nano")

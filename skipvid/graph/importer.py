@@ -102,7 +102,7 @@ class _Importer:
         for fx in self.program.graph.nodes:
             if fx.op == "placeholder":
                 if fx.name in targets:
-                    tensor = state[targets[fx.name]].detach()
+                    tensor = state[targets[fx.name]].detach().clone()  # folded or not, no later change of the network reaches the graph
                     self.values[fx.name] = tensor
                     self.paths[id(tensor)] = targets[fx.name]
                 else:

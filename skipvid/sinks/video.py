@@ -49,7 +49,8 @@ _IN_MP4 = frozenset({"aac", "mp3", "ac3", "eac3", "opus", "flac", "alac"})
 _IN_MKV = _IN_MP4 | {"vorbis", "mp2", "pcm_s16le", "pcm_s24le", "dts", "truehd"}
 FORMATS = {
     # Fragments of a second until the end, then one index in their place: a killed run leaves a file that plays. delay_moov lets the first
-    # fragment set the edit lists, without which sound that begins late would be early.
+    # fragment set the edit lists, without which sound that begins late would be early. Needs FFmpeg 8.1 (PyAV 17.1): the files of earlier
+    # ones have an index that points beside the data.
     ".mp4": _Format(
         "mp4",
         {"movflags": "hybrid_fragmented+delay_moov", "frag_duration": "1000000", "flush_packets": "1"},

@@ -103,6 +103,25 @@ def test_block_opens_as_a_whole(block: int, outputs: int) -> None:
     assert session.cost.layers[0].active == outputs  # the block of 8 lies in a corner, where its window is cut on two sides
 
 
+def test_change_that_does_not_come_through_costs_nothing_behind() -> None:
+    shape = (1, 2, 16, 16)
+    net = nn.Sequential(nn.Conv2d(2, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 4, 3, padding=1))
+    model = model_of(net, shape)
+    with torch.no_grad():
+        net[0].bias.fill_(-100)  # the ReLU lets nothing through
+    closed = convert(net, torch.zeros(shape), SkipConfig(threshold=0))[0]
+    assert [layer.active for layer in after_changing(model, shape, (8, 8)).cost.layers] == [9, 25]
+    assert [layer.active for layer in after_changing(closed, shape, (8, 8)).cost.layers] == [9, 0]
+
+
+def test_gate_keeps_back_what_is_below_its_threshold_and_counts_what_it_compared() -> None:
+    shape = (1, 2, 16, 16)
+    model = model_of(nn.Sequential(nn.Conv2d(2, 4, 3, padding=1), nn.Conv2d(4, 4, 3, padding=1)), shape)
+    inner = [name for name in model.program((shape,)).plan.gates][1]
+    cost = after_changing(model.regated(SkipConfig(threshold=0, thresholds={inner: 1e6})), shape, (8, 8)).cost
+    assert [(layer.active, layer.gate_ops) for layer in cost.layers] == [(9, 9 * 13), (0, 0)]
+
+
 def test_two_changes_that_share_outputs_are_charged_once() -> None:
     shape = (1, 2, 16, 16)
     session = after_changing(model_of(nn.Conv2d(2, 4, 3, padding=1), shape), shape, (8, 8), (8, 9), (2, 2))

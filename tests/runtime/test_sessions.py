@@ -215,3 +215,14 @@ def test_network_is_not_changed_by_converting_and_running_it() -> None:
     for frame in frames(SHAPE, 4):
         session(frame)
     assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+
+
+def test_later_change_of_the_network_does_not_reach_the_model() -> None:
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Conv2d(4, 4, 3)).eval()
+    frame = torch.rand(1, 3, 8, 8)
+    model = convert(net, frame)[0]
+    before = model.dense(frame)
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.zero_()
+    assert torch.equal(model.dense(frame), before)

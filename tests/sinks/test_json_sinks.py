@@ -17,7 +17,7 @@ from skipvid.sinks.base import Sink
 from skipvid.sinks.coco import CocoSink
 from skipvid.sinks.json_files import JsonlSink, JsonSink
 from skipvid.sinks.records import frame_record
-from skipvid.sinks.tables import CostCsvSink, CsvSink, MotSink
+from skipvid.sinks.tables import CsvSink, MotSink
 
 
 def strict(text: str) -> Any:
@@ -132,7 +132,6 @@ SINKS = {
     "coco.json": lambda path: CocoSink(path, header()),
     "csv": CsvSink,
     "mot.txt": MotSink,
-    "cost.csv": CostCsvSink,
 }
 
 

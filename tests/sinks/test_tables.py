@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from run_making import cost, result, summary, two_objects
+from run_making import result, summary, two_objects
 
 from skipvid.results import Detections, FrameResult
 from skipvid.sinks.base import Sink
-from skipvid.sinks.tables import CostCsvSink, CsvSink, MotSink, cost_csv_paths
+from skipvid.sinks.tables import CsvSink, MotSink
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -69,44 +69,3 @@ def test_mot_is_read_back_by_numpy_and_leaves_out_what_is_not_finite(tmp_path: P
     table = np.loadtxt(tmp_path / "a.mot.txt", delimiter=",")
     assert table.shape == (2, 10)
     assert table[0, 2:6] == pytest.approx([10.12, 20.46, 100.38, 199.79])
-
-
-def test_cost_report_has_a_row_per_layer_whose_sums_are_the_runs(tmp_path: Path) -> None:
-    total = cost() + cost(100) + cost(0)
-    written(CostCsvSink(tmp_path / "cost.csv"), result(0), result(1), result(2), cost=total)
-    table = rows(tmp_path / "cost.csv")
-    assert [(r["stage"], r["layer"], r["kind"]) for r in table] == [
-        ("stem", "stem.conv", "conv"),
-        ("head", "head.cls", "depthwise"),
-        ("gates", "(input)", "gate"),
-    ]
-    assert sum(int(r["dense_macs"]) for r in table) == total.dense_macs == 3000
-    assert sum(int(r["macs"]) + int(r["gate_macs"]) for r in table) == total.macs
-    assert sum(int(r["gate_ops"]) for r in table) == total.gate_ops
-    assert [table[0][c] for c in ("outputs", "active", "skip_ratio", "saving")] == ["300", "75", "0.75", f"{1 - 350 / 1200:.4f}"]
-
-
-def test_cost_report_has_a_row_per_frame(tmp_path: Path) -> None:
-    written(CostCsvSink(tmp_path / "cost.csv"), result(0, two_objects()), result(1, cost=None, ms={"dense_model": 50.1234}))
-    table = rows(tmp_path / "cost.frames.csv")
-    assert len(table) == 2
-    assert [table[0][c] for c in ("frame", "keyframe", "detections", "dense_macs", "macs", "saving")] == [
-        "0",
-        "1",
-        "2",
-        "1000",
-        "520",
-        "0.48",
-    ]
-    assert [table[0][c] for c in ("decode_ms", "model_ms", "dense_model_ms")] == ["1.234", "20.5", ""]
-    assert [table[1][c] for c in ("keyframe", "macs", "saving", "dense_model_ms")] == ["0", "", "", "50.123"]
-
-
-def test_cost_report_of_a_run_without_gates_has_only_the_frames(tmp_path: Path) -> None:
-    written(CostCsvSink(tmp_path / "cost.csv"), result(0), cost=None)
-    assert rows(tmp_path / "cost.csv") == [] and len(rows(tmp_path / "cost.frames.csv")) == 1
-
-
-@pytest.mark.parametrize(("name", "frames"), [("cost.csv", "cost.frames.csv"), ("a.b.csv", "a.b.frames.csv"), ("cost", "cost.frames.csv")])
-def test_names_of_the_two_cost_files(name: str, frames: str) -> None:
-    assert cost_csv_paths(Path("d") / name) == (Path("d") / name, Path("d") / frames)

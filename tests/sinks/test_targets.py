@@ -52,7 +52,7 @@ def test_unknown_suffix_is_answered_with_the_known_ones(target: str) -> None:
 )
 def test_default_name_comes_from_the_source(source: str, name: str) -> None:
     assert default_output(source) == name
-    assert default_output(source, ".jsonl") == name.replace(".mp4", ".jsonl")
+    assert default_output(source, "_heat.png") == name.replace("_skipvid.mp4", "_heat.png")
 
 
 @pytest.mark.parametrize("target", ["-", "new.mp4", "out/new.jsonl", "./new.png"])
