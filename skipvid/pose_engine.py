@@ -100,7 +100,6 @@ class PoseEngine:
         self.options = options or PoseOptions()
         net = build_model(preset.model, num_classes=preset.label_set.num_outputs)
         load_weights(net, weights)
-        self._corner_aligned: bool = net.config.corner_aligned  # type: ignore[union-attr, assignment]
         self.model = SkipModel(net.requires_grad_(False), config)
         self.backend = self.model.backend.name
 
@@ -126,7 +125,7 @@ class PoseEngine:
 
     def task(self) -> PoseTask:
         """What stands before and behind the pose network."""
-        return PoseTask(self.preset, self._corner_aligned)
+        return PoseTask(self.preset)
 
     def regated(self, config: SkipConfig) -> PoseEngine:
         """The same pose network with other gates, behind the same detector; what was loaded and exported is shared."""

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 STRIDE = 4
-"""A heat map has a quarter of the input's size."""
+"""A heat map has a quarter of the input's size; its pixel i lies at pixel 4 i of the input, counted from pixel centres, as in training."""
 
 SIGMA_PER_PIXEL = 2 / 64
 """Spread of the peaks that pose networks are trained to draw, per pixel of the heat map's height: 2 pixels in 64, 3 in 96."""
@@ -31,18 +31,6 @@ def decode_heatmaps(heatmaps: NDArray[np.float32], refine: str = "dark") -> NDAr
     else:
         offsets = np.zeros((joints, 2))
     return np.column_stack([peaks + offsets, scores]).astype(np.float32)
-
-
-def to_input(points: NDArray[np.float32], heatmap_size: tuple[int, int], corner_aligned: bool) -> NDArray[np.float32]:
-    """(…, 2) x, y in heat map pixels -> in pixels of the network's input, whole numbers being pixel centres in both.
-
-    heatmap_size: (h, w). corner_aligned: the network was trained so that first and last pixel centres of both coincide.
-    """
-    height, width = heatmap_size
-    if not corner_aligned:
-        return points * np.float32(STRIDE)
-    scale = [(STRIDE * width - 1) / max(width - 1, 1), (STRIDE * height - 1) / max(height - 1, 1)]
-    return points * np.array(scale, np.float32)
 
 
 def _inside(peaks: NDArray[np.int64], shape: tuple[int, int], margin: int) -> NDArray[np.bool_]:

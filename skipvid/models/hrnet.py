@@ -32,7 +32,6 @@ class HRNetConfig:
     bottlenecks: int = 4  # blocks of the first stage
     blocks: int = 4  # residual blocks of a branch, per module
     modules: tuple[int, int, int] = (1, 4, 3)  # exchanges between branches in the stages with 2, 3 and 4 branches
-    corner_aligned: bool = False  # heat maps span the input from the centre of its first pixel to that of its last
 
 
 CONFIGS: dict[str, HRNetConfig] = {

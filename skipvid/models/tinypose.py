@@ -28,7 +28,6 @@ class TinyPoseConfig:
     modules: tuple[int, ...] = (2, 4, 2)  # exchanges between branches in the stages with 2, 3 and 4 branches
     units: int = 2  # shuffle units of a branch, per module
     joints: int = 17  # heat maps
-    corner_aligned: bool = True  # trained with unbiased coordinates: heat maps span the input from first to last pixel centre
 
 
 CONFIGS: dict[str, TinyPoseConfig] = {"tinypose_256x192": TinyPoseConfig("tinypose_256x192", (256, 192))}

@@ -1,7 +1,7 @@
 """Cameras of this machine: the newest frame wins, whatever the analysis does not keep up with is dropped and counted.
 
 A thread of its own empties the device, so that frames do not grow old in the driver's queue. Times are those of the wall clock at which
-frames arrived, counted from the first one: a recording lasts as long as what it shows.
+frames arrived, counted from the first one that is delivered: a recording lasts as long as what it shows.
 """
 
 from __future__ import annotations
@@ -79,10 +79,9 @@ class LiveSource(Source):
         self._options = options or ReadOptions()
         self._stall = stall
         self._changed = threading.Condition()
-        self._newest: tuple[NDArray[np.uint8], int, float] | None = None  # picture, number, seconds
+        self._newest: tuple[NDArray[np.uint8], int, float] | None = None  # picture, number, time of arrival
         self._arrived = 0
-        self._origin = 0.0
-        self._gone = self._closing = self._iterated = False
+        self._gone = self._closing = self._iterated = self._delivering = False
         self._error: Exception | None = None
         threading.Thread(target=self._empty_device, name="skipvid-camera", daemon=True).start()
         with self._changed:
@@ -98,23 +97,27 @@ class LiveSource(Source):
             raise RuntimeError(f"{self._name} can be iterated only once")
         self._iterated = True
         selection = Selection(self._options)
-        delivered = stalls = 0
-        stalled = 0.0
+        stalls, stalled, silent = 0, 0.0, False
+        first: int | None = None
+        origin = 0.0
         while not self._closing:
             begin = time.monotonic()
             taken = self._take()
             waited = time.monotonic() - begin
+            if taken is None:
+                silent = not self._gone and not self._closing
+                break
             if waited >= self._stall:
                 stalls, stalled = stalls + 1, stalled + waited
-            if taken is None:
-                break
-            image, number, seconds = taken
+            image, number, arrival = taken
+            if first is None:
+                first, origin = number, arrival
+            seconds = arrival - origin
             if selection.take(seconds):
-                delivered += 1
-                yield Frame(image, number, seconds, self._name, waited * 1e3)
+                yield Frame(image, number - first, seconds, self._name, waited * 1e3)
             if selection.finished(seconds):
                 break
-        self._report(stalls, stalled)
+        self._report(stalls, stalled, silent)
         self.close()
 
     def close(self) -> None:
@@ -131,11 +134,8 @@ class LiveSource(Source):
                 if image is None:
                     break
                 with self._changed:
-                    if self._arrived == 0:
-                        self._origin = arrival
-                    if self._newest is not None:
-                        self.dropped += 1
-                    self._newest = (image, self._arrived, arrival - self._origin)
+                    self.dropped += self._newest is not None
+                    self._newest = (image, self._arrived, arrival)
                     self._arrived += 1
                     self._changed.notify_all()
         except Exception as error:
@@ -151,24 +151,25 @@ class LiveSource(Source):
         with self._changed:
             self._changed.wait_for(lambda: self._newest is not None or self._gone or self._closing, self._options.timeout)
             taken, self._newest = self._newest, None
+            if not self._delivering:
+                # What came before the first frame was asked for, while networks were loaded, is not missed.
+                self._delivering, self.dropped = True, 0
             return None if self._closing else taken
 
-    def _report(self, stalls: int, stalled: float) -> None:
+    def _report(self, stalls: int, stalled: float, silent: bool) -> None:
         lines = []
-        if not self._closing and self._gone:
-            lines.append(f"disappeared after {self._arrived} frames" + (f" ({self._error})" if self._error else ""))
-        elif not self._closing and self._newest is None and stalled >= self._options.timeout:
-            lines.append(f"delivered nothing for {self._options.timeout:g} s after {self._arrived} frames")
-        elif stalls:
+        if stalls:
             lines.append(f"stalled {stalls} time{'s' if stalls > 1 else ''}, {stalled:.1f} s in all")
+        if silent:
+            lines.append(f"delivered nothing for {self._options.timeout:g} s after {self._arrived} frames")
+        elif self._gone and not self._closing:
+            lines.append(f"disappeared after {self._arrived} frames" + (f" ({self._error})" if self._error else ""))
         self.problem = "; ".join(lines) or None
 
     def _refusal(self) -> SourceError:
         why = f": {self._error}" if self._error else ""
         if self._gone:
-            return SourceError(
-                f"{self._name} delivers no picture{why}", "another program may be using it; close that, or give another number"
-            )
+            return SourceError(f"{self._name} delivers no picture{why}", "close other programs that use it, or give another number")
         return SourceError(f"{self._name} delivered nothing for {self._options.timeout:g} s", "check the cable, or give another number")
 
 

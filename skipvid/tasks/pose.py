@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from skipvid.models.heatmaps import decode_heatmaps, to_input
+from skipvid.models.heatmaps import STRIDE, decode_heatmaps
 from skipvid.presets import Preset
 from skipvid.tasks.crops import CropWindow
 from skipvid.tasks.letterbox import Letterbox, Preprocessor
@@ -19,11 +19,10 @@ FEWEST = 3
 
 
 class PoseTask:
-    """Prepares windows of frames for a pose network and reads its output. corner_aligned: as in to_input of models.heatmaps."""
+    """Prepares windows of frames for a pose network and reads its output."""
 
-    def __init__(self, preset: Preset, corner_aligned: bool) -> None:
+    def __init__(self, preset: Preset) -> None:
         self._preprocess = Preprocessor(preset.channels, preset.mean, preset.std)
-        self._corner_aligned = corner_aligned
 
     def prepare(self, image: NDArray[np.uint8], window: CropWindow) -> Tensor:
         """image: (H, W, 3) uint8 BGR -> the network's input, (1, 3, h, w) float32."""
@@ -33,8 +32,7 @@ class PoseTask:
     def decode(self, heatmaps: Tensor, window: CropWindow) -> NDArray[np.float32]:
         """heatmaps: (1, J, h, w) -> (J, 3) float32: x, y in pixels of the frame (whole numbers are pixel centres), and score."""
         keypoints = decode_heatmaps(heatmaps[0].numpy())
-        height, width = heatmaps.shape[2:]
-        keypoints[:, :2] = window.to_frame(to_input(keypoints[:, :2], (height, width), self._corner_aligned))
+        keypoints[:, :2] = window.to_frame(keypoints[:, :2] * STRIDE)
         return keypoints
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from skipvid.models.heatmaps import decode_heatmaps, to_input
+from skipvid.models.heatmaps import decode_heatmaps
 
 
 def peaks(
@@ -62,9 +62,3 @@ def test_dark_withstands_noise_better_than_the_highest_pixel(size: tuple[int, in
         for refine, all_errors in errors.items():
             all_errors.append(float(np.linalg.norm(decode_heatmaps(heat, refine)[0, :2] - point)))
     assert np.mean(errors["dark"]) < 0.5 * np.mean(errors["none"])
-
-
-def test_heat_map_pixels_become_input_pixels_in_both_conventions() -> None:
-    points = np.array([[0, 0], [47, 63], [10, 20]], np.float32)
-    np.testing.assert_allclose(to_input(points, (64, 48), False), points * 4)
-    np.testing.assert_allclose(to_input(points, (64, 48), True)[:2], [[0, 0], [191, 255]], rtol=1e-6)
