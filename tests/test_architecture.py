@@ -18,7 +18,7 @@ PACKAGE = Path(skipvid.__file__).parent
 LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"errors"}),
     frozenset({"results"}),
-    frozenset({"labels"}),
+    frozenset({"labels", "files"}),
     frozenset({"presets"}),
     frozenset({"weights", "draw"}),
     frozenset({"sources", "sinks", "report", "models", "nn", "graph"}),

@@ -106,7 +106,7 @@ def _run_job(
         progress = Progress(talk, info.name, expected_frames(info, wanted))
         stack.callback(progress.close)
         summary = run(source, make_stream(engine, header), sinks, SummaryBuilder(header), progress)
-    for problem in summary.problems:
+    for problem in (*summary.problems, *(sink.problem for sink in sinks if sink.problem)):
         talk.warn(f"{info.name}: {problem}")
     return Done(summary, tuple(sink.path.resolve() for sink in sinks if sink.path is not None))
 

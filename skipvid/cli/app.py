@@ -18,6 +18,8 @@ COMMANDS = {
     "detect": "skipvid.cli.detect",
     "heatmap": "skipvid.cli.heatmap",
     "report": "skipvid.cli.report",
+    "train": "skipvid.cli.train",
+    "distill": "skipvid.cli.train",
     "presets": "skipvid.cli.presets",
     "probe": "skipvid.cli.probe",
     "doctor": "skipvid.cli.doctor",

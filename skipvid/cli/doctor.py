@@ -58,9 +58,12 @@ def _packages() -> str:
 
 
 def _backends() -> str:
-    from skipvid.runtime.model import BACKENDS
+    from skipvid.runtime import native
 
-    return f"{', '.join(BACKENDS)}; auto uses reference: PyTorch, counts the saving but gains no time within a map"
+    status = native.status()
+    if not status.available:
+        return f"reference only: {status.reason}; {native.HOW_TO_BUILD}"
+    return f"cpu with {status.instruction_sets[0]} kernels on {status.threads} threads, reference; auto uses cpu"
 
 
 def _network() -> str:

@@ -104,7 +104,7 @@ model_options = combine(
     option("--block", type=click.Choice(["1", "2", "4", "8", "16"]), help="Gates open in blocks of so many pixels squared.  [preset]"),
     option("--refresh", type=click.IntRange(min=0), default=0, metavar="N", help="Compute every N-th frame densely; 0 = only when needed."),
     option("--conf", type=Fraction(), help="Leave out detections with a lower score.  [preset]"),
-    option("--backend", type=click.Choice(["auto", "reference"]), default="auto", help="What to run on.  [default: auto]"),
+    option("--backend", type=click.Choice(["auto", "cpu", "reference"]), default="auto", help="What to run on.  [default: auto]"),
     option("--threads", type=click.IntRange(min=1), metavar="N", help="Threads for the network.  [all cores]"),
 )
 read_options = combine(

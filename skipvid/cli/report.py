@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from skipvid.cli.options import Threshold, model_options, option, read_options, talk_options
+from skipvid.cli import options as shared
+from skipvid.cli.options import Threshold, model_options, option, talk_options
 
 if TYPE_CHECKING:
     from skipvid.compare import ComparedStream
@@ -41,7 +42,7 @@ class ThresholdList(click.ParamType[tuple[float, ...]]):
 @option("--layers", is_flag=True, help="Show every layer.")
 @option("--overwrite", is_flag=True, help="Replace existing outputs.")
 @model_options
-@read_options
+@shared.read_options
 @talk_options
 def report(**options: Any) -> int:
     """Measure what gating saves on a video: MACs, time, and agreement with the dense network.
@@ -49,7 +50,7 @@ def report(**options: Any) -> int:
     Every frame goes through the dense network and through the gated one, in turns, on the same machine and back end.
     """
     from skipvid.cli.analyse import Job, run_jobs
-    from skipvid.cli.setup import check_options, chosen_preset, load_detect_engine
+    from skipvid.cli.setup import check_openable, check_options, chosen_preset, load_detect_engine, read_options
     from skipvid.cli.talk import Talk
     from skipvid.compare import ComparedStream
     from skipvid.errors import UsageError
@@ -60,6 +61,7 @@ def report(**options: Any) -> int:
     for target in (options["csv"], options["html"]):
         if target is not None:
             check_path(target, [options["source"]], options["overwrite"])
+    check_openable([options["source"]], read_options(options))
     with Talk(options["quiet"], options["verbose"], options["log_file"]) as talk:
         if options["thresholds"]:
             options["threshold"] = options["thresholds"][0]

@@ -161,7 +161,17 @@ def plan_jobs(
             jobs.append(Job(plan.source, (*plan.targets, *beside)))
     if options.get("csv"):
         check_path(options["csv"], specs, overwrite)
+    check_openable(specs, read_options(options))
     return jobs
+
+
+def check_openable(specs: Sequence[str], wanted: ReadOptions) -> None:
+    """Find out before the network is loaded that a single local source cannot be opened; of several, the others shall still be done."""
+    from skipvid.sources.open import open_source
+    from skipvid.sources.specs import is_url
+
+    if len(specs) == 1 and specs[0] != "-" and not is_url(specs[0]):
+        open_source(specs[0], wanted).close()
 
 
 def sink_options(options: Mapping[str, Any]) -> SinkOptions:

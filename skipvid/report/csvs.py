@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import csv
-import os
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from skipvid.report.files import output_errors, part_of
+from skipvid.files import PartFile, output_errors
 from skipvid.report.summary import cost_fields, stage_costs, total_cost
 from skipvid.results import FrameResult, RunHeader, RunSummary
 from skipvid.sinks.base import Sink
@@ -54,8 +53,9 @@ class CostCsv(Sink):
         self.path: Path = path
         self._header = header
         self._whole = False
+        self._target = PartFile(path)
         with output_errors(path):
-            self._file = part_of(path).open("w", newline="", encoding="utf-8")
+            self._file = self._target.part.open("w", newline="", encoding="utf-8")
         self._rows = csv.DictWriter(self._file, COLUMNS, restval="")
         self._write({column: column for column in COLUMNS})
 
@@ -75,7 +75,7 @@ class CostCsv(Sink):
         self._write_sums(summary)
         with output_errors(self.path):
             self._file.close()
-            os.replace(part_of(self.path), self.path)
+        self._target.commit()
         self._whole = True
 
     def close(self) -> None:
@@ -85,7 +85,7 @@ class CostCsv(Sink):
         with suppress(OSError):
             self._file.close()
         with output_errors(self.path):
-            part_of(self.path).unlink(missing_ok=True)
+            self._target.discard()
 
     def _write_sums(self, summary: RunSummary) -> None:
         run = {**self._run(), "frames": summary.frames}

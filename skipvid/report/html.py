@@ -7,9 +7,9 @@ from html import escape
 from importlib import resources
 from pathlib import Path
 
+from skipvid.files import write_text
 from skipvid.report.charts import layer_chart, saving_chart
 from skipvid.report.facts import headlines, run_line, source_line, times_of_stages, warnings_of
-from skipvid.report.files import write_text
 from skipvid.report.summary import Comparison, CurvePoint, ThresholdRow, stage_costs, total_cost
 from skipvid.report.units import count, milliseconds, percent, times
 from skipvid.report.verdict import NOT_COUNTED, why_it_does_not_pay

@@ -17,11 +17,13 @@ from skipvid.graph.plan import Plan
 class Step:
     """What one frame did.
 
-    outputs: the network's output maps, in the order of the graph's leaves. computed: for each layer of the plan, in order, its computed
-    output pixels as (h, w) bool. gate_pixels: for each gate the number of pixels that were compared.
+    outputs: the network's output maps, in the order of the graph's leaves. active: for each layer of the plan, in order, the number of its
+    computed output pixels. computed: the same as (h, w) bool masks, which may be made only when asked for: read them before the state's
+    next frame. gate_pixels: for each gate the number of pixels that were compared.
     """
 
     outputs: tuple[Tensor, ...]
+    active: Sequence[int]
     computed: Sequence[NDArray[np.bool_]]
     gate_pixels: Mapping[str, int]
 

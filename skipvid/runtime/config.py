@@ -10,7 +10,7 @@ from skipvid.errors import UsageError
 
 GATES = ("norm", "none")
 BLOCKS = (1, 2, 4, 8, 16)
-BACKENDS = ("reference",)
+BACKENDS = ("cpu", "reference")
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,8 @@ class SkipConfig:
 
     threshold: τ ≥ 0, in units of each map's mean |activation|; 0 computes whatever changed at all.
     gate: "norm", or "none" for dense. block: gates open in blocks of block x block pixels, one of 1, 2, 4, 8, 16.
-    backend: "auto" or a name. reference: "accumulated": changes are measured against what was last published.
+    backend: "cpu" (native kernels), "reference" (plain PyTorch), or "auto": the first of them that can be used here.
+    threads: for the back end "cpu", 0 = one per core. reference: "accumulated": changes are measured against what was last published.
     refresh: a keyframe every so many frames, 0 = never. thresholds, scales: per-map values of a calibration.
 
     Raises UsageError for a value out of its range.
@@ -29,6 +30,7 @@ class SkipConfig:
     gate: str = "norm"
     block: int = 1
     backend: str = "auto"
+    threads: int = 0
     reference: str = "accumulated"
     refresh: int = 0
     thresholds: Mapping[str, float] = field(default_factory=dict)
@@ -49,5 +51,9 @@ class SkipConfig:
         ):
             if value not in allowed:
                 raise UsageError(f"{name} is {value!r}", f"it must be one of {', '.join(str(item) for item in allowed)}")
-        if self.refresh < 0:
-            raise UsageError(f"refresh is {self.refresh}", "it must be a number of frames, or 0 for never")
+        for name, number, meaning in (
+            ("refresh", self.refresh, "a number of frames, or 0 for never"),
+            ("threads", self.threads, "0 or more"),
+        ):
+            if number < 0:
+                raise UsageError(f"{name} is {number}", f"it must be {meaning}")

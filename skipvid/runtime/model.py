@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import torch
@@ -16,12 +16,11 @@ from skipvid.graph.importer import export, import_program
 from skipvid.graph.ir import Graph
 from skipvid.graph.passes import optimise
 from skipvid.graph.plan import ConversionReport, Plan, describe, make_plan
+from skipvid.runtime.backends import make_backend
 from skipvid.runtime.base import Backend, Program
 from skipvid.runtime.config import SkipConfig
-from skipvid.runtime.reference import ReferenceBackend
 from skipvid.runtime.session import Session
 
-BACKENDS: Mapping[str, Callable[[], Backend]] = {"reference": ReferenceBackend}
 MOST_PLANS = 4
 """Input sizes whose plans are kept; a stream whose size changes often pays for a new export now and then."""
 
@@ -50,7 +49,7 @@ class SkipModel:
         if net.training and not isinstance(net, GraphModule):  # a traced graph has its mode built in
             raise UsageError(f"the network {type(net).__name__} is in training mode", "call its eval() first")
         self.config = config
-        self.backend: Backend = BACKENDS["reference" if config.backend == "auto" else config.backend]()
+        self.backend: Backend = make_backend(config)
         self._net = net
         self._graphs: dict[Shapes, Graph] = {}
         self._programs: dict[Shapes, Program] = {}

@@ -68,39 +68,49 @@ class ReferenceProgram:
         queue = iter(inputs)
         for node in self.plan.graph:
             value = next(queue) if node.op == "input" else None
-            if keyframe:
-                computed[node.name] = torch.ones(1, 1, *node.size, dtype=torch.bool)
-                state.values[node.name] = evaluate(node, state.values) if value is None else _taken(value)
-                changed[node.name] = computed[node.name]
-                if (gate := self.plan.gates.get(node.name)) is not None:
-                    state.scales[gate.map] = measure_scale(gate, state.values[node.name])
-            else:
-                self._advance(node, value, state, computed, changed)
+            run_node = start if keyframe else advance
+            run_node(node, self.plan.gates.get(node.name), value, state, computed, changed)
         gate_pixels = {} if keyframe else {name: int(computed[name].count_nonzero()) for name in self.plan.gates}
         masks = [_as_array(computed[layer.node]) for layer in self.plan.layers]
-        return Step(tuple(state.values[name] for name in self._outputs), masks, gate_pixels)
+        active = [int(np.count_nonzero(mask)) for mask in masks]
+        return Step(tuple(state.values[name] for name in self._outputs), active, masks, gate_pixels)
 
-    def _advance(
-        self, node: Node, given: Tensor | None, state: ReferenceState, computed: dict[str, Tensor], changed: dict[str, Tensor]
-    ) -> None:
-        masks = [changed[name] for name in node.inputs]
-        if given is None and not any(bool(mask.any()) for mask in masks):
-            computed[node.name] = changed[node.name] = torch.zeros(1, 1, *node.size, dtype=torch.bool)
-            return
-        old = state.values[node.name]
-        new = evaluate(node, state.values) if given is None else _taken(given)
-        if node.op in SPARSE_OPS:
-            region = computed[node.name] = footprint(node, masks)
-        else:
-            # A given or dense value is compared, or computed, everywhere; its readers still see only what differs.
-            region = difference(new, old, node)
-            computed[node.name] = torch.ones_like(region)
-        opened = region
-        if (gate := self.plan.gates.get(node.name)) is not None:
-            # A block opens as a whole: its readers compute all of it, though only what was computed here has a new value.
-            opened = to_blocks(open_gate(gate, new, old, state.scales[gate.map]) & region, gate.block)
-        state.values[node.name] = _replace(old, new, opened & region)
-        changed[node.name] = opened
+
+def start(
+    node: Node, gate: Gate | None, given: Tensor | None, state: ReferenceState, computed: dict[str, Tensor], changed: dict[str, Tensor]
+) -> None:
+    """Compute one map of `state` everywhere, for a keyframe. Arguments as in `advance`."""
+    computed[node.name] = changed[node.name] = torch.ones(1, 1, *node.size, dtype=torch.bool)
+    value = state.values[node.name] = evaluate(node, state.values) if given is None else _taken(given)
+    if gate is not None:
+        state.scales[gate.map] = measure_scale(gate, value)
+
+
+def advance(
+    node: Node, gate: Gate | None, given: Tensor | None, state: ReferenceState, computed: dict[str, Tensor], changed: dict[str, Tensor]
+) -> None:
+    """Bring one map of `state` up to date, between keyframes. given: the new frame, where the node is a network input.
+
+    computed, changed: masks of this frame's maps by name, (1, 1, H, W) bool; those of the node's inputs are read, its own are added.
+    """
+    masks = [changed[name] for name in node.inputs]
+    if given is None and not any(bool(mask.any()) for mask in masks):
+        computed[node.name] = changed[node.name] = torch.zeros(1, 1, *node.size, dtype=torch.bool)
+        return
+    old = state.values[node.name]
+    new = evaluate(node, state.values) if given is None else _taken(given)
+    if node.op in SPARSE_OPS:
+        region = computed[node.name] = footprint(node, masks)
+    else:
+        # A given or dense value is compared, or computed, everywhere; its readers still see only what differs.
+        region = difference(new, old, node)
+        computed[node.name] = torch.ones_like(region)
+    opened = region
+    if gate is not None:
+        # A block opens as a whole: its readers compute all of it, though only what was computed here has a new value.
+        opened = to_blocks(open_gate(gate, new, old, state.scales[gate.map]) & region, gate.block)
+    state.values[node.name] = _replace(old, new, opened & region)
+    changed[node.name] = opened
 
 
 def _taken(value: Tensor) -> Tensor:

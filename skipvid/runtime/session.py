@@ -83,8 +83,7 @@ class Session:
         channels = {node.name: node.channels for node in plan.graph}
         work = {name: gate_operations(channels[name], pixels) for name, pixels in step.gate_pixels.items()}
         layers = []
-        for layer, computed in zip(plan.layers, step.computed, strict=True):
-            active = int(np.count_nonzero(computed))
+        for layer, active in zip(plan.layers, step.active, strict=True):
             layers.append(
                 LayerCost(
                     layer.name,

@@ -9,9 +9,10 @@ from typing import IO
 
 import numpy as np
 
+from skipvid.files import output_errors
 from skipvid.results import Detections, FrameResult, RunHeader, RunSummary
-from skipvid.sinks.part_files import TextSink, output_errors
 from skipvid.sinks.records import Record, dumps, header_record, number
+from skipvid.sinks.text import TextSink
 
 
 class CocoSink(TextSink):

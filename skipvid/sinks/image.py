@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from skipvid.files import PartFile, output_errors
 from skipvid.results import FrameResult, RunSummary
 from skipvid.sinks.base import Sink
-from skipvid.sinks.part_files import PartFile, output_errors
 
 
 class ImageSink(Sink):

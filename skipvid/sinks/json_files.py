@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from skipvid.results import FrameResult, RunHeader, RunSummary
-from skipvid.sinks.part_files import TextSink
 from skipvid.sinks.records import dumps, frame_record, header_record, summary_record
+from skipvid.sinks.text import TextSink
 
 
 class JsonlSink(TextSink):

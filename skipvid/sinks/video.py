@@ -15,12 +15,12 @@ import numpy as np
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 from numpy.typing import NDArray
 
+from skipvid.files import PartFile, output_errors
 from skipvid.results import FrameResult, RunHeader, RunSummary
 from skipvid.sinks.audio import AudioTrack
 from skipvid.sinks.base import Sink
 from skipvid.sinks.options import SinkOptions
 from skipvid.sinks.original import Original
-from skipvid.sinks.part_files import PartFile, output_errors
 
 Render = Callable[[FrameResult], NDArray[np.uint8]]
 
@@ -49,7 +49,8 @@ _IN_MP4 = frozenset({"aac", "mp3", "ac3", "eac3", "opus", "flac", "alac"})
 _IN_MKV = _IN_MP4 | {"vorbis", "mp2", "pcm_s16le", "pcm_s24le", "dts", "truehd"}
 FORMATS = {
     # Fragments of a second until the end, then one index in their place: a killed run leaves a file that plays. delay_moov lets the first
-    # fragment set the edit lists, without which sound that begins late would be early.
+    # fragment set the edit lists, without which sound that begins late would be early. Needs FFmpeg 8.1 (PyAV 17.1): the files of earlier
+    # ones have an index that points beside the data.
     ".mp4": _Format(
         "mp4",
         {"movflags": "hybrid_fragmented+delay_moov", "frag_duration": "1000000", "flush_packets": "1"},
@@ -77,8 +78,8 @@ class VideoSink(Sink):
 
     The first frame becomes time 0; the distances between frames are the source's, to the tick of its clock (the millisecond in MKV and
     WebM). render: FrameResult -> (H, W, 3) uint8, BGR; later pictures of another size are scaled to the size of the first; odd sizes gain
-    a row or column. Colours are tagged BT.709. The `.part` file of a killed run plays up to about the last second. A run without frames
-    leaves no file.
+    a row or column. Colours are tagged BT.709. The `.part` file of a killed run plays, up to the last one or two seconds. A run without
+    frames leaves no file.
     """
 
     def __init__(self, path: Path, header: RunHeader, render: Render, options: SinkOptions | None = None) -> None:

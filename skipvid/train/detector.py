@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from skipvid.errors import OutputError, UsageError
 from skipvid.models import build_model, load_weights
 from skipvid.models.efficientdet import CONFIGS, EfficientDet
-from skipvid.presets import Preset, dump_preset
+from skipvid.presets import Preset, dump_preset, load_preset
 from skipvid.train.augment import AugmentConfig, BatchMaker
 from skipvid.train.label import Trust, doubt, label_frames
 from skipvid.train.loop import Schedule, Trainer
@@ -26,6 +26,7 @@ from skipvid.train.predict import cached_anchors, normalise, predict
 from skipvid.train.samples import CATEGORIES, CLASS_COUNT, Sample, load_pack, save_pack
 from skipvid.train.teachers import Found, Teacher
 from skipvid.train.transplant import read_lcnet, transplant
+from skipvid.weights import resolve_weights
 
 Report = Callable[[str], None]
 """Called with one line about what is being done."""
@@ -133,6 +134,18 @@ class PresetTeacher:
         classes = self._classes[found.classes]
         ours = classes >= 0
         return Found(found.boxes[ours], found.scores[ours], classes[ours])
+
+
+def open_preset_teacher(name_or_path: str) -> PresetTeacher:
+    """The detector of a preset, its weights downloaded where needed, as a teacher. Raises PresetError and WeightsError."""
+    preset = load_preset(name_or_path)
+    if preset.task != "detect":
+        raise UsageError(f"preset {preset.name} is for the task '{preset.task}'", "a teacher must detect: skipvid presets list")
+    net = build_model(preset.model, num_classes=preset.label_set.num_outputs)
+    assert isinstance(net, EfficientDet)
+    load_weights(net, resolve_weights(preset).path)
+    longest = preset.image_size if isinstance(preset.image_size, int) else max(preset.image_size)
+    return PresetTeacher(net, preset.label_set.outputs, longest)
 
 
 def distill_detector(

@@ -185,7 +185,9 @@ class Trainer:
             self.average.net.load_state_dict(state["average"])
             self.optimizer.load_state_dict(state["optimizer"])
         except (OSError, RuntimeError, KeyError, ValueError, EOFError, pickle.UnpicklingError) as error:
-            raise WeightsError(f"cannot resume from {self.checkpoint}: {type(error).__name__}", "it is damaged or of another network") from error
+            raise WeightsError(
+                f"cannot resume from {self.checkpoint}: {type(error).__name__}", "it is damaged or of another network"
+            ) from error
         self.step, self.best, self.stale, self.history = state["step"], state["best"], state["stale"], state["history"]
 
 

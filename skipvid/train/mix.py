@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, replace
+from glob import glob
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -34,7 +35,10 @@ class TeacherEntry:
 
 @dataclass(frozen=True, slots=True)
 class SourceEntry:
-    """Pictures. kind: coco (needs annotations), yolo (needs class_ids), clip (a video or a folder of frames) or pack."""
+    """Pictures. kind: coco (needs annotations), yolo (needs class_ids), clip (videos, or folders of frames) or pack.
+
+    path, annotations: relative to the mix's root; with * they name several, in alphabetical order.
+    """
 
     name: str
     kind: str
@@ -160,10 +164,19 @@ def gather(mix: Mix, labels: Path, report: Callable[[str], None]) -> list[Sample
     return samples
 
 
+def _paths(root: Path, pattern: str) -> list[Path]:
+    """What a path, or a pattern with *, names. Raises UsageError where that is nothing."""
+    paths = [Path(path) for path in sorted(glob(str(root / pattern)))]
+    if not paths:
+        raise UsageError(f"{root / pattern} does not exist", "check the mix and --root")
+    return paths
+
+
 def _from_coco(source: SourceEntry, root: Path, teacher: Teacher | None) -> Iterator[Sample]:
     known = source.known or None
-    samples = read_coco(root / source.annotations, root / source.path, source.name, known)
-    return samples if teacher is None else (complete(sample, teacher) for sample in samples)
+    for folder, labels in zip(_paths(root, source.path), _paths(root, source.annotations), strict=True):
+        for sample in read_coco(labels, folder, source.name, known):
+            yield sample if teacher is None or sample.known.all() else complete(sample, teacher)
 
 
 def _from_yolo(source: SourceEntry, root: Path, teacher: Teacher | None) -> Iterator[Sample]:
@@ -174,7 +187,8 @@ def _from_yolo(source: SourceEntry, root: Path, teacher: Teacher | None) -> Iter
 def _from_clip(source: SourceEntry, root: Path, teacher: Teacher | None) -> Iterator[Sample]:
     if teacher is None:
         raise UsageError(f"source {source.name} has no labels and the mix has no teacher", "add one under 'teachers'")
-    return label_frames(root / source.path, teacher, stride=source.stride, longest=source.longest)
+    for path in _paths(root, source.path):
+        yield from label_frames(path, teacher, stride=source.stride, longest=source.longest)
 
 
 def _from_pack(source: SourceEntry, root: Path, teacher: Teacher | None) -> Iterator[Sample]:

@@ -16,6 +16,9 @@ from skipvid.errors import SourceError
 from skipvid.train.evaluate import Truth
 from skipvid.train.samples import CATEGORIES, CATEGORY_IDS, Sample, Targets
 
+LEAST_VISIBLE = 0.25
+"""Fraction of an object that must be seen for it to be a label, where a file tells."""
+
 
 def read_image(path: Path) -> NDArray[np.uint8]:
     """(H, W, 3) uint8, BGR. Raises SourceError."""
@@ -55,6 +58,8 @@ def _known(categories: Sequence[int]) -> NDArray[np.bool_]:
 def read_coco(annotations: Path, folder: Path, source: str, known: Sequence[int] | None = None) -> Iterator[Sample]:
     """A COCO detection file. Its categories are matched to ours by name; crowd boxes become ignored ones.
 
+    folder: of the pictures; or a video, whose 0-based frame numbers are then the ids of the images (the renderer of samples writes such
+    files, with a "visibility": objects that are seen to less than a quarter become ignored ones).
     known: COCO's numbers of the classes that are labelled throughout; default: those that the file lists. Raises SourceError.
     """
     try:
@@ -69,7 +74,7 @@ def read_coco(annotations: Path, folder: Path, source: str, known: Sequence[int]
     ours = {name: CATEGORY_IDS.index(number) for number, name in CATEGORIES.items()}
     listed = [CATEGORY_IDS[ours[name]] for name in names.values() if name in ours]
     mask = _known(listed if known is None else known)
-    for entry in images:
+    for entry, image in _pictures(folder, images):
         boxes, classes, ignore = [], [], []
         for annotation in by_image[entry["id"]]:
             name = names.get(annotation["category_id"], "")
@@ -80,8 +85,20 @@ def read_coco(annotations: Path, folder: Path, source: str, known: Sequence[int]
                 continue
             boxes.append((x, y, x + w, y + h))
             classes.append(ours[name])
-            ignore.append(bool(annotation.get("iscrowd", 0)))
-        yield Sample(read_image(folder / entry["file_name"]), Targets.of(boxes, classes, ignore), source, mask)
+            ignore.append(bool(annotation.get("iscrowd", 0)) or annotation.get("visibility", 1.0) < LEAST_VISIBLE)
+        yield Sample(image, Targets.of(boxes, classes, ignore), source, mask)
+
+
+def _pictures(folder: Path, images: Sequence[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], NDArray[np.uint8]]]:
+    """The entries of a COCO file with their pictures, from a folder or from a video."""
+    if folder.is_dir():
+        for entry in images:
+            yield entry, read_image(folder / entry["file_name"])
+        return
+    by_frame = {entry["id"]: entry for entry in images}
+    for index, image in read_frames(folder):
+        if index in by_frame:
+            yield by_frame[index], image
 
 
 def read_yolo(folder: Path, class_ids: Mapping[int, int], source: str) -> Iterator[Sample]:

@@ -283,6 +283,13 @@ def test_bad_input_gets_one_line_that_names_it(
     assert capfd.readouterr() == ("", "")
 
 
+def test_file_without_permission_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_clip(tmp_path / "clip.mp4", 3)
+    monkeypatch.setattr("os.access", lambda where, mode: where != path)  # root, whom no permission stops, runs these tests too
+    with pytest.raises(SourceError, match="cannot be read; check its permissions"):
+        open_source(str(path))
+
+
 def test_name_with_a_colon_is_a_file(tmp_path: Path) -> None:
     path = write_clip(tmp_path / "10:30 gate #2.mp4", 3)
     assert read(path)[0] == [0, 1, 2]

@@ -41,7 +41,9 @@ def test_an_anchor_wanted_by_two_objects_goes_to_the_one_it_overlaps_more():
 
 
 def test_an_anchor_whose_centre_is_outside_does_not_serve_however_it_overlaps():
-    boxes = torch.tensor([[0.0, 0, 18, 40]])  # the large anchor's centre (20, 20) is to the right of it, and more than reach from its middle
+    boxes = torch.tensor(
+        [[0.0, 0, 18, 40]]
+    )  # the large anchor's centre (20, 20) is to the right of it, and more than reach from its middle
     found = assign(torch.full((4, 1), 0.5), ANCHORS, ANCHORS, boxes, torch.tensor([0]))
     assert 3 not in found.anchors.tolist()
 

@@ -17,7 +17,7 @@ from .truth import CATEGORIES, Annotation
 
 __all__ = ["CATEGORIES", "SCENES", "Annotation", "render_scene"]
 
-SCENES = ("plaza", "street")
+SCENES = ("plaza", "street", "exercise")
 
 
 def render_scene(
@@ -28,10 +28,10 @@ def render_scene(
     size: width and height in pixels. quality: "fast" (one moment a frame, light antialiasing) or "full" (motion blur, as in the samples).
     The same arguments give the same frames. Raises ValueError for an unknown scene or quality.
     """
-    from . import plaza, street
+    from . import exercise, plaza, street
     from .scene import QUALITIES
 
-    builders = {"plaza": plaza.build, "street": street.build}
+    builders = {"plaza": plaza.build, "street": street.build, "exercise": exercise.build}
     if scene not in builders:
         raise ValueError(f"unknown scene {scene!r}; there are {', '.join(SCENES)}")
     if quality not in QUALITIES:

@@ -101,7 +101,7 @@ class Person:
         if self._sun_map is not None and light.sun.max() > 0.02:
             sun = sun * self._sun_map.lit(point + 0.015 * normal)
         inner = np.clip(1 - np.abs(place[:, 0]) / 0.10, 0, 1) * (place[:, 2] < 0.86)
-        crease = 1 + 0.55 * folds * self._noise.near(u * 1.3 + 0.2, v * 1.3)
+        crease = 1 + 0.4 * folds * self._noise.near(u * 1.3 + 0.2, v * 1.3)
         shade = crease * (1 - 0.45 * inner) * (0.72 + 0.28 * np.clip(point[:, 2] / 0.6, 0, 1))
         wrap = (normal @ light.to_sun.astype(np.float32) + 0.12) / 1.12
         colour = albedo * (light.ambient(normal) * shade[:, None] + (np.maximum(wrap, 0) * sun)[:, None] * light.sun)

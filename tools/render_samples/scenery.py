@@ -20,7 +20,10 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class Block:
-    """A box with vertical sides. centre, half: (2,) metres on the ground; bottom, top: heights; yaw: radians anticlockwise."""
+    """A box with vertical sides. centre, half: (2,) metres on the ground; bottom, top: heights; yaw: radians anticlockwise.
+
+    casts: it keeps the sun off other things. floor: shadows of moving things fall on it (a mat, a step).
+    """
 
     centre: tuple[float, float]
     half: tuple[float, float]
@@ -29,6 +32,8 @@ class Block:
     yaw: float
     side: Paint
     roof: Paint
+    casts: bool = True
+    floor: bool = False
 
     def local(self, points: Array, direction: bool = False) -> Array:
         """World (..., 3) in the block's own axes, its centre on the ground at the origin."""
@@ -110,7 +115,7 @@ class Scenery:
         points = points.astype(np.float32)
         low, high = points.min(0), points.max(0)
         for block in self.blocks:
-            if not block.may_shade(low, high, sun):
+            if not block.casts or not block.may_shade(low, high, sun):
                 continue
             near, far, _ = block.hit(points, sun.astype(np.float32))
             lit[(far > np.maximum(near, 0.02)) & (far > 0.02)] = 0
@@ -151,7 +156,8 @@ class Scenery:
             surface = self.blocks[number - 1] if number else None
             ambient[mask], direct[mask] = self._shade(surface, points, rays[mask], depth[mask] / camera.focal, axis[mask])
         inverse = np.where(np.isfinite(depth), 1 / depth, 0).astype(np.float32)
-        return Backdrop(ambient, direct, inverse, (struck == 0).astype(np.float32), np.zeros((height, width), np.int16))
+        ground = np.isin(struck, [0, *(k for k, block in enumerate(self.blocks, start=1) if block.floor)])
+        return Backdrop(ambient, direct, inverse, ground.astype(np.float32), np.zeros((height, width), np.int16))
 
     def _shade(self, block: Block | None, points: Array, rays: Array, size: Array, axis: Array) -> tuple[Array, Array]:
         view = rays / np.linalg.norm(rays, axis=1, keepdims=True)

@@ -40,7 +40,7 @@ def rest_joints(hip_half: float = 0.088, shoulder_half: float = 0.178) -> Array:
             [sign * hip_half, 0.005, KNEE_HEIGHT],
             [sign * hip_half, -0.015, ANKLE_HEIGHT],
         ]
-        shoulder = np.array([sign * shoulder_half, -0.02, 1.395])
+        shoulder = np.array([sign * shoulder_half, -0.02, 1.385])
         joints[arm : arm + 3] = shoulder, shoulder - [0, 0, UPPER_ARM], shoulder - [0, 0, UPPER_ARM + FOREARM]
     return joints
 

@@ -41,13 +41,13 @@ class Tree:
     def _leaves(self, rng: np.random.Generator, height: float) -> None:
         clumps = rng.normal(0, 1, (46, 3))
         clumps *= (rng.uniform(0.35, 1, 46) ** 0.5 / np.linalg.norm(clumps, axis=1))[:, None] * 0.86
-        count = 3600
+        count = 6000
         chosen = rng.integers(len(clumps), size=count)
         offset = rng.normal(0, 1, (count, 3)) * 0.15
         unit = clumps[chosen] + offset
         unit[:, 2] = np.maximum(unit[:, 2], -0.85 + 0.25 * rng.random(count))
         centre = self.crown.centre + unit * self.crown.radii
-        size = 0.030 * height * rng.uniform(0.5, 1.0, count)[:, None]
+        size = 0.023 * height * rng.uniform(0.5, 1.0, count)[:, None]
         outward = unit / np.linalg.norm(unit, axis=1, keepdims=True)
         normal = outward * 0.7 + rng.normal(0, 0.6, (count, 3)) + [0, 0, 0.4]
         normal /= np.linalg.norm(normal, axis=1, keepdims=True)

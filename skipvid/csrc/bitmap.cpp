@@ -1,0 +1,182 @@
+#include "bitmap.hpp"
+
+#include <algorithm>
+
+namespace skipvid {
+
+namespace {
+
+// target bit x |= source bit (x + shift), for as many bits as target has words.
+void or_shifted(std::uint64_t* target, int target_words, const std::uint64_t* source, int source_words, int shift) {
+  const int whole = shift >= 0 ? shift / 64 : -((-shift + 63) / 64);
+  const int part = shift - whole * 64;
+  for (int word = 0; word < target_words; ++word) {
+    const int low = word + whole;
+    const std::uint64_t first = low >= 0 && low < source_words ? source[low] : 0;
+    const std::uint64_t second = low + 1 >= 0 && low + 1 < source_words ? source[low + 1] : 0;
+    target[word] |= part == 0 ? first : first >> part | second << (64 - part);
+  }
+}
+
+// The even bits of a word, moved together.
+std::uint64_t even_bits(std::uint64_t bits) {
+  bits &= 0x5555555555555555U;
+  bits = (bits | bits >> 1) & 0x3333333333333333U;
+  bits = (bits | bits >> 2) & 0x0f0f0f0f0f0f0f0fU;
+  bits = (bits | bits >> 4) & 0x00ff00ff00ff00ffU;
+  bits = (bits | bits >> 8) & 0x0000ffff0000ffffU;
+  return (bits | bits >> 16) & 0x00000000ffffffffU;
+}
+
+// target bit x |= source bit (x * stride), for x < width.
+void or_every(std::uint64_t* target, int width, const std::uint64_t* source, int stride) {
+  const int words = (width + 63) / 64;
+  if (stride <= 2) {
+    for (int word = 0; word < words; ++word) {
+      target[word] |= stride == 1 ? source[word] : even_bits(source[2 * word]) | even_bits(source[2 * word + 1]) << 32;
+    }
+  } else {
+    for (int x = 0; x < width; ++x) {
+      const int from = x * stride;
+      target[x / 64] |= (source[from / 64] >> (from % 64) & 1U) << (x % 64);
+    }
+  }
+  if (width % 64 != 0) target[words - 1] &= (std::uint64_t{1} << (width % 64)) - 1;
+}
+
+bool or_row(const Bitmap& input, int y, std::vector<std::uint64_t>& target) {
+  std::uint64_t seen = 0;
+  const std::uint64_t* row = input.row(y);
+  for (int word = 0; word < input.words(); ++word) {
+    target[word] |= row[word];
+    seen |= row[word];
+  }
+  return seen != 0;
+}
+
+void spread_window(const Footprint& f, const Bitmap& input, Bitmap& output) {
+  std::vector<std::uint64_t> tall(input.words()), wide(static_cast<std::size_t>(output.words()) * f.stride[1] + 1);
+  for (int y = 0; y < output.height(); ++y) {
+    bool seen = false;
+    std::fill(tall.begin(), tall.end(), 0);
+    for (int k = 0; k < f.kernel[0]; ++k) {
+      const int from = y * f.stride[0] + f.origin[0] + k * f.dilation[0];
+      if (from >= 0 && from < input.height()) seen |= or_row(input, from, tall);
+    }
+    if (!seen) continue;
+    std::fill(wide.begin(), wide.end(), 0);
+    for (int k = 0; k < f.kernel[1]; ++k) {
+      or_shifted(wide.data(), static_cast<int>(wide.size()), tall.data(), input.words(), f.origin[1] + k * f.dilation[1]);
+    }
+    or_every(output.row(y), output.width(), wide.data(), f.stride[1]);
+  }
+}
+
+void spread_taps(const Footprint& f, const Bitmap& input, Bitmap& output) {
+  std::vector<std::uint64_t> tall(input.words());
+  const int row_taps = static_cast<int>(f.table[0].size()) / output.height();
+  const int column_taps = static_cast<int>(f.table[1].size()) / output.width();
+  for (int y = 0; y < output.height(); ++y) {
+    bool seen = false;
+    std::fill(tall.begin(), tall.end(), 0);
+    for (int tap = 0; tap < row_taps; ++tap) {
+      const int from = f.table[0][y * row_taps + tap];
+      if (from >= 0) seen |= or_row(input, from, tall);
+    }
+    if (!seen) continue;
+    for (int x = 0; x < output.width(); ++x) {
+      std::uint64_t bit = 0;
+      for (int tap = 0; tap < column_taps; ++tap) {
+        const int from = f.table[1][x * column_taps + tap];
+        if (from >= 0) bit |= tall[from / 64] >> (from % 64) & 1U;
+      }
+      output.row(y)[x / 64] |= bit << (x % 64);
+    }
+  }
+}
+
+void spread_same(const Bitmap& input, Bitmap& output) {
+  for (int y = 0; y < output.height(); ++y) {
+    const std::uint64_t* source = input.row(input.height() == 1 ? 0 : y);
+    if (input.width() == output.width()) {
+      for (int word = 0; word < output.words(); ++word) output.row(y)[word] |= source[word];
+    } else if ((source[0] & 1U) != 0) {
+      for (int x = 0; x < output.width(); ++x) output.row(y)[x / 64] |= std::uint64_t{1} << (x % 64);
+    }
+  }
+}
+
+}  // namespace
+
+Bitmap::Bitmap(int height, int width)
+    : height_(height), width_(width), words_((width + 63) / 64), bits_(static_cast<std::size_t>(height) * words_) {}
+
+std::uint64_t Bitmap::last_word() const { return width_ % 64 == 0 ? ~std::uint64_t{0} : (std::uint64_t{1} << (width_ % 64)) - 1; }
+
+void Bitmap::clear() {
+  if (any_) std::fill(bits_.begin(), bits_.end(), 0);
+  any_ = false;
+}
+
+void Bitmap::settle() {
+  any_ = std::any_of(bits_.begin(), bits_.end(), [](std::uint64_t word) { return word != 0; });
+}
+
+void Bitmap::fill() {
+  std::fill(bits_.begin(), bits_.end(), ~std::uint64_t{0});
+  for (int y = 0; y < height_; ++y) row(y)[words_ - 1] = last_word();
+  any_ = true;
+}
+
+std::size_t Bitmap::count() const {
+  std::size_t total = 0;
+  for (const std::uint64_t word : bits_) total += static_cast<std::size_t>(__builtin_popcountll(word));
+  return total;
+}
+
+void Bitmap::merge(int y, int word, std::uint64_t bits) { __atomic_fetch_or(row(y) + word, bits, __ATOMIC_RELAXED); }
+
+void Bitmap::round_to_blocks(int block) {
+  if (block == 1 || !any_) return;
+  const std::uint64_t group = (std::uint64_t{1} << block) - 1;  // block divides 64
+  std::vector<std::uint64_t> line(words_);
+  for (int top = 0; top < height_; top += block) {
+    const int bottom = std::min(top + block, height_);
+    std::fill(line.begin(), line.end(), 0);
+    for (int y = top; y < bottom; ++y) or_row(*this, y, line);
+    for (std::uint64_t& word : line) {
+      std::uint64_t rounded = 0;
+      for (int bit = 0; bit < 64; bit += block) {
+        if ((word >> bit & group) != 0) rounded |= group << bit;
+      }
+      word = rounded;
+    }
+    line[words_ - 1] &= last_word();
+    for (int y = top; y < bottom; ++y) std::copy(line.begin(), line.end(), row(y));
+  }
+}
+
+void Bitmap::list(std::vector<Pixel>& pixels) const {
+  for (int y = 0; y < height_; ++y) {
+    const std::uint64_t* words = row(y);
+    for (int word = 0; word < words_; ++word) {
+      const Pixel base = static_cast<Pixel>(y) << 16 | static_cast<Pixel>(word * 64);
+      for (std::uint64_t bits = words[word]; bits != 0; bits &= bits - 1) {
+        pixels.push_back(base + static_cast<Pixel>(__builtin_ctzll(bits)));
+      }
+    }
+  }
+}
+
+void spread(const Footprint& footprint, const Bitmap& input, Bitmap& output) {
+  if (!input.any()) return;
+  switch (footprint.kind) {
+    case Footprint::Kind::same: spread_same(input, output); break;
+    case Footprint::Kind::window: spread_window(footprint, input, output); break;
+    case Footprint::Kind::taps: spread_taps(footprint, input, output); break;
+    case Footprint::Kind::any: output.fill(); break;
+  }
+  output.settle();
+}
+
+}  // namespace skipvid

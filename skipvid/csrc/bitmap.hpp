@@ -1,0 +1,66 @@
+// Bitmaps of pixels: which outputs to compute, which inputs changed. One bit per pixel, rows padded to whole words.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+namespace skipvid {
+
+// A pixel in a list: row in the upper 16 bits, column in the lower, so that right neighbours differ by one.
+using Pixel = std::uint32_t;
+
+inline int row_of(Pixel pixel) { return static_cast<int>(pixel >> 16); }
+inline int column_of(Pixel pixel) { return static_cast<int>(pixel & 0xffffU); }
+
+class Bitmap {
+ public:
+  Bitmap(int height, int width);
+
+  int height() const { return height_; }
+  int width() const { return width_; }
+  int words() const { return words_; }
+  std::uint64_t* row(int y) { return bits_.data() + static_cast<std::size_t>(y) * words_; }
+  const std::uint64_t* row(int y) const { return bits_.data() + static_cast<std::size_t>(y) * words_; }
+
+  // Whether a bit is set. Who writes through row() or merge() calls settle() afterwards.
+  bool any() const { return any_; }
+  void settle();
+  void clear();
+  void fill();
+  std::size_t count() const;
+  bool test(Pixel pixel) const { return (row(row_of(pixel))[column_of(pixel) / 64] >> (pixel % 64) & 1U) != 0; }
+  // Atomically set bits of one word; several threads may do so at a time.
+  void merge(int y, int word, std::uint64_t bits);
+  // Round up to blocks of block x block pixels, counted from the top left.
+  void round_to_blocks(int block);
+  // Append the set pixels, row by row from left to right.
+  void list(std::vector<Pixel>& pixels) const;
+
+ private:
+  std::uint64_t last_word() const;
+
+  int height_, width_, words_;
+  bool any_ = false;
+  std::vector<std::uint64_t> bits_;
+};
+
+// How a changed input pixel spreads to the outputs that read it.
+struct Footprint {
+  enum class Kind {
+    same,    // pixel to pixel; an extent of 1 in the input spreads over the whole output
+    window,  // a convolution's or pool's window
+    taps,    // tables of the input rows and columns that each output row and column reads
+    any      // any change reaches the single output
+  };
+  Kind kind = Kind::same;
+  // window: y, x each. origin: input coordinate of the first tap of output 0 (minus the leading pad).
+  int kernel[2] = {1, 1}, stride[2] = {1, 1}, dilation[2] = {1, 1}, origin[2] = {0, 0};
+  // taps: per axis (outputs, taps) input coordinates; negative = reads nothing.
+  std::vector<std::int32_t> table[2];
+};
+
+// output |= footprint of `input`.
+void spread(const Footprint& footprint, const Bitmap& input, Bitmap& output);
+
+}  // namespace skipvid

@@ -1,0 +1,270 @@
+// One frame, map by map: find the pixels to compute, compute them in chunks, publish those that the gate lets through.
+//
+// Three ways, all with the same result:
+//   direct   no gate to ask (keyframe, dense run, map without a gate): rows are written where they belong
+//   fused    a chunk is computed into scratch rows, compared with the published rows and copied where the gate opens
+//   staged   all rows are computed into a buffer first, then compared, then copied: for gates that open in blocks, and for maps of few
+//            pixels, whose channels are shared out among the threads
+#include <algorithm>
+#include <cmath>
+
+#include "program.hpp"
+
+namespace skipvid {
+
+namespace {
+
+constexpr double work_worth_sharing = 40000;       // vector operations; below, waking the other threads costs more
+constexpr std::size_t staged_floats = std::size_t{1} << 20;  // of rows staged at a time
+
+struct Job {
+  const Frame& frame;
+  const Step& step;
+  int map;
+  std::span<const Pixel> pixels;
+  bool shared;  // worth several threads
+
+  int workers() const { return shared ? frame.lease.workers() : 1; }
+  template <class Callable>
+  void run(int items, const Callable& callable) const {
+    if (shared) {
+      frame.lease.run(items, callable);
+    } else {
+      for (int item = 0; item < items; ++item) callable(item, 0);
+    }
+  }
+  int chunk() const {
+    const int tile = frame.program.kernels.gemm_pixels;
+    const int even = static_cast<int>(pixels.size()) / (workers() * 4) / tile * tile;
+    return std::max(tile, workers() == 1 ? step.chunk() : std::min(step.chunk(), even));
+  }
+};
+
+void activate_rows(const Kernels& kernels, const Activation& activation, float* const* rows, int count, std::ptrdiff_t stride, int channels) {
+  if (activation.kind == Activation::Kind::none || activation.kind == Activation::Kind::clamp) return;  // clamped by the step itself
+  for (int from = 0; from < count;) {
+    int to = from + 1;
+    while (to < count && rows[to] == rows[to - 1] + stride) ++to;
+    kernels.activate(activation, rows[from], stride, to - from, channels);
+    from = to;
+  }
+}
+
+void run_direct(const Job& job) {
+  const Frame& frame = job.frame;
+  const Rows target = frame.state.rows(job.map);
+  const int channels = padded(frame.program.maps[job.map].channels);
+  const int chunk = job.chunk(), count = static_cast<int>(job.pixels.size());
+  job.run((count + chunk - 1) / chunk, [&](int item, int worker) {
+    Scratch& scratch = frame.workspace.threads[worker];
+    const auto pixels = job.pixels.subspan(item * chunk, std::min(chunk, count - item * chunk));
+    scratch.rows.resize(pixels.size());
+    for (std::size_t i = 0; i < pixels.size(); ++i) scratch.rows[i] = target.at(pixels[i]);
+    job.step.compute(frame, pixels, scratch.rows.data(), scratch, 0, job.step.parts());
+    activate_rows(frame.program.kernels, job.step.activation, scratch.rows.data(), static_cast<int>(pixels.size()), target.stride, channels);
+  });
+}
+
+// Ask the gate about rows of adjacent memory, one for each pixel; marks and, if wanted, publishes those that pass.
+void ask_gate(const Frame& frame, int map, std::span<const Pixel> pixels, const float* values, Scratch& scratch, bool copy) {
+  const Rows target = frame.state.rows(map);
+  Bitmap& published = frame.state.published[map];
+  const int channels = frame.program.maps[map].channels, row = padded(channels);
+  scratch.rows.resize(64);
+  for (std::size_t from = 0, to = 0; from < pixels.size(); from = to) {
+    // Within a word of the bitmap, so that it can be written at once.
+    for (to = from; to < pixels.size() && pixels[to] / 64 == pixels[from] / 64; ++to) scratch.rows[to - from] = target.at(pixels[to]);
+    std::uint64_t opened = frame.program.kernels.publish(values + from * row, row, scratch.rows.data(), static_cast<int>(to - from), channels,
+                                                         frame.state.limits[map], copy);
+    if (opened == 0) continue;
+    std::uint64_t bits = 0;
+    for (; opened != 0; opened &= opened - 1) bits |= std::uint64_t{1} << (pixels[from + __builtin_ctzll(opened)] % 64);
+    published.merge(row_of(pixels[from]), column_of(pixels[from]) / 64, bits);
+  }
+}
+
+void run_fused(const Job& job) {
+  const Frame& frame = job.frame;
+  const int row = padded(frame.program.maps[job.map].channels);
+  const int chunk = job.chunk(), count = static_cast<int>(job.pixels.size());
+  job.run((count + chunk - 1) / chunk, [&](int item, int worker) {
+    Scratch& scratch = frame.workspace.threads[worker];
+    const auto pixels = job.pixels.subspan(item * chunk, std::min(chunk, count - item * chunk));
+    const int size = static_cast<int>(pixels.size());
+    scratch.values.reserve(static_cast<std::size_t>(chunk) * row);
+    scratch.rows.resize(size);
+    for (int i = 0; i < size; ++i) scratch.rows[i] = scratch.values.data() + static_cast<std::size_t>(i) * row;
+    job.step.compute(frame, pixels, scratch.rows.data(), scratch, 0, job.step.parts());
+    activate_rows(frame.program.kernels, job.step.activation, scratch.rows.data(), size, row, row);
+    ask_gate(frame, job.map, pixels, scratch.values.data(), scratch, true);
+  });
+  frame.state.published[job.map].settle();
+}
+
+void run_stage(const Job& job, std::span<const Pixel> pixels) {
+  const Frame& frame = job.frame;
+  const Kernels& kernels = frame.program.kernels;
+  const Rows target = frame.state.rows(job.map);
+  const Gate& gate = frame.program.gates[job.map];
+  Bitmap& published = frame.state.published[job.map];
+  const int row = padded(frame.program.maps[job.map].channels);
+  const int count = static_cast<int>(pixels.size()), chunk = std::min(job.chunk(), std::max(count, 1));
+  const int chunks = (count + chunk - 1) / chunk, all_parts = job.step.parts();
+  const int splits = chunks >= job.workers() * 2 ? 1 : std::min(all_parts, job.workers() * 2);
+  frame.workspace.values.reserve(static_cast<std::size_t>(count) * row);
+  float* values = frame.workspace.values.data();
+  job.run(chunks * splits, [&](int item, int worker) {
+    Scratch& scratch = frame.workspace.threads[worker];
+    const int from = item / splits * chunk, size = std::min(chunk, count - from), split = item % splits;
+    scratch.rows.resize(size);
+    for (int i = 0; i < size; ++i) scratch.rows[i] = values + static_cast<std::size_t>(from + i) * row;
+    job.step.compute(frame, pixels.subspan(from, size), scratch.rows.data(), scratch, all_parts * split / splits,
+                     all_parts * (split + 1) / splits);
+  });
+  const auto publish = [&](int i) { std::memcpy(target.at(pixels[i]), values + static_cast<std::size_t>(i) * row, row * sizeof(float)); };
+  const bool single = gate.block == 1 || !gate.gated;
+  const bool ask = gate.gated && !frame.keyframe;
+  job.run(chunks, [&](int item, int worker) {
+    const int from = item * chunk, size = std::min(chunk, count - from);
+    float* first = values + static_cast<std::size_t>(from) * row;
+    if (job.step.activation.kind > Activation::Kind::clamp) kernels.activate(job.step.activation, first, row, size, row);
+    if (ask) {
+      ask_gate(frame, job.map, pixels.subspan(from, size), first, frame.workspace.threads[worker], single);
+    } else {
+      for (int i = from; i < from + size; ++i) publish(i);
+    }
+  });
+  if (!ask) return;
+  published.settle();
+  if (single) return;
+  published.round_to_blocks(gate.block);
+  for (int i = 0; i < count; ++i) {
+    if (published.test(pixels[i])) publish(i);
+  }
+}
+
+// Cuts at block rows, so that each block is decided in one stage.
+void run_staged(const Job& job) {
+  const int block = job.frame.program.gates[job.map].block, row = padded(job.frame.program.maps[job.map].channels);
+  const std::size_t most = staged_floats / row;
+  for (std::size_t from = 0, to = 0; from < job.pixels.size(); from = to) {
+    to = std::min(from + most, job.pixels.size());
+    if (to < job.pixels.size()) {
+      const int block_row = row_of(job.pixels[to]) / block;
+      while (to > from && row_of(job.pixels[to - 1]) / block == block_row) --to;
+      while (to == from || (to < job.pixels.size() && row_of(job.pixels[to]) / block == row_of(job.pixels[to - 1]) / block)) ++to;
+    }
+    run_stage(job, job.pixels.subspan(from, to - from));
+  }
+}
+
+void measure_limit(const Frame& frame, int map) {
+  const Gate& gate = frame.program.gates[map];
+  const MapInfo& info = frame.program.maps[map];
+  double scale = gate.scale;
+  if (std::isnan(scale)) {
+    const Rows rows = frame.state.rows(map);
+    std::vector<double> sums(info.height);
+    frame.lease.run(info.height, [&](int y, int) {
+      sums[y] = frame.program.kernels.absolute_sum(rows.at(y, 0), rows.stride, info.width, info.channels);
+    });
+    double total = 0;
+    for (const double sum : sums) total += sum;
+    scale = total / (static_cast<double>(info.pixels()) * info.channels);
+  }
+  if (!std::isfinite(scale)) scale = 0;  // such a gate lets every change through
+  frame.state.limits[map] = static_cast<float>(gate.threshold * scale * info.channels);
+}
+
+void take_input(const Frame& frame, const Entry& entry) {
+  const MapInfo& info = frame.program.maps[entry.map];
+  const Rows target = frame.state.rows(entry.map);
+  const InputArray& array = frame.inputs[entry.input];
+  const Gate& gate = frame.program.gates[entry.map];
+  Bitmap& published = frame.state.published[entry.map];
+  const bool ask = gate.gated && !frame.keyframe;
+  const float limit = frame.state.limits[entry.map];
+  const auto source = [&](int y, int x) { return array.data + y * array.row + x * array.column; };
+  const auto copy = [&](int y, int x) {
+    const float* from = source(y, x);
+    float* to = target.at(y, x);
+    for (int c = 0; c < info.channels; ++c) to[c] = from[c * array.channel];
+  };
+  const auto copy_open = [&](int y) {
+    for (int word = 0; word < published.words(); ++word) {
+      for (std::uint64_t bits = published.row(y)[word]; bits != 0; bits &= bits - 1) copy(y, word * 64 + __builtin_ctzll(bits));
+    }
+  };
+  frame.lease.run(info.height, [&](int y, int) {
+    if (!ask) {
+      for (int x = 0; x < info.width; ++x) copy(y, x);
+      return;
+    }
+    for (int x = 0; x < info.width; x += 64) {
+      published.row(y)[x / 64] =
+          frame.program.kernels.input_changes(source(y, x), array.channel, array.column, target.at(y, x), target.stride,
+                                              std::min(64, info.width - x), info.channels, limit);
+    }
+    if (gate.block == 1) copy_open(y);
+  });
+  if (!ask) return;
+  published.settle();
+  if (gate.block > 1) {
+    published.round_to_blocks(gate.block);
+    frame.lease.run(info.height, [&](int y, int) { copy_open(y); });
+  }
+}
+
+void run_step(const Frame& frame, const Entry& entry, std::span<const Pixel> pixels) {
+  const Gate& gate = frame.program.gates[entry.map];
+  entry.step->prepare(frame);
+  const bool shared = entry.step->work() * static_cast<double>(pixels.size()) > work_worth_sharing;
+  const Job job{frame, *entry.step, entry.map, pixels, shared};
+  const int tiles = static_cast<int>(pixels.size()) / frame.program.kernels.gemm_pixels;
+  const bool few = job.workers() > 1 && entry.step->parts() > 1 && tiles < job.workers() * 2;
+  const bool ask = gate.gated && !frame.keyframe;
+  if (few || (ask && gate.block > 1)) {
+    run_staged(job);
+  } else if (ask) {
+    run_fused(job);
+  } else {
+    run_direct(job);
+  }
+}
+
+}  // namespace
+
+void run_entry(const Frame& frame, const Entry& entry) {
+  State& state = frame.state;
+  Bitmap& computed = state.computed[entry.map];
+  const bool gated = frame.program.gates[entry.map].gated;
+  if (entry.kind == Entry::Kind::foreign) return;
+  std::span<const Pixel> pixels = frame.program.all_pixels(entry.map);
+  if (frame.keyframe || entry.kind == Entry::Kind::input) {
+    computed.fill();
+  } else {
+    computed.clear();
+    for (std::size_t i = 0; i < entry.sources.size(); ++i) {
+      spread(entry.footprints[i], static_cast<const State&>(state).changed(entry.sources[i]), computed);
+    }
+    if (const std::size_t count = computed.any() ? computed.count() : 0; count != pixels.size()) {
+      frame.workspace.list.clear();
+      if (count > 0) computed.list(frame.workspace.list);
+      pixels = frame.workspace.list;
+    }
+  }
+  state.counts[entry.map] = pixels.size();
+  if (gated) state.published[entry.map].clear();
+  if (pixels.empty()) return;
+  if (entry.kind == Entry::Kind::input) {
+    take_input(frame, entry);
+  } else if (entry.kind == Entry::Kind::step) {
+    run_step(frame, entry, pixels);
+  }
+  if (frame.keyframe && frame.gates && gated) {
+    state.published[entry.map].fill();
+    measure_limit(frame, entry.map);
+  }
+}
+
+}  // namespace skipvid

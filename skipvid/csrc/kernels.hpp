@@ -1,0 +1,92 @@
+// The kernels: one table of function pointers for each instruction set that they were compiled for.
+//
+// All of them work on rows: a row holds the channels of one pixel, its length padded to a multiple of `lanes` floats (16 everywhere, so
+// that layouts do not depend on the instruction set). Padding lanes hold unspecified values; nothing observable depends on them.
+// A row's result depends on that row's inputs alone, never on its neighbours in a call: skipping must not change a single bit.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace skipvid {
+
+constexpr int lanes = 16;
+constexpr int padded(int channels) { return (channels + lanes - 1) / lanes * lanes; }
+
+struct Activation {
+  enum class Kind : int { none, clamp, silu, sigmoid, tanh, hardswish, hardsigmoid, leaky_relu, elu };
+  Kind kind = Kind::none;
+  float a = 0, b = 0;  // clamp: bounds; leaky_relu: slope; elu: alpha
+};
+
+// A group of adjacent output channels that are computed together.
+struct GemmBlock {
+  int vectors;          // its width, in vectors of the instruction set
+  int output;           // first output channel
+  int input, depth;     // the input channels that it reads
+  std::size_t weights;  // where its weights start: [tap][input channel][output channel]
+};
+
+struct GemmArgs {
+  const float* const* inputs;  // [taps][tap_stride]: the input row under each tap, for each pixel; a zero row where that is padding
+  std::size_t tap_stride;
+  int taps, pixels;
+  const float* weights;
+  const float* bias;  // padded
+  const GemmBlock* blocks;
+  int block_count;
+  float low, high;  // the result is clamped
+  float* const* outputs;
+};
+
+struct DepthwiseArgs {
+  const float* weights;  // [tap][padded channels]
+  const float* bias;
+  int kernel_height, kernel_width, stride;
+  int channels;  // padded
+  float low, high;
+};
+
+// An operand of a point-wise operation over adjacent pixels.
+struct Operand {
+  const float* data;
+  std::ptrdiff_t stride;  // from pixel to pixel, in floats; 0: the same row for all
+  bool scalar;            // one number for all channels
+};
+
+enum class Pointwise : int { copy, add, sub, mul, div, multiply_add };
+
+struct Kernels {
+  const char* name;
+  int gemm_pixels;   // pixels per tile: lists should be cut at multiples of it
+  int gemm_vectors;  // most vectors per block
+  int width;         // floats per vector
+
+  void (*gemm)(const GemmArgs&);
+  // Adjacent outputs of a row whose windows lie inside the map from left to right. rows: [kernel_height], at the first window's left edge.
+  void (*depthwise_run)(const DepthwiseArgs&, const float* const* rows, std::ptrdiff_t column, int pixels, float* const* outputs);
+  // One output; taps: [kernel_height * kernel_width].
+  void (*depthwise_pixel)(const DepthwiseArgs&, const float* const* taps, float* output);
+  void (*pointwise)(Pointwise, const Operand* operands, float* output, std::ptrdiff_t stride, int pixels, int channels);
+  void (*activate)(const Activation&, float* data, std::ptrdiff_t stride, int pixels, int channels);
+  // Maximum or sum of some rows, times scale.
+  void (*maximum)(const float* const* rows, int count, int channels, float* output);
+  void (*weighted_sum)(const float* const* rows, const float* weights, int count, int channels, float* output);
+  // The norm gate on up to 64 rows: bit i = the sum over channels (not padded) of |new - published row i| exceeds the limit, or is no number.
+  // copy: replace the published rows where it does.
+  std::uint64_t (*publish)(const float* values, std::ptrdiff_t stride, float* const* published, int count, int channels, float limit,
+                           bool copy);
+  double (*absolute_sum)(const float* data, std::ptrdiff_t stride, int pixels, int channels);
+  // output[i] = sum over rows of data[row * stride + i].
+  void (*row_sum)(const float* data, std::ptrdiff_t stride, int rows, int channels, float* output);
+  // Of up to 64 adjacent pixels of an input with any strides, those that differ from the published row by more than the threshold.
+  std::uint64_t (*input_changes)(const float* data, std::ptrdiff_t channel_stride, std::ptrdiff_t column_stride, const float* published,
+                                 std::ptrdiff_t stride, int pixels, int channels, float threshold);
+};
+
+// The kernels of an instruction set ("avx512", "avx2", "generic"); null where they were not compiled or this processor lacks it.
+const Kernels* find_kernels(const char* name);
+// The fastest that this processor runs.
+const Kernels& best_kernels();
+
+}  // namespace skipvid

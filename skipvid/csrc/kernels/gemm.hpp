@@ -1,0 +1,71 @@
+// Indirect matrix product: tiles of pixels x output channels, each tap's input row found through a pointer. No im2col, no halo, no gather:
+// any set of pixels runs at the same speed. One order of additions for every pixel (bias, then taps in order, then input channels in
+// order), whatever the tile's size.
+#pragma once
+
+#include "vector.hpp"
+
+namespace skipvid {
+namespace {
+
+#if SKIPVID_WIDTH == 16
+constexpr int tile_pixels = 8, tile_vectors = 3;
+#elif SKIPVID_WIDTH == 8
+constexpr int tile_pixels = 6, tile_vectors = 2;
+#else
+constexpr int tile_pixels = 4, tile_vectors = 2;
+#endif
+
+template <int Pixels, int Vectors>
+void gemm_tile(const GemmArgs& args, const GemmBlock& block, int pixel) {
+  Floats sums[Pixels][Vectors];
+#pragma GCC unroll 3
+  for (int j = 0; j < Vectors; ++j) {
+    const Floats bias = load(args.bias + block.output + j * width);
+#pragma GCC unroll 8
+    for (int i = 0; i < Pixels; ++i) sums[i][j] = bias;
+  }
+  const float* weights = args.weights + block.weights;
+  for (int tap = 0; tap < args.taps; ++tap) {
+    const float* const* inputs = args.inputs + tap * args.tap_stride + pixel;
+    const float* rows[Pixels];
+    for (int i = 0; i < Pixels; ++i) rows[i] = inputs[i] + block.input;
+    for (int k = 0; k < block.depth; ++k, weights += Vectors * width) {
+      Floats w[Vectors];
+      for (int j = 0; j < Vectors; ++j) w[j] = load(weights + j * width);
+      for (int i = 0; i < Pixels; ++i) {
+        const Floats x = all(rows[i][k]);
+        for (int j = 0; j < Vectors; ++j) sums[i][j] += x * w[j];
+      }
+    }
+  }
+  const Floats low = all(args.low), high = all(args.high);
+#pragma GCC unroll 8
+  for (int i = 0; i < Pixels; ++i) {
+#pragma GCC unroll 3
+    for (int j = 0; j < Vectors; ++j) store(args.outputs[pixel + i] + block.output + j * width, clamp(sums[i][j], low, high));
+  }
+}
+
+template <int Vectors>
+void gemm_block(const GemmArgs& args, const GemmBlock& block) {
+  int pixel = 0;
+  for (; pixel + tile_pixels <= args.pixels; pixel += tile_pixels) gemm_tile<tile_pixels, Vectors>(args, block, pixel);
+  for (; pixel + 4 <= args.pixels; pixel += 4) gemm_tile<4, Vectors>(args, block, pixel);
+  for (; pixel + 2 <= args.pixels; pixel += 2) gemm_tile<2, Vectors>(args, block, pixel);
+  for (; pixel < args.pixels; ++pixel) gemm_tile<1, Vectors>(args, block, pixel);
+}
+
+void gemm(const GemmArgs& args) {
+  for (int index = 0; index < args.block_count; ++index) {
+    const GemmBlock& block = args.blocks[index];
+    switch (block.vectors) {
+      case 1: gemm_block<1>(args, block); break;
+      case 2: gemm_block<2>(args, block); break;
+      default: gemm_block<tile_vectors>(args, block); break;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace skipvid

@@ -1,0 +1,90 @@
+// Vectors of the instruction set at hand, by the compiler's vector types. Included only by files compiled once per instruction set:
+// everything is in an unnamed namespace, so that the linker can never merge code for one processor into code for another.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "../kernels.hpp"
+
+#define SKIPVID_INLINE inline __attribute__((always_inline))
+
+namespace skipvid {
+namespace {
+
+constexpr int width = SKIPVID_WIDTH;
+
+using Floats = float __attribute__((vector_size(width * 4)));
+using Ints = std::int32_t __attribute__((vector_size(width * 4)));
+using LooseFloats = float __attribute__((vector_size(width * 4), aligned(4), may_alias));
+
+SKIPVID_INLINE Floats load(const float* from) { return *reinterpret_cast<const LooseFloats*>(from); }
+SKIPVID_INLINE void store(float* to, Floats value) { *reinterpret_cast<LooseFloats*>(to) = value; }
+SKIPVID_INLINE Floats all(float value) { return value - Floats{}; }
+SKIPVID_INLINE Floats as_floats(Ints bits) { return reinterpret_cast<Floats>(bits); }
+SKIPVID_INLINE Ints as_ints(Floats value) { return reinterpret_cast<Ints>(value); }
+
+// Comparisons are written so that a NaN in x stays a NaN.
+SKIPVID_INLINE Floats at_least(Floats low, Floats x) { return low > x ? low : x; }
+SKIPVID_INLINE Floats at_most(Floats high, Floats x) { return high < x ? high : x; }
+SKIPVID_INLINE Floats clamp(Floats x, Floats low, Floats high) { return at_most(high, at_least(low, x)); }
+SKIPVID_INLINE Floats absolute(Floats x) { return as_floats(as_ints(x) & 0x7fffffff); }
+
+template <int... Lane>
+struct Lanes {
+  static constexpr Ints numbers{Lane...};
+  template <int Distance>
+  static constexpr Ints partners{(Lane ^ Distance)...};
+};
+template <int Count, int... Lane>
+struct MakeLanes : MakeLanes<Count - 1, Count - 1, Lane...> {};
+template <int... Lane>
+struct MakeLanes<0, Lane...> : Lanes<Lane...> {};
+using Lane = MakeLanes<width>;
+
+// Lanes are added in a fixed order: halves, then quarters, ...
+template <int Distance = width / 2>
+SKIPVID_INLINE float sum(Floats x) {
+  x += __builtin_shuffle(x, Lane::partners<Distance>);
+  if constexpr (Distance > 1) {
+    return sum<Distance / 2>(x);
+  } else {
+    return x[0];
+  }
+}
+
+// x with the lanes from `count` on set to zero.
+SKIPVID_INLINE Floats first(Floats x, int count) { return as_floats(as_ints(x) & (Lane::numbers < count)); }
+
+// e^x - 1 = (2^n - 1) + 2^n q, with q = e^r - 1 from a polynomial on |r| <= ln 2 / 2 (coefficients: Cephes expf). Relative error < 2e-7.
+struct Exponential {
+  Floats scale, q;
+};
+
+SKIPVID_INLINE Exponential exponential(Floats x) {
+  x = clamp(x, all(-87.0F), all(88.0F));
+  const Floats shift = all(12582912.0F);  // 1.5 * 2^23: rounds to a whole number, kept in the low bits
+  const Floats shifted = x * 1.44269504F + shift;
+  const Floats n = shifted - shift;
+  const Floats r = (x - n * 0.693359375F) - n * -2.12194440e-4F;
+  Floats p = all(1.9875691500e-4F);
+  p = p * r + 1.3981999507e-3F;
+  p = p * r + 8.3334519073e-3F;
+  p = p * r + 4.1665795894e-2F;
+  p = p * r + 1.6666665459e-1F;
+  p = p * r + 5.0000001201e-1F;
+  return {as_floats((as_ints(shifted) << 23) + 0x3f800000), p * (r * r) + r};
+}
+
+SKIPVID_INLINE Floats exp(Floats x) {
+  const Exponential e = exponential(x);
+  return e.scale + e.scale * e.q;
+}
+
+SKIPVID_INLINE Floats expm1(Floats x) {
+  const Exponential e = exponential(x);
+  return e.scale * e.q + (e.scale - 1.0F);
+}
+
+}  // namespace
+}  // namespace skipvid

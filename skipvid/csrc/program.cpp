@@ -1,0 +1,93 @@
+#include "program.hpp"
+
+#include <algorithm>
+
+namespace skipvid {
+
+State::State(const Program& owner)
+    : program(owner), counts(owner.maps.size(), 0), limits(owner.maps.size(), 0.0F) {
+  for (const std::size_t size : owner.buffers) buffers.emplace_back(size);
+  for (std::size_t map = 0; map < owner.maps.size(); ++map) {
+    const MapInfo& info = owner.maps[map];
+    computed.emplace_back(info.height, info.width);
+    published.emplace_back(owner.gates[map].gated ? info.height : 0, info.width);
+  }
+  for (const Entry& entry : owner.entries) memory.emplace_back(entry.step ? entry.step->memory() : 0);
+}
+
+Rows State::rows(int map) const {
+  const MapInfo& info = program.maps[map];
+  return {buffers[info.buffer].data() + info.offset, info.stride, info.height, info.width};
+}
+
+const Bitmap& State::changed(int map) const { return program.gates[map].gated ? published[map] : computed[map]; }
+Bitmap& State::changed(int map) { return program.gates[map].gated ? published[map] : computed[map]; }
+
+std::size_t State::bytes() const {
+  std::size_t total = 0;
+  for (const Buffer& buffer : buffers) total += buffer.bytes();
+  for (const Buffer& buffer : memory) total += buffer.bytes();
+  for (const std::vector<Bitmap>* bitmaps : {&computed, &published}) {
+    for (const Bitmap& bitmap : *bitmaps) total += static_cast<std::size_t>(bitmap.height()) * bitmap.words() * sizeof(std::uint64_t);
+  }
+  return total;
+}
+
+int Program::add_map(int height, int width, int channels, bool compact) {
+  // A network input of few channels is stored without padding lanes: it is the largest map, and only convolutions read it, by the element.
+  const std::ptrdiff_t stride = compact && channels <= 4 ? 4 : padded(channels);
+  maps.push_back({height, width, channels, static_cast<int>(buffers.size()), 0, stride});
+  buffers.push_back(maps.back().pixels() * stride);
+  gates.emplace_back();
+  const std::size_t line = static_cast<std::size_t>(width) * stride;
+  if (zeros_.bytes() < line * sizeof(float)) zeros_.reserve(line);
+  std::vector<Pixel>& pixels = all_pixels_[{height, width}];
+  if (pixels.empty()) {
+    pixels.reserve(maps.back().pixels());
+    for (int y = 0; y < height; ++y) {
+      for (int x = 0; x < width; ++x) pixels.push_back(static_cast<Pixel>(y) << 16 | static_cast<Pixel>(x));
+    }
+  }
+  return static_cast<int>(maps.size()) - 1;
+}
+
+int Program::add_part(int of, int channels, std::ptrdiff_t channel_offset) {
+  MapInfo part = maps[of];
+  part.channels = channels;
+  part.offset += channel_offset;
+  maps.push_back(part);
+  gates.emplace_back();
+  return static_cast<int>(maps.size()) - 1;
+}
+
+void Program::add(Entry entry) {
+  if (entry.step) entry.step->index = static_cast<int>(entries.size());
+  entries.push_back(std::move(entry));
+}
+
+std::unique_ptr<Workspace> Program::borrow() const {
+  const std::lock_guard lock(lock_);
+  if (idle_.empty()) {
+    auto workspace = std::make_unique<Workspace>();
+    workspace->threads.resize(pool->size());
+    return workspace;
+  }
+  std::unique_ptr<Workspace> workspace = std::move(idle_.back());
+  idle_.pop_back();
+  return workspace;
+}
+
+void Program::give_back(std::unique_ptr<Workspace> workspace) const {
+  const std::lock_guard lock(lock_);
+  idle_.push_back(std::move(workspace));
+}
+
+void Program::run(State& state, std::span<const InputArray> inputs, int first, int last, bool keyframe, bool gates_wanted) const {
+  ThreadPool::Lease lease(*pool);
+  std::unique_ptr<Workspace> workspace = borrow();
+  const Frame frame{*this, state, lease, *workspace, inputs, keyframe, gates_wanted};
+  for (int index = first; index < last; ++index) run_entry(frame, entries[index]);
+  give_back(std::move(workspace));
+}
+
+}  // namespace skipvid

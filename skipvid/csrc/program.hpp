@@ -1,0 +1,181 @@
+// A compiled plan (Program), the memory of one stream (State), and the steps that a frame runs through.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "bitmap.hpp"
+#include "kernels.hpp"
+#include "memory.hpp"
+#include "thread_pool.hpp"
+
+namespace skipvid {
+
+// A map: (height, width) rows of channels in a buffer, which several maps may share (parts of a concatenation, slices).
+struct MapInfo {
+  int height, width, channels;
+  int buffer;
+  std::ptrdiff_t offset, stride;  // of pixel 0 in the buffer, and from pixel to pixel; in floats
+  std::size_t pixels() const { return static_cast<std::size_t>(height) * width; }
+};
+
+// The norm gate on the accumulated reference. scale: NaN = measured at each keyframe.
+struct Gate {
+  bool gated = false;
+  double threshold = 0, scale = 0;
+  int block = 1;
+};
+
+struct Rows {
+  float* data;
+  std::ptrdiff_t stride;
+  int height, width;
+  float* at(int y, int x) const { return data + (static_cast<std::ptrdiff_t>(y) * width + x) * stride; }
+  float* at(Pixel pixel) const { return at(row_of(pixel), column_of(pixel)); }
+  bool contains(int y, int x) const { return y >= 0 && y < height && x >= 0 && x < width; }
+};
+
+class Program;
+
+// Everything remembered of one stream.
+class State {
+ public:
+  explicit State(const Program& program);
+  State(const State&) = delete;
+  State& operator=(const State&) = delete;
+
+  Rows rows(int map) const;
+  // Pixels whose value, as readers see it, may differ from the last frame's.
+  const Bitmap& changed(int map) const;
+  Bitmap& changed(int map);
+  std::size_t bytes() const;
+
+  const Program& program;
+  std::vector<Buffer> buffers;
+  std::vector<Bitmap> computed;       // by map: pixels computed in this frame
+  std::vector<Bitmap> published;      // by map: those of them that its gate let through; unused where there is no gate
+  std::vector<std::size_t> counts;    // by map: number of computed pixels
+  std::vector<float> limits;          // by map: the sum over channels that opens its gate
+  std::vector<Buffer> memory;         // by step: whatever else it keeps
+};
+
+// A network input: any layout of (channels, height, width).
+struct InputArray {
+  const float* data;
+  std::ptrdiff_t channel, row, column;
+};
+
+// Working memory of one thread.
+struct Scratch {
+  Buffer values, more;
+  std::vector<const float*> pointers;
+  std::vector<float*> rows;
+  std::vector<Pixel> pixels;
+};
+
+// Working memory of one frame, reused by later frames of any stream.
+struct Workspace {
+  std::vector<Scratch> threads;
+  std::vector<Pixel> list;
+  std::vector<std::uint8_t> flags;
+  Buffer values;
+};
+
+struct Frame {
+  const Program& program;
+  State& state;
+  ThreadPool::Lease& lease;
+  Workspace& workspace;
+  std::span<const InputArray> inputs;
+  bool keyframe;  // compute everything
+  bool gates;     // keep a reference for the frames to come
+};
+
+class Step {
+ public:
+  virtual ~Step() = default;
+
+  // Compute the given pixels into the given rows, before activation. Parts: groups of output channels that can be computed apart.
+  virtual void compute(const Frame& frame, std::span<const Pixel> pixels, float* const* rows, Scratch& scratch, int first_part,
+                       int last_part) const = 0;
+  // Once per frame in which anything is to be computed, before compute().
+  virtual void prepare(const Frame& frame) const { static_cast<void>(frame); }
+  virtual int parts() const { return 1; }
+  // Pixels that are best computed together.
+  virtual int chunk() const = 0;
+  // Rough number of vector operations per pixel: decides whether threads are worth it.
+  virtual double work() const = 0;
+  // Floats remembered per stream besides the map.
+  virtual std::size_t memory() const { return 0; }
+
+  Activation activation;
+  int index = 0;  // of its entry
+};
+
+// One map of the plan, in the order of computation.
+struct Entry {
+  enum class Kind {
+    step,     // computed by `step`
+    input,    // given: network input number `input`
+    view,     // part of, or made of, other maps' memory: nothing to compute
+    foreign,  // computed by the caller, between two runs
+  };
+  Kind kind = Kind::step;
+  int map = 0;
+  int input = 0;
+  std::vector<int> sources;
+  std::vector<Footprint> footprints;  // one for each source
+  std::unique_ptr<Step> step;
+};
+
+class Program {
+ public:
+  Program(const Kernels& kernels, std::shared_ptr<ThreadPool> pool) : kernels(kernels), pool(std::move(pool)) {}
+  Program(const Program&) = delete;
+  Program& operator=(const Program&) = delete;
+
+  // Run entries [first, last) of a frame.
+  void run(State& state, std::span<const InputArray> inputs, int first, int last, bool keyframe, bool gates) const;
+
+  int add_map(int height, int width, int channels, bool compact);
+  // A map inside another one's rows.
+  int add_part(int of, int channels, std::ptrdiff_t channel_offset);
+  void add(Entry entry);
+
+  // Zeros, as many as the longest line of a map has.
+  const float* zeros() const { return zeros_.data(); }
+  const std::vector<Pixel>& all_pixels(int map) const { return all_pixels_.at({maps[map].height, maps[map].width}); }
+
+  const Kernels& kernels;
+  std::shared_ptr<ThreadPool> pool;
+  std::vector<MapInfo> maps;
+  std::vector<std::size_t> buffers;  // sizes, in floats
+  std::vector<Gate> gates;
+  std::vector<Entry> entries;
+
+ private:
+  std::unique_ptr<Workspace> borrow() const;
+  void give_back(std::unique_ptr<Workspace> workspace) const;
+
+  Buffer zeros_;
+  std::map<std::pair<int, int>, std::vector<Pixel>> all_pixels_;
+  mutable std::mutex lock_;
+  mutable std::vector<std::unique_ptr<Workspace>> idle_;
+};
+
+// Bring one map up to date (frame.cpp).
+void run_entry(const Frame& frame, const Entry& entry);
+
+// The adjacent pixels of a row that start at pixels[from]; returns their number.
+inline int run_length(std::span<const Pixel> pixels, std::size_t from) {
+  std::size_t to = from + 1;
+  while (to < pixels.size() && pixels[to] == pixels[to - 1] + 1) ++to;
+  return static_cast<int>(to - from);
+}
+
+}  // namespace skipvid

@@ -1,0 +1,178 @@
+// The steps: one class for each kind of operation. Constructors take the program that they will be added to.
+#pragma once
+
+#include <array>
+#include <limits>
+#include <vector>
+
+#include "program.hpp"
+
+namespace skipvid {
+
+// Convolution, transposed convolution and linear layer: an indirect matrix product.
+class Convolution final : public Step {
+ public:
+  // Outputs (y, x) with y % period[0] == phase[0] and x % period[1] == phase[1]; a transposed convolution has one such set of taps for
+  // each place within its stride, a convolution a single one. Tap t of output y reads input row y / period[0] * step[0] + taps[2 t].
+  struct Phase {
+    std::vector<int> taps;       // (y, x) offsets
+    std::vector<float> weights;  // [tap][input channel of the group][output channel]
+  };
+  Convolution(const Program& program, int source, int target, std::array<int, 2> step, std::array<int, 2> period, int groups,
+              const std::vector<Phase>& phases, const std::vector<float>& bias, Activation activation);
+
+  void compute(const Frame&, std::span<const Pixel>, float* const* rows, Scratch&, int first_part, int last_part) const override;
+  int parts() const override { return static_cast<int>(packed_[0].blocks.size()); }
+  int chunk() const override;
+  double work() const override { return work_; }
+
+ private:
+  struct Packed {
+    std::vector<int> taps;
+    Buffer weights;
+    std::vector<GemmBlock> blocks;
+  };
+  Packed pack(const Phase& phase, int width) const;
+  void compute_phase(const Frame&, const Packed&, std::span<const Pixel>, float* const* rows, Scratch&, int first, int last) const;
+
+  const Kernels& kernels_;
+  int source_, inputs_, outputs_;
+  std::array<int, 2> step_, period_;
+  int groups_;
+  std::vector<Packed> packed_;
+  Buffer bias_, zeros_;
+  double work_ = 0;
+};
+
+class Depthwise final : public Step {
+ public:
+  // weights: [tap][channel]. origin: input coordinate of the first tap of output (0, 0).
+  Depthwise(const Program& program, int source, int target, std::array<int, 2> kernel, std::array<int, 2> stride,
+            std::array<int, 2> dilation, std::array<int, 2> origin, const std::vector<float>& weights, const std::vector<float>& bias,
+            Activation activation);
+
+  void compute(const Frame&, std::span<const Pixel>, float* const* rows, Scratch&, int, int) const override;
+  int chunk() const override { return std::max(8, 12288 / args_.channels); }
+  double work() const override { return static_cast<double>(kernel_[0]) * kernel_[1] * args_.channels / lanes; }
+
+ private:
+  const Kernels& kernels_;
+  int source_;
+  std::array<int, 2> kernel_, stride_, dilation_, origin_;
+  Buffer weights_, bias_;
+  DepthwiseArgs args_;
+};
+
+// A chain of point-wise operations, each on earlier results and on maps or constants that may be broadcast.
+class PointwiseChain final : public Step {
+ public:
+  struct Leaf {
+    int map;                   // or -1: constant
+    std::vector<float> values;  // of a constant: rows, padded
+    bool by_row, by_column, scalar;  // whether it varies along y and along x; one number for all channels
+  };
+  struct Link {
+    Pointwise operation;
+    std::array<int, 3> operands;  // leaves first, then earlier links
+    Activation activation;
+  };
+  PointwiseChain(const Program& program, int target, std::vector<Leaf> leaves, std::vector<Link> links);
+
+  void compute(const Frame&, std::span<const Pixel>, float* const* rows, Scratch&, int, int) const override;
+  int chunk() const override { return std::max(8, 16384 / channels_); }
+  double work() const override { return 2.0 * static_cast<double>(links_.size()) * channels_ / lanes; }
+
+ private:
+  const Kernels& kernels_;
+  int channels_, width_;
+  std::vector<Leaf> leaves_;
+  std::vector<Buffer> constants_;
+  std::vector<Link> links_;
+};
+
+// Maximum or average over a window; what lies outside the map does not take part.
+class Pool final : public Step {
+ public:
+  Pool(const Program& program, int source, int target, bool maximum, bool count_padding, std::array<int, 2> kernel,
+       std::array<int, 2> stride, std::array<int, 2> dilation, std::array<int, 2> origin);
+
+  void compute(const Frame&, std::span<const Pixel>, float* const* rows, Scratch&, int, int) const override;
+  int chunk() const override { return std::max(8, 12288 / channels_); }
+  double work() const override { return static_cast<double>(kernel_[0]) * kernel_[1] * channels_ / lanes; }
+
+ private:
+  const Kernels& kernels_;
+  int source_, channels_;
+  bool maximum_, count_padding_;
+  std::array<int, 2> kernel_, stride_, dilation_, origin_;
+};
+
+// Weighted sum of 1 (nearest) or 2 x 2 (bilinear) input pixels, by tables of coordinates and weights for each axis.
+class Resize final : public Step {
+ public:
+  struct Axis {
+    std::vector<int> index[2];
+    std::vector<float> weight[2];
+  };
+  Resize(const Program& program, int source, int target, bool bilinear, Axis rows, Axis columns);
+
+  void compute(const Frame&, std::span<const Pixel>, float* const* rows, Scratch&, int, int) const override;
+  int chunk() const override { return std::max(8, 12288 / channels_); }
+  double work() const override { return 3.0 * channels_ / lanes; }
+
+ private:
+  const Kernels& kernels_;
+  int source_, channels_;
+  bool bilinear_;
+  Axis rows_, columns_;
+};
+
+// Copies of values: concatenation, choice of channels, padding with a constant.
+class Move final : public Step {
+ public:
+  // Channels [target, target + count) are channels `index` of the source, or `count` adjacent ones from index[0] on.
+  struct Part {
+    int source;
+    int target, count;
+    std::vector<int> index;
+  };
+  Move(const Program& program, int target, std::vector<Part> parts, std::array<int, 2> origin, float outside);
+
+  void compute(const Frame&, std::span<const Pixel>, float* const* rows, Scratch&, int, int) const override;
+  int chunk() const override { return std::max(8, 12288 / channels_); }
+  double work() const override { return static_cast<double>(channels_) / lanes; }
+
+ private:
+  int channels_;
+  std::vector<Part> parts_;
+  std::array<int, 2> origin_;
+  float outside_;
+};
+
+// Mean over height and width. Keeps sums of segments of 16 pixels and of rows, and adds up anew only where the map changed: the same
+// additions in the same order as for a whole map, so that nothing drifts and no bit differs.
+class GlobalMean final : public Step {
+ public:
+  GlobalMean(const Program& program, int source);
+
+  void prepare(const Frame& frame) const override;
+  void compute(const Frame&, std::span<const Pixel>, float* const* rows, Scratch&, int, int) const override;
+  int chunk() const override { return 1; }
+  double work() const override { return static_cast<double>(info_.height) * channels_ / lanes; }
+  std::size_t memory() const override;
+
+ private:
+  const Kernels& kernels_;
+  int source_;
+  MapInfo info_;
+  int channels_, segments_;
+};
+
+inline float clamp_low(const Activation& activation) {
+  return activation.kind == Activation::Kind::clamp ? activation.a : -std::numeric_limits<float>::infinity();
+}
+inline float clamp_high(const Activation& activation) {
+  return activation.kind == Activation::Kind::clamp ? activation.b : std::numeric_limits<float>::infinity();
+}
+
+}  // namespace skipvid

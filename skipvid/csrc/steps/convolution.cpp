@@ -1,0 +1,118 @@
+#include <algorithm>
+
+#include "../steps.hpp"
+
+namespace skipvid {
+
+namespace {
+
+// Cut `vectors` output vectors into blocks of at most `most`, none of a single vector where that can be avoided.
+std::vector<int> cut(int vectors, int most) {
+  std::vector<int> blocks;
+  while (vectors > 0) {
+    const int take = vectors == most + 1 && most > 2 ? most - 1 : std::min(vectors, most);
+    blocks.push_back(take);
+    vectors -= take;
+  }
+  return blocks;
+}
+
+}  // namespace
+
+Convolution::Convolution(const Program& program, int source, int target, std::array<int, 2> step, std::array<int, 2> period, int groups,
+                         const std::vector<Phase>& phases, const std::vector<float>& bias, Activation act)
+    : kernels_(program.kernels),
+      source_(source),
+      inputs_(program.maps[source].channels),
+      outputs_(program.maps[target].channels),
+      step_(step),
+      period_(period),
+      groups_(groups),
+      bias_(padded(outputs_)),
+      zeros_(padded(inputs_)) {
+  activation = act;
+  std::copy(bias.begin(), bias.end(), bias_.data());
+  for (const Phase& phase : phases) {
+    packed_.push_back(pack(phase, kernels_.width));
+    double products = 0;
+    for (const GemmBlock& block : packed_.back().blocks) products += static_cast<double>(block.vectors) * block.depth;
+    work_ = std::max(work_, products * kernels_.width / lanes * static_cast<double>(phase.taps.size() / 2));
+  }
+}
+
+Convolution::Packed Convolution::pack(const Phase& phase, int width) const {
+  const int taps = static_cast<int>(phase.taps.size()) / 2;
+  const int group_inputs = inputs_ / groups_, group_outputs = outputs_ / groups_;
+  // A block of a grouped convolution reads the input channels of all groups that it touches, with zero weights where they do not meet;
+  // narrow blocks touch few groups.
+  const std::vector<int> widths = cut(padded(outputs_) / width, groups_ == 1 ? kernels_.gemm_vectors : 1);
+  Packed packed{phase.taps, {}, {}};
+  std::size_t size = 0;
+  int output = 0;
+  for (const int vectors : widths) {
+    const int last = std::min(output + vectors * width, outputs_) - 1;
+    const int first_group = std::min(output, last) / group_outputs, groups = last / group_outputs - first_group + 1;
+    packed.blocks.push_back({vectors, output, first_group * group_inputs, groups * group_inputs, size});
+    size += static_cast<std::size_t>(taps) * groups * group_inputs * vectors * width;
+    output += vectors * width;
+  }
+  packed.weights = Buffer(size);
+  float* to = packed.weights.data();
+  for (const GemmBlock& block : packed.blocks) {
+    for (int tap = 0; tap < taps; ++tap) {
+      for (int k = 0; k < block.depth; ++k) {
+        for (int lane = 0; lane < block.vectors * width; ++lane, ++to) {
+          const int out = block.output + lane;
+          const int input = out < outputs_ ? block.input + k - out / group_outputs * group_inputs : -1;
+          if (input >= 0 && input < group_inputs) {
+            *to = phase.weights[(static_cast<std::size_t>(tap) * group_inputs + input) * outputs_ + out];
+          }
+        }
+      }
+    }
+  }
+  return packed;
+}
+
+int Convolution::chunk() const {
+  // Input and output rows of a chunk, and the weights of one block, share the second-level cache.
+  const int floats = 49152 / (padded(outputs_) + inputs_ * static_cast<int>(packed_[0].taps.size() > 2 ? 2 : 1));
+  return std::clamp(floats / kernels_.gemm_pixels * kernels_.gemm_pixels, kernels_.gemm_pixels * 2, kernels_.gemm_pixels * 16);
+}
+
+void Convolution::compute(const Frame& frame, std::span<const Pixel> pixels, float* const* rows, Scratch& scratch, int first_part,
+                          int last_part) const {
+  if (packed_.size() == 1) return compute_phase(frame, packed_[0], pixels, rows, scratch, first_part, last_part);
+  std::vector<Pixel> chosen;
+  std::vector<float*> targets;
+  for (int phase = 0; phase < static_cast<int>(packed_.size()); ++phase) {
+    chosen.clear();
+    targets.clear();
+    for (std::size_t i = 0; i < pixels.size(); ++i) {
+      if (row_of(pixels[i]) % period_[0] * period_[1] + column_of(pixels[i]) % period_[1] != phase) continue;
+      chosen.push_back(pixels[i]);
+      targets.push_back(rows[i]);
+    }
+    if (!chosen.empty()) compute_phase(frame, packed_[phase], chosen, targets.data(), scratch, first_part, last_part);
+  }
+}
+
+void Convolution::compute_phase(const Frame& frame, const Packed& packed, std::span<const Pixel> pixels, float* const* rows,
+                                Scratch& scratch, int first, int last) const {
+  const Rows source = frame.state.rows(source_);
+  const int taps = static_cast<int>(packed.taps.size()) / 2;
+  const std::size_t count = pixels.size();
+  scratch.pointers.resize(count * taps);
+  const float** pointers = scratch.pointers.data();
+  for (std::size_t i = 0; i < count; ++i) {
+    const int y = row_of(pixels[i]) / period_[0] * step_[0], x = column_of(pixels[i]) / period_[1] * step_[1];
+    for (int tap = 0; tap < taps; ++tap) {
+      const int from_y = y + packed.taps[2 * tap], from_x = x + packed.taps[2 * tap + 1];
+      pointers[tap * count + i] = source.contains(from_y, from_x) ? source.at(from_y, from_x) : zeros_.data();
+    }
+  }
+  kernels_.gemm({pointers, count, taps, static_cast<int>(count), packed.weights.data(), bias_.data(), packed.blocks.data() + first,
+                 last - first, clamp_low(activation), clamp_high(activation), rows});
+}
+
+}  // namespace skipvid

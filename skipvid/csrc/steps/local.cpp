@@ -1,0 +1,91 @@
+// Steps that read a few pixels and multiply by nothing learned: pools, resizing, copies.
+#include <algorithm>
+#include <cstring>
+
+#include "../steps.hpp"
+
+namespace skipvid {
+
+Pool::Pool(const Program& program, int source, int target, bool maximum, bool count_padding, std::array<int, 2> kernel,
+           std::array<int, 2> stride, std::array<int, 2> dilation, std::array<int, 2> origin)
+    : kernels_(program.kernels),
+      source_(source),
+      channels_(padded(program.maps[target].channels)),
+      maximum_(maximum),
+      count_padding_(count_padding),
+      kernel_(kernel),
+      stride_(stride),
+      dilation_(dilation),
+      origin_(origin) {}
+
+void Pool::compute(const Frame& frame, std::span<const Pixel> pixels, float* const* rows, Scratch& scratch, int, int) const {
+  const Rows source = frame.state.rows(source_);
+  const int window = kernel_[0] * kernel_[1];
+  scratch.more.reserve(window);
+  for (std::size_t i = 0; i < pixels.size(); ++i) {
+    scratch.pointers.clear();
+    for (int tap = 0; tap < window; ++tap) {
+      const int y = row_of(pixels[i]) * stride_[0] + origin_[0] + tap / kernel_[1] * dilation_[0];
+      const int x = column_of(pixels[i]) * stride_[1] + origin_[1] + tap % kernel_[1] * dilation_[1];
+      if (source.contains(y, x)) scratch.pointers.push_back(source.at(y, x));
+    }
+    const int count = static_cast<int>(scratch.pointers.size());
+    if (!maximum_) {
+      std::fill_n(scratch.more.data(), count, 1.0F / static_cast<float>(count_padding_ ? window : std::max(count, 1)));
+      kernels_.weighted_sum(scratch.pointers.data(), scratch.more.data(), count, channels_, rows[i]);
+    } else if (count > 0) {
+      kernels_.maximum(scratch.pointers.data(), count, channels_, rows[i]);
+    } else {
+      std::fill_n(rows[i], channels_, -std::numeric_limits<float>::infinity());
+    }
+  }
+}
+
+Resize::Resize(const Program& program, int source, int target, bool bilinear, Axis rows, Axis columns)
+    : kernels_(program.kernels),
+      source_(source),
+      channels_(padded(program.maps[target].channels)),
+      bilinear_(bilinear),
+      rows_(std::move(rows)),
+      columns_(std::move(columns)) {}
+
+void Resize::compute(const Frame& frame, std::span<const Pixel> pixels, float* const* rows, Scratch&, int, int) const {
+  const Rows source = frame.state.rows(source_);
+  for (std::size_t i = 0; i < pixels.size(); ++i) {
+    const int y = row_of(pixels[i]), x = column_of(pixels[i]);
+    if (!bilinear_) {
+      std::memcpy(rows[i], source.at(rows_.index[0][y], columns_.index[0][x]), channels_ * sizeof(float));
+      continue;
+    }
+    const float* taps[4];
+    float weights[4];
+    for (int tap = 0; tap < 4; ++tap) {
+      taps[tap] = source.at(rows_.index[tap / 2][y], columns_.index[tap % 2][x]);
+      weights[tap] = rows_.weight[tap / 2][y] * columns_.weight[tap % 2][x];
+    }
+    kernels_.weighted_sum(taps, weights, 4, channels_, rows[i]);
+  }
+}
+
+Move::Move(const Program& program, int target, std::vector<Part> parts, std::array<int, 2> origin, float outside)
+    : channels_(program.maps[target].channels), parts_(std::move(parts)), origin_(origin), outside_(outside) {}
+
+void Move::compute(const Frame& frame, std::span<const Pixel> pixels, float* const* rows, Scratch&, int, int) const {
+  for (const Part& part : parts_) {
+    const Rows source = frame.state.rows(part.source);
+    for (std::size_t i = 0; i < pixels.size(); ++i) {
+      const int y = row_of(pixels[i]) + origin_[0], x = column_of(pixels[i]) + origin_[1];
+      float* to = rows[i] + part.target;
+      if (!source.contains(y, x)) {
+        std::fill_n(to, part.count, outside_);
+      } else if (part.index.size() == 1) {
+        std::memcpy(to, source.at(y, x) + part.index[0], part.count * sizeof(float));
+      } else {
+        const float* from = source.at(y, x);
+        for (int c = 0; c < part.count; ++c) to[c] = from[part.index[c]];
+      }
+    }
+  }
+}
+
+}  // namespace skipvid

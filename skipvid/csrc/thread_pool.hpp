@@ -1,0 +1,81 @@
+// A small pool of threads for the many short parallel loops of one frame.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+namespace skipvid {
+
+// A borrowed callable task(item, worker): no allocation, valid while the loop runs.
+class Task {
+ public:
+  template <class Callable>
+  explicit Task(const Callable& callable)
+      : object_(&callable), call_([](const void* object, int item, int worker) { (*static_cast<const Callable*>(object))(item, worker); }) {}
+  void operator()(int item, int worker) const { call_(object_, item, worker); }
+
+ private:
+  const void* object_;
+  void (*call_)(const void*, int, int);
+};
+
+// The threads serve one frame at a time. A second frame, run from another thread meanwhile, works alone: waiting would cost more than it gains.
+class ThreadPool {
+ public:
+  explicit ThreadPool(int threads);
+  ~ThreadPool();
+  ThreadPool(const ThreadPool&) = delete;
+  ThreadPool& operator=(const ThreadPool&) = delete;
+
+  int size() const { return static_cast<int>(workers_.size()) + 1; }
+
+  // Holds the workers awake for the length of a frame, if they are free.
+  class Lease {
+   public:
+    explicit Lease(ThreadPool& pool);
+    ~Lease();
+    Lease(const Lease&) = delete;
+    Lease& operator=(const Lease&) = delete;
+
+    // Number of workers that may call a task, each with its own number below this.
+    int workers() const { return owned_ ? pool_.size() : 1; }
+    // Call task(item, worker) for all items, handed out one by one; returns when all are done. The task must not throw.
+    template <class Callable>
+    void run(int items, const Callable& callable) {
+      if (items <= 1 || !owned_ || pool_.workers_.empty()) {
+        for (int item = 0; item < items; ++item) callable(item, 0);
+      } else {
+        pool_.share(items, Task(callable));
+      }
+    }
+
+   private:
+    ThreadPool& pool_;
+    bool owned_;
+  };
+
+ private:
+  void work(int worker);
+  void share(int items, const Task& task);
+  void drain(int worker);
+
+  // gate_: loop number in the upper half, whether it may be joined, and how many workers are in it. A worker that is late does not hold
+  // up a loop that the others have finished.
+  static constexpr std::uint64_t open = std::uint64_t{1} << 31;
+  std::atomic<std::uint64_t> gate_{0};
+  std::atomic<int> next_{0};
+  int items_ = 0;
+  const Task* task_ = nullptr;
+
+  std::mutex frame_;  // held by the lease
+  std::mutex sleep_;
+  std::condition_variable wake_;
+  std::atomic<bool> busy_{false}, stop_{false};
+  std::vector<std::thread> workers_;
+};
+
+}  // namespace skipvid

@@ -1,0 +1,33 @@
+"""Which back end runs a network."""
+
+from __future__ import annotations
+
+import logging
+from functools import lru_cache
+
+from skipvid.errors import BackendError
+from skipvid.runtime import native
+from skipvid.runtime.base import Backend
+from skipvid.runtime.config import SkipConfig
+from skipvid.runtime.reference import ReferenceBackend
+
+log = logging.getLogger(__name__)
+
+
+def make_backend(config: SkipConfig) -> Backend:
+    """The back end that a configuration asks for. Raises BackendError where that is "cpu" and the native kernels were not built."""
+    status = native.status()
+    if config.backend == "reference" or (config.backend == "auto" and not status.available):
+        if config.backend == "auto":
+            _tell_once(status.reason)
+        return ReferenceBackend()
+    if not status.available:
+        raise BackendError(f"the back end cpu cannot be used: {status.reason}", native.HOW_TO_BUILD)
+    from skipvid.runtime.native.backend import NativeBackend
+
+    return NativeBackend(config.threads)
+
+
+@lru_cache(maxsize=1)
+def _tell_once(reason: str) -> None:
+    log.warning("running on the slow back end reference, because the back end cpu cannot be used: %s; %s", reason, native.HOW_TO_BUILD)

@@ -1,0 +1,177 @@
+"""The program of one plan on the native executor: runs frames, between them the nodes that only PyTorch can compute."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Mapping, Sequence
+from typing import overload
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from skipvid.errors import BackendError
+from skipvid.graph.ir import Node
+from skipvid.graph.plan import Plan
+from skipvid.runtime.base import Step
+from skipvid.runtime.native._native import State, ThreadPool
+from skipvid.runtime.native.lowering import lower
+from skipvid.runtime.reference import ReferenceState, advance, evaluate, start
+
+
+class NativeState:
+    """core: the rows of all native maps. foreign: the values that PyTorch computes, and what it reads. frame: frames run so far."""
+
+    def __init__(self, core: State, views: Mapping[str, Tensor]) -> None:
+        self.core = core
+        self.views = views
+        self.foreign = ReferenceState()
+        self.frame = 0
+
+    def memory_bytes(self) -> int:
+        return self.core.memory_bytes + self.foreign.memory_bytes()
+
+
+class Masks(Sequence[NDArray[np.bool_]]):
+    """The masks of a frame's layers, each made when it is asked for."""
+
+    def __init__(self, state: NativeState, nodes: Sequence[str], maps: Mapping[str, int], foreign: Mapping[str, Tensor]) -> None:
+        self._state, self._nodes, self._maps, self._foreign, self._frame = state, nodes, maps, foreign, state.frame
+
+    def __len__(self) -> int:
+        return len(self._nodes)
+
+    @overload
+    def __getitem__(self, index: int) -> NDArray[np.bool_]: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[NDArray[np.bool_]]: ...
+    def __getitem__(self, index: int | slice) -> NDArray[np.bool_] | Sequence[NDArray[np.bool_]]:
+        if self._state.frame != self._frame:
+            raise BackendError("these masks belong to a frame before the last one", "read them before the next frame is run")
+        return [self._make(name) for name in self._nodes[index]] if isinstance(index, slice) else self._make(self._nodes[index])
+
+    def _make(self, name: str) -> NDArray[np.bool_]:
+        return np.asarray(self._foreign[name][0, 0].numpy()) if name in self._foreign else self._state.core.computed(self._maps[name])
+
+
+class NativeProgram:
+    """See skipvid.runtime.base.Program. fallbacks: (node, reason) of what PyTorch computes between native steps."""
+
+    def __init__(self, plan: Plan, pool: ThreadPool, instruction_set: str = "") -> None:
+        self.plan = plan
+        self._lowered = lower(plan, pool, instruction_set)
+        self.instruction_set = self._lowered.program.instruction_set
+        self.fallbacks = tuple(self._lowered.layout.foreign.items())
+        self._outputs = tuple(leaf for leaf in plan.graph.outputs if isinstance(leaf, str))
+        self._by_name = plan.graph.by_name
+        self._read = {name for node in plan.graph if node.name in self._lowered.layout.foreign for name in node.inputs}
+        self._layer_nodes = [layer.node for layer in plan.layers]
+        # What has no native map is counted by PyTorch; map 0 stands in for it.
+        self._layer_maps = np.array([self._lowered.maps.get(name, 0) for name in self._layer_nodes], np.intp)
+        self._gate_maps = np.array([self._lowered.maps.get(name, 0) for name in plan.gates], np.intp)
+        self._idle: list[State] = []
+        self._lock = threading.RLock()  # re-entrant: releasing may happen in a garbage collection at any point
+
+    def new_state(self) -> NativeState:
+        core = State(self._lowered.program)
+        wanted = self._read.union(self._outputs)
+        return NativeState(core, {name: self._view(core, name) for name in wanted if self._is_native(name)})
+
+    def run(self, state: NativeState, inputs: Sequence[Tensor], keyframe: bool) -> Step:
+        arrays = [_as_array(item) for item in inputs]
+        computed: dict[str, Tensor] = {}
+        changed: dict[str, Tensor] = {}
+        state.frame += 1
+        for segment in self._lowered.segments:
+            if isinstance(segment, Node):
+                self._run_foreign(segment, state, keyframe, computed, changed)
+            else:
+                self._lowered.program.run(state.core, arrays, *segment, keyframe, True)
+        counts = state.core.counts()
+        active = counts[self._layer_maps].tolist()
+        pixels = {} if keyframe else dict(zip(self.plan.gates, counts[self._gate_maps].tolist(), strict=True))
+        if computed:  # PyTorch's share
+            active = [_count(computed, layer.node, own) for layer, own in zip(self.plan.layers, active, strict=True)]
+            pixels = {name: _count(computed, name, own) for name, own in pixels.items()}
+        outputs = tuple(state.foreign.values[name] if name not in state.views else state.views[name] for name in self._outputs)
+        return Step(outputs, active, Masks(state, self._layer_nodes, self._lowered.maps, computed), pixels)
+
+    @torch.no_grad()
+    def run_dense(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        core = self._borrow()
+        arrays = [_as_array(item) for item in inputs]
+        values: dict[str, Tensor] = {}
+        for segment in self._lowered.segments:
+            if not isinstance(segment, Node):
+                self._lowered.program.run(core, arrays, *segment, True, False)
+                continue
+            for name in segment.inputs:
+                if self._is_native(name):
+                    values[name] = self._view(core, name).contiguous()
+            values[segment.name] = evaluate(segment, values)
+            self._put(core, segment, values[segment.name])
+        return self._lend(core, values)
+
+    @torch.no_grad()
+    def _run_foreign(self, node: Node, state: NativeState, keyframe: bool, computed: dict[str, Tensor], changed: dict[str, Tensor]) -> None:
+        for name in node.inputs:
+            if self._is_native(name) and name not in changed:
+                mask = state.core.changed(self._lowered.maps[name])
+                changed[name] = torch.from_numpy(mask).view(1, 1, *mask.shape)
+                if keyframe or mask.any():
+                    state.foreign.values[name] = state.views[name].contiguous()
+        run_node = start if keyframe else advance
+        run_node(node, self.plan.gates.get(node.name), None, state.foreign, computed, changed)
+        if node.name in self._lowered.maps:
+            state.core.set_changed(self._lowered.maps[node.name], np.ascontiguousarray(changed[node.name][0, 0].numpy()))
+            self._put(state.core, node, state.foreign.values[node.name])
+
+    def _is_native(self, name: str) -> bool:
+        return name not in self._lowered.layout.foreign
+
+    def _view(self, core: State, name: str) -> Tensor:
+        """A native map as a tensor of its shape in the network, on the same memory."""
+        return _as_tensor(core.rows(self._lowered.maps[name]), self._by_name[name])
+
+    def _put(self, core: State, node: Node, value: Tensor) -> None:
+        if node.name in self._lowered.maps:
+            self._view(core, node.name).copy_(value)
+
+    def _borrow(self) -> State:
+        with self._lock:
+            return self._idle.pop() if self._idle else State(self._lowered.program)
+
+    def _lend(self, core: State, values: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
+        """The outputs of a dense run, on the state's own memory; the state is used again when the last of them is gone."""
+        rows = {name: core.rows(self._lowered.maps[name]) for name in dict.fromkeys(self._outputs) if self._is_native(name)}
+        left = len(rows)
+
+        def release() -> None:
+            nonlocal left
+            with self._lock:
+                left -= 1
+                if left == 0:
+                    self._idle.append(core)
+
+        for array in rows.values():
+            weakref.finalize(array, release).atexit = False
+        return tuple(_as_tensor(rows[name], self._by_name[name]) if name in rows else values[name] for name in self._outputs)
+
+
+def _count(computed: Mapping[str, Tensor], name: str, otherwise: int) -> int:
+    return int(computed[name].count_nonzero()) if name in computed else otherwise
+
+
+def _as_tensor(rows: NDArray[np.float32], node: Node) -> Tensor:
+    tensor = torch.from_numpy(rows)
+    return tensor.permute(2, 0, 1).unsqueeze(0) if node.is_map else tensor.view(node.shape)
+
+
+def _as_array(value: Tensor) -> NDArray[np.float32]:
+    """A network input as (C, H, W); what is no map as a single pixel."""
+    tensor = value.detach().cpu()
+    tensor = tensor[0] if tensor.dim() == 4 and tensor.shape[0] == 1 else tensor.reshape(-1, 1, 1)
+    array: NDArray[np.float32] = tensor.numpy()
+    return array
