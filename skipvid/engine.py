@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -77,9 +78,18 @@ class DetectEngine:
         """What stands before and behind the network, for one stream."""
         return DetectTask(self.preset, self._anchor_scale, self.score_threshold)
 
-    def stream(self) -> DetectStream:
-        """Begin a stream with gates (or, with gate "none", without)."""
-        return DetectStream(self)
+    def regated(self, config: SkipConfig) -> DetectEngine:
+        """The same network with other gates; what was loaded and exported is shared."""
+        other = copy.copy(self)
+        other.model = self.model.regated(config)
+        return other
+
+    def stream(self, dense_every: int = 0) -> DetectStream:
+        """Begin a stream with gates (or, with gate "none", without).
+
+        dense_every: measure the dense network, too, in every so many frames (0 = never), beside the gated run of the same frame.
+        """
+        return DetectStream(self, dense_every)
 
     def dense_stream(self) -> DenseDetectStream:
         """Begin a stream on the same back end without gates: the yardstick."""
@@ -89,8 +99,10 @@ class DetectEngine:
 class DetectStream:
     """One stream through the gated network."""
 
-    def __init__(self, engine: DetectEngine) -> None:
+    def __init__(self, engine: DetectEngine, dense_every: int = 0) -> None:
         self._engine = engine
+        self._dense_every = dense_every
+        self._frames = 0
         self._task = engine.task()
         self._session = engine.model.session()
         self._cuts = SceneCutDetector()
@@ -106,13 +118,19 @@ class DetectStream:
         ran = time.perf_counter()
         detections = self._task.decode(output, (frame.height, frame.width))
         done = time.perf_counter()
+        ms = _milliseconds(frame, begin, ready, ran, done)
+        if self._dense_every and self._frames and self._frames % self._dense_every == 0:
+            begin = time.perf_counter()
+            self._engine.model.dense(prepared)
+            ms["dense_model"] = (time.perf_counter() - begin) * 1e3
+        self._frames += 1
         letterbox = self._task.letterbox((frame.height, frame.width))
         gated = self._engine.model.config.gate != "none"
         return FrameResult(
             frame,
             detections,
             self._session.keyframe,
-            _milliseconds(frame, begin, ready, ran, done),
+            ms,
             self._session.cost if gated else None,
             letterbox.crop_grid(self._session.activity(ACTIVITY_STRIDE), ACTIVITY_STRIDE) if gated else None,
         )

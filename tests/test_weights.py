@@ -6,6 +6,7 @@ import hashlib
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -32,17 +33,20 @@ class Behaviour:
     length: bool = True
     drop_after: list[int] = field(default_factory=list)  # bytes sent before the connection is cut
     statuses: list[int] = field(default_factory=list)  # answers without a body
-    requests: list[str] = field(default_factory=list)  # path and Range of what was asked
+    requests: list[str] = field(default_factory=list)  # Range of each request, or "all"
+    open: threading.Event = field(default_factory=threading.Event)  # answers wait for it
 
 
 class Server:
     def __init__(self) -> None:
         behaviour = self.behaviour = Behaviour()
+        behaviour.open.set()
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 wanted = self.headers.get("Range")
                 behaviour.requests.append(wanted or "all")
+                behaviour.open.wait(30)
                 if behaviour.statuses:
                     self.send_error(behaviour.statuses.pop(0))
                     return
@@ -230,10 +234,16 @@ def test_two_files_of_one_name_lie_side_by_side(server: Server, cache: Path) -> 
 def test_processes_that_want_one_file_download_it_once(server: Server, cache: Path) -> None:
     program = (
         "import sys; from dataclasses import replace; from skipvid.presets import load_preset; from skipvid.weights import resolve_weights;"
-        "print(resolve_weights(replace(load_preset('tf_efficientdet_d0'), weights=sys.argv[1], sha256=sys.argv[2])).sha256)"
+        "preset = replace(load_preset('tf_efficientdet_d0'), weights=sys.argv[1], sha256=sys.argv[2]);"
+        "print('ready', flush=True); print(resolve_weights(preset).sha256)"
     )
+    server.behaviour.open.clear()
     command = [sys.executable, "-c", program, server.url, DIGEST[:8]]
     processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    for process in processes:
+        assert process.stdout is not None and process.stdout.readline() == "ready\n"
+    time.sleep(0.5)  # all three have asked by now, or wait for the one that did
+    server.behaviour.open.set()
     assert [process.communicate(timeout=60)[0].strip() for process in processes] == [DIGEST] * 3
     assert server.behaviour.requests == ["all"]
     assert good_files(cache) == [NAME]

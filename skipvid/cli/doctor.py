@@ -74,14 +74,14 @@ def _network() -> str:
     session = model.session()
     frame = torch.rand(1, 3, 16, 16)
     session(frame)
-    difference = float((session(frame) - net(frame)).abs().max())
+    with torch.no_grad():
+        difference = float((session(frame) - net(frame)).abs().max())
     if difference > 1e-5 or session.cost.macs:
         raise BackendError(f"a small network differs from PyTorch by {difference:.1e}")
     return f"a gated convolution agrees with PyTorch to {difference:.0e}; an unchanged frame costs nothing"
 
 
 def _codecs() -> str:
-    import av
 
     missing = [name for name in ("libx264", "libvpx-vp9") if not _has_encoder(name)]
     if "libx264" in missing:

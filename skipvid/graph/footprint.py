@@ -60,7 +60,9 @@ def _conv_transpose(node: Node, masks: Sequence[Tensor]) -> Tensor:
 
 
 def _union(node: Node, masks: Sequence[Tensor]) -> Tensor:
-    """Element-wise operations; a (1, 1) mask of a broadcast vector opens the whole map."""
+    """Element-wise operations; a (1, 1) mask of a broadcast vector opens the whole map, and any change a value that is no map."""
+    if not node.is_map:
+        return torch.stack([mask.any() for mask in masks]).any().view(1, 1, 1, 1)
     result = masks[0]
     for mask in masks[1:]:
         result = result | mask
@@ -86,7 +88,9 @@ def _taps(extent: int, size: int, scale: float | None, mode: str, align_corners:
     out = torch.arange(size, dtype=torch.float64)
     step = 1 / scale if scale is not None else extent / size
     if mode == "nearest":
-        low = high = out * step
+        low = out * step
+        # torch takes a short cut past the scale factor where the size is kept or doubled.
+        high = out * extent / size if size in (extent, 2 * extent) else low
     else:
         if align_corners:
             source = out * ((extent - 1) / (size - 1) if size > 1 else 0.0)
@@ -94,7 +98,7 @@ def _taps(extent: int, size: int, scale: float | None, mode: str, align_corners:
             source = ((out + 0.5) * step - 0.5).clamp(min=0)
         low, high = source, source + 1
     # torch works in float32: at a whole number its rounding may land on either side, so both sides count.
-    slack = 1e-4
+    slack = 1e-4 + 1e-6 * out
     taps = torch.stack([(low - slack).floor(), (low + slack).floor(), (high - slack).floor(), (high + slack).floor()], 1)
     return taps.clamp(0, extent - 1).long()
 

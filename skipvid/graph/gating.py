@@ -52,7 +52,8 @@ def _gated_inputs(node: Node, by_name: Mapping[str, Node]) -> tuple[str, ...]:
         return node.inputs[:1]
     if node.op in {"add", "sub", "mul", "div"}:
         # Squeeze-and-excite: a change of the vector, however small, would open the whole map.
-        return tuple(name for name in node.inputs if by_name[name].size != node.size)
+        # What is neither a map nor a vector would be judged by its mean, in which a small part that changed does not show.
+        return tuple(name for name in node.inputs if by_name[name].is_map and by_name[name].size != node.size)
     if node.op == "global_mean":
         return node.inputs
     return ()

@@ -10,9 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.export import ExportedProgram
+from torch.export.graph_signature import OutputKind
 from torch.fx import Node as FxNode
 
 from skipvid.errors import BackendError
+from skipvid.graph.functional import make_functional
 from skipvid.graph.ir import Activation, Graph, MapArgument, Node
 
 aten = torch.ops.aten
@@ -22,9 +24,9 @@ IDENTITIES = {
     aten.clone.default,
     aten.contiguous.default,
     aten.detach.default,
-    aten.dropout.default,
     aten.lift_fresh_copy.default,
 }
+CASTS = {aten.to.dtype, aten.to.dtype_layout, aten.to.device, aten._to_copy.default}
 ACTIVATIONS: dict[Any, tuple[str, tuple[float, ...]]] = {
     # target -> (kind, default parameters)
     aten.relu.default: ("relu", ()),
@@ -47,13 +49,14 @@ LAYOUT_FREE: dict[Any, Any] = {aten.view.default: aten.reshape.default, aten._un
 def export(net: nn.Module, examples: tuple[Tensor, ...]) -> ExportedProgram:
     """Trace `net` with torch.export into functional ATen operations, none of them decomposed further.
 
+    Retracing an exported program into functional form takes twice as long as exporting it, so it is left out where not needed.
     Raises BackendError with torch's reason where the network cannot be exported.
     """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch warns about its own internals here
-            program: ExportedProgram = torch.export.export(net, examples).run_decompositions({})
-            return program
+            program: ExportedProgram = torch.export.export(net, examples, strict=False)
+            return program if make_functional(program.graph) else program.run_decompositions({})
     except Exception as error:
         reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
         raise BackendError(
@@ -78,6 +81,7 @@ class _Importer:
             aten.conv2d.padding: self._conv,
             aten.conv_transpose2d.input: self._conv_transpose,
             aten.linear.default: self._linear,
+            aten.batch_norm.default: self._batch_norm,
             aten._native_batch_norm_legit_no_training.default: self._batch_norm,
             aten.cat.default: self._concat,
             aten.upsample_nearest2d.vec: self._resize,
@@ -86,6 +90,7 @@ class _Importer:
             aten.avg_pool2d.default: self._avg_pool,
             aten.adaptive_avg_pool2d.default: self._adaptive_avg_pool,
             aten.mean.dim: self._mean,
+            aten.rsub.Scalar: self._reversed_sub,
             aten.pad.default: self._pad,
             aten.constant_pad_nd.default: self._pad,
         }
@@ -97,19 +102,35 @@ class _Importer:
         for fx in self.program.graph.nodes:
             if fx.op == "placeholder":
                 if fx.name in targets:
-                    tensor = state[targets[fx.name]].detach()
+                    tensor = state[targets[fx.name]].detach().clone()  # folded or not, no later change of the network reaches the graph
                     self.values[fx.name] = tensor
                     self.paths[id(tensor)] = targets[fx.name]
                 else:
                     self.values[fx.name] = self._emit(fx, "input", ())
-            elif fx.op == "call_function":
+            elif fx.op == "get_attr":
+                user = next(iter(fx.users)).target
+                raise BackendError(
+                    f"the network uses {user}, whose parts are programs of their own", "only plain operations can be converted"
+                )
+            elif fx.op == "call_function" and fx.users:  # what nobody reads is an assertion of torch's
                 self.values[fx.name] = self._call(fx)
-        result = next(fx for fx in self.program.graph.nodes if fx.op == "output")
-        leaves = tuple(self._value(leaf) for leaf in result.args[0])
         spec = self.program.call_spec.out_spec
         if spec is None:
             raise BackendError("the network returns nothing")
-        return Graph(tuple(self.nodes.values()), leaves, spec)
+        return Graph(tuple(self.nodes.values()), self._leaves(), spec)
+
+    def _leaves(self) -> tuple[Any, ...]:
+        """What the network returns; an exported program also returns what it changed in place, which is of no use to a caller of ours."""
+        signature = self.program.graph_signature
+        if signature.buffers_to_mutate:
+            names = ", ".join(sorted(signature.buffers_to_mutate.values()))
+            raise BackendError(f"the network changes its buffers while it runs: {names}", "convert a network without memory, in eval mode")
+        result = next(fx for fx in self.program.graph.nodes if fx.op == "output")
+        specs = zip(signature.output_specs, result.args[0], strict=True)
+        leaves = tuple(leaf for spec, leaf in specs if spec.kind is OutputKind.USER_OUTPUT)
+        if any(isinstance(leaf, str) for leaf in leaves):
+            raise BackendError("the network returns text", "return tensors and numbers only")
+        return tuple(self._value(leaf) for leaf in leaves)
 
     def _value(self, argument: Any) -> Any:
         """What an FX argument stands for: the name of a map (str), a constant, or a list of them."""
@@ -123,7 +144,7 @@ class _Importer:
         return isinstance(argument, FxNode) and isinstance(self.values[argument.name], str)
 
     def _call(self, fx: FxNode) -> Any:
-        if fx.target in IDENTITIES and self._is_map(fx.args[0]):
+        if self._is_identity(fx):
             return self._value(fx.args[0])
         if not any(self._is_map(item) for item in fx.all_input_nodes):
             args, kwargs = torch.fx.node.map_arg((fx.args, fx.kwargs), lambda item: self.values[item.name])
@@ -131,6 +152,8 @@ class _Importer:
             return target(*args, **kwargs)
         if fx.target is operator.getitem:
             return self._getitem(fx)
+        if not _is_float32(fx):
+            return self._aten(fx)
         if fx.target in ACTIVATIONS:
             kind, defaults = ACTIVATIONS[fx.target]
             given = tuple(float(item) for item in fx.args[1:] if isinstance(item, int | float))
@@ -139,6 +162,14 @@ class _Importer:
             return self._binary(fx, BINARY[fx.target])
         handler = self.handlers.get(fx.target)
         return handler(fx) if handler is not None and _is_batch_one(fx) else self._aten(fx)
+
+    def _is_identity(self, fx: FxNode) -> bool:
+        if not (fx.args and self._is_map(fx.args[0])):
+            return False
+        if fx.target is aten.dropout.default:
+            return fx.args[2] is False
+        source: Any = fx.args[0]
+        return fx.target in IDENTITIES or (fx.target in CASTS and fx.meta["val"].dtype == source.meta["val"].dtype)
 
     def _emit(self, fx: FxNode, op: str, inputs: Sequence[Any], **fields: Any) -> str:
         names = tuple(self._value(item) for item in inputs)
@@ -189,13 +220,19 @@ class _Importer:
         weight, bias, mean, variance = (self._constant(item) for item in fx.args[1:5])
         if mean is None or variance is None:
             return self._aten(fx)
-        epsilon: Any = fx.args[6]
+        stored: Any = fx.args[5:]
+        if fx.target is aten.batch_norm.default:
+            if stored[0]:  # normalises with the statistics of this input
+                return self._aten(fx)
+            stored = stored[1:]
+        epsilon = stored[1]
         scale = (weight if weight is not None else torch.ones_like(mean)) / torch.sqrt(variance + epsilon)
         shift = (bias if bias is not None else torch.zeros_like(mean)) - mean * scale
-        # The operation returns three tensors, the map first: emit the map; _getitem passes it through.
-        shape = tuple(fx.meta["val"][0].shape)
+        # One of the two spellings returns three tensors, the map first: emit the map; _getitem passes it through.
+        shape = tuple(_first(fx.meta["val"]).shape)
         name: str = self._value(fx.args[0])
-        consts = {"scale": scale.view(1, -1, 1, 1), "shift": shift.view(1, -1, 1, 1)}
+        extents = (1, -1, 1, 1)[: len(shape)]
+        consts = {"scale": scale.view(extents), "shift": shift.view(extents)}
         self.nodes[fx.name] = Node(fx.name, "affine", (name,), shape, consts=consts)
         return fx.name
 
@@ -232,6 +269,11 @@ class _Importer:
             "div": (1 / tensor, zero),
         }[op]
         return self._emit(fx, "affine", (source,), consts={"scale": scale, "shift": shift})
+
+    def _reversed_sub(self, fx: FxNode) -> str:
+        """constant − alpha · x"""
+        constant, alpha = (torch.tensor(float(item)) for item in (*fx.args[1:], 1.0)[:2])  # type: ignore[arg-type]
+        return self._emit(fx, "affine", (fx.args[0],), consts={"scale": -alpha, "shift": constant})
 
     def _concat(self, fx: FxNode) -> str:
         parts: Any = fx.args[0]
@@ -287,7 +329,7 @@ class _Importer:
 
     def _mean(self, fx: FxNode) -> str:
         source: Any = fx.args[0]
-        axes = {int(axis) % 4 for axis in _ints(fx.args[1])}
+        axes = {axis % 4 for axis in _ints(fx.args[1])} if fx.args[1] is not None else None
         keep = len(fx.args) > 2 and bool(fx.args[2])
         is_pooling = len(source.meta["val"].shape) == 4 and axes == {2, 3} and keep
         return self._emit(fx, "global_mean", (source,)) if is_pooling else self._aten(fx)
@@ -320,9 +362,18 @@ class _Importer:
 
 
 def _is_batch_one(fx: FxNode) -> bool:
-    value = fx.meta["val"]
-    first = value[0] if isinstance(value, list | tuple) else value
-    return len(first.shape) in (2, 4) and first.shape[0] == 1
+    shape = _first(fx.meta["val"]).shape
+    return len(shape) in (2, 4) and shape[0] == 1
+
+
+def _is_float32(fx: FxNode) -> bool:
+    """Whether all tensors that an operation reads and computes are float32, as our own operations expect."""
+    values = [_first(item.meta["val"]) for item in (fx, *fx.all_input_nodes)]
+    return all(isinstance(value, Tensor) and value.dtype == torch.float32 for value in values)
+
+
+def _first(value: Any) -> Any:
+    return value[0] if isinstance(value, list | tuple) else value
 
 
 def _ints(value: Any) -> list[int]:

@@ -140,7 +140,7 @@ def fuse_activations(graph: Graph) -> Graph:
     renamed: dict[str, str] = {}
     for node in graph.nodes:
         if node.op == "activation" and node.inputs[0] in swallowable:
-            source = nodes[node.inputs[0]]
+            source = nodes[renamed.get(node.inputs[0], node.inputs[0])]
             if source.op in FUSES_ACTIVATION and source.activation is None:
                 nodes[source.name] = replace(source, activation=node.activation)
                 renamed[node.name] = source.name

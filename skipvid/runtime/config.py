@@ -37,6 +37,10 @@ class SkipConfig:
     def __post_init__(self) -> None:
         if not (math.isfinite(self.threshold) and self.threshold >= 0):
             raise UsageError(f"threshold is {self.threshold}", "it must be a number of 0 or more, e.g. 0.03")
+        for kind, values in (("threshold", self.thresholds), ("scale", self.scales)):
+            for map_name, number in values.items():
+                if not (math.isfinite(number) and number >= 0):
+                    raise UsageError(f"the {kind} of map {map_name} is {number}", "it must be a number of 0 or more")
         for name, value, allowed in (
             ("gate", self.gate, GATES),
             ("block", self.block, BLOCKS),

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.fx import GraphModule
 
 from skipvid.errors import BackendError, UsageError
 from skipvid.graph.gating import place_gates
@@ -29,8 +30,9 @@ def convert(net: nn.Module, example: Tensor | tuple[Tensor, ...], config: SkipCo
     """Convert any network that torch.export accepts.
 
     example: (1, C, H, W) float32 of the size of the frames to come, or a tuple of inputs. The network must be in eval mode and is not
-    changed. Returns the model and a report of what runs sparsely and what does not and why. Raises BackendError where the network
-    cannot be exported or the batch is not 1, UsageError where it is in training mode.
+    changed; changes made to it later do not reach the sizes converted so far. Returns the model and a report of what runs sparsely and
+    what does not and why. Raises BackendError where the network cannot be exported or the batch is not 1, UsageError where it is in
+    training mode.
     """
     model = SkipModel(net, config or SkipConfig())
     examples = example if isinstance(example, tuple) else (example,)
@@ -45,7 +47,7 @@ class SkipModel:
     """A converted network: plans for each input size, shared by all sessions. Made by `convert`; safe to use from several threads."""
 
     def __init__(self, net: nn.Module, config: SkipConfig) -> None:
-        if net.training:
+        if net.training and not isinstance(net, GraphModule):  # a traced graph has its mode built in
             raise UsageError(f"the network {type(net).__name__} is in training mode", "call its eval() first")
         self.config = config
         self.backend: Backend = BACKENDS["reference" if config.backend == "auto" else config.backend]()

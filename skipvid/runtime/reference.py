@@ -6,6 +6,7 @@ no time within a map; an operation none of whose inputs changed is not run at al
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -57,7 +58,7 @@ class ReferenceProgram:
         values: dict[str, Tensor] = {}
         queue = iter(inputs)
         for node in self.plan.graph:
-            values[node.name] = next(queue) if node.op == "input" else evaluate(node, values)
+            values[node.name] = next(queue).contiguous() if node.op == "input" else evaluate(node, values)
         return tuple(values[name] for name in self._outputs)
 
     @torch.no_grad()
@@ -69,7 +70,7 @@ class ReferenceProgram:
             value = next(queue) if node.op == "input" else None
             if keyframe:
                 computed[node.name] = torch.ones(1, 1, *node.size, dtype=torch.bool)
-                state.values[node.name] = evaluate(node, state.values) if value is None else value.clone()
+                state.values[node.name] = evaluate(node, state.values) if value is None else _taken(value)
                 changed[node.name] = computed[node.name]
                 if (gate := self.plan.gates.get(node.name)) is not None:
                     state.scales[gate.map] = measure_scale(gate, state.values[node.name])
@@ -87,20 +88,24 @@ class ReferenceProgram:
             computed[node.name] = changed[node.name] = torch.zeros(1, 1, *node.size, dtype=torch.bool)
             return
         old = state.values[node.name]
-        new = evaluate(node, state.values) if given is None else given
-        if given is not None:
-            region = torch.ones(1, 1, *node.size, dtype=torch.bool)
-        elif node.op in SPARSE_OPS:
-            region = footprint(node, masks)
+        new = evaluate(node, state.values) if given is None else _taken(given)
+        if node.op in SPARSE_OPS:
+            region = computed[node.name] = footprint(node, masks)
         else:
+            # A given or dense value is compared, or computed, everywhere; its readers still see only what differs.
             region = difference(new, old, node)
+            computed[node.name] = torch.ones_like(region)
         opened = region
         if (gate := self.plan.gates.get(node.name)) is not None:
             # A block opens as a whole: its readers compute all of it, though only what was computed here has a new value.
             opened = to_blocks(open_gate(gate, new, old, state.scales[gate.map]) & region, gate.block)
         state.values[node.name] = _replace(old, new, opened & region)
-        computed[node.name] = region
         changed[node.name] = opened
+
+
+def _taken(value: Tensor) -> Tensor:
+    """A copy of a network input, which its owner may write the next frame into."""
+    return value.clone(memory_format=torch.contiguous_format)
 
 
 def _replace(old: Tensor, new: Tensor, mask: Tensor) -> Tensor:
@@ -109,8 +114,12 @@ def _replace(old: Tensor, new: Tensor, mask: Tensor) -> Tensor:
 
 
 def measure_scale(gate: Gate, value: Tensor) -> float:
-    """s_X, the unit of the threshold: the calibrated scale of the map, or its mean |activation| now."""
-    return gate.scale if gate.scale is not None else float(value.abs().mean())
+    """s_X, the unit of the threshold: the calibrated scale of the map, or its mean |activation| now.
+
+    0 where that is no finite number: such a gate passes every change on, where an infinite scale would never open.
+    """
+    scale = gate.scale if gate.scale is not None else float(value.abs().mean())
+    return scale if math.isfinite(scale) else 0.0
 
 
 def open_gate(gate: Gate, new: Tensor, published: Tensor, scale: float) -> Tensor:
@@ -131,12 +140,12 @@ def difference(new: Tensor, old: Tensor, node: Node) -> Tensor:
 
 
 def evaluate(node: Node, values: Mapping[str, Tensor]) -> Tensor:
-    """The dense result of one node from the values of its inputs."""
+    """The dense result of one node from the values of its inputs, contiguous: the order in memory decides which kernels torch takes."""
     inputs = [values[name] for name in node.inputs]
     result = call(node, inputs) if node.op == "aten" else _OPERATIONS[node.op](node, inputs)
     if node.activation is not None and node.op != "activation":
         result = activate(node.activation, result)
-    return result
+    return result.contiguous()
 
 
 def activate(activation: Activation, x: Tensor) -> Tensor:
@@ -206,8 +215,8 @@ def _max_pool(node: Node, inputs: Sequence[Tensor]) -> Tensor:
 def _avg_pool(node: Node, inputs: Sequence[Tensor]) -> Tensor:
     attrs = node.attrs
     top, bottom, left, right = attrs["pads"]
-    if (top, left) == (bottom, right):
-        return functional.avg_pool2d(inputs[0], attrs["kernel"], attrs["stride"], (top, left), False, attrs["count_include_pad"])
+    if not attrs["count_include_pad"]:  # then the pads are torch's own: symmetric, and no more than half a kernel
+        return functional.avg_pool2d(inputs[0], attrs["kernel"], attrs["stride"], (top, left), False, False)
     return functional.avg_pool2d(functional.pad(inputs[0], (left, right, top, bottom)), attrs["kernel"], attrs["stride"])
 
 

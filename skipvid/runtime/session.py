@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -38,8 +39,13 @@ class Session:
     def __call__(self, *inputs: Tensor) -> Any:
         """Run one frame, (1, C, H, W) float32. Returns what the network returns, in the same structure.
 
-        The returned tensors are valid until the next call: clone what must last. A frame of another size is a keyframe.
+        The returned tensors belong to the session and are valid until the next call: clone what must last or be written to.
+        A frame of another size is a keyframe, and so is the frame after one that raised an error. Raises UsageError for inputs
+        that are no float32 tensors.
         """
+        if any(not isinstance(item, Tensor) or item.dtype != torch.float32 for item in inputs):
+            kinds = ", ".join(str(getattr(item, "dtype", type(item).__name__)) for item in inputs)
+            raise UsageError(f"the inputs of the network are {kinds}", "pass float32 tensors, e.g. torch.from_numpy(image).float()")
         shapes = tuple(tuple(item.shape) for item in inputs)
         if shapes != self._shapes:
             self.reset()
@@ -48,9 +54,10 @@ class Session:
         refresh = self.model.config.refresh
         due = refresh > 0 and self._since_keyframe >= refresh
         self.keyframe = self._state is None or due or self.model.config.gate == "none"
-        if self._state is None:
-            self._state = self._program.new_state()
-        self._step = self._program.run(self._state, inputs, self.keyframe)
+        # A frame that fails or is interrupted half-way leaves no state behind, rather than one that is part old, part new.
+        state, self._state = (self._program.new_state() if self._state is None else self._state), None
+        self._step = self._program.run(state, inputs, self.keyframe)
+        self._state = state
         self._since_keyframe = 1 if self.keyframe else self._since_keyframe + 1
         return self._program.plan.restore(self._step.outputs)
 

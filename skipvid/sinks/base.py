@@ -21,6 +21,9 @@ class Sink(ABC):
     path: Path | None = None
     """Where the output will be, for files; None for streams and windows."""
 
+    problem: str | None = None
+    """One line where the output lacks something that was asked for (the sound could not be copied), known after `finish`."""
+
     @abstractmethod
     def write(self, result: FrameResult) -> None:
         """Consume one frame's result."""

@@ -50,6 +50,12 @@ def test_cells_share_the_image_where_a_level_does_not_divide_it() -> None:
     assert (last[:, 2] - last[:, 0]).tolist() == pytest.approx([320.0] * 9)
 
 
+def test_height_and_width_of_cells_are_their_own() -> None:
+    # 288 × 512 has 3 × 4 cells on level 7, each 96 pixels high and 128 wide; anchors scale with them.
+    second_row = make_anchors((288, 512), anchor_scale=2.0).boxes[-9 * 8]
+    assert second_row.tolist() == pytest.approx([64 - 128, 144 - 96, 64 + 128, 144 + 96])
+
+
 def test_offsets_move_centres_by_anchor_sides_and_scale_sides_exponentially() -> None:
     box = decode_boxes(torch.tensor([0.5, -0.25, math.log(2.0), math.log(0.5)]), torch.tensor([10.0, 20.0, 50.0, 40.0]))
     # The anchor: centre (30, 30), 40 wide, 20 high. The box: centre (20, 40), 20 wide, 40 high.

@@ -1,0 +1,91 @@
+"""Memory over a long video: the whole pipeline, sinks included, on a clip that is played again and again.
+
+    python benchmarks/memory.py CLIP [--frames 5000]
+
+Prints the resident memory every 500 frames, and how much it grew after the first 500, when every buffer has been filled once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from skipvid.draw import draw_result
+from skipvid.engine import DetectEngine
+from skipvid.pipeline import run
+from skipvid.presets import DEFAULT_DETECT, load_preset
+from skipvid.report import CostCsv, SummaryBuilder
+from skipvid.results import Frame, FrameResult, RunHeader
+from skipvid.runtime.config import SkipConfig
+from skipvid.sinks.open import open_sink
+from skipvid.sources.base import Source
+from skipvid.sources.open import open_source
+from skipvid.weights import resolve_weights
+
+EVERY = 500
+
+
+class Repeated(Source):
+    """A clip played in a loop until `frames` frames are delivered, with time going on."""
+
+    def __init__(self, spec: str, frames: int) -> None:
+        self._spec, self._frames = spec, frames
+        with open_source(spec) as source:
+            self.info = source.info
+
+    def __iter__(self) -> Iterator[Frame]:
+        count, offset = 0, 0.0
+        while True:
+            with open_source(self._spec) as source:
+                for frame in source:
+                    if count == self._frames:
+                        return
+                    last = offset + frame.time
+                    yield replace(frame, index=count, time=last)
+                    count += 1
+            offset = last + 1 / (self.info.fps or 25)
+
+
+def resident_mib() -> float:
+    """Resident memory of this process, MiB."""
+    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmRSS"))
+    return int(line.split()[1]) / 1024
+
+
+def main() -> None:
+    """Run and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("clip")
+    parser.add_argument("--frames", type=int, default=5000)
+    parser.add_argument("--preset", default=DEFAULT_DETECT)
+    parser.add_argument("--threads", type=int)
+    options = parser.parse_args()
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    preset = load_preset(options.preset)
+    weights = resolve_weights(preset)
+    engine = DetectEngine(preset, SkipConfig(threshold=preset.threshold), weights.path, weights.sha256)
+    seen: list[float] = []
+
+    def watch(result: FrameResult) -> None:
+        if (result.frame.index + 1) % EVERY == 0:
+            seen.append(resident_mib())
+            print(f"{result.frame.index + 1:6} frames  {seen[-1]:7.1f} MiB", flush=True)
+
+    with tempfile.TemporaryDirectory() as folder, Repeated(options.clip, options.frames) as source:
+        header = RunHeader("bench", source.info, preset.name, "norm", preset.threshold, 1, engine.backend, weights.sha256, "")
+        targets = [
+            open_sink(f"{folder}/{name}", header, None, draw_result) for name in ("a.mp4", "a.jsonl", "a.json", "a.csv", "a.coco.json")
+        ]
+        sinks = [*targets, CostCsv(Path(folder) / "cost.csv", header)]
+        summary = run(source, engine.stream(), sinks, SummaryBuilder(header), watch)
+    print(f"{summary.frames} frames, {engine.backend} back end: grew by {seen[-1] - seen[0]:+.1f} MiB after the first {EVERY} frames")
+
+
+if __name__ == "__main__":
+    main()

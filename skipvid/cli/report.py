@@ -1,0 +1,97 @@
+"""`skipvid report`: gated against dense on the same frames, by threshold, layer and frame."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from skipvid.cli import options as shared
+from skipvid.cli.options import Threshold, model_options, option, talk_options
+
+if TYPE_CHECKING:
+    from skipvid.compare import ComparedStream
+    from skipvid.engine import DetectEngine
+    from skipvid.results import RunHeader, RunSummary
+
+INTERRUPTED = 130
+
+
+class ThresholdList(click.ParamType[tuple[float, ...]]):
+    """Numbers of 0 or more, with commas between them."""
+
+    name = "t,t,..."
+
+    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> tuple[float, ...]:
+        if isinstance(value, list | tuple):
+            parts: Sequence[Any] = value
+        else:
+            parts = str(value).split(",")
+        return tuple(Threshold().convert(part, parameter, context) for part in parts)
+
+
+@click.command()
+@click.argument("source")
+@option("--thresholds", type=ThresholdList(), metavar="T,T,...", help="Compare these thresholds; the first one's layers are shown.")
+@option("--csv", metavar="FILE", help="Write the report: per frame, layer and stage.")
+@option("--html", metavar="FILE", help="Write the report as a page with curves.")
+@option("--layers", is_flag=True, help="Show every layer.")
+@option("--overwrite", is_flag=True, help="Replace existing outputs.")
+@model_options
+@shared.read_options
+@talk_options
+def report(**options: Any) -> int:
+    """Measure what gating saves on a video: MACs, time, and agreement with the dense network.
+
+    Every frame goes through the dense network and through the gated one, in turns, on the same machine and back end.
+    """
+    from skipvid.cli.analyse import Job, run_jobs
+    from skipvid.cli.setup import check_openable, check_options, chosen_preset, load_detect_engine, read_options
+    from skipvid.cli.talk import Talk
+    from skipvid.compare import ComparedStream
+    from skipvid.errors import UsageError
+    from skipvid.presets import DEFAULT_DETECT
+    from skipvid.sinks.targets import check_path
+
+    check_options(options)
+    for target in (options["csv"], options["html"]):
+        if target is not None:
+            check_path(target, [options["source"]], options["overwrite"])
+    check_openable([options["source"]], read_options(options))
+    with Talk(options["quiet"], options["verbose"], options["log_file"]) as talk:
+        if options["thresholds"]:
+            options["threshold"] = options["thresholds"][0]
+        engine = load_detect_engine(options, chosen_preset(options, DEFAULT_DETECT), talk)
+        if engine.model.config.gate == "none":
+            raise UsageError("there is nothing to compare without gates", "leave out --gate none")
+        compared: list[ComparedStream] = []
+
+        def stream(engine: DetectEngine, header: RunHeader) -> ComparedStream:
+            engines = [engine.regated(replace(engine.model.config, threshold=t)) for t in (options["thresholds"] or ())[1:]]
+            compared.append(ComparedStream([engine, *engines], header))
+            return compared[0]
+
+        done = run_jobs("report", [Job(options["source"], ())], engine, options, talk, lambda job, header: [], stream)
+        _show(done[0].summary, compared[0], options)
+        for path in [*done[0].written, *([Path(options["html"]).resolve()] if options["html"] else [])]:
+            talk.say(f"wrote {path}")
+        return INTERRUPTED if done[0].summary.interrupted else 0
+
+
+def _show(summary: RunSummary, compared: ComparedStream, options: dict[str, Any]) -> None:
+    """Print and write the report of a finished run."""
+    from rich.console import Console
+
+    from skipvid.report import render_report, summary_document, write_html
+
+    rows = compared.rows if options["thresholds"] else []
+    if options["html"]:
+        write_html(Path(options["html"]), summary, comparison=compared.comparison, thresholds=rows, curve=compared.curve)
+    if options["as_json"]:
+        click.echo(json.dumps(summary_document(summary, compared.comparison, rows), indent=2))
+    elif not options["quiet"]:
+        render_report(summary, compared.comparison, console=Console(), thresholds=rows, layers=options["layers"])

@@ -1,0 +1,181 @@
+"""From options to an engine and a list of work: all that can be wrong is found here, before any frame is read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from skipvid.cli.talk import Talk
+from skipvid.errors import UsageError
+
+if TYPE_CHECKING:
+    from skipvid.cli.analyse import Job
+    from skipvid.engine import DetectEngine
+    from skipvid.presets import Preset
+    from skipvid.results import RunHeader, SourceInfo
+    from skipvid.runtime.config import SkipConfig
+    from skipvid.sinks.options import SinkOptions
+    from skipvid.sources.options import ReadOptions
+
+
+def read_options(options: Mapping[str, Any]) -> ReadOptions:
+    """The frames that are wanted. Raises UsageError for what cannot be meant."""
+    from skipvid.sources.options import ReadOptions
+
+    wanted = {"start": options["start"], "end": options["end"], "max_frames": options["max_frames"], "stride": options["stride"]}
+    return ReadOptions(**wanted) if options["fps"] is None else ReadOptions(**wanted, fps=options["fps"])
+
+
+def chosen_preset(options: Mapping[str, Any], default: str) -> Preset:
+    """The preset that is named, or the default one."""
+    from skipvid.presets import load_preset
+
+    return load_preset(options["preset"] or default)
+
+
+def skip_config(options: Mapping[str, Any], preset: Preset) -> SkipConfig:
+    """The gates: what a flag says, else what the preset says."""
+    from skipvid.runtime.config import SkipConfig
+
+    gate = options["gate"] or preset.gate
+    threshold = preset.threshold if options["threshold"] is None else options["threshold"]
+    return SkipConfig(
+        threshold=threshold,
+        gate=gate,
+        block=int(options["block"] or preset.block),
+        backend=options["backend"],
+        refresh=options["refresh"],
+        # Thresholds of single maps belong to the preset's own working point; another threshold is meant for all maps.
+        thresholds=preset.thresholds if options["threshold"] is None else {},
+        scales=preset.scales,
+    )
+
+
+def load_detect_engine(options: Mapping[str, Any], preset: Preset, talk: Talk) -> DetectEngine:
+    """Weights found (or downloaded) and loaded."""
+    import torch
+
+    from skipvid.engine import DetectEngine
+    from skipvid.weights import resolve_weights
+
+    if options["threads"]:
+        torch.set_num_threads(options["threads"])
+    config = skip_config(options, preset)
+    weights = resolve_weights(preset, options["weights"], options["offline"], DownloadBar(talk, preset.name))
+    talk.say(f"preset {preset.name}, weights {weights.path}", detail=True)
+    return DetectEngine(preset, config, weights.path, weights.sha256, options["conf"])
+
+
+def make_header(command: str, engine: DetectEngine, info: SourceInfo) -> RunHeader:
+    """The description of a run."""
+    from skipvid import __version__
+    from skipvid.results import RunHeader
+
+    config = engine.model.config
+    return RunHeader(
+        command=command,
+        source=info,
+        preset=engine.preset.name,
+        gate=config.gate,
+        threshold=config.threshold,
+        block=config.block,
+        backend=engine.backend,
+        weights_sha256=engine.weights_sha256,
+        version=__version__,
+        categories=engine.categories,
+    )
+
+
+def expected_frames(info: SourceInfo, wanted: ReadOptions) -> int | None:
+    """About how many frames will be delivered, for a progress bar."""
+    total = info.frames
+    if total is None and info.duration and info.fps:
+        total = round(info.duration * info.fps)
+    if total is None or info.live:
+        return wanted.max_frames
+    fps = info.fps or wanted.fps
+    last = total if wanted.end is None else min(total, round(wanted.end * fps))
+    count = max(0, -(-(last - round(wanted.start * fps)) // wanted.stride))
+    return count if wanted.max_frames is None else min(count, wanted.max_frames)
+
+
+class DownloadBar:
+    """Shows the progress of a download: call it with the bytes that are there and the bytes expected, or None."""
+
+    def __init__(self, talk: Talk, name: str) -> None:
+        self._talk, self._name = talk, name
+        self._bar: Any = None
+
+    def __call__(self, done: int, total: int | None) -> None:
+        if self._talk.quiet:
+            return
+        if self._bar is None:
+            from tqdm import tqdm
+
+            self._bar = tqdm(total=total, desc=f"weights of {self._name}", unit="B", unit_scale=True, leave=False)
+        self._bar.update(done - self._bar.n)
+        if total is not None and done >= total:
+            self._bar.close()
+            self._bar = None
+
+
+def check_options(options: Mapping[str, Any]) -> None:
+    """Combinations that cannot be meant. Raises UsageError."""
+    if options["quiet"] and options["verbose"]:
+        raise UsageError("-q and -v contradict each other")
+    if options.get("overwrite") and options.get("skip_existing"):
+        raise UsageError("--overwrite and --skip-existing contradict each other")
+    read_options(options)
+
+
+def plan_jobs(
+    options: Mapping[str, Any],
+    ending: str,
+    suffixes: Sequence[str] = (),
+    companion: Callable[[str], str | None] | None = None,
+    check: bool = True,
+) -> list[Job]:
+    """Sources and their outputs, every output checked before any work starts.
+
+    ending: of the output's name in the working directory where none is given. suffixes: those that make sense, () = all that sinks know.
+    companion: names a file that is written beside an output. Raises SourceError, UsageError or OutputError.
+    """
+    from skipvid.cli.analyse import Job
+    from skipvid.sinks.targets import check_path, plan_outputs
+    from skipvid.sources.specs import expand_specs
+
+    specs = expand_specs(options["sources"])
+    if len(specs) > 1 and "-" in specs:
+        raise UsageError("standard input cannot be one of several sources", "give - alone")
+    for target in options["output"]:
+        if suffixes and not target.lower().endswith((*suffixes, "/")) and "." in Path(target).name:
+            raise UsageError(f"{target}: this command writes {', '.join(suffixes)}")
+    overwrite = options["overwrite"] or not check
+    jobs = []
+    for plan in plan_outputs(options["output"], specs, overwrite=overwrite, skip_existing=options["skip_existing"], ending=ending):
+        beside = [other for target in plan.targets if companion is not None and (other := companion(target)) is not None]
+        for other in beside:
+            check_path(other, specs, overwrite)
+        if plan.targets:
+            jobs.append(Job(plan.source, (*plan.targets, *beside)))
+    if options.get("csv"):
+        check_path(options["csv"], specs, overwrite)
+    check_openable(specs, read_options(options))
+    return jobs
+
+
+def check_openable(specs: Sequence[str], wanted: ReadOptions) -> None:
+    """Find out before the network is loaded that a single local source cannot be opened; of several, the others shall still be done."""
+    from skipvid.sources.open import open_source
+    from skipvid.sources.specs import is_url
+
+    if len(specs) == 1 and specs[0] != "-" and not is_url(specs[0]):
+        open_source(specs[0], wanted).close()
+
+
+def sink_options(options: Mapping[str, Any]) -> SinkOptions:
+    """How outputs are written."""
+    from skipvid.sinks.options import SinkOptions
+
+    return SinkOptions(audio=not options["no_audio"], to_end=options["end"] is None and options["max_frames"] is None)

@@ -1,0 +1,120 @@
+"""What is said to the user while working: messages and progress, on stderr and into a log file; never on stdout."""
+
+from __future__ import annotations
+
+import sys
+import time
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TextIO
+
+import click
+
+from skipvid.errors import OutputError
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+    from skipvid.results import FrameResult
+
+PLAIN_SECONDS = 10.0
+"""Seconds between lines of progress where stderr is no terminal: a log file wants few of them."""
+
+
+class Talk:
+    """Speaks at the wanted volume. Raises OutputError where the log file cannot be opened."""
+
+    def __init__(self, quiet: bool = False, verbose: bool = False, log_file: str | None = None) -> None:
+        self.quiet, self.verbose = quiet, verbose
+        self._log: TextIO | None = None
+        if log_file is not None:
+            try:
+                self._log = Path(log_file).open("a", encoding="utf-8")
+            except OSError as error:
+                raise OutputError(f"log file {log_file} cannot be written: {error.strerror}") from None
+
+    def say(self, text: str, detail: bool = False) -> None:
+        """A message; detail: only with -v (but always into the log file)."""
+        if not self.quiet and (self.verbose or not detail):
+            click.echo(text, err=True)
+        self._write_log(text)
+
+    def warn(self, text: str) -> None:
+        """Something that the user should know even with -q."""
+        click.echo(f"skipvid: warning: {text}", err=True)
+        self._write_log(f"warning: {text}")
+
+    def complain(self, text: str) -> None:
+        """An error that does not end the program."""
+        click.echo(f"skipvid: {text}", err=True)
+        self._write_log(f"error: {text}")
+
+    def _write_log(self, text: str) -> None:
+        if self._log is not None:
+            self._log.write(f"{datetime.now().isoformat(timespec='seconds')} {text}\n")
+            self._log.flush()
+
+    def close(self) -> None:
+        """Close the log file. May be called twice."""
+        if self._log is not None:
+            self._log.close()
+            self._log = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+
+class Progress:
+    """Frames done, frames per second, MACs saved and the time left: a bar on a terminal, a line now and then elsewhere.
+
+    total: frames expected, None where nobody knows.
+    """
+
+    def __init__(self, talk: Talk, name: str, total: int | None) -> None:
+        self._talk, self._name, self._total = talk, name, total
+        self._begin = self._spoken = time.monotonic()
+        self._frames = 0
+        self._macs = self._dense = 0
+        self._bar: tqdm[Any] | None = None
+        if sys.stderr.isatty() and not talk.quiet:
+            from tqdm import tqdm
+
+            self._bar = tqdm(total=total, desc=name, unit="frame", dynamic_ncols=True, leave=False)
+
+    def __call__(self, result: FrameResult) -> None:
+        """Count a frame."""
+        self._frames += 1
+        if result.cost is not None:
+            self._macs += result.cost.macs
+            self._dense += result.cost.dense_macs
+        if self._bar is not None:
+            if self._dense:
+                self._bar.set_postfix_str(f"{self._saved():.0%} MACs saved", refresh=False)
+            self._bar.update()
+        elif time.monotonic() - self._spoken >= PLAIN_SECONDS:
+            self._spoken = time.monotonic()
+            self._talk.say(self._line())
+
+    def _saved(self) -> float:
+        return 1 - self._macs / self._dense
+
+    def _line(self) -> str:
+        seconds = time.monotonic() - self._begin
+        parts = [f"{self._name}: frame {self._frames}" + (f" of about {self._total}" if self._total else "")]
+        parts.append(f"{self._frames / seconds:.1f} fps")
+        if self._dense:
+            parts.append(f"{self._saved():.0%} MACs saved")
+        if self._total and self._frames < self._total:
+            left = round(seconds / self._frames * (self._total - self._frames))
+            parts.append(f"{left // 60}:{left % 60:02} left")
+        return ", ".join(parts)
+
+    def close(self) -> None:
+        """Take the bar away."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None

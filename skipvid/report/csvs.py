@@ -1,0 +1,111 @@
+"""The cost of a run as one tidy CSV table: a row per frame, then per layer and per stage, and the total."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from skipvid.files import PartFile, output_errors
+from skipvid.report.summary import cost_fields, stage_costs, total_cost
+from skipvid.results import FrameResult, RunHeader, RunSummary
+from skipvid.sinks.base import Sink
+
+TIMES = ("decode", "preprocess", "model", "postprocess", "dense_model")
+COLUMNS = (
+    "source",
+    "preset",
+    "threshold",
+    "scope",
+    "name",
+    "stage",
+    "kind",
+    "frame",
+    "time",
+    "keyframe",
+    "frames",
+    "dense_macs",
+    "macs",
+    "gate_macs",
+    "gate_ops",
+    "outputs",
+    "active",
+    "saving",
+    "skip_ratio",
+    *(f"{stage}_ms" for stage in TIMES),
+)
+
+
+class CostCsv(Sink):
+    """Writes `cost.csv`. Every row has the same COLUMNS; what does not apply to it is empty, so `pandas.read_csv` sees numbers.
+
+    scope: what the row is about, to be filtered by: "frame" (frame, time and keyframe are filled), "layer" (name, stage, kind), "stage"
+    (name) or "total". dense_macs, macs, gate_macs, gate_ops, outputs, active: of that frame, or summed over `frames` frames.
+    macs: executed, gate_macs (learned gates) included. saving = 1 - macs / dense_macs. skip_ratio = 1 - active / outputs.
+    *_ms: milliseconds of the frame, or the medians of the run in the row "total".
+    Frames come in order, the other rows at the end of each run. Several runs (sources, thresholds) may share a file: see `next_run`.
+    """
+
+    def __init__(self, path: Path, header: RunHeader) -> None:
+        """Raises OutputError where the file cannot be created."""
+        self.path: Path = path
+        self._header = header
+        self._whole = False
+        self._target = PartFile(path)
+        with output_errors(path):
+            self._file = self._target.part.open("w", newline="", encoding="utf-8")
+        self._rows = csv.DictWriter(self._file, COLUMNS, restval="")
+        self._write({column: column for column in COLUMNS})
+
+    def write(self, result: FrameResult) -> None:
+        """Append one frame."""
+        cost = {} if result.cost is None else cost_fields(total_cost(result.cost))
+        when = {"frame": result.frame.index, "time": result.frame.time, "keyframe": int(result.keyframe), "frames": 1}
+        self._write({**self._run(), "scope": "frame", **when, **cost, **_times(result.ms)})
+
+    def next_run(self, summary: RunSummary, header: RunHeader) -> None:
+        """Append the sums of the run that ended, and go on with the frames of another."""
+        self._write_sums(summary)
+        self._header = header
+
+    def finish(self, summary: RunSummary) -> None:
+        """Append the sums of the last run and give the file its name."""
+        self._write_sums(summary)
+        with output_errors(self.path):
+            self._file.close()
+        self._target.commit()
+        self._whole = True
+
+    def close(self) -> None:
+        if self._whole:
+            return
+        # what is thrown away need not reach a disk that may be full
+        with suppress(OSError):
+            self._file.close()
+        with output_errors(self.path):
+            self._target.discard()
+
+    def _write_sums(self, summary: RunSummary) -> None:
+        run = {**self._run(), "frames": summary.frames}
+        if summary.cost is not None:
+            for layer in summary.cost.layers:
+                names = {"name": layer.name, "stage": layer.stage, "kind": layer.kind}
+                self._write({**run, "scope": "layer", **names, **cost_fields(layer)})
+            for stage in stage_costs(summary.cost):
+                self._write({**run, "scope": "stage", "name": stage.name, **cost_fields(stage)})
+        total = {} if summary.cost is None else cost_fields(total_cost(summary.cost))
+        self._write({**run, "scope": "total", **total, **_times(summary.median_ms)})
+
+    def _run(self) -> dict[str, Any]:
+        return {"source": self._header.source.name, "preset": self._header.preset, "threshold": self._header.threshold}
+
+    def _write(self, row: dict[str, Any]) -> None:
+        rounded = {column: round(value, 6) if isinstance(value, float) else value for column, value in row.items()}
+        with output_errors(self.path):
+            self._rows.writerow(rounded)
+
+
+def _times(ms: Mapping[str, float]) -> dict[str, float]:
+    return {f"{stage}_ms": ms[stage] for stage in TIMES if stage in ms}

@@ -1,0 +1,102 @@
+"""The report as plain data, for --json and the summary record of JSONL."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from skipvid.report.summary import Comparison, ThresholdRow, cost_fields, stage_costs, total_cost
+from skipvid.results import SCHEMA_VERSION, RunSummary
+
+
+def summary_document(
+    summary: RunSummary,
+    comparison: Comparison | None = None,
+    thresholds: Sequence[ThresholdRow] = (),
+    *,
+    layers: bool = True,
+) -> dict[str, Any]:
+    """What json.dumps takes, without NaN or infinity: numbers that are not finite become null.
+
+    Costs are sums over all frames, keyframes included; "macs" includes "gate_macs". layers: also list every layer.
+    "cost" is null without gates, "dense" without a comparison; "thresholds" is there for a sweep only.
+    """
+    header, source = summary.header, summary.header.source
+    document: dict[str, Any] = {
+        "schema": SCHEMA_VERSION,
+        "version": header.version,
+        "command": header.command,
+        "source": {
+            "name": source.name,
+            "path": None if source.path is None else str(source.path),
+            "width": source.width,
+            "height": source.height,
+            "fps": _finite(source.fps),
+            "rotation": source.rotation,
+            "live": source.live,
+        },
+        "preset": header.preset,
+        "gate": header.gate,
+        "threshold": _finite(header.threshold),
+        "block": header.block,
+        "backend": header.backend,
+        "weights_sha256": header.weights_sha256,
+        "frames": summary.frames,
+        "keyframes": summary.keyframes,
+        "detections": summary.detections,
+        "dropped": summary.dropped,
+        "interrupted": summary.interrupted,
+        "problems": list(summary.problems),
+        "wall_seconds": _finite(summary.wall_seconds),
+        "fps": _finite(summary.fps),
+        "median_ms": {stage: _finite(ms) for stage, ms in summary.median_ms.items()},
+        "cost": None,
+        "dense": None if comparison is None else _comparison(summary, comparison),
+    }
+    if summary.cost is not None:
+        document["cost"] = cost_fields(total_cost(summary.cost))
+        document["cost"]["stages"] = [{"name": stage.name, **cost_fields(stage)} for stage in stage_costs(summary.cost)]
+        if layers:
+            document["cost"]["layers"] = [
+                {"name": layer.name, "stage": layer.stage, "kind": layer.kind, **cost_fields(layer)} for layer in summary.cost.layers
+            ]
+    if thresholds:
+        document["thresholds"] = [_threshold(row) for row in thresholds]
+    return document
+
+
+def _comparison(summary: RunSummary, comparison: Comparison) -> dict[str, Any]:
+    model_ms, same = summary.median_ms.get("model"), comparison.agreement
+    return {
+        "ms": _finite(comparison.dense_ms),
+        "speedup": None if not model_ms else _finite(comparison.dense_ms / model_ms),
+        "bound_usage": None if comparison.bound_usage is None else _finite(comparison.bound_usage),
+        "agreement": None
+        if same is None
+        else {
+            "f1": _finite(same.f1),
+            "precision": _finite(same.precision),
+            "recall": _finite(same.recall),
+            "tp": same.tp,
+            "fp": same.fp,
+            "fn": same.fn,
+            "mean_score_gap": _finite(same.mean_score_gap),
+        },
+    }
+
+
+def _threshold(row: ThresholdRow) -> dict[str, Any]:
+    return {
+        "threshold": _finite(row.threshold),
+        "saving": _finite(row.saving),
+        "skip_ratio": _finite(row.skip_ratio),
+        "ms": _finite(row.ms),
+        "dense_ms": _finite(row.dense_ms),
+        "speedup": _finite(row.speedup),
+        "f1": None if row.f1 is None else _finite(row.f1),
+    }
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None

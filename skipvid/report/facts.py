@@ -1,0 +1,73 @@
+"""The sentences of a report, shared by its printed and its HTML form."""
+
+from __future__ import annotations
+
+from skipvid.report.summary import Comparison
+from skipvid.report.units import count, milliseconds, percent, plural, times
+from skipvid.report.verdict import dense_ms
+from skipvid.results import RunSummary
+
+_STAGES_OF_TIME = ("decode", "preprocess", "model", "dense_model", "postprocess", "draw", "write")
+
+
+def source_line(summary: RunSummary) -> str:
+    """Size, nominal rate and length of what was analysed."""
+    source = summary.header.source
+    rate = f"{source.fps:.4g} fps" if source.fps > 0.0 else ""
+    return ", ".join(part for part in (f"{source.width}x{source.height}", rate, plural(summary.frames, "frame")) if part)
+
+
+def run_line(summary: RunSummary) -> str:
+    """What analysed it."""
+    header = summary.header
+    gate = "no gates" if header.gate == "none" else f"{header.gate} gate, threshold {header.threshold:g}"
+    block = f"blocks of {header.block}" if header.block > 1 and header.gate != "none" else ""
+    return ", ".join(part for part in (header.preset, gate, block, f"{header.backend} back end") if part)
+
+
+def headlines(summary: RunSummary, comparison: Comparison | None) -> list[tuple[str, str, str]]:
+    """(name, figure, explanation) of the results that matter most."""
+    lines: list[tuple[str, str, str]] = []
+    cost, frames = summary.cost, max(1, summary.frames)
+    if cost is not None:
+        less = f"{times(cost.dense_macs / cost.macs)} fewer: " if 0 < cost.macs < cost.dense_macs else ""
+        spent = f"{less}{count(cost.macs / frames)} of {count(cost.dense_macs / frames)} per frame"
+        lines.append(("MACs saved", percent(cost.saving), spent))
+    model, dense = summary.median_ms.get("model"), dense_ms(summary, comparison)
+    if model is not None and dense is not None and model > 0.0:
+        lines.append(
+            ("Network", times(dense / model), f"as fast as dense: {milliseconds(model)} ms against {milliseconds(dense)} ms per frame")
+        )
+    elif model is not None:
+        lines.append(("Network", f"{milliseconds(model)} ms", "per frame (median)"))
+    lines.append(("Pipeline", f"{summary.fps:.1f} fps", f"{plural(summary.frames, 'frame')} in {summary.wall_seconds:.1f} s"))
+    if comparison is not None and comparison.agreement is not None:
+        same = comparison.agreement
+        text = f"F1 at IoU 0.5 against the dense detections, scores differ by {same.mean_score_gap:.3f} on average"
+        lines.append(("Agreement", f"{same.f1:.3f}", text))
+    if comparison is not None and comparison.bound_usage is not None:
+        text = "of the error bound was used at most, on any map at any time"
+        lines.append(("Bound", percent(comparison.bound_usage), text))
+    if cost is not None:
+        share = percent(summary.keyframes / frames)
+        lines.append(
+            ("Keyframes", f"{summary.keyframes:,}", f"of {plural(summary.frames, 'frame')} ({share}), computed in full and included")
+        )
+    return lines
+
+
+def times_of_stages(summary: RunSummary) -> list[tuple[str, float]]:
+    """(stage, median ms) in the order of the pipeline; stages of other names follow."""
+    known = [stage for stage in _STAGES_OF_TIME if stage in summary.median_ms]
+    other = [stage for stage in summary.median_ms if stage not in _STAGES_OF_TIME]
+    return [(stage, summary.median_ms[stage]) for stage in known + other]
+
+
+def warnings_of(summary: RunSummary) -> list[str]:
+    """What went wrong or was left out, one line each."""
+    lines = list(summary.problems)
+    if summary.dropped and not any("dropped" in line for line in lines):
+        lines.append(f"{plural(summary.dropped, 'frame')} of the live source came too fast and were dropped")
+    if summary.interrupted:
+        lines.append(f"interrupted after {plural(summary.frames, 'frame')}")
+    return lines

@@ -1,0 +1,194 @@
+"""The commands on a small clip: what they print, what they write, how they end. One engine with random weights serves them all."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import pytest
+from clips import write_clip
+
+from skipvid.cli.app import run
+from skipvid.cli.setup import skip_config
+from skipvid.cli.talk import Talk
+from skipvid.engine import DetectEngine
+from skipvid.presets import Preset
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: DetectEngine) -> Path:
+    """A working directory with a clip; commands find the test's engine loaded already, with the gates that their options ask for."""
+
+    def loaded(options: Mapping[str, Any], preset: Preset, talk: Talk) -> DetectEngine:
+        return engine.regated(skip_config(options, preset))
+
+    monkeypatch.setattr("skipvid.cli.setup.load_detect_engine", loaded)
+    monkeypatch.chdir(tmp_path)
+    write_clip(tmp_path / "clip.mp4")
+    return tmp_path
+
+
+def records(text: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_detect_writes_the_annotated_video_beside_a_report_and_says_where(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["detect", "clip.mp4"]) == 0
+    captured = capsys.readouterr()
+    assert "MACs saved" in captured.out and "class_net" in captured.out
+    assert captured.err.splitlines()[-1] == f"wrote {place / 'clip_skipvid.mp4'}"
+    with av.open(str(place / "clip_skipvid.mp4")) as container:
+        video = container.streams.video[0]
+        assert (video.codec_context.name, video.codec_context.pix_fmt, video.width) == ("h264", "yuv420p", 64)
+        assert sum(1 for _ in container.decode(video)) == 12
+    assert not list(place.glob("*.part"))
+
+
+def test_detect_writes_every_kind_of_output_in_one_run(place: Path) -> None:
+    outputs = ["a.mkv", "a.jsonl", "a.json", "a.csv", "a.coco.json", "a.mot.txt"]
+    words = ["detect", "clip.mp4", *(word for output in outputs for word in ("-o", output)), "--csv", "cost.csv", "-q"]
+    assert run(words) == 0
+    assert sorted(path.name for path in place.iterdir()) == sorted([*outputs, "clip.mp4", "cost.csv"])
+    lines = records((place / "a.jsonl").read_text())
+    assert [line["type"] for line in lines] == ["header"] + ["frame"] * 12 + ["summary"]
+    frames = lines[1:-1]
+    assert [frame["frame"] for frame in frames] == list(range(12)) and frames[5]["time"] == pytest.approx(0.5)
+    found = sum(len(frame["detections"]) for frame in frames)
+    assert found > 0
+    assert len((place / "a.csv").read_text().splitlines()) == found + 1
+    assert len((place / "a.mot.txt").read_text().splitlines()) == found
+    assert len(json.loads((place / "a.coco.json").read_text())["annotations"]) == found
+    rows = list(csv.DictReader((place / "cost.csv").read_text().splitlines()))
+    per_frame = [int(row["macs"]) for row in rows if row["scope"] == "frame"]
+    assert per_frame == [frame["cost"]["macs"] for frame in frames]
+    assert [int(row["macs"]) for row in rows if row["scope"] == "total"] == [sum(per_frame)]
+
+
+def test_jsonl_on_stdout_is_nothing_but_json_lines(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["detect", "clip.mp4", "-o", "-", "--max-frames", "3"]) == 0
+    captured = capsys.readouterr()
+    assert [record["type"] for record in records(captured.out)] == ["header", "frame", "frame", "frame", "summary"]
+    assert "MACs saved" in captured.err
+
+
+def test_json_prints_exactly_one_document(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["detect", "clip.mp4", "--json", "--max-frames", "2"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    (only,) = document["runs"]
+    assert only["frames"] == 2 and only["outputs"] == [str(place / "clip_skipvid.mp4")]
+    assert 0 < only["cost"]["macs"] <= only["cost"]["dense_macs"]
+
+
+def test_dry_run_says_the_cost_and_writes_nothing(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["detect", "clip.mp4", "--dry-run", "--json"]) == 0
+    (plan,) = json.loads(capsys.readouterr().out)["plan"]
+    assert plan["frames"] == 12 and plan["input"] == [512, 384] and plan["dense_macs_per_frame"] > 1e8
+    assert [path.name for path in place.iterdir()] == ["clip.mp4"]
+
+
+def test_one_bad_source_does_not_stop_the_others(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_clip(place / "other.mp4", frames=4)
+    (place / "bad.mp4").write_text("no video")
+    assert run(["detect", "clip.mp4", "bad.mp4", "other.mp4", "--csv", "cost.csv"]) == 7
+    error = capsys.readouterr().err
+    assert "bad.mp4" in error and "1 of 3 sources failed" in error
+    assert (place / "clip_skipvid.mp4").is_file() and (place / "other_skipvid.mp4").is_file()
+    rows = list(csv.DictReader((place / "cost.csv").read_text().splitlines()))
+    assert {(row["source"], int(row["frames"])) for row in rows if row["scope"] == "total"} == {("clip.mp4", 12), ("other.mp4", 4)}
+
+
+def test_skip_existing_leaves_what_is_there_and_overwrite_replaces_it(place: Path) -> None:
+    (place / "clip_skipvid.mp4").write_bytes(b"old")
+    assert run(["detect", "clip.mp4"]) == 6
+    assert run(["detect", "clip.mp4", "--skip-existing"]) == 0
+    assert (place / "clip_skipvid.mp4").read_bytes() == b"old"
+    assert run(["detect", "clip.mp4", "--overwrite", "-q"]) == 0
+    assert (place / "clip_skipvid.mp4").stat().st_size > 1000
+
+
+def test_a_truncated_file_is_analysed_as_far_as_it_goes_and_reported(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_clip(place / "long.mkv", frames=60)
+    whole = (place / "long.mkv").read_bytes()
+    (place / "cut.mkv").write_bytes(whole[: int(len(whole) * 0.6)])
+    assert run(["detect", "cut.mkv", "-o", "cut.jsonl"]) == 0
+    error = capsys.readouterr().err
+    assert "cut.mkv: read" in error and "of about 60 frames" in error
+    assert records((place / "cut.jsonl").read_text())[-1]["type"] == "summary"
+
+
+def test_settings_come_from_flag_then_environment_then_file(
+    place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (place / "settings.yaml").write_text("threshold: 0.4\nmax-frames: 1\n")
+    words = ["detect", "clip.mp4", "--config", "settings.yaml", "--dry-run", "--json"]
+
+    def threshold(*more: str) -> float:
+        assert run([*words, *more]) == 0
+        plan = json.loads(capsys.readouterr().out)["plan"][0]
+        assert plan["frames"] == 1
+        return float(plan["threshold"])
+
+    assert threshold() == 0.4
+    monkeypatch.setenv("SKIPVID_THRESHOLD", "0.2")
+    assert threshold() == 0.2
+    assert threshold("--threshold", "0.1") == 0.1
+
+
+def test_heatmap_writes_a_video_and_its_time_average(place: Path) -> None:
+    assert run(["heatmap", "clip.mp4", "-q"]) == 0
+    with av.open(str(place / "clip_heatmap.mp4")) as container:
+        assert sum(1 for _ in container.decode(container.streams.video[0])) == 12
+    picture = cv2.imread(str(place / "clip_heatmap.png"))
+    assert picture is not None and picture.shape[1] >= 64 and picture.std() > 5
+
+
+def test_heatmap_as_a_picture_alone(place: Path) -> None:
+    assert run(["heatmap", "clip.mp4", "-o", "mean.png", "-q"]) == 0
+    assert sorted(path.name for path in place.iterdir()) == ["clip.mp4", "mean.png"]
+
+
+def test_report_compares_thresholds_with_dense(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["report", "clip.mp4", "--thresholds", "0.03,0,0.5", "--csv", "cost.csv", "--html", "page.html", "--json"]
+    assert run(words) == 0
+    document = json.loads(capsys.readouterr().out)
+    rows = document["thresholds"]
+    assert [row["threshold"] for row in rows] == [0.03, 0.0, 0.5]
+    assert rows[1]["f1"] == 1.0  # threshold 0 is exact
+    assert rows[1]["saving"] < rows[0]["saving"] < rows[2]["saving"]
+    assert "<svg" in (place / "page.html").read_text() and (place / "cost.csv").is_file()
+
+
+def test_report_prints_tables_and_the_dense_time(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["report", "clip.mp4", "--layers", "--max-frames", "4"]) == 0
+    text = capsys.readouterr().out
+    assert "backbone.conv_stem" in text and "as fast as dense" in text and "Agreement" in text
+
+
+@pytest.mark.slow
+def test_ctrl_c_leaves_whole_files_and_exit_code_130(tmp_path: Path, random_weights: Path) -> None:
+    write_clip(tmp_path / "long.mp4", frames=900)
+    words = ["detect", "long.mp4", "--weights", str(random_weights), "-o", "out.mp4", "-o", "out.jsonl", "--threads", "1"]
+    program = [sys.executable, "-c", "from skipvid.cli import main; main()", *words]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(program, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    part = tmp_path / "out.jsonl.part"
+    while time.monotonic() < deadline and (not part.exists() or part.read_text().count("\n") < 5):
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 130, error
+    lines = records((tmp_path / "out.jsonl").read_text())
+    assert lines[-1]["type"] == "summary" and lines[-1]["interrupted"] is True
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        assert sum(1 for _ in container.decode(container.streams.video[0])) == len(lines) - 2

@@ -1,0 +1,45 @@
+"""What the tests share: real data where it is there, and one engine with random weights, exported once."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from skipvid.engine import DetectEngine
+from skipvid.models import build_model
+from skipvid.presets import load_preset
+from skipvid.runtime.config import SkipConfig
+
+torch.set_num_threads(1)  # small networks gain nothing from a second thread, and tests may run beside each other
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """The folder of real clips named by SKIPVID_DATA; tests that want it are skipped without."""
+    folder = os.environ.get("SKIPVID_DATA")
+    if not folder or not Path(folder).is_dir():
+        pytest.skip("SKIPVID_DATA names no folder")
+    return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def random_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint of efficientdet-nano with random weights that find something in every picture."""
+    torch.manual_seed(0)
+    net = build_model("efficientdet-nano")
+    state = net.state_dict()
+    for name, value in state.items():
+        if name.startswith("class_net.predict") and name.endswith("bias"):
+            value += 4.0  # the prior of a fresh detector finds nothing
+    path = tmp_path_factory.mktemp("weights") / "random.pt"
+    torch.save(state, path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def engine(random_weights: Path) -> DetectEngine:
+    """A detection engine with threshold 0.03; use `engine.regated` for other gates."""
+    return DetectEngine(load_preset("efficientdet-nano"), SkipConfig(threshold=0.03), random_weights, "0" * 64)

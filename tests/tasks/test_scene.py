@@ -1,0 +1,32 @@
+"""Scene cuts."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from skipvid.tasks.scene import SceneCutDetector
+
+
+def scene(seed: int) -> np.ndarray:
+    blocks = np.random.default_rng(seed).integers(0, 256, (9, 16, 3), dtype=np.uint8)
+    return blocks.repeat(40, 0).repeat(40, 1)
+
+
+def test_another_picture_is_a_cut_and_a_moving_object_is_none() -> None:
+    detector = SceneCutDetector()
+    first = scene(0)
+    assert not detector.is_cut(first)
+    moved = first.copy()
+    moved[100:200, 100:220] = 255
+    assert not detector.is_cut(moved)
+    assert detector.is_cut(scene(1))
+    assert not detector.is_cut(scene(1))
+
+
+def test_a_slow_fade_and_noise_are_no_cuts() -> None:
+    detector = SceneCutDetector()
+    picture = scene(2).astype(np.float32)
+    random = np.random.default_rng(0)
+    for step in range(40):
+        faded = picture * (1 - step / 40) + random.normal(0, 8, picture.shape)
+        assert not detector.is_cut(np.clip(faded, 0, 255).astype(np.uint8))
