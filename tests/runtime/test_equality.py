@@ -58,20 +58,20 @@ def run_checked(model: SkipModel, shape: tuple[int, ...], count: int, seed: int 
 @pytest.mark.parametrize("threshold", [0.0, 0.01, 0.1, 1.0])
 @pytest.mark.parametrize("block", [1, 2, 16])
 def test_bound_and_invariant_hold_on_every_map_after_every_frame(threshold: float, block: int) -> None:
-    model = converted("everything")[1].regated(SkipConfig(threshold=threshold, block=block))
+    model = converted("everything")[1].regated(SkipConfig(threshold=threshold, block=block, backend="reference"))
     run_checked(model, NETWORKS["everything"][1], 40)
 
 
 @pytest.mark.parametrize("name", [name for name in NETWORKS if name != "types"])  # a boolean output has no distance
 def test_bound_and_invariant_hold_for_every_network(name: str) -> None:
-    run_checked(converted(name)[1].regated(SkipConfig(threshold=0.1, block=2)), NETWORKS[name][1], 20)
+    run_checked(converted(name)[1].regated(SkipConfig(threshold=0.1, block=2, backend="reference")), NETWORKS[name][1], 20)
 
 
 def test_bound_holds_with_thresholds_and_scales_of_each_map() -> None:
     model = converted("everything")[1]
     gates = list(model.program((NETWORKS["everything"][1],)).plan.gates)
     thresholds = {name: 0.02 * position for position, name in enumerate(gates)}
-    config = SkipConfig(threshold=0.5, thresholds=thresholds, scales={name: 0.5 for name in gates[::2]})
+    config = SkipConfig(threshold=0.5, backend="reference", thresholds=thresholds, scales={name: 0.5 for name in gates[::2]})
     run_checked(model.regated(config), NETWORKS["everything"][1], 20)
 
 
