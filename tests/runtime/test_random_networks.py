@@ -149,7 +149,7 @@ def test_random_network_keeps_both_promises(case: tuple[Drawn, tuple[int, ...]],
     note("; ".join(f"{position + 1} = {kind}{list(reads)} {operation if isinstance(operation, nn.Module) else ''}"
                    for position, (kind, operation, reads) in enumerate(drawn.steps)))  # fmt: skip
     net = build(lambda: drawn)
-    model = convert(net, torch.zeros(shape), SkipConfig(threshold=0, block=block))[0]
+    model = convert(net, torch.zeros(shape), SkipConfig(threshold=0, block=block, backend="reference"))[0]
     session, program = model.session(), model.regated(SkipConfig(threshold=threshold, block=block, backend="reference")).program((shape,))
     assert isinstance(program, ReferenceProgram)
     state = program.new_state()
