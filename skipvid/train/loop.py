@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import pickle
+import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,6 +16,9 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from skipvid.errors import OutputError, UsageError, WeightsError
+
+STEPS_A_LINE = 50
+"""Steps between lines of progress where stderr is no terminal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,11 +127,16 @@ class Trainer:
         """
         schedule = self.schedule
         try:
-            with tqdm(total=schedule.steps, initial=self.step, unit="step", disable=quiet, mininterval=2.0) as bar:
+            silent = quiet or not sys.stderr.isatty()  # no progress bars in log files: lines there
+            with tqdm(total=schedule.steps, initial=self.step, unit="step", disable=silent, mininterval=2.0) as bar:
                 while self.step < schedule.steps and not (schedule.patience and self.stale >= schedule.patience):
-                    bar.set_postfix(self._advance(loss_of_step), refresh=False)
+                    losses = self._advance(loss_of_step)
+                    bar.set_postfix(losses, refresh=False)
                     bar.update()
                     done = self.step == schedule.steps
+                    if silent and not quiet and (done or self.step % STEPS_A_LINE == 0):
+                        parts = ", ".join(f"{name} {value:.3f}" for name, value in losses.items())
+                        print(f"step {self.step} of {schedule.steps}: {parts}", file=sys.stderr, flush=True)
                     if evaluate is not None and (done or self.step % schedule.evaluate_every == 0):
                         self._judge(evaluate, finish)
                         tqdm.write(f"step {self.step}: " + ", ".join(f"{k} {v:.4f}" for k, v in self.history[-1].items() if k != "step"))
