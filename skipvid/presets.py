@@ -7,7 +7,6 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
-from importlib import resources
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
@@ -100,7 +99,8 @@ def preset_names() -> tuple[str, ...]:
 
 def preset_folder() -> Path:
     """The package's folder of presets: inside it when installed, beside it in a checkout."""
-    package = Path(str(resources.files("skipvid")))
+    # Not importlib.resources: an editable install spreads the package over two folders.
+    package = Path(__file__).parent
     inside = package / "_presets"
     return inside if inside.is_dir() else package.parent / "presets"
 

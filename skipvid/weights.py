@@ -14,7 +14,6 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Protocol
 from urllib.parse import urlsplit
@@ -60,7 +59,7 @@ def resolve_weights(preset: Preset, override: str | Path | None = None, offline:
     if override is not None:
         return _local(Path(override).expanduser(), "")
     if preset.weights.startswith(BUNDLED):
-        path = Path(str(resources.files("skipvid"))) / "data" / preset.weights.removeprefix(BUNDLED)
+        path = Path(__file__).parent / "data" / preset.weights.removeprefix(BUNDLED)
         return _local(path, preset.sha256)
     if not is_url(preset.weights):
         return _local((preset.folder or Path()) / Path(preset.weights).expanduser(), preset.sha256)

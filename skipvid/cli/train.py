@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 schedule_options = combine(
     option("--steps", type=click.IntRange(min=1), default=2000, show_default=True, metavar="N", help="Optimiser steps in all."),
     option("--batch", type=click.IntRange(min=1), default=16, show_default=True, metavar="N", help="Pictures a step."),
-    option("--crop", type=click.IntRange(min=64), default=320, show_default=True, metavar="PX", help="Side of training pictures."),
+    option("--crop", default="320", show_default=True, metavar="PX,...", help="Sides of training pictures, one after the other."),
     option("--size", type=click.IntRange(min=64), default=512, show_default=True, metavar="PX", help="Longer side of the input in use."),
     option("--rate", type=click.FloatRange(min=0, min_open=True), default=2e-3, show_default=True, help="Highest learning rate."),
     option("--slow", type=click.FloatRange(min=0), default=0.35, show_default=True, help="Factor on the backbone's learning rate."),
@@ -35,18 +35,19 @@ schedule_options = combine(
 
 
 def _recipe(
-    *, steps: int, batch: int, crop: int, size: int, rate: float, slow: float, freeze: int, evaluate_every: int, patience: int, seed: int
+    *, steps: int, batch: int, crop: str, size: int, rate: float, slow: float, freeze: int, evaluate_every: int, patience: int, seed: int
 ) -> Recipe:
     from skipvid.train.detector import Recipe
     from skipvid.train.loop import Schedule
 
-    if crop % 32 or size % 32:
-        raise UsageError(f"--crop {crop} and --size {size} must be multiples of 32", "for example 320 and 512")
+    crops = tuple(int(side) if side.isdigit() else 0 for side in _names(crop))
+    if not crops or any(side < 64 or side % 32 for side in (*crops, size)):
+        raise UsageError(f"--crop {crop} and --size {size} must be multiples of 32 from 64 on", "for example 256,256,384 and 512")
     frozen = ("backbone.conv_stem.", "backbone.bn1.", *(f"backbone.blocks.{stage}." for stage in range(freeze))) if freeze else ()
     schedule = Schedule(
         steps, batch=batch, rate=rate, slow=slow, frozen=frozen, evaluate_every=evaluate_every, patience=patience, seed=seed
     )
-    return Recipe(schedule, crop=crop, longest=size)
+    return Recipe(schedule, crops=crops, longest=size)
 
 
 def _set_threads(threads: int | None) -> None:
@@ -109,6 +110,46 @@ def detector(
     trained = train_detector(recipe, samples, exams, output, shares=plan.shares, start=start, backbone=backbone, resume=resume, quiet=quiet)
     preset = write_preset(trained, recipe, output / f"{name}.yaml", source=f"trained on {mix.name} by skipvid")
     _finish(preset, quiet)
+
+
+@train.command()
+@click.argument("mix", type=click.Path(path_type=Path), metavar="MIX.yaml")
+@option("--root", type=click.Path(path_type=Path), default=Path(), metavar="FOLDER", help="What the paths in the mix are relative to.")
+@option(
+    "--weights", type=click.Path(path_type=Path), metavar="FILE", help="Of efficientdet-nano; without it the mix's teachers are graded."
+)
+@option("--size", type=click.IntRange(min=64), default=512, show_default=True, metavar="PX", help="Longer side of the input.")
+@option("--stride", type=click.IntRange(min=1), default=1, show_default=True, metavar="N", help="Every N-th frame.")
+@option("--threads", type=click.IntRange(min=1), metavar="N", help="Threads for the network.  [all cores]")
+def grade(mix: Path, root: Path, weights: Path | None, size: int, stride: int, threads: int | None) -> None:
+    """AP50 on the exams of a mix: one line each on stdout, the exam's name and the figure."""
+    _set_threads(threads)
+    from dataclasses import replace
+
+    from skipvid.models import build_model, load_weights
+    from skipvid.models.efficientdet import CONFIGS
+    from skipvid.presets import DEFAULT_DETECT
+    from skipvid.train.mix import load_mix, open_exams, open_teacher
+    from skipvid.train.samples import CLASS_COUNT
+
+    plan = load_mix(mix, root)
+    if not plan.exams:
+        raise UsageError(f"mix file {mix} has no exams", "list clips with ground truth under 'exams'")
+    net = None
+    if weights is not None:
+        net = build_model(DEFAULT_DETECT, num_classes=CLASS_COUNT)
+        load_weights(net, weights)
+    teacher = open_teacher(plan, tiles=False, threads=threads or 1) if net is None else None
+    if net is None and teacher is None:
+        raise UsageError("nothing to grade", "give --weights, or a mix with teachers")
+    for entry in plan.exams:
+        (exam,) = open_exams(replace(plan, exams=(replace(entry, stride=stride),)))
+        if net is not None:
+            result = exam.grade(net, longest=size, anchor_scale=CONFIGS[DEFAULT_DETECT].anchor_scale)
+        else:
+            assert teacher is not None
+            result = exam.grade_teacher(teacher)
+        click.echo(f"{entry.name}\t{result:.4f}")
 
 
 @click.command()

@@ -132,6 +132,13 @@ std::vector<std::string> instruction_sets() {
   return names;
 }
 
+double exercise(const std::string& name, std::int64_t rounds) {
+  const Kernels* kernels = find_kernels(name.c_str());
+  if (kernels == nullptr) throw std::invalid_argument("this processor does not run the instruction set " + name);
+  float sink[4] = {1, 0.5F, 0.25F, 0};
+  return kernels->exercise(rounds, sink);
+}
+
 void bind_steps(nb::class_<Program>& type) {
   using Sources = std::vector<int>;
   using Footprints = std::vector<Footprint>;
@@ -198,6 +205,9 @@ NB_MODULE(_native, m) {
   nb::set_leak_warnings(false);  // thread pools are cached for the life of the process
   using namespace skipvid;
   m.def("instruction_sets", &instruction_sets, "Names of the kernels that this processor runs, the fastest first.");
+
+  m.def("exercise", &exercise, nb::call_guard<nb::gil_scoped_release>(),
+        "Multiply-adds in registers, for the machine's peak. Returns the floating-point operations done.");
 
   nb::class_<ThreadPool>(m, "ThreadPool").def(nb::init<int>()).def_prop_ro("size", &ThreadPool::size);
 

@@ -82,6 +82,8 @@ struct Kernels {
   // Of up to 64 adjacent pixels of an input with any strides, those that differ from the published row by more than the threshold.
   std::uint64_t (*input_changes)(const float* data, std::ptrdiff_t channel_stride, std::ptrdiff_t column_stride, const float* published,
                                  std::ptrdiff_t stride, int pixels, int channels, float threshold);
+  // Multiply-adds in registers, the given number of times: what the processor can do at best. Returns the floating-point operations done.
+  double (*exercise)(std::int64_t rounds, float* sink);
 };
 
 // The kernels of an instruction set ("avx512", "avx2", "generic"); null where they were not compiled or this processor lacks it.

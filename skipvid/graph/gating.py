@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from skipvid.errors import UsageError
 from skipvid.graph.ir import MOVEMENT, WEIGHTED, Graph, Node
 
 
@@ -33,13 +34,18 @@ def place_gates(
     thresholds: Mapping[str, float] | None = None,
     scales: Mapping[str, float] | None = None,
 ) -> dict[str, Gate]:
-    """Gates by the name of their map. thresholds, scales: per map, in place of `threshold` and of measuring."""
+    """Gates by the name of their map. thresholds, scales: per map, in place of `threshold` and of measuring.
+
+    Raises UsageError where these name a map that is not gated: they belong to another network.
+    """
     by_name = graph.by_name
     gated: set[str] = set()
     for node in graph.nodes:
         for name in _gated_inputs(node, by_name):
             _push_up(name, by_name, gated)
     thresholds, scales = thresholds or {}, scales or {}
+    if unknown := sorted({*thresholds, *scales} - gated):
+        raise UsageError(f"thresholds or scales are given for {unknown[0]}, which is no gated map", "calibrate again for this network")
     return {
         node.name: Gate(node.name, thresholds.get(node.name, threshold), scales.get(node.name), block if node.size != (1, 1) else 1)
         for node in graph.nodes

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
-from importlib import resources
 from pathlib import Path
 
 from skipvid.files import write_text
@@ -31,7 +30,7 @@ def write_html(
 def html_page(summary: RunSummary, comparison: Comparison | None, thresholds: Sequence[ThresholdRow], curve: Sequence[CurvePoint]) -> str:
     """The page as text."""
     name = escape(summary.header.source.name)
-    style = resources.files("skipvid.report").joinpath("report.css").read_text(encoding="utf-8")
+    style = Path(__file__).with_name("report.css").read_text(encoding="utf-8")
     parts = [f"<h1>{name}</h1><p>{escape(source_line(summary))}</p>", f'<p class="soft">{escape(run_line(summary))}</p>']
     parts.append(f'<div class="cards">{"".join(map(_card, headlines(summary, comparison)))}</div>')
     complaint = why_it_does_not_pay(summary, comparison)

@@ -59,12 +59,10 @@ class BatchMaker:
     Raises UsageError where nothing is left to draw from.
     """
 
-    def __init__(
-        self, samples: Sequence[Sample], *, size: int, config: AugmentConfig | None = None, shares: Mapping[str, float] | None = None
-    ) -> None:
+    def __init__(self, samples: Sequence[Sample], config: AugmentConfig | None = None, shares: Mapping[str, float] | None = None) -> None:
         if not samples:
             raise UsageError("there is no sample to train on", "give labelled pictures or a video to label")
-        self._size, self._config = size, config or AugmentConfig()
+        self._config = config or AugmentConfig()
         groups: defaultdict[str, list[Sample]] = defaultdict(list)
         for sample in samples:
             groups[sample.source].append(sample)
@@ -77,12 +75,13 @@ class BatchMaker:
                 raise UsageError(f"no source has a share: {', '.join(groups)}", f"shares were given for {', '.join(shares)}")
         self._weights = weights / weights.sum()
 
-    def batch(self, count: int, *, seed: int, step: int) -> Batch:
+    def batch(self, count: int, size: int, *, seed: int, step: int) -> Batch:
+        """`count` pictures of `size` pixels squared."""
         rng = np.random.default_rng([seed, step])
-        images = np.empty((count, self._size, self._size, 3), np.uint8)
+        images = np.empty((count, size, size, 3), np.uint8)
         targets, known = [], []
         for i in range(count):
-            images[i], target, mask = self._one(rng)
+            images[i], target, mask = self._one(size, rng)
             targets.append(target)
             known.append(mask)
         return Batch(images, tuple(targets), np.stack(known))
@@ -91,8 +90,8 @@ class BatchMaker:
         group = self._groups[int(rng.choice(len(self._groups), p=self._weights))]
         return group[int(rng.integers(len(group)))]
 
-    def _one(self, rng: Rng) -> tuple[Image, Targets, NDArray[np.bool_]]:
-        size, config = self._size, self._config
+    def _one(self, size: int, rng: Rng) -> tuple[Image, Targets, NDArray[np.bool_]]:
+        config = self._config
         canvas = np.full((size, size, 3), 114, np.uint8)
         if rng.random() >= config.p_mosaic:
             sample = self._draw(rng)

@@ -22,6 +22,7 @@ from skipvid.train.label import Trust, doubt, label_frames
 from skipvid.train.loop import Schedule, Trainer
 from skipvid.train.losses import LossConfig, detection_loss
 from skipvid.train.measure import Exam, Examiner, exams_of_samples
+from skipvid.train.norms import settle_norms
 from skipvid.train.predict import cached_anchors, normalise, predict
 from skipvid.train.samples import CATEGORIES, CLASS_COUNT, Sample, load_pack, save_pack
 from skipvid.train.teachers import Found, Teacher
@@ -34,13 +35,13 @@ Report = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """network: name of an EfficientDet with six classes. crop: side of training pictures, a multiple of 32. longest: longer side of the
-    input in use and in measuring, pixels."""
+    """What is trained, and on what size of pictures."""
 
     schedule: Schedule
-    network: str = "efficientdet-nano"
-    crop: int = 320
-    longest: int = 512
+    network: str = "efficientdet-nano"  # an EfficientDet; it gets six classes
+    crops: tuple[int, ...] = (320,)  # sides of training pictures, one after the other, multiples of 32
+    longest: int = 512  # longer side of the input in use and in measuring, pixels
+    settle_batches: int = 12  # on which the final BatchNorm statistics are measured, at `longest` × ¾ of it
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     loss: LossConfig = field(default_factory=LossConfig)
 
@@ -77,28 +78,36 @@ def train_detector(
     if start is not None and backbone is not None:
         raise UsageError("both weights and a backbone to start from were given", "give one of them")
     schedule, scale = recipe.schedule, CONFIGS[recipe.network].anchor_scale
-    maker = BatchMaker(samples, size=recipe.crop, config=recipe.augment, shares=shares)
+    maker = BatchMaker(samples, recipe.augment, shares)
     torch.manual_seed(schedule.seed)
     net = build_model(recipe.network, num_classes=CLASS_COUNT)
     assert isinstance(net, EfficientDet)
     if start is not None:
         load_weights(net, start)
     if backbone is not None:
-        transplant(read_lcnet(backbone), net.backbone, normalise(maker.batch(48, seed=schedule.seed, step=schedule.steps).images))
+        transplant(read_lcnet(backbone), net.backbone, normalise(maker.batch(48, 320, seed=schedule.seed, step=schedule.steps).images))
     net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    anchors = cached_anchors((recipe.crop, recipe.crop), scale)
 
     def loss_of_step(net: nn.Module, step: int) -> tuple[Tensor, dict[str, float]]:
-        batch = maker.batch(schedule.batch, seed=schedule.seed, step=step)
+        size = recipe.crops[step % len(recipe.crops)]
+        batch = maker.batch(schedule.batch, size, seed=schedule.seed, step=step)
         class_levels, box_levels = net(normalise(batch.images))
-        loss = detection_loss(class_levels, box_levels, anchors, batch.targets, torch.from_numpy(batch.known), recipe.loss)
+        loss = detection_loss(
+            class_levels, box_levels, cached_anchors((size, size), scale), batch.targets, torch.from_numpy(batch.known), recipe.loss
+        )
         return loss.total, {"score": float(loss.score.detach()), "box": float(loss.box.detach())}
+
+    def finish(net: nn.Module) -> None:
+        rows = -(-recipe.longest * 3 // 4 // 32) * 32
+        numbers = range(schedule.steps, schedule.steps + recipe.settle_batches)
+        batches = (maker.batch(schedule.batch, recipe.longest, seed=schedule.seed, step=number).images[:, :rows] for number in numbers)
+        settle_norms(net, (normalise(batch) for batch in batches), keep=schedule.frozen)
 
     trainer = Trainer(net, schedule, folder, resume=resume)
     examiner = Examiner(exams, longest=recipe.longest, anchor_scale=scale) if exams else None
-    best = trainer.run(loss_of_step, examiner, quiet=quiet)
+    best = trainer.run(loss_of_step, examiner, finish, quiet=quiet)
     grades = max(trainer.history, key=lambda row: row["AP50"], default={})
-    about = {"network": recipe.network, "steps": trainer.step, "batch": schedule.batch, "crop": recipe.crop, "grades": dict(grades)}
+    about = {"network": recipe.network, "steps": trainer.step, "batch": schedule.batch, "crops": list(recipe.crops), "grades": dict(grades)}
     weights = folder / "weights.pt"
     export_weights(torch.load(best, weights_only=True), weights, about)
     return Trained(weights, {name: value for name, value in grades.items() if name != "step"})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import pickle
+import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,6 +16,9 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from skipvid.errors import OutputError, UsageError, WeightsError
+
+STEPS_A_LINE = 50
+"""Steps between lines of progress where stderr is no terminal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +74,10 @@ LossOfStep = Callable[[nn.Module, int], tuple[Tensor, dict[str, float]]]
 """(network, step) -> the loss of the step's batch, and numbers to show."""
 
 
+Finish = Callable[[nn.Module], None]
+"""Changes a network in place."""
+
+
 class Evaluate(Protocol):
     """Measures the averaged network on held-out pictures: the first number decides which weights are the best ones, higher is better."""
 
@@ -112,17 +120,25 @@ class Trainer:
     def checkpoint(self) -> Path:
         return self.folder / "checkpoint.pt"
 
-    def run(self, loss_of_step: LossOfStep, evaluate: Evaluate | None = None, *, quiet: bool = False) -> Path:
-        """Train to the end; returns the path of the best weights (the last ones without an evaluation). Ctrl-C leaves a checkpoint."""
+    def run(self, loss_of_step: LossOfStep, evaluate: Evaluate | None = None, finish: Finish | None = None, *, quiet: bool = False) -> Path:
+        """Train to the end; returns the path of the best weights (the last ones without an evaluation). Ctrl-C leaves a checkpoint.
+
+        finish: what turns a copy of the averaged network into the one to use, before it is measured or written to best.pt and last.pt.
+        """
         schedule = self.schedule
         try:
-            with tqdm(total=schedule.steps, initial=self.step, unit="step", disable=quiet, mininterval=2.0) as bar:
+            silent = quiet or not sys.stderr.isatty()  # no progress bars in log files: lines there
+            with tqdm(total=schedule.steps, initial=self.step, unit="step", disable=silent, mininterval=2.0) as bar:
                 while self.step < schedule.steps and not (schedule.patience and self.stale >= schedule.patience):
-                    bar.set_postfix(self._advance(loss_of_step), refresh=False)
+                    losses = self._advance(loss_of_step)
+                    bar.set_postfix(losses, refresh=False)
                     bar.update()
                     done = self.step == schedule.steps
+                    if silent and not quiet and (done or self.step % STEPS_A_LINE == 0):
+                        parts = ", ".join(f"{name} {value:.3f}" for name, value in losses.items())
+                        print(f"step {self.step} of {schedule.steps}: {parts}", file=sys.stderr, flush=True)
                     if evaluate is not None and (done or self.step % schedule.evaluate_every == 0):
-                        self._judge(evaluate)
+                        self._judge(evaluate, finish)
                         tqdm.write(f"step {self.step}: " + ", ".join(f"{k} {v:.4f}" for k, v in self.history[-1].items() if k != "step"))
                     if done or self.step % schedule.checkpoint_every == 0:
                         self.save()
@@ -130,8 +146,9 @@ class Trainer:
             self.save()
             raise
         self.save()
-        best = self.folder / "best.pt"
-        return best if best.exists() else self.folder / "last.pt"
+        best, last = self.folder / "best.pt", self.folder / "last.pt"
+        _write(self._finished(finish).state_dict(), last)
+        return best if best.exists() else last
 
     def _advance(self, loss_of_step: LossOfStep) -> dict[str, float]:
         schedule = self.schedule
@@ -151,18 +168,25 @@ class Trainer:
         self.step += 1
         return {"loss": round(float(loss.detach()), 3), **{name: round(value, 3) for name, value in shown.items()}}
 
-    def _judge(self, evaluate: Evaluate) -> None:
-        result = evaluate(self.average.net)
+    def _finished(self, finish: Finish | None) -> nn.Module:
+        net = copy.deepcopy(self.average.net)
+        if finish is not None:
+            finish(net)
+        return net.eval()
+
+    def _judge(self, evaluate: Evaluate, finish: Finish | None) -> None:
+        net = self._finished(finish)
+        result = evaluate(net)
         self.history.append({"step": float(self.step), **result})
         goal = next(iter(result.values()))
         if goal > self.best:
             self.best, self.stale = goal, 0
-            _write(self.average.net.state_dict(), self.folder / "best.pt")
+            _write(net.state_dict(), self.folder / "best.pt")
         else:
             self.stale += 1
 
     def save(self) -> None:
-        """Write `checkpoint.pt` and `last.pt`."""
+        """Write `checkpoint.pt`."""
         state: dict[str, Any] = {
             "net": self.net.state_dict(),
             "average": self.average.net.state_dict(),
@@ -174,7 +198,6 @@ class Trainer:
             "history": self.history,
         }
         _write(state, self.checkpoint)
-        _write(self.average.net.state_dict(), self.folder / "last.pt")
 
     def _load(self) -> None:
         try:

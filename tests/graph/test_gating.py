@@ -11,6 +11,7 @@ from exported import Net, graph_of
 from torch import Tensor, nn
 from torch.nn import functional
 
+from skipvid.errors import UsageError
 from skipvid.graph.gating import Gate, place_gates
 
 SHAPE = (1, 4, 8, 6)
@@ -77,3 +78,10 @@ def test_thresholds_scales_and_blocks_reach_their_maps() -> None:
         size = graph.by_name[name].size
         assert gate.block == (1 if size == (1, 1) else 8)  # a vector has no blocks
         assert name == first or (gate.threshold, gate.scale) == (0.1, None)
+
+
+@pytest.mark.parametrize("given", [{"thresholds": {"conv2d_99": 0.1}}, {"scales": {"conv2d": 0.1}}])
+def test_values_for_maps_that_are_not_gated_are_refused(given: dict[str, dict[str, float]]) -> None:
+    graph = graph_of(Net(lambda m, x: m.first(x), first=conv()), SHAPE)
+    with pytest.raises(UsageError, match="which is no gated map"):
+        place_gates(graph, 0.1, **given)

@@ -12,7 +12,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from skipvid.errors import UsageError
-from skipvid.nn import GumbelGate, NormGate, SkipConv2d, SkipLinear, convert_modules, macs, run_clip, sparsity_loss
+from skipvid.nn import GumbelGate, NormGate, SkipConv2d, SkipConvTranspose2d, SkipLinear, convert_modules, macs, run_clip, sparsity_loss
 
 pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel")
 
@@ -94,6 +94,29 @@ def test_with_sampling_gates_the_sparsity_loss_is_between_none_and_all_and_its_m
     assert last.expected_macs[0, 1].item() == pytest.approx(last.macs[0, 1].item(), rel=0.1)
     run_clip(model, clip[:, :1])
     assert sparsity_loss(model).item() == 0
+
+
+@pytest.mark.parametrize("block", [1, 2])
+def test_behind_a_gate_on_inputs_an_output_counts_as_its_most_probable_input(block: int) -> None:
+    layer = SkipConv2d(2, 4, 3, stride=2, padding=1, gate=GumbelGate(block, open_rate=0.3)).train()
+    clip = sequence(2, 1, 2, 9, 12)
+    layer(clip)
+    with torch.no_grad():
+        logits = layer.gate.logits(clip[:, 1] - clip[:, 0], layer.site)
+        blocks = nn.functional.max_pool2d(logits, block, ceil_mode=True)
+        pixels = blocks.repeat_interleave(block, 2).repeat_interleave(block, 3)[..., :9, :12].sigmoid()
+        expected = nn.functional.max_pool2d(pixels, 3, 2, 1).mean() * layer.cost.dense_macs
+    torch.testing.assert_close(layer.cost.expected_macs[0, 1], expected)
+
+
+def test_the_macs_of_a_transposed_convolution_are_rounded_from_their_share() -> None:
+    layer = SkipConvTranspose2d(1, 1, 3, stride=2, gate=NormGate(0.5, relative=False))
+    layer(torch.zeros(1, 1, 3, 3))
+    frame = torch.zeros(1, 1, 3, 3)
+    frame[..., 0, 0] = 1
+    layer(frame)
+    assert (layer.cost.dense_macs, layer.cost.outputs, layer.cost.active.item()) == (81, 49, 9)
+    assert layer.cost.macs.item() == round(81 * 9 / 49) == 15
 
 
 def test_after_a_frame_the_costs_are_those_of_the_frame() -> None:

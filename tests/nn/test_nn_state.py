@@ -111,6 +111,29 @@ def test_a_single_element_of_the_batch_can_be_reset(gate: Any, reference: str, e
     assert not layer.cost.keyframe[0, 1:].any()
 
 
+def test_resetting_forgets_what_a_gate_in_output_form_has_added_up() -> None:
+    layer = SkipConv2d(1, 1, 1, gate=NormGate(1.0, form="output", relative=False))
+    nn.init.ones_(layer.weight)
+    frame = torch.zeros(2, 1, 2, 2)
+    for value in (0.0, 0.4, 0.8):
+        layer(frame + value)
+    layer.reset([1])
+    layer(frame + 0.9)
+    layer(frame + 1.1)
+    assert layer.masks[0].all((1, 2)).tolist() == [True, False]
+
+
+def test_gradients_of_a_keyframe_in_a_batch_do_not_reach_the_gate() -> None:
+    layer = SkipConv2d(2, 3, 3, gate=GumbelGate(open_rate=0.5)).train()
+    clip = sequence(2, 2, 2, 7, 7)
+    layer(clip[:, 0])
+    layer.reset([1])
+    output = layer(clip[:, 1])
+    for element, reaches in ((0, True), (1, False)):
+        (gradient,) = torch.autograd.grad(output[element].sum(), layer.gate.weight, retain_graph=True)
+        assert (gradient.abs().sum() > 0) == reaches
+
+
 @pytest.mark.parametrize("elements", [[3], [-1], [0.5], torch.tensor([True])])
 def test_elements_that_the_batch_has_not_are_refused(elements: Any) -> None:
     layer = SkipConv2d(3, 4, 3)

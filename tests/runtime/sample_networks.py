@@ -36,7 +36,7 @@ def converted(name: str) -> tuple[nn.Module, SkipModel]:
     """A network of NETWORKS and its conversion, exported once for all tests; give it gates with `regated`."""
     factory, shape = NETWORKS[name]
     net = build(factory)
-    return net, convert(net, torch.zeros(shape), SkipConfig(threshold=0))[0]
+    return net, convert(net, torch.zeros(shape), SkipConfig(threshold=0, backend="reference"))[0]
 
 
 def dense_leaves(net: nn.Module, frame: Tensor) -> list[Any]:

@@ -18,12 +18,12 @@ from skipvid.runtime.model import convert
 SHAPE = NETWORKS["everything"][1]
 
 
-def test_slow_ramp_is_followed_within_the_bound() -> None:
+def test_slow_ramp_is_followed_within_the_bound(backend: str) -> None:
     """Half a grey level per frame is below the threshold in each frame, and 100 levels in all: the accumulated reference must see it."""
     torch.manual_seed(0)
     net = nn.Conv2d(3, 4, 3, padding=1).eval()
     threshold = 0.05
-    session = convert(net, torch.zeros(1, 3, 16, 16), SkipConfig(threshold=threshold))[0].session()
+    session = convert(net, torch.zeros(1, 3, 16, 16), SkipConfig(threshold=threshold, backend=backend))[0].session()
     start = torch.rand(1, 3, 16, 16) * 0.5
     scale = float(start.abs().mean())
     step = 0.5 / 255
@@ -46,8 +46,8 @@ def test_slow_ramp_is_followed_within_the_bound() -> None:
 @pytest.mark.parametrize("threshold", [0.0, 0.05])
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
 @pytest.mark.parametrize("when", [0, 3])
-def test_broken_frame_is_forgotten_after_the_next_good_one(threshold: float, bad: float, when: int) -> None:
-    model = converted("everything")[1].regated(SkipConfig(threshold=threshold))
+def test_broken_frame_is_forgotten_after_the_next_good_one(threshold: float, bad: float, when: int, backend: str) -> None:
+    model = converted("everything")[1].regated(SkipConfig(threshold=threshold, backend=backend))
     session = model.session()
     for number, frame in enumerate(frames(SHAPE, 8)):
         broken = number == when
@@ -60,10 +60,10 @@ def test_broken_frame_is_forgotten_after_the_next_good_one(threshold: float, bad
 
 
 @pytest.mark.parametrize("block", [1, 8])
-def test_maps_of_nothing_but_zeros_have_scale_zero_and_pass_every_change(block: int) -> None:
+def test_maps_of_nothing_but_zeros_have_scale_zero_and_pass_every_change(block: int, backend: str) -> None:
     torch.manual_seed(0)
     net = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1, bias=False), nn.ReLU(), nn.Conv2d(4, 2, 3, padding=1)).eval()
-    model = convert(net, torch.zeros(1, 3, 12, 12), SkipConfig(threshold=0.5, block=block))[0]
+    model = convert(net, torch.zeros(1, 3, 12, 12), SkipConfig(threshold=0.5, block=block, backend=backend))[0]
     session = model.session()
     black = torch.zeros(1, 3, 12, 12)
     session(black)
@@ -76,9 +76,9 @@ def test_maps_of_nothing_but_zeros_have_scale_zero_and_pass_every_change(block: 
     assert torch.equal(got, model.dense(spot))
 
 
-def test_identical_frames_cost_nothing_and_return_the_same() -> None:
+def test_identical_frames_cost_nothing_and_return_the_same(backend: str) -> None:
     for name in ("everything", "attention", "two images in a batch", "normalisations", "flip, roll and pixel shuffle"):
-        session = converted(name)[1].regated(SkipConfig(threshold=0)).session()
+        session = converted(name)[1].regated(SkipConfig(threshold=0, backend=backend)).session()
         frame = next(frames(NETWORKS[name][1], 1))
         first = [leaf.clone() for leaf in tree_leaves(session(frame))]
         assert session.cost.macs == session.cost.dense_macs > 0
@@ -92,10 +92,10 @@ def resident_bytes() -> int:
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="resident memory is read from /proc")
-def test_memory_stays_flat_over_2000_frames() -> None:
+def test_memory_stays_flat_over_2000_frames(backend: str) -> None:
     torch.manual_seed(0)
     net = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 2, 3, padding=1)).eval()
-    session = convert(net, torch.zeros(1, 3, 40, 40), SkipConfig(threshold=0.05, refresh=300))[0].session()
+    session = convert(net, torch.zeros(1, 3, 40, 40), SkipConfig(threshold=0.05, refresh=300, backend=backend))[0].session()
     frame = torch.rand(1, 3, 40, 40)
 
     def advance(count: int) -> None:
@@ -106,7 +106,7 @@ def test_memory_stays_flat_over_2000_frames() -> None:
 
     advance(200)
     state, resident = session.memory_bytes, resident_bytes()
-    assert state == 4 * 40 * 40 * (3 + 4 + 2)
+    assert 4 * 40 * 40 * (3 + 4 + 2) <= state <= 4 * 40 * 40 * 50  # each map, and no more than some bookkeeping beside
     advance(1800)
     assert session.memory_bytes == state
     assert resident_bytes() - resident < 1800 * 4 * 40 * 40 * 3 // 10  # a tenth of the frames that went through

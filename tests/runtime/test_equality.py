@@ -16,13 +16,14 @@ from skipvid.runtime.reference import ReferenceProgram
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_threshold_zero_gives_the_bits_of_dense_and_the_result_of_the_original(name: str) -> None:
+def test_threshold_zero_gives_the_bits_of_dense_and_the_result_of_the_original(name: str, backend: str) -> None:
     net, model = converted(name)
     shape = NETWORKS[name][1]
     for block in (1, 4):
-        session = model.regated(SkipConfig(threshold=0, block=block)).session()
+        gated = model.regated(SkipConfig(threshold=0, block=block, backend=backend))
+        session = gated.session()
         for number, frame in enumerate(frames(shape, 14, seed=block)):
-            got, dense, original = tree_leaves(session(frame)), tree_leaves(model.dense(frame)), dense_leaves(net, frame)
+            got, dense, original = tree_leaves(session(frame)), tree_leaves(gated.dense(frame)), dense_leaves(net, frame)
             for a, b, c in zip(got, dense, original, strict=True):
                 if not isinstance(a, Tensor):
                     assert a == b == c
@@ -33,9 +34,10 @@ def test_threshold_zero_gives_the_bits_of_dense_and_the_result_of_the_original(n
 
 
 @pytest.mark.parametrize(("block", "count"), [(1, 300), (2, 60), (4, 60), (8, 60), (16, 300)])
-def test_threshold_zero_equals_dense_after_hundreds_of_frames(block: int, count: int) -> None:
+def test_threshold_zero_equals_dense_after_hundreds_of_frames(block: int, count: int, backend: str) -> None:
     net, model = converted("everything")
-    session = model.regated(SkipConfig(threshold=0, block=block)).session()
+    model = model.regated(SkipConfig(threshold=0, block=block, backend=backend))
+    session = model.session()
     skipped = 0
     for number, frame in enumerate(frames(NETWORKS["everything"][1], count, seed=block)):
         got = tree_leaves(session(frame))
@@ -58,28 +60,28 @@ def run_checked(model: SkipModel, shape: tuple[int, ...], count: int, seed: int 
 @pytest.mark.parametrize("threshold", [0.0, 0.01, 0.1, 1.0])
 @pytest.mark.parametrize("block", [1, 2, 16])
 def test_bound_and_invariant_hold_on_every_map_after_every_frame(threshold: float, block: int) -> None:
-    model = converted("everything")[1].regated(SkipConfig(threshold=threshold, block=block))
+    model = converted("everything")[1].regated(SkipConfig(threshold=threshold, block=block, backend="reference"))
     run_checked(model, NETWORKS["everything"][1], 40)
 
 
 @pytest.mark.parametrize("name", [name for name in NETWORKS if name != "types"])  # a boolean output has no distance
 def test_bound_and_invariant_hold_for_every_network(name: str) -> None:
-    run_checked(converted(name)[1].regated(SkipConfig(threshold=0.1, block=2)), NETWORKS[name][1], 20)
+    run_checked(converted(name)[1].regated(SkipConfig(threshold=0.1, block=2, backend="reference")), NETWORKS[name][1], 20)
 
 
 def test_bound_holds_with_thresholds_and_scales_of_each_map() -> None:
     model = converted("everything")[1]
     gates = list(model.program((NETWORKS["everything"][1],)).plan.gates)
     thresholds = {name: 0.02 * position for position, name in enumerate(gates)}
-    config = SkipConfig(threshold=0.5, thresholds=thresholds, scales={name: 0.5 for name in gates[::2]})
+    config = SkipConfig(threshold=0.5, backend="reference", thresholds=thresholds, scales={name: 0.5 for name in gates[::2]})
     run_checked(model.regated(config), NETWORKS["everything"][1], 20)
 
 
-def test_larger_threshold_costs_less_and_every_threshold_below_dense() -> None:
+def test_larger_threshold_costs_less_and_every_threshold_below_dense(backend: str) -> None:
     model, shape = converted("everything")[1], NETWORKS["everything"][1]
     totals = []
     for threshold in (0.0, 0.05, 0.5):
-        session = model.regated(SkipConfig(threshold=threshold)).session()
+        session = model.regated(SkipConfig(threshold=threshold, backend=backend)).session()
         total = 0
         for frame in frames(shape, 30):
             session(frame)

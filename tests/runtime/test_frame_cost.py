@@ -20,11 +20,11 @@ from skipvid.runtime.session import Session
 Pixel = tuple[int, int]
 
 
-def model_of(net: nn.Module, shape: tuple[int, ...], **config: float) -> SkipModel:
+def model_of(net: nn.Module, shape: tuple[int, ...], backend: str, block: int = 1) -> SkipModel:
     torch.manual_seed(0)
     for parameter in net.parameters():
         nn.init.normal_(parameter)  # no weight is zero: every output under the window changes
-    return convert(net.eval(), torch.zeros(shape), SkipConfig(**{"threshold": 0.0, **config}))[0]
+    return convert(net.eval(), torch.zeros(shape), SkipConfig(threshold=0, backend=backend, block=block))[0]
 
 
 def after_changing(model: SkipModel, shape: tuple[int, ...], *pixels: Pixel) -> Session:
@@ -54,9 +54,9 @@ SINGLE: dict[str, tuple[nn.Module, tuple[int, ...], Pixel, int, int]] = {
 
 
 @pytest.mark.parametrize("name", SINGLE)
-def test_one_changed_pixel_costs_exactly_the_outputs_that_see_it(name: str) -> None:
+def test_one_changed_pixel_costs_exactly_the_outputs_that_see_it(name: str, backend: str) -> None:
     net, shape, pixel, outputs, macs = SINGLE[name]
-    session = after_changing(model_of(net, shape), shape, pixel)
+    session = after_changing(model_of(net, shape, backend), shape, pixel)
     (layer,) = session.cost.layers
     assert (layer.active, layer.macs) == (outputs, outputs * macs)
     assert layer.dense_macs == layer.outputs * macs
@@ -66,21 +66,21 @@ def test_one_changed_pixel_costs_exactly_the_outputs_that_see_it(name: str) -> N
     assert session.cost.saving == pytest.approx(1 - outputs / layer.outputs)
 
 
-def test_transposed_convolution_is_charged_its_share() -> None:
+def test_transposed_convolution_is_charged_its_share(backend: str) -> None:
     shape = (1, 3, 6, 5)
-    session = after_changing(model_of(nn.ConvTranspose2d(3, 2, 3, 2, 1, 1), shape), shape, (3, 2))
+    session = after_changing(model_of(nn.ConvTranspose2d(3, 2, 3, 2, 1, 1), shape, backend), shape, (3, 2))
     (layer,) = session.cost.layers
     dense = 6 * 5 * 3 * 2 * 9
     assert (layer.outputs, layer.dense_macs, layer.active) == (12 * 10, dense, 9)
     assert layer.macs == round(dense * 9 / 120)
 
 
-def test_change_spreads_through_depth_layer_by_layer() -> None:
+def test_change_spreads_through_depth_layer_by_layer(backend: str) -> None:
     shape = (1, 2, 16, 16)
     net = nn.Sequential(
         nn.Conv2d(2, 4, 3, padding=1), nn.Conv2d(4, 4, 3, padding=1, groups=4), nn.Conv2d(4, 4, 1), nn.Conv2d(4, 2, 3, 2, 1)
     )
-    session = after_changing(model_of(net, shape), shape, (8, 8))
+    session = after_changing(model_of(net, shape, backend), shape, (8, 8))
     cost = session.cost
     assert [(layer.name, layer.kind, layer.active) for layer in cost.layers] == [
         ("0", "conv", 9),
@@ -97,59 +97,59 @@ def test_change_spreads_through_depth_layer_by_layer() -> None:
 
 
 @pytest.mark.parametrize(("block", "outputs"), [(1, 9), (2, 16), (4, 36), (8, 9 * 9)])
-def test_block_opens_as_a_whole(block: int, outputs: int) -> None:
+def test_block_opens_as_a_whole(block: int, outputs: int, backend: str) -> None:
     shape = (1, 2, 16, 16)
-    session = after_changing(model_of(nn.Conv2d(2, 4, 3, padding=1), shape, block=block), shape, (9, 5))
+    session = after_changing(model_of(nn.Conv2d(2, 4, 3, padding=1), shape, backend, block=block), shape, (9, 5))
     assert session.cost.layers[0].active == outputs  # the block of 8 lies in a corner, where its window is cut on two sides
 
 
-def test_change_that_does_not_come_through_costs_nothing_behind() -> None:
+def test_change_that_does_not_come_through_costs_nothing_behind(backend: str) -> None:
     shape = (1, 2, 16, 16)
     net = nn.Sequential(nn.Conv2d(2, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 4, 3, padding=1))
-    model = model_of(net, shape)
+    model = model_of(net, shape, backend)
     with torch.no_grad():
         net[0].bias.fill_(-100)  # the ReLU lets nothing through
-    closed = convert(net, torch.zeros(shape), SkipConfig(threshold=0))[0]
+    closed = convert(net, torch.zeros(shape), SkipConfig(threshold=0, backend=backend))[0]
     assert [layer.active for layer in after_changing(model, shape, (8, 8)).cost.layers] == [9, 25]
     assert [layer.active for layer in after_changing(closed, shape, (8, 8)).cost.layers] == [9, 0]
 
 
-def test_gate_keeps_back_what_is_below_its_threshold_and_counts_what_it_compared() -> None:
+def test_gate_keeps_back_what_is_below_its_threshold_and_counts_what_it_compared(backend: str) -> None:
     shape = (1, 2, 16, 16)
-    model = model_of(nn.Sequential(nn.Conv2d(2, 4, 3, padding=1), nn.Conv2d(4, 4, 3, padding=1)), shape)
+    model = model_of(nn.Sequential(nn.Conv2d(2, 4, 3, padding=1), nn.Conv2d(4, 4, 3, padding=1)), shape, backend)
     inner = [name for name in model.program((shape,)).plan.gates][1]
-    cost = after_changing(model.regated(SkipConfig(threshold=0, thresholds={inner: 1e6})), shape, (8, 8)).cost
+    cost = after_changing(model.regated(SkipConfig(threshold=0, backend=backend, thresholds={inner: 1e6})), shape, (8, 8)).cost
     assert [(layer.active, layer.gate_ops) for layer in cost.layers] == [(9, 9 * 13), (0, 0)]
 
 
-def test_two_changes_that_share_outputs_are_charged_once() -> None:
+def test_two_changes_that_share_outputs_are_charged_once(backend: str) -> None:
     shape = (1, 2, 16, 16)
-    session = after_changing(model_of(nn.Conv2d(2, 4, 3, padding=1), shape), shape, (8, 8), (8, 9), (2, 2))
+    session = after_changing(model_of(nn.Conv2d(2, 4, 3, padding=1), shape, backend), shape, (8, 8), (8, 9), (2, 2))
     assert session.cost.layers[0].active == 12 + 9
 
 
-def test_squeeze_and_excite_recomputes_all_that_its_vector_scales_only_when_it_is_published() -> None:
+def test_squeeze_and_excite_recomputes_all_that_its_vector_scales_only_when_it_is_published(backend: str) -> None:
     def forward(m: Net, x: Tensor) -> Tensor:
         y = m.first(x)
         return m.last(y * m.point(y.mean((2, 3), keepdim=True)))
 
     shape = (1, 2, 16, 16)
     net = Net(forward, first=nn.Conv2d(2, 4, 3, padding=1), point=nn.Conv2d(4, 4, 1), last=nn.Conv2d(4, 2, 1))
-    model = model_of(net, shape)
+    model = model_of(net, shape, backend)
     exact = after_changing(model, shape, (8, 8)).cost
     assert [layer.active for layer in exact.layers] == [9, 1, 256]
     point = next(node.name for node in model.program((shape,)).plan.graph if node.layer == "point")
-    gated = after_changing(model.regated(SkipConfig(threshold=0, thresholds={point: 10.0})), shape, (8, 8)).cost
+    gated = after_changing(model.regated(SkipConfig(threshold=0, backend=backend, thresholds={point: 10.0})), shape, (8, 8)).cost
     assert [layer.active for layer in gated.layers] == [9, 1, 9]
 
 
-def test_operation_without_a_sparse_rule_is_charged_in_full() -> None:
+def test_operation_without_a_sparse_rule_is_charged_in_full(backend: str) -> None:
     def forward(m: Net, x: Tensor) -> Tensor:
         y = m.first(x)
         return y + (y[0].flatten(1).t() @ m.weight).t().reshape(1, 4, 8, 8)
 
     shape = (1, 2, 8, 8)
-    model = model_of(Net(forward, first=nn.Conv2d(2, 4, 1), weight=nn.Parameter(torch.randn(4, 4))), shape)
+    model = model_of(Net(forward, first=nn.Conv2d(2, 4, 1), weight=nn.Parameter(torch.randn(4, 4))), shape, backend)
     cost = after_changing(model, shape, (3, 3)).cost
     assert [(layer.kind, layer.macs) for layer in cost.layers] == [("conv", 8), ("matmul", 64 * 16)]
 
@@ -163,8 +163,8 @@ def test_dense_count_is_that_of_torch_on_the_original_network(name: str) -> None
     assert 2 * model.program((shape,)).plan.dense_macs == counter.get_total_flops()
 
 
-def test_costs_of_frames_add_up_layer_by_layer() -> None:
-    model, shape = converted("everything")[1].regated(SkipConfig(threshold=0.05)), NETWORKS["everything"][1]
+def test_costs_of_frames_add_up_layer_by_layer(backend: str) -> None:
+    model, shape = converted("everything")[1].regated(SkipConfig(threshold=0.05, backend=backend)), NETWORKS["everything"][1]
     session, costs = model.session(), []
     for frame in frames(shape, 12):
         session(frame)
@@ -177,10 +177,10 @@ def test_costs_of_frames_add_up_layer_by_layer() -> None:
     assert len({layer.name for layer in total.layers}) == len(total.layers) and all(layer.stage for layer in total.layers)
 
 
-def test_activity_shows_where_the_work_was_done() -> None:
+def test_activity_shows_where_the_work_was_done(backend: str) -> None:
     shape = (1, 2, 37, 50)
     net = nn.Sequential(nn.Conv2d(2, 4, 3, 2, 1), nn.ReLU(), nn.Conv2d(4, 4, 3, 2, 1), nn.ReLU(), nn.Conv2d(4, 2, 3, padding=1))
-    model = model_of(net, shape)
+    model = model_of(net, shape, backend)
     session, frame = model.session(), torch.randn(shape)
     session(frame)
     assert session.activity(8).shape == (5, 7) and session.activity(8).dtype == np.float32

@@ -14,7 +14,8 @@ from sample_networks import build
 from torch import Tensor, nn
 from torch.nn import functional
 
-from skipvid.runtime.config import SkipConfig
+from skipvid.runtime import native
+from skipvid.runtime.config import BACKENDS, SkipConfig
 from skipvid.runtime.model import convert
 from skipvid.runtime.reference import ReferenceProgram
 
@@ -149,15 +150,21 @@ def test_random_network_keeps_both_promises(case: tuple[Drawn, tuple[int, ...]],
     note("; ".join(f"{position + 1} = {kind}{list(reads)} {operation if isinstance(operation, nn.Module) else ''}"
                    for position, (kind, operation, reads) in enumerate(drawn.steps)))  # fmt: skip
     net = build(lambda: drawn)
-    model = convert(net, torch.zeros(shape), SkipConfig(threshold=0, block=block))[0]
-    session, program = model.session(), model.regated(SkipConfig(threshold=threshold, block=block)).program((shape,))
+    model = convert(net, torch.zeros(shape), SkipConfig(threshold=0, block=block, backend="reference"))[0]
+    skipping = [
+        model.regated(SkipConfig(threshold=0, block=block, backend=name)) for name in BACKENDS if name != "cpu" or native.status().available
+    ]
+    sessions = [(gated, gated.session()) for gated in skipping]
+    program = model.regated(SkipConfig(threshold=threshold, block=block, backend="reference")).program((shape,))
     assert isinstance(program, ReferenceProgram)
     state = program.new_state()
     for number, frame in enumerate(frames(shape, 7, seed)):
         with torch.no_grad():
             original: list[Any] = net(frame.clone())
-        for a, b, c in zip(session(frame), model.dense(frame), original, strict=True):
-            assert torch.equal(a, b), f"frame {number}: differs from dense"
-            assert relative_error(a, c) <= 1e-4, f"frame {number}: {relative_error(a, c)} from the original"
+        for gated, session in sessions:
+            what = f"frame {number}, back end {gated.backend.name}"
+            for a, b, c in zip(session(frame), gated.dense(frame), original, strict=True):
+                assert torch.equal(a, b), f"{what}: differs from dense"
+                assert relative_error(a, c) <= 1e-4, f"{what}: {relative_error(a, c)} from the original"
         program.run(state, (frame,), number == 0)
         check_state(program, state, frame)

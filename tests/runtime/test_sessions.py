@@ -32,8 +32,8 @@ def equal(one: list[list[Tensor]], other: list[list[Tensor]]) -> bool:
     return all(torch.equal(a, b) for x, y in zip(one, other, strict=True) for a, b in zip(x, y, strict=True))
 
 
-def test_sessions_in_turns_compute_what_each_computes_alone() -> None:
-    model = everything(threshold=0.1)
+def test_sessions_in_turns_compute_what_each_computes_alone(backend: str) -> None:
+    model = everything(threshold=0.1, backend=backend)
     alone = [results(model, seed) for seed in (1, 2)]
     sessions, streams = [model.session(), model.session()], [frames(SHAPE, 25, seed) for seed in (1, 2)]
     together: list[list[list[Tensor]]] = [[], []]
@@ -44,8 +44,8 @@ def test_sessions_in_turns_compute_what_each_computes_alone() -> None:
     assert equal(alone[0], together[0]) and equal(alone[1], together[1])
 
 
-def test_sessions_in_threads_compute_what_each_computes_alone() -> None:
-    model = everything(threshold=0.1)
+def test_sessions_in_threads_compute_what_each_computes_alone(backend: str) -> None:
+    model = everything(threshold=0.1, backend=backend)
     alone = [results(model, seed) for seed in range(3)]
     together: dict[int, list[list[Tensor]]] = {}
     start = threading.Barrier(3)
@@ -62,8 +62,8 @@ def test_sessions_in_threads_compute_what_each_computes_alone() -> None:
     assert all(equal(alone[seed], together[seed]) for seed in range(3))
 
 
-def test_sessions_and_threads_share_one_plan() -> None:
-    model = everything()
+def test_sessions_and_threads_share_one_plan(backend: str) -> None:
+    model = everything(backend=backend)
     programs: list[object] = []
     threads = [threading.Thread(target=lambda: programs.append(model.program((SHAPE,)))) for _ in range(4)]
     for thread in threads:
@@ -82,8 +82,8 @@ def test_sessions_and_threads_share_one_plan() -> None:
         ({"gate": "none"}, [0, 1, 2, 3, 4, 5, 6]),
     ],
 )
-def test_keyframes_are_the_first_and_every_refresh(config: dict[str, Any], keyframes: list[int]) -> None:
-    session = everything(**config).session()
+def test_keyframes_are_the_first_and_every_refresh(config: dict[str, Any], keyframes: list[int], backend: str) -> None:
+    session = everything(**config, backend=backend).session()
     found = []
     for number, frame in enumerate(frames(SHAPE, 7)):
         session(frame)
@@ -95,8 +95,8 @@ def test_keyframes_are_the_first_and_every_refresh(config: dict[str, Any], keyfr
     assert found == keyframes
 
 
-def test_reset_forgets_the_stream_and_restarts_the_refresh_count() -> None:
-    session = everything(refresh=4).session()
+def test_reset_forgets_the_stream_and_restarts_the_refresh_count(backend: str) -> None:
+    session = everything(refresh=4, backend=backend).session()
     found = []
     for number, frame in enumerate(frames(SHAPE, 9)):
         if number == 2:
@@ -107,8 +107,8 @@ def test_reset_forgets_the_stream_and_restarts_the_refresh_count() -> None:
     assert [number for number, keyframe in enumerate(found) if keyframe] == [0, 2, 6]
 
 
-def test_another_size_is_a_keyframe_and_equals_a_fresh_session() -> None:
-    model, other = everything(threshold=0.1), (1, 3, 31, 40)
+def test_another_size_is_a_keyframe_and_equals_a_fresh_session(backend: str) -> None:
+    model, other = everything(threshold=0.1, backend=backend), (1, 3, 31, 40)
     session = model.session()
     for frame in frames(SHAPE, 3):
         session(frame)
@@ -123,9 +123,9 @@ def test_another_size_is_a_keyframe_and_equals_a_fresh_session() -> None:
     assert session.keyframe
 
 
-def test_keyframe_measures_the_scale_anew() -> None:
+def test_keyframe_measures_the_scale_anew(backend: str) -> None:
     net = nn.Conv2d(1, 1, 1).eval()
-    session = convert(net, torch.zeros(1, 1, 4, 4), SkipConfig(threshold=0.1))[0].session()
+    session = convert(net, torch.zeros(1, 1, 4, 4), SkipConfig(threshold=0.1, backend=backend))[0].session()
     dim, bright = torch.full((1, 1, 4, 4), 0.01), torch.full((1, 1, 4, 4), 10.0)
     session(dim)
     session(bright)
@@ -138,7 +138,7 @@ def test_keyframe_measures_the_scale_anew() -> None:
 
 
 def test_frame_that_fails_leaves_no_half_updated_state(monkeypatch: pytest.MonkeyPatch) -> None:
-    model = everything(threshold=0)
+    model = everything(threshold=0, backend="reference")
     session = model.session()
     stream = list(frames(SHAPE, 6, seed=3))
     session(stream[0])
@@ -164,10 +164,10 @@ def two_images(m: Any, x: Tensor, previous: Tensor, vector: Tensor, unused: Tens
     return m.last(m.conv(x) - m.conv(previous)) + m.linear(vector).view(1, 4, 1, 1), previous
 
 
-def test_caller_may_write_the_next_frame_into_the_same_memory() -> None:
+def test_caller_may_write_the_next_frame_into_the_same_memory(backend: str) -> None:
     net = Net(two_images, conv=nn.Conv2d(3, 4, 3), last=nn.Conv2d(4, 4, 1), linear=nn.Linear(5, 4)).eval()
     inputs = (torch.rand(1, 3, 8, 8), torch.rand(1, 3, 8, 8), torch.rand(1, 5), torch.rand(1, 2))
-    model = convert(net, inputs, SkipConfig(threshold=0))[0]
+    model = convert(net, inputs, SkipConfig(threshold=0, backend=backend))[0]
     session = model.session()
     for number in range(10):
         if number:
@@ -177,8 +177,8 @@ def test_caller_may_write_the_next_frame_into_the_same_memory() -> None:
         assert torch.allclose(got[0], net(*inputs)[0].detach(), atol=1e-5)
 
 
-def test_order_of_the_input_in_memory_does_not_matter() -> None:
-    model = everything(threshold=0)
+def test_order_of_the_input_in_memory_does_not_matter(backend: str) -> None:
+    model = everything(threshold=0, backend=backend)
     planar, interleaved = model.session(), model.session()
     for number, frame in enumerate(frames(SHAPE, 12)):
         picture = frame[0].permute(1, 2, 0).contiguous()  # what a decoder gives: (H, W, 3)
@@ -188,8 +188,9 @@ def test_order_of_the_input_in_memory_does_not_matter() -> None:
         assert all(torch.equal(a, b) for a, b in zip(tree_leaves(dense), tree_leaves(want), strict=True)), f"frame {number}"
 
 
-def test_structure_of_the_output_is_that_of_the_network() -> None:
+def test_structure_of_the_output_is_that_of_the_network(backend: str) -> None:
     net, model = converted("outputs of all kinds")
+    model = model.regated(SkipConfig(backend=backend))
     frame = next(frames((1, 3, 8, 8), 1))
     got, want = model.session()(frame), net(frame)
     assert list(got) == list(want) and got["number"] == 3 and got["nothing"] is None
@@ -197,10 +198,10 @@ def test_structure_of_the_output_is_that_of_the_network() -> None:
     assert torch.equal(got["constant"], want["constant"]) and torch.equal(got["input"], frame)
 
 
-def test_program_exported_elsewhere_converts_like_the_network_it_came_from() -> None:
+def test_program_exported_elsewhere_converts_like_the_network_it_came_from(backend: str) -> None:
     net, _ = converted("everything")
     module = torch.export.export(net, (torch.zeros(SHAPE),)).module()
-    model = convert(module, torch.zeros(SHAPE), SkipConfig(threshold=0))[0]
+    model = convert(module, torch.zeros(SHAPE), SkipConfig(threshold=0, backend=backend))[0]
     session = model.session()
     with torch.no_grad():
         for frame in frames(SHAPE, 5):
@@ -208,19 +209,19 @@ def test_program_exported_elsewhere_converts_like_the_network_it_came_from() -> 
                 torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
 
 
-def test_network_is_not_changed_by_converting_and_running_it() -> None:
+def test_network_is_not_changed_by_converting_and_running_it(backend: str) -> None:
     net, model = converted("everything")
     before = {name: value.clone() for name, value in net.state_dict().items()}
-    session = model.regated(SkipConfig(threshold=0.1)).session()
+    session = model.regated(SkipConfig(threshold=0.1, backend=backend)).session()
     for frame in frames(SHAPE, 4):
         session(frame)
     assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
 
 
-def test_later_change_of_the_network_does_not_reach_the_model() -> None:
+def test_later_change_of_the_network_does_not_reach_the_model(backend: str) -> None:
     net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Conv2d(4, 4, 3)).eval()
     frame = torch.rand(1, 3, 8, 8)
-    model = convert(net, frame)[0]
+    model = convert(net, frame, SkipConfig(backend=backend))[0]
     before = model.dense(frame)
     with torch.no_grad():
         for parameter in net.parameters():

@@ -20,10 +20,10 @@ def sample(source="a", box=(40, 30, 90, 110), size=(160, 200), known=None):
 @pytest.mark.parametrize("mosaic", [0.0, 1.0])
 def test_boxes_stay_on_their_objects(mosaic):
     config = AugmentConfig(longest=(150, 500), p_colour=0, p_grey=0, p_blur=0, p_noise=0, p_jpeg=0, p_coarse=0, p_mosaic=mosaic)
-    maker = BatchMaker([sample()], size=256, config=config)
+    maker = BatchMaker([sample()], config)
     seen = 0
     for step in range(5):
-        batch = maker.batch(4, seed=1, step=step)
+        batch = maker.batch(4, 256, seed=1, step=step)
         for image, targets in zip(batch.images, batch.targets, strict=True):
             bright = image[:, :, 0] > 140
             covered = np.zeros_like(bright)
@@ -38,8 +38,8 @@ def test_boxes_stay_on_their_objects(mosaic):
 
 
 def test_the_same_step_gives_the_same_batch_and_another_step_another_one():
-    maker = BatchMaker([sample(), sample(box=(10, 10, 60, 60))], size=128)
-    first, again, later = maker.batch(3, seed=7, step=4), maker.batch(3, seed=7, step=4), maker.batch(3, seed=7, step=5)
+    maker = BatchMaker([sample(), sample(box=(10, 10, 60, 60))])
+    first, again, later = maker.batch(3, 128, seed=7, step=4), maker.batch(3, 128, seed=7, step=4), maker.batch(3, 128, seed=7, step=5)
     np.testing.assert_array_equal(first.images, again.images)
     for a, b in zip(first.targets, again.targets, strict=True):
         np.testing.assert_array_equal(a.boxes, b.boxes)
@@ -48,8 +48,8 @@ def test_the_same_step_gives_the_same_batch_and_another_step_another_one():
 
 def test_a_mosaic_knows_only_the_classes_that_all_its_pictures_know():
     config = AugmentConfig(p_mosaic=1.0)
-    maker = BatchMaker([sample("a", known=[0, 2]), sample("b", known=[2, 3])], size=128, config=config)
-    masks = {tuple(mask) for step in range(8) for mask in maker.batch(4, seed=0, step=step).known.tolist()}
+    maker = BatchMaker([sample("a", known=[0, 2]), sample("b", known=[2, 3])], config)
+    masks = {tuple(mask) for step in range(8) for mask in maker.batch(4, 128, seed=0, step=step).known.tolist()}
     only_two = tuple(np.isin(np.arange(CLASS_COUNT), [2]).tolist())
     assert only_two in masks
     assert all(mask[2] and sum(mask) in (1, 2) for mask in masks)
@@ -58,19 +58,19 @@ def test_a_mosaic_knows_only_the_classes_that_all_its_pictures_know():
 def test_sources_are_drawn_by_their_shares():
     empty = Sample(np.zeros((160, 200, 3), np.uint8), Targets.empty(), "empty")
     config = AugmentConfig(longest=(60, 64), p_mosaic=0)  # always whole, so that a picture of "full" shows its object
-    maker = BatchMaker([sample("full")] + [empty] * 50, size=64, config=config, shares={"full": 3.0, "empty": 1.0})
-    drawn = [len(targets) > 0 for step in range(25) for targets in maker.batch(8, seed=0, step=step).targets]
+    maker = BatchMaker([sample("full")] + [empty] * 50, config, {"full": 3.0, "empty": 1.0})
+    drawn = [len(targets) > 0 for step in range(25) for targets in maker.batch(8, 64, seed=0, step=step).targets]
     assert 0.65 < np.mean(drawn) < 0.85
 
 
 def test_shares_that_name_no_source_are_refused():
     with pytest.raises(UsageError, match="no source has a share"):
-        BatchMaker([sample("a")], size=64, shares={"b": 1.0})
+        BatchMaker([sample("a")], shares={"b": 1.0})
 
 
 def test_no_samples_are_refused():
     with pytest.raises(UsageError, match="no sample"):
-        BatchMaker([], size=64)
+        BatchMaker([])
 
 
 def test_cut_boxes_are_kept_ignored_or_dropped_by_what_is_left_of_them():

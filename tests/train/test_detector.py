@@ -42,7 +42,7 @@ def samples(count):
 
 def recipe(steps, **changes):
     schedule = Schedule(**{"steps": steps, "batch": 16, "warmup": 5, "rate": 4e-3, "average": 0.9, "evaluate_every": steps, **changes})
-    return Recipe(schedule, crop=128, longest=128, augment=CALM)
+    return Recipe(schedule, crops=(128,), longest=128, augment=CALM, settle_batches=3)
 
 
 @pytest.mark.slow

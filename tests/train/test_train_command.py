@@ -70,3 +70,17 @@ def test_help_is_there(words, capsys):
 def test_unknown_sources_to_leave_out_are_named(tmp_path, mix):
     with pytest.raises(UsageError, match="no source 'c'"):
         call(train, "detector", mix, "--root", tmp_path, "-o", tmp_path / "run", "--without", "c")
+
+
+def test_exams_are_graded_one_line_each(tmp_path, mix):
+    for i in range(3):
+        cv2.imwrite(str(tmp_path / "pictures" / f"f{i}.png"), np.full((64, 64, 3), 90, np.uint8))
+    (tmp_path / "gt.txt").write_text("1,1,5,5,20,40,1\n")
+    mix.write_text(mix.read_text() + "exams:\n  - {name: walk, path: pictures, truth: gt.txt, categories: [1]}\n")
+    call(train, "detector", mix, "--root", tmp_path, "-o", tmp_path / "run", *SMALL)
+    weights = tmp_path / "run" / "weights.pt"
+    result = call(train, "grade", mix, "--root", tmp_path, "--weights", weights, "--size", "64", "--threads", "1")
+    name, figure = result.stdout.split()
+    assert name == "walk" and 0 <= float(figure) <= 1
+    with pytest.raises(UsageError, match="nothing to grade"):
+        call(train, "grade", mix, "--root", tmp_path)

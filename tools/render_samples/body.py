@@ -175,8 +175,8 @@ def _arm(builder: MeshBuilder, build: Build, side: str, joints: Array) -> None:
 
     # A relaxed hand: palm, curled fingers, thumb.
     reach = np.array([-0.035, 0.0, 0.03, 0.06, 0.085, 0.11, 0.14, 0.165, 0.175])
-    wide = np.array([0.024, 0.028, 0.034, 0.040, 0.041, 0.038, 0.034, 0.026, 0.012]) * (0.88 if build.female else 1)
-    thick = np.array([0.023, 0.022, 0.018, 0.016, 0.015, 0.013, 0.012, 0.010, 0.006])
+    wide = np.array([0.030, 0.030, 0.034, 0.040, 0.041, 0.038, 0.034, 0.026, 0.012]) * (0.88 if build.female else 1)
+    thick = np.array([0.028, 0.025, 0.018, 0.016, 0.015, 0.013, 0.012, 0.010, 0.006])
     curl = np.array([0, 0, 0, 0, 0.002, 0.008, 0.020, 0.034, 0.040])
     inward = -across if side == "right" else across
     inward = inward * np.sign(inward @ np.array([-np.sign(shoulder[0]), 0, 0]))

@@ -158,9 +158,9 @@ def _lamp(rng: np.random.Generator) -> Light:
     """Light from a window or lamp beside the camera, and much from the walls."""
     elevation, azimuth = np.radians(rng.uniform(38, 62)), np.pi + rng.normal(0, 0.8)
     to_sun = np.array([np.cos(elevation) * np.sin(azimuth), np.cos(elevation) * np.cos(azimuth), np.sin(elevation)])
-    strength = rng.uniform(0.5, 1.3)
+    strength = rng.uniform(0.7, 1.7)
     tint = np.array([1.0, 0.95, 0.86]) if rng.random() < 0.5 else np.array([0.95, 0.98, 1.03])
-    sky = rng.uniform(0.55, 0.8) * np.array([1.0, 0.98, 0.95])
+    sky = rng.uniform(0.42, 0.7) * np.array([1.0, 0.98, 0.95])
     return Light(to_sun, strength * tint, sky, 0.35 * sky, rng.uniform(0.06, 0.16))
 
 

@@ -30,7 +30,7 @@ def _curve(points: tuple[tuple[float, float], ...]) -> Array:
 
 
 _GAIT = np.stack([_curve(points) for points in (_HIP, _KNEE, _ANKLE)])
-STRIDE = 1.42
+STRIDE = 1.25
 """Metres that two steps of the curves above cover at stature 1.75; walking slower shortens every angle with it."""
 
 

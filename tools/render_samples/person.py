@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import skeleton
-from .body import BAG, HAND, HEAD, build_body, skin
+from .body import ARM, BAG, HAND, HEAD, LEG, TRUNK, build_body, skin
 from .canvas import Canvas, SunMap, contact
+from .light import Light
 from .mesh import vertex_normals
 from .noise import Noise
 from .raster import Fragments
@@ -19,6 +20,10 @@ from .truth import Annotation
 from .wardrobe import Appearance, paint
 
 Array = NDArray[Any]
+
+
+_ABOVE = Light(np.array([0.06, -0.03, 0.998]), np.ones(3), np.ones(3), np.ones(3), 0.0)
+"""A light from above: what it does not reach, the sky reaches less (under the chin, the arms, a coat)."""
 
 
 class Drawn:
@@ -65,7 +70,16 @@ class Person:
         self._vertices = skin(self._mesh, self._rest, self._bind, self._posed, self.look.scale)
         self._sun_map: SunMap | None = None
 
+    def _away(self, canvas: Canvas, metres: float) -> bool:
+        """Whether the body is out of the picture by more than `metres` (and with it all that it shades)."""
+        x, y, depth = canvas.camera.project(self._posed[1][0])
+        margin = (1.4 + metres) * canvas.camera.focal / depth
+        beside = min(x, canvas.width - x) < -margin or min(y, canvas.height - y) < -margin
+        return bool(depth < 0.6 or beside)
+
     def cast(self, canvas: Canvas) -> None:
+        if self._away(canvas, 4.0):
+            return
         self._sun_map = SunMap(self._vertices, self._mesh.faces, canvas.light)
         root = self._posed[1][0]
         lit = float(self._sunlight(np.array([[root[0], root[1], 0.05]]))[0])
@@ -81,6 +95,9 @@ class Person:
 
     def draw(self, canvas: Canvas) -> None:
         mesh = self._mesh
+        self._drawn = None
+        if self._away(canvas, 0.0):
+            return
         fragments, screen = canvas.rasterise(self._vertices, mesh.faces)
         part = mesh.part[fragments.face]
         self._drawn = Drawn(canvas, fragments, screen, part != BAG if self.look.build.bag in ("tote", "shoulder") else None)
@@ -90,25 +107,44 @@ class Person:
         lit = self._sunlight(self._vertices)
         values = fragments.interpolate(mesh.faces, np.column_stack([normals, self._attributes, self._vertices, lit]))
         normal, place, along, point, sun = values[:, :3], values[:, 3:6], values[:, 6], values[:, 7:10], values[:, 10]
-        # Folds of cloth: bend the normals by smooth noise; skin and hair only a little.
-        folds = np.where((part == HEAD) | (part == HAND) | (part == BAG), 0.03, 0.24).astype(np.float32)
-        u, v = place[:, 0] * 1.0 + place[:, 1] * 0.7, place[:, 2] * 0.5 - place[:, 0] * 0.25
-        for k, shift in enumerate((0.0, 0.37, 0.71)):
-            normal[:, k] += folds * self._noise.near(u + shift + self.track * 0.13, v + shift)
+        normal += self._folds(part, place, along)
         normal /= np.linalg.norm(normal, axis=1, keepdims=True)
+        overhead = SunMap(self._vertices, mesh.faces, _ABOVE, 0.035)
         albedo = paint(self.look, part, place, along, self._noise)
         light = canvas.light
         if self._sun_map is not None and light.sun.max() > 0.02:
             sun = sun * self._sun_map.lit(point + 0.015 * normal)
         inner = np.clip(1 - np.abs(place[:, 0]) / 0.10, 0, 1) * (place[:, 2] < 0.86)
-        crease = 1 + 0.4 * folds * self._noise.near(u * 1.3 + 0.2, v * 1.3)
-        shade = crease * (1 - 0.45 * inner) * (0.72 + 0.28 * np.clip(point[:, 2] / 0.6, 0, 1))
+        least = np.where(part == HEAD, 0.84, 0.58).astype(np.float32)
+        shade = (1 - 0.35 * inner) * (least + (1 - least) * overhead.lit(point + 0.02 * normal, 0.03))
+        shade *= (0.72 + 0.28 * np.clip(point[:, 2] / 0.6, 0, 1))
         wrap = (normal @ light.to_sun.astype(np.float32) + 0.12) / 1.12
         colour = albedo * (light.ambient(normal) * shade[:, None] + (np.maximum(wrap, 0) * sun)[:, None] * light.sun)
         view = canvas.view(fragments)
         rim = (1 + (view * normal).sum(1)).clip(0, 1) ** 4
         colour += (0.05 * rim * shade)[:, None] * light.sky
         canvas.write(fragments, colour.astype(np.float32), self.track)
+
+    def _folds(self, part: Array, place: Array, along: Array) -> Array:
+        """(P, 3) bends of the normals that make cloth of a smooth body: soft folds all over, sharper ones across the limbs where they bend."""
+        x, y, z = place.T
+        depth = np.where((part == HEAD) | (part == HAND) | (part == BAG), 0.03, 0.20).astype(np.float32)
+        bent = np.zeros(len(part), np.float32)
+        for limb, joints in ((LEG, (0.06, 0.50, 0.93)), (ARM, (0.05, 0.53, 0.9))):
+            here = part == limb
+            bent[here] = sum(np.exp(-(((along[here] - joint) / 0.085) ** 2)) for joint in joints)
+        waist = part == TRUNK
+        bent[waist] = np.exp(-(((z[waist] - 1.02) / 0.07) ** 2)) + 0.5 * np.exp(-(((z[waist] - 1.33) / 0.05) ** 2))
+        covered = np.where(part == ARM, along <= self.look.build.sleeve, np.where(part == LEG, along <= self.look.build.leg, True))
+        depth = np.where(covered, depth, 0.03)
+        u, v = x + y * 0.7, z * 0.5 - x * 0.25
+        across_u, across_v = (x + y * 0.8) * 0.55 + self.track * 0.37, z * 1.9 + x * 0.5
+        bends = np.empty(place.shape, np.float32)
+        for k, shift in enumerate((0.0, 0.37, 0.71)):
+            soft = self._noise.near(u + shift + self.track * 0.13, v + shift)
+            sharp = self._noise.near(across_u + shift * 0.3, across_v + shift)
+            bends[:, k] = depth * (soft + (1.4 if k == 2 else 0.5) * bent * sharp)
+        return bends
 
     def annotation(self, canvas: Canvas, seen: int, supersampling: float) -> Annotation | None:
         """seen: canvas pixels that this person owns once everything is drawn."""

@@ -90,7 +90,7 @@ class Route:
 def walking(route: Route, scale: float, habit: str, style: Array) -> Callable[[float], Pose]:
     """The motion of someone who walks a route and falls into `habit` where it stops. style: (4,) personal habits in [-1, 1]."""
     rest = skeleton.rest_joints()
-    vigour = float(np.clip(route.speed / (1.35 * scale), 0.55, 1.15)) ** 0.6
+    vigour = float(np.clip(route.speed / (1.2 * scale), 0.55, 1.15)) ** 0.6
     stride = motion.STRIDE * scale * vigour
     offset = float(style[0]) * 3
 

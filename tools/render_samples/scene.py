@@ -35,6 +35,7 @@ class Plant(Protocol):
 
     base: Array
 
+    def cast_trunk(self, canvas: Canvas) -> None: ...
     def plant(self, canvas: Canvas) -> None: ...
     def update(self, time: float) -> None: ...
     def cast(self, canvas: Canvas) -> None: ...
@@ -49,7 +50,7 @@ class Quality:
     instants: int
 
 
-QUALITIES = {"fast": Quality(1.5, 1), "full": Quality(2.0, 4)}
+QUALITIES = {"fast": Quality(1.5, 1), "full": Quality(2.0, 3)}
 SHUTTER = 0.016
 """Seconds of exposure; 1/60 s smears a walking leg by a few centimetres, as a camera in daylight does."""
 
@@ -88,11 +89,13 @@ class Scene:
         canvas = Canvas(camera, self.scenery.light, backdrop)
         canvas.begin()
         for plant in self.plants:
-            plant.plant(canvas)
+            plant.cast_trunk(canvas)
         for actor in self.fixed:
             actor.update(0.0)
             actor.cast(canvas)
         canvas.light_ground()
+        for plant in self.plants:
+            plant.plant(canvas)
         for actor in self.fixed:
             actor.draw(canvas)
         canvas.freeze()

@@ -81,13 +81,14 @@ def draw_sensor(rng: np.random.Generator, width: int, height: int, seed: int, ra
     middle = float(np.exp(np.log(luminance + 1e-3).mean()))
     bright = float(np.percentile(luminance, 97))
     gain = min(rng.uniform(0.17, 0.27) / middle, 1.15 / bright)
+    noisy = float(np.exp(rng.normal(0, 0.45)))
     return Sensor(
         width=width,
         height=height,
         seed=seed,
         gain=gain,
-        photon=rng.uniform(0.010, 0.022),
-        read=rng.uniform(0.0015, 0.004),
+        photon=0.014 * noisy,
+        read=0.0025 * noisy,
         drift=rng.uniform(0.003, 0.010),
         flicker=rng.uniform(0.006, 0.016) if indoors else 0.0,
         bands=rng.uniform(1.2, 2.2),

@@ -91,6 +91,10 @@ class Tree:
             builder.add(*loft(tube(line, size, size, x_axis, y_axis, superellipse(6))), 0)
         self._trunk_mesh = builder.mesh()
 
+    def cast_trunk(self, canvas: Canvas) -> None:
+        """The trunk's shadow, which stays where it is."""
+        SunMap(self._trunk_mesh.vertices, self._trunk_mesh.faces, self._light).cast(canvas)
+
     def plant(self, canvas: Canvas) -> None:
         """Draw the trunk into the canvas (for the backdrop) and prepare the leaf layers for its camera."""
         mesh = self._trunk_mesh
@@ -106,8 +110,6 @@ class Tree:
         self._prepare(canvas.camera)
         cell = 0.05
         self._shadow = SunMap(self._leaf_vertices, np.concatenate([self._leaf_faces, self._leaf_faces[:, ::-1]]), self._light, cell)
-        trunk = SunMap(mesh.vertices, mesh.faces, self._light)
-        trunk.cast(canvas)
 
     def _prepare(self, camera: Camera) -> None:
         screen = camera.project(self._leaf_vertices)

@@ -184,6 +184,9 @@ def paint(look: Appearance, part: Array, place: Array, along: Array, noise: Nois
     cloth[trunk & (z > scoop)] = False
     weave = noise.near((x + y) * 3.1, z * 3.1)
     colour *= (1 + np.where(cloth, 0.07, 0.03) * weave)[:, None]
+    hair = part == body.HAIR
+    if look.build.hair not in ("cap", "helmet"):
+        colour[hair] *= (1 + 0.3 * noise.near(np.arctan2(x[hair], y[hair]) * 0.9, z[hair] * 0.4))[:, None].clip(0.4, 2)
     if look.denim:
         worn = (part == body.LEG) & (along < 0.45) & (y > 0.02)
         colour[worn] *= 1.25

@@ -1,4 +1,4 @@
-// Comparing, pooling and adding up rows.
+// Comparing, pooling and adding up rows; and the measure of the machine.
 #pragma once
 
 #include "vector.hpp"
@@ -65,6 +65,21 @@ void row_sum(const float* data, std::ptrdiff_t stride, int rows, int channels, f
     for (int row = 0; row < rows; ++row) total += load(data + row * stride + c);
     store(output + c, total);
   }
+}
+
+double exercise(std::int64_t rounds, float* sink) {
+  constexpr int chains = width == 16 ? 24 : 12;
+  Floats sums[chains];
+#pragma GCC unroll 24
+  for (Floats& sum : sums) sum = all(sink[0]);
+  const Floats a = all(sink[1]), b = all(sink[2]);
+  for (std::int64_t round = 0; round < rounds; ++round) {
+#pragma GCC unroll 24
+    for (Floats& sum : sums) sum = sum * a + b;
+  }
+#pragma GCC unroll 24
+  for (const Floats& sum : sums) sink[3] += sum[0];
+  return 2.0 * chains * width * static_cast<double>(rounds);
 }
 
 std::uint64_t input_changes(const float* data, std::ptrdiff_t channel_stride, std::ptrdiff_t column_stride, const float* published,

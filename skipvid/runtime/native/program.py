@@ -109,7 +109,7 @@ class NativeProgram:
                 continue
             for name in segment.inputs:
                 if self._is_native(name):
-                    values[name] = self._view(core, name).contiguous()
+                    values[name] = _copy(self._view(core, name))
             values[segment.name] = evaluate(segment, values)
             self._put(core, segment, values[segment.name])
         return self._lend(core, values)
@@ -121,7 +121,7 @@ class NativeProgram:
                 mask = state.core.changed(self._lowered.maps[name])
                 changed[name] = torch.from_numpy(mask).view(1, 1, *mask.shape)
                 if keyframe or mask.any():
-                    state.foreign.values[name] = state.views[name].contiguous()
+                    state.foreign.values[name] = _copy(state.views[name])
         run_node = start if keyframe else advance
         run_node(node, self.plan.gates.get(node.name), None, state.foreign, computed, changed)
         if node.name in self._lowered.maps:
@@ -158,6 +158,11 @@ class NativeProgram:
         for array in rows.values():
             weakref.finalize(array, release).atexit = False
         return tuple(_as_tensor(rows[name], self._by_name[name]) if name in rows else values[name] for name in self._outputs)
+
+
+def _copy(view: Tensor) -> Tensor:
+    """A native map for PyTorch. Never the view itself: what PyTorch makes of it, a reshape say, is kept while the map's memory changes."""
+    return view.clone(memory_format=torch.contiguous_format)
 
 
 def _count(computed: Mapping[str, Tensor], name: str, otherwise: int) -> int:

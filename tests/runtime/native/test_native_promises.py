@@ -1,0 +1,57 @@
+"""The promises of DESIGN §2 on the native executor's own memory, for every sample network."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from native_plans import assert_close
+from sample_frames import frames
+from sample_networks import NETWORKS, converted
+from torch import Tensor
+
+from skipvid.graph.ir import Node
+from skipvid.runtime.config import SkipConfig
+from skipvid.runtime.native.program import NativeProgram, NativeState
+from skipvid.runtime.reference import evaluate
+
+
+def published_values(program: NativeProgram, state: NativeState) -> dict[str, Tensor]:
+    """Every map as its readers see it; what is absorbed into another operation has no memory and is computed from what it reads."""
+    values: dict[str, Tensor] = {}
+    for node in program.plan.graph:
+        if node.name in program._lowered.maps:
+            values[node.name] = program._view(state.core, node.name).clone()
+        elif node.name in state.foreign.values:
+            values[node.name] = state.foreign.values[node.name]
+        else:
+            values[node.name] = evaluate(node, values)
+    return values
+
+
+def allowed(program: NativeProgram, state: NativeState, node: Node) -> float:
+    """τ · s of a gated map."""
+    if node.name in state.foreign.scales:
+        return program.plan.gates[node.name].threshold * state.foreign.scales[node.name]
+    return state.core.limit(program._lowered.maps[node.name]) / node.channels
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("threshold", "block"), [(0.1, 1), (0.5, 4)])
+@pytest.mark.parametrize("name", [name for name in NETWORKS if name != "types"])  # a boolean output has no distance
+def test_bound_and_invariant_hold_on_every_map(name: str, threshold: float, block: int) -> None:
+    shape = NETWORKS[name][1]
+    program = converted(name)[1].regated(SkipConfig(threshold=threshold, block=block, backend="cpu", threads=1)).program((shape,))
+    assert isinstance(program, NativeProgram)
+    state = program.new_state()
+    for number, frame in enumerate(frames(shape, 16)):
+        program.run(state, (frame,), number == 0)
+        values = published_values(program, state)
+        for node in program.plan.graph:
+            exact = frame if node.op == "input" else evaluate(node, values)
+            if node.name not in program.plan.gates:
+                assert_close(values[node.name], exact, f"frame {number}: {node.op} {node.name}", 2e-5)
+                continue
+            distance = (exact - values[node.name]).abs()
+            worst = float((distance.mean(1) if node.is_map else distance.mean()).max())
+            slack = 1e-5 * float(exact.abs().max())
+            assert worst <= allowed(program, state, node) + slack, f"frame {number}: {node.op} {node.name}"
