@@ -160,7 +160,8 @@ class PoseStream:
         self._tracker = Tracker(self._options.score_threshold, most=2 * self._options.max_persons)
         self._cuts = SceneCutDetector()
         self._viewers = ViewerPool(engine.model.session, self._options.max_persons)
-        self._frames = 0
+        self._total = 0  # frames so far
+        self._frames = 0  # of them since everything began anew
         self._detector_cost: FrameCost | None = None
         self._frame_size: tuple[int, int] | None = None
 
@@ -189,18 +190,20 @@ class PoseStream:
         for (_, viewer), keypoints in zip(people, runs, strict=True):
             viewer.keypoints = keypoints
         clock.lap("postprocess")
-        if self._dense_every and self._frames and self._frames % self._dense_every == 0:
+        if self._dense_every and self._total and self._total % self._dense_every == 0:
             clock.ms["dense_model"] = self._time_dense(frame, people) + (found.ms.get("dense_model", 0.0) if found is not None else 0.0)
         self._frames += 1
+        self._total += 1
         keyframes = [viewer.session.keyframe for _, viewer in people] + ([found.keyframe] if found is not None else [])
         gated = not self._dense and self._engine.model.config.gate != "none"
+        costs = [viewer.session.cost for _, viewer in people] if gated else []
         return FrameResult(
             frame,
             detections,
             self._dense or (bool(keyframes) and all(keyframes)),
             {"decode": frame.decode_ms, **clock.ms},
-            self._cost(found, [viewer for _, viewer in people]) if gated else None,
-            self._activity(found, [viewer for _, viewer in people], size) if gated else None,
+            self._cost(found, costs) if gated else None,
+            self._activity(found, [viewer for _, viewer in people], costs, size) if gated else None,
         )
 
     def _begin_anew(self, size: tuple[int, int]) -> None:
@@ -288,10 +291,9 @@ class PoseStream:
             np.array([row[3] for row in rows], np.float32).reshape(-1, joints, 3),
         )
 
-    def _cost(self, found: FrameResult | None, viewers: Sequence[Viewer]) -> FrameCost:
+    def _cost(self, found: FrameResult | None, costs: Sequence[FrameCost]) -> FrameCost:
         """Always the same list of layers: a network that did not run in this frame cost nothing."""
         assert self._frame_size is not None
-        costs = [viewer.session.cost for viewer in viewers]
         pose = prefixed(total(costs, self._engine.no_cost(self._frame_size)), "pose")
         if self._detector is None:
             return pose
@@ -301,13 +303,15 @@ class PoseStream:
             return together(cost, pose)
         return pose if self._detector_cost is None else together(self._detector_cost, pose)
 
-    def _activity(self, found: FrameResult | None, viewers: Sequence[Viewer], size: tuple[int, int]) -> NDArray[np.float32]:
+    def _activity(
+        self, found: FrameResult | None, viewers: Sequence[Viewer], costs: Sequence[FrameCost], size: tuple[int, int]
+    ) -> NDArray[np.float32]:
         patches = []
         if found is not None and found.cost is not None and found.activity is not None:
             patches.append(Patch(found.activity, (0, 0, size[1], size[0]), found.cost.dense_macs))
-        for viewer in viewers:
+        for viewer, cost in zip(viewers, costs, strict=True):
             assert viewer.window is not None
-            patches.append(Patch(viewer.session.activity(ACTIVITY_STRIDE), viewer.window.box, viewer.session.cost.dense_macs))
+            patches.append(Patch(viewer.session.activity(ACTIVITY_STRIDE), viewer.window.box, cost.dense_macs))
         return join_activity(patches, size)
 
 

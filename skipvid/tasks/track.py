@@ -104,10 +104,6 @@ class Tracker:
                 self._next_id += 1
         return self.visible
 
-    def drop(self, track: Track) -> None:
-        """Forget a track."""
-        self.tracks.remove(track)
-
     def clear(self) -> None:
         """Forget all tracks; identities go on counting."""
         self.tracks.clear()
