@@ -74,6 +74,10 @@ class DetectEngine:
         """Build the plan for frames of this size, so that the first frame need not wait for it."""
         self.model.program(((1, 3, *self.preset.input_size(height, width)),))
 
+    def networks(self, height: int, width: int) -> list[tuple[Preset, SkipModel, tuple[int, int]]]:
+        """What runs for frames of this size: preset, network, and the (height, width) of its input."""
+        return [(self.preset, self.model, self.preset.input_size(height, width))]
+
     def task(self) -> DetectTask:
         """What stands before and behind the network, for one stream."""
         return DetectTask(self.preset, self._anchor_scale, self.score_threshold)

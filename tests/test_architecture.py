@@ -25,6 +25,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"runtime"}),
     frozenset({"tasks"}),
     frozenset({"engine"}),
+    frozenset({"pose_engine"}),
     frozenset({"pipeline", "train", "compare"}),
     frozenset({"cli"}),
 )

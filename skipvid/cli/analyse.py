@@ -19,8 +19,10 @@ from skipvid.sinks.base import Sink
 
 if TYPE_CHECKING:
     from skipvid.engine import DetectEngine, Stream
+    from skipvid.pose_engine import PoseEngine
     from skipvid.report import CostCsv
     from skipvid.results import FrameResult, RunHeader, RunSummary
+    from skipvid.sources.base import Source
 
 DENSE_EVERY = 50
 """The dense network is timed beside the gated one in every so many frames of a recording: enough for a median, at most 2 % more time."""
@@ -45,26 +47,31 @@ class Done:
 
 
 MakeSinks = Callable[[Job, "RunHeader"], Sequence[Sink]]
-MakeStream = Callable[["DetectEngine", "RunHeader"], "Stream"]
+MakeStream = Callable[[Any, "RunHeader"], "Stream"]
+MakeWindow = Callable[["Source", "RunHeader"], Sink | None]
 
 
 def run_jobs(
     command: str,
     jobs: Sequence[Job],
-    engine: DetectEngine,
+    engine: DetectEngine | PoseEngine,
     options: Mapping[str, Any],
     talk: Talk,
     make_sinks: MakeSinks,
     make_stream: MakeStream,
+    make_window: MakeWindow | None = None,
 ) -> list[Done]:
-    """Analyse all jobs. Raises the error of a single job; of several, SomeSourcesFailed in the end, after the others are done."""
+    """Analyse all jobs. make_window: a window that is wanted beside the outputs; it is used from the calling thread alone.
+
+    Raises the error of a single job; of several, SomeSourcesFailed in the end, after the others are done.
+    """
     done: list[Done] = []
     failed = 0
     with ExitStack() as stack:
         costs = _SharedCosts(options["csv"], stack) if options.get("csv") else None
         for job in jobs:
             try:
-                done.append(_run_job(command, job, engine, options, talk, make_sinks, make_stream, costs))
+                done.append(_run_job(command, job, engine, options, talk, make_sinks, make_stream, make_window, costs))
             except SkipvidError as error:
                 if len(jobs) == 1:
                     raise
@@ -82,11 +89,12 @@ def run_jobs(
 def _run_job(
     command: str,
     job: Job,
-    engine: DetectEngine,
+    engine: DetectEngine | PoseEngine,
     options: Mapping[str, Any],
     talk: Talk,
     make_sinks: MakeSinks,
     make_stream: MakeStream,
+    make_window: MakeWindow | None,
     costs: _SharedCosts | None,
 ) -> Done:
     from skipvid.pipeline import run
@@ -105,7 +113,16 @@ def _run_job(
         engine.prepare(info.height, info.width)
         progress = Progress(talk, info.name, expected_frames(info, wanted))
         stack.callback(progress.close)
-        summary = run(source, make_stream(engine, header), sinks, SummaryBuilder(header), progress)
+        window = make_window(source, header) if make_window is not None else None
+        if window is not None:
+            stack.enter_context(window)
+
+        def on_frame(result: FrameResult) -> None:
+            progress(result)
+            if window is not None:
+                window.write(result)
+
+        summary = run(source, make_stream(engine, header), sinks, SummaryBuilder(header), on_frame)
     for problem in (*summary.problems, *(sink.problem for sink in sinks if sink.problem)):
         talk.warn(f"{info.name}: {problem}")
     return Done(summary, tuple(sink.path.resolve() for sink in sinks if sink.path is not None))
@@ -213,7 +230,7 @@ def print_reports(summaries: Sequence[RunSummary], layers: bool, stderr: bool) -
         click.echo(f"{summary.header.source.name}: {summary.frames} frames{saved}, {summary.fps:.1f} fps", err=stderr)
 
 
-def print_dry_run(jobs: Sequence[Job], engine: DetectEngine, options: Mapping[str, Any]) -> int:
+def print_dry_run(jobs: Sequence[Job], engine: DetectEngine | PoseEngine, options: Mapping[str, Any]) -> int:
     """What would be done, and what a frame costs densely; nothing is written. Returns the exit code."""
     plans = [_plan(job, engine, options) for job in jobs]
     if options["as_json"]:
@@ -223,15 +240,16 @@ def print_dry_run(jobs: Sequence[Job], engine: DetectEngine, options: Mapping[st
         frames = "an unknown number of" if plan["frames"] is None else f"about {plan['frames']}"
         gate = f"{plan['gate']} gate, threshold {plan['threshold']:g}" if plan["gate"] != "none" else "no gates"
         click.echo(f"{plan['source']}: {frames} frames of {plan['size'][0]}x{plan['size'][1]}")
-        click.echo(f"  {plan['preset']} at {plan['input'][0]}x{plan['input'][1]}, {gate}, {plan['backend']} back end")
-        click.echo(
-            f"  at most {plan['dense_macs_per_frame'] / 1e6:.1f} M MACs, about {plan['dense_ms_per_frame']} ms a frame without gates"
-        )
+        inputs = [f"{network['preset']} at {network['input'][0]}x{network['input'][1]}" for network in plan["networks"]]
+        click.echo(f"  {', '.join(inputs)}, {gate}, {plan['backend']} back end")
+        frame = "a frame with one person" if plan["per_person"] else "a frame"
+        macs, ms = plan["dense_macs_per_frame"] / 1e6, plan["dense_ms_per_frame"]
+        click.echo(f"  at most {macs:.1f} M MACs, about {ms} ms {frame} without gates")
         click.echo(f"  would write {', '.join(plan['outputs']) or 'nothing'}")
     return 0
 
 
-def _plan(job: Job, engine: DetectEngine, options: Mapping[str, Any]) -> dict[str, Any]:
+def _plan(job: Job, engine: DetectEngine | PoseEngine, options: Mapping[str, Any]) -> dict[str, Any]:
     """The plan of one source as --json prints it."""
     import torch
 
@@ -240,12 +258,15 @@ def _plan(job: Job, engine: DetectEngine, options: Mapping[str, Any]) -> dict[st
     wanted = read_options(options)
     with open_source(job.spec, wanted) as source:
         info = source.info
-    height, width = engine.preset.input_size(info.height, info.width)
-    frame = torch.zeros(1, 3, height, width)
-    engine.model.dense(frame)  # exports and warms up
-    begin = time.perf_counter()
-    engine.model.dense(frame)
-    milliseconds = (time.perf_counter() - begin) * 1e3
+    networks: list[dict[str, Any]] = []
+    for preset, model, (height, width) in engine.networks(info.height, info.width):
+        frame = torch.zeros(1, 3, height, width)
+        model.dense(frame)  # exports and warms up
+        begin = time.perf_counter()
+        model.dense(frame)
+        milliseconds = (time.perf_counter() - begin) * 1e3
+        macs = model.program((tuple(frame.shape),)).plan.dense_macs
+        networks.append({"preset": preset.name, "input": [width, height], "dense_macs": macs, "dense_ms": round(milliseconds, 1)})
     return {
         "source": info.name,
         "size": [info.width, info.height],
@@ -254,8 +275,10 @@ def _plan(job: Job, engine: DetectEngine, options: Mapping[str, Any]) -> dict[st
         "gate": engine.model.config.gate,
         "threshold": engine.model.config.threshold,
         "backend": engine.backend,
-        "input": [width, height],
-        "dense_macs_per_frame": engine.model.program((tuple(frame.shape),)).plan.dense_macs,
-        "dense_ms_per_frame": round(milliseconds, 1),
+        "input": networks[-1]["input"],
+        "networks": networks,
+        "per_person": engine.preset.task == "pose",
+        "dense_macs_per_frame": sum(network["dense_macs"] for network in networks),
+        "dense_ms_per_frame": round(sum(network["dense_ms"] for network in networks), 1),
         "outputs": [target if target == "-" else str(Path(target).resolve()) for target in job.targets],
     }

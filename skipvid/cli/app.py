@@ -16,6 +16,7 @@ from skipvid.errors import SkipvidError
 COMMANDS = {
     # command -> module that defines it; imported when the command, or the list of commands, is wanted
     "detect": "skipvid.cli.detect",
+    "pose": "skipvid.cli.pose",
     "heatmap": "skipvid.cli.heatmap",
     "report": "skipvid.cli.report",
     "train": "skipvid.cli.train",
@@ -44,10 +45,11 @@ class LazyGroup(click.Group):
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, "-V", "--version", prog_name="skipvid", message="%(prog)s %(version)s")
 def cli() -> None:
-    """Video object detection that computes only what changed since the last frame.
+    """Video object detection and pose estimation that computes only what changed since the last frame.
 
     \b
     skipvid detect clip.mp4                     annotated video and a report of the computation saved
+    skipvid pose --webcam --show                keypoints of people before a camera, in a window
     skipvid heatmap clip.mp4                    where the computation went, as a video and a picture
     skipvid report clip.mp4 --csv cost.csv      gated against dense, layer by layer, frame by frame
 

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from skipvid.cli.options import combine, model_options, option, read_options, source_argument, talk_options, write_options
+from skipvid.cli.live import live_options, plan, settle, watcher
+from skipvid.cli.options import combine, model_options, option, read_options, talk_options, write_options
 from skipvid.errors import UsageError
 
 if TYPE_CHECKING:
     from skipvid.cli.analyse import Job
     from skipvid.engine import DetectEngine, Stream
+    from skipvid.pose_engine import PoseEngine
     from skipvid.results import RunHeader
     from skipvid.sinks.base import Sink
 
@@ -31,7 +33,7 @@ output_options = combine(
 
 
 @click.command()
-@source_argument
+@live_options
 @output_options
 @model_options
 @read_options
@@ -40,36 +42,48 @@ output_options = combine(
 @option("--dry-run", is_flag=True, help="Say what would be done and what it costs at most; write nothing.")
 @talk_options
 def detect(**options: Any) -> int:
-    """Detect objects in videos and write annotated videos or data.
+    """Detect objects in videos or before a camera and write annotated videos or data.
 
     SOURCE is a video file, a quoted glob, a folder of images, an http(s) URL, or - for a video on standard input.
     """
     from skipvid.cli.analyse import print_dry_run, run_jobs, tell
-    from skipvid.cli.setup import check_options, chosen_preset, load_detect_engine, plan_jobs
+    from skipvid.cli.setup import check_options, chosen_preset, load_detect_engine
     from skipvid.cli.talk import Talk
     from skipvid.presets import DEFAULT_DETECT
 
+    settle(options)
     check_options(options)
     with Talk(options["quiet"], options["verbose"], options["log_file"]) as talk:
-        jobs = plan_jobs(options, "_skipvid.mp4", check=not options["dry_run"])
+        jobs = plan(options)
         to_stdout = any("-" in job.targets for job in jobs)
         if to_stdout and options["as_json"]:
             raise UsageError("-o - and --json both want stdout", "write one of them to a file")
         engine = load_detect_engine(options, chosen_preset(options, DEFAULT_DETECT), talk)
         if options["dry_run"]:
             return print_dry_run(jobs, engine, options)
-        done = run_jobs("detect", jobs, engine, options, talk, lambda job, header: _sinks(job, header, options), _stream)
+        done = run_jobs(
+            "detect",
+            jobs,
+            engine,
+            options,
+            talk,
+            lambda job, header: sinks_of(job, header, options),
+            stream_of,
+            lambda source, header: watcher(options, source, header),
+        )
         return tell(done, options, talk, stdout_taken=to_stdout)
 
 
-def _stream(engine: DetectEngine, header: RunHeader) -> Stream:
+def stream_of(engine: DetectEngine | PoseEngine, header: RunHeader) -> Stream:
+    """A gated stream that measures the dense network now and then."""
     from skipvid.cli.analyse import DENSE_EVERY
 
     # On a live source the dense run would cost frames.
     return engine.stream(0 if header.source.live else DENSE_EVERY)
 
 
-def _sinks(job: Job, header: RunHeader, options: dict[str, Any]) -> Sequence[Sink]:
+def sinks_of(job: Job, header: RunHeader, options: dict[str, Any]) -> Sequence[Sink]:
+    """The outputs of one source."""
     from skipvid.cli.analyse import StatusLine
     from skipvid.cli.setup import sink_options
     from skipvid.draw import draw_result

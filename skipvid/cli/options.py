@@ -93,8 +93,7 @@ def _read_config(context: click.Context, parameter: click.Parameter, value: str 
 
 
 source_argument = click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
-model_options = combine(
-    option("--preset", metavar="NAME|FILE", help="Network to use (see: skipvid presets list).  [default: efficientdet-nano]"),
+_run_options = combine(
     option("--weights", metavar="FILE", help="Load this file instead of the preset's weights."),
     option("--offline", is_flag=True, help="Never download; say what is missing and where to put it."),
     option(
@@ -107,6 +106,15 @@ model_options = combine(
     option("--backend", type=click.Choice(["auto", "cpu", "reference"]), default="auto", help="What to run on.  [default: auto]"),
     option("--threads", type=click.IntRange(min=1), metavar="N", help="Threads for the network.  [all cores]"),
 )
+
+
+def network_options(default: str) -> Callable[[F], F]:
+    """What network to run, and how. default: the preset where none is named."""
+    help_text = f"Network to use (see: skipvid presets list).  [default: {default}]"
+    return combine(option("--preset", metavar="NAME|FILE", help=help_text), _run_options)
+
+
+model_options = network_options("efficientdet-nano")
 read_options = combine(
     option("--start", type=float, default=0.0, metavar="S", help="Begin at this second."),
     option("--end", type=float, metavar="S", help="Stop before this second."),

@@ -12,6 +12,7 @@ from skipvid.errors import UsageError
 if TYPE_CHECKING:
     from skipvid.cli.analyse import Job
     from skipvid.engine import DetectEngine
+    from skipvid.pose_engine import PoseEngine
     from skipvid.presets import Preset
     from skipvid.results import RunHeader, SourceInfo
     from skipvid.runtime.config import SkipConfig
@@ -67,7 +68,7 @@ def load_detect_engine(options: Mapping[str, Any], preset: Preset, talk: Talk) -
     return DetectEngine(preset, config, weights.path, weights.sha256, options["conf"])
 
 
-def make_header(command: str, engine: DetectEngine, info: SourceInfo) -> RunHeader:
+def make_header(command: str, engine: DetectEngine | PoseEngine, info: SourceInfo) -> RunHeader:
     """The description of a run."""
     from skipvid import __version__
     from skipvid.results import RunHeader

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
+from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
 
 from skipvid.errors import WeightsError
 
@@ -19,19 +20,25 @@ _WRAPPERS = ("state_dict_ema", "state_dict", "model_ema", "model")
 _PREFIXES = ("module.", "model.")
 """Put before every name by DataParallel and by effdet's training bench."""
 
+_UNWANTED_MODULES = ("numpy", "mmengine")
+"""MMPose stores its log and a description of its data set beside the parameters, as objects of these packages."""
+
 
 def load_weights(net: nn.Module, weights: str | Path | Mapping[str, Any]) -> None:
     """Loads a checkpoint into a network in place, converting to the network's dtype; every parameter must be there and fit.
 
     weights: a file written by torch.save, or a state dict; parameters may lie under "state_dict", "model" and the like, with "module."
-    before every name. The file is read with weights_only, so that it cannot run code. Raises WeightsError with one line that names
-    the file, the first key that does not fit and the network.
+    before every name; a network with a method `adapt_keys` translates other names of upstream's. The file is read with weights_only,
+    so that it cannot run code. Raises WeightsError with one line that names the file, the first key that does not fit and the network.
     """
     if isinstance(weights, Mapping):
         origin, state = "state dict", _unwrap(weights, "state dict")
     else:
         origin = str(weights)
         state = read_state_dict(weights)
+    adapt = getattr(net, "adapt_keys", None)
+    if adapt is not None:
+        state = adapt(state)
     expected = net.state_dict()
     name = _network_name(net)
     problem = _first_misfit(expected, state)
@@ -53,7 +60,7 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise WeightsError(f"weights file {path} is not a file")
     try:
-        with warnings.catch_warnings(action="ignore"):  # torch warns of pickle protocols that it then refuses
+        with warnings.catch_warnings(action="ignore"), safe_globals(_placeholders(path)):  # torch warns of protocols that it then refuses
             content = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise WeightsError(f"weights file {path} cannot be read: {_one_line(error)}") from None
@@ -64,6 +71,26 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
     if not isinstance(content, Mapping):
         raise WeightsError(f"{path} holds a {type(content).__name__}, not a state dict")
     return _unwrap(content, str(path))
+
+
+class _Placeholder:
+    """Stands for an object in a checkpoint that is not wanted: takes everything, does nothing."""
+
+    def __new__(cls, *arguments: object, **keywords: object) -> Self:
+        return super().__new__(cls)
+
+    def __init__(self, *arguments: object, **keywords: object) -> None: ...
+
+    def __setstate__(self, state: object) -> None: ...
+
+
+def _placeholders(path: Path) -> list[Callable[..., Any] | tuple[Callable[..., Any], str]]:
+    """For torch.load: to put a placeholder wherever the file names a class or function of _UNWANTED_MODULES, instead of refusing it."""
+    try:
+        names = get_unsafe_globals_in_checkpoint(path)
+    except Exception:  # no archive (files of torch before 1.6, which cannot be looked through), or a damaged one: torch.load will tell
+        return []
+    return [(_Placeholder, name) for name in names if name.split(".")[0] in _UNWANTED_MODULES]
 
 
 def _unwrap(content: Mapping[str, Any], origin: str) -> dict[str, Tensor]:

@@ -13,10 +13,15 @@ from skipvid.sources.images import ImageSource
 from skipvid.sources.options import ReadOptions
 from skipvid.sources.specs import IMAGE_SUFFIXES, STDIN, VIDEO_SUFFIXES, display_name, files_in, is_url
 from skipvid.sources.video import VideoSource
+from skipvid.sources.webcam import open_webcam
+
+WEBCAM = "webcam"
 
 
 def open_source(spec: str, options: ReadOptions | None = None) -> Source:
-    """Open a video file, an image, a folder of images, an http(s) URL, or `-` (stdin). Globs and folders of videos: expand_specs first.
+    """Open a video file, an image, a folder of images, an http(s) URL, webcam://N, or `-` (stdin).
+
+    Globs and folders of videos: expand_specs first.
 
     Raises SourceError, in one line, where there is nothing that can be decoded.
     """
@@ -25,7 +30,10 @@ def open_source(spec: str, options: ReadOptions | None = None) -> Source:
     if spec == STDIN:
         return VideoSource(_stdin(), name, options)
     if is_url(spec):
-        if spec.split(":", 1)[0].lower() not in ("http", "https"):
+        scheme, _, rest = spec.partition("://")
+        if scheme.lower() == WEBCAM and rest.isdecimal():
+            return open_webcam(int(rest), options)
+        if scheme.lower() not in ("http", "https"):
             raise SourceError(f"{name}: this kind of address is not read", "give a file, an http:// or https:// address, or - for stdin")
         return VideoSource(spec, name, options)
     path = Path(spec)

@@ -1,0 +1,84 @@
+"""Joins what several networks did in one frame (a detector, and a pose network once per person) into one account of the frame."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from skipvid.results import FrameCost, LayerCost
+
+GRID_CELLS = 160
+"""Cells along the longer side of a frame's activity grid."""
+
+FINER = 4
+"""Activity is first laid out on a grid finer by this factor, then averaged: cells of a window lie anywhere on those of the frame."""
+
+
+def prefixed(cost: FrameCost, prefix: str) -> FrameCost:
+    """The same cost with "prefix." before the names and stages of all layers."""
+    layers = tuple(replace(layer, name=f"{prefix}.{layer.name}", stage=f"{prefix}.{layer.stage}") for layer in cost.layers)
+    return FrameCost(layers, cost.other_gate_ops)
+
+
+def nothing(cost: FrameCost) -> FrameCost:
+    """The cost of a network that did not run, in the layers of one that did."""
+    return FrameCost(tuple(LayerCost(layer.name, layer.stage, layer.kind, 0, 0, 0, 0) for layer in cost.layers))
+
+
+def total(costs: Sequence[FrameCost], none: FrameCost) -> FrameCost:
+    """The sum of the costs of one network in several sessions; `none` where there are none of them."""
+    result = none
+    for cost in costs:
+        result = result + cost
+    return result
+
+
+def together(*costs: FrameCost) -> FrameCost:
+    """The costs of different networks as those of one."""
+    layers = tuple(layer for cost in costs for layer in cost.layers)
+    return FrameCost(layers, sum(cost.other_gate_ops for cost in costs))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Patch:
+    """The activity of one network run. grid: (h, w) in [0, 1]. box: the part of the frame under it, xyxy in pixels, may reach beyond it.
+    macs: what the run would have cost densely."""
+
+    grid: NDArray[np.float32]
+    box: tuple[float, float, float, float]
+    macs: int
+
+
+def join_activity(patches: Sequence[Patch], frame_size: tuple[int, int]) -> NDArray[np.float32]:
+    """The activity of a frame: in each cell the MACs executed by all runs over it, as a fraction of their dense MACs.
+
+    frame_size: (height, width) in pixels. Returns (h, w) float32 in [0, 1], GRID_CELLS along the longer side.
+    """
+    height, width = frame_size
+    cell = max(height, width) / GRID_CELLS
+    rows, columns = max(1, round(height / cell)), max(1, round(width / cell))
+    fine = (columns * FINER, rows * FINER)
+    executed = np.zeros(fine[::-1], np.float32)
+    dense = np.zeros(fine[::-1], np.float32)
+    for patch in patches:
+        x1, y1, x2, y2 = patch.box
+        density = patch.macs / max((x2 - x1) * (y2 - y1), 1.0)
+        grid_rows, grid_columns = patch.grid.shape
+        scale_x, scale_y = fine[0] / width * (x2 - x1) / grid_columns, fine[1] / height * (y2 - y1) / grid_rows
+        # warpAffine counts from pixel centres.
+        place = np.array(
+            [
+                [scale_x, 0, x1 * fine[0] / width + scale_x / 2 - 0.5],
+                [0, scale_y, y1 * fine[1] / height + scale_y / 2 - 0.5],
+            ]
+        )
+        layers = np.stack([patch.grid * density, np.full_like(patch.grid, density)], 2)
+        laid = cv2.warpAffine(layers, place, fine, flags=cv2.INTER_NEAREST)
+        executed += laid[..., 0]
+        dense += laid[..., 1]
+    coarse = [cv2.resize(layer, (columns, rows), interpolation=cv2.INTER_AREA) for layer in (executed, dense)]
+    return np.clip(coarse[0] / np.maximum(coarse[1], 1e-9), 0, 1).astype(np.float32)

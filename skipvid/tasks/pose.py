@@ -1,0 +1,63 @@
+"""Pose estimation: what stands before and behind the network."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from skipvid.models.heatmaps import STRIDE, decode_heatmaps
+from skipvid.presets import Preset
+from skipvid.tasks.crops import CropWindow
+from skipvid.tasks.letterbox import Letterbox, Preprocessor
+
+SURE = 0.3
+"""Score from which a keypoint counts as seen."""
+
+FEWEST = 3
+"""Seen keypoints that it takes to say where a person is."""
+
+
+class PoseTask:
+    """Prepares windows of frames for a pose network and reads its output."""
+
+    def __init__(self, preset: Preset) -> None:
+        self._preprocess = Preprocessor(preset.channels, preset.mean, preset.std)
+
+    def prepare(self, image: NDArray[np.uint8], window: CropWindow) -> Tensor:
+        """image: (H, W, 3) uint8 BGR -> the network's input, (1, 3, h, w) float32."""
+        size = window.input_size
+        return self._preprocess(window.cut(image), Letterbox(size, size, size))
+
+    def decode(self, heatmaps: Tensor, window: CropWindow) -> NDArray[np.float32]:
+        """heatmaps: (1, J, h, w) -> (J, 3) float32: x, y in pixels of the frame (whole numbers are pixel centres), and score."""
+        keypoints = decode_heatmaps(heatmaps[0].numpy())
+        keypoints[:, :2] = window.to_frame(keypoints[:, :2] * STRIDE)
+        return keypoints
+
+
+def extent(keypoints: NDArray[np.float32], frame_size: tuple[int, int], margin: float = 0.1) -> NDArray[np.float32] | None:
+    """The box around the keypoints that are seen, (4,) float32 xyxy, widened by `margin` of its longer side and clipped to the frame.
+
+    keypoints: (J, 3). frame_size: (height, width). None where too few are seen.
+    """
+    seen = keypoints[keypoints[:, 2] >= SURE, :2]
+    if len(seen) < FEWEST:
+        return None
+    low, high = seen.min(0), seen.max(0)
+    grow = margin * float((high - low).max())
+    height, width = frame_size
+    box: NDArray[np.float32] = np.clip(np.concatenate([low - grow, high + grow]), 0, [width, height] * 2).astype(np.float32)
+    return box
+
+
+def movement(before: NDArray[np.float32], after: NDArray[np.float32]) -> NDArray[np.float32]:
+    """How far a person went between two frames: the median shift of the keypoints seen in both, (2,) float32; zero for too few.
+
+    before, after: (J, 3).
+    """
+    seen = (before[:, 2] >= SURE) & (after[:, 2] >= SURE)
+    if seen.sum() < FEWEST:
+        return np.zeros(2, np.float32)
+    shift: NDArray[np.float32] = np.median(after[seen, :2] - before[seen, :2], axis=0).astype(np.float32)
+    return shift

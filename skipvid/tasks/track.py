@@ -1,0 +1,155 @@
+"""Tracking: gives the boxes of successive frames identities, by overlap with where each person is expected.
+
+A track that no box continues is lost, not gone: for some seconds it is extrapolated, and a box near the expected place finds it again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+SEEN_IOU = 0.25
+"""Least overlap of a box with the expected one of a track that was seen in the last frame."""
+
+FOUND_DISTANCE = 0.75
+"""Farthest centre of a box that finds a lost track again, in sides of the expected box."""
+
+FOUND_RATIO = 1.6
+"""Most that a lost track's height may have changed when it is found again."""
+
+SMOOTHING = 0.4
+"""Weight of the newest displacement in a track's speed."""
+
+COASTING = 1.0
+"""Seconds for which a lost track is thought to go on at its speed; then to stand still."""
+
+
+@dataclass(slots=True, eq=False)
+class Track:
+    """One person. box: (4,) float32 xyxy, pixels of the frame, where last seen. speed: (2,) pixels per second. seen: seconds."""
+
+    id: int
+    box: NDArray[np.float32]
+    score: float
+    seen: float
+    speed: NDArray[np.float64] = field(default_factory=lambda: np.zeros(2))
+    lost: bool = False
+
+    def expected(self, time: float) -> NDArray[np.float32]:
+        """Where its box should be at `time`."""
+        shift = self.speed * min(max(time - self.seen, 0.0), COASTING)
+        return (self.box + np.tile(shift, 2)).astype(np.float32)
+
+    def follow(self, box: NDArray[np.float32], score: float, time: float) -> None:
+        """Take the box that continues it."""
+        elapsed = time - self.seen
+        if elapsed > 0:
+            shift = (box[:2] + box[2:] - self.box[:2] - self.box[2:]) / 2
+            # After a gap the straight way says more than the old speed.
+            weight = 1.0 if self.lost else SMOOTHING
+            self.speed = (1 - weight) * self.speed + weight * shift / elapsed
+        self.box, self.score, self.seen, self.lost = box, score, time, False
+
+    def shift(self, by: NDArray[np.float32], time: float) -> None:
+        """Move the box where its person was seen to move. by: (2,) pixels."""
+        self.follow((self.box + np.tile(by, 2)).astype(np.float32), self.score, time)
+
+
+class Tracker:
+    """Follows the persons of one stream.
+
+    start_score: a box with less begins no track. A weaker box may still continue one (Zhang et al., "ByteTrack", ECCV 2022).
+    patience: seconds after which a lost track is forgotten. most: tracks at a time; the weakest new ones are turned away, and lost
+    tracks make room for new ones, those longest unseen first.
+    """
+
+    def __init__(self, start_score: float, patience: float = 3.0, most: int = 16) -> None:
+        self.tracks: list[Track] = []
+        self._start_score = start_score
+        self._patience = patience
+        self._most = most
+        self._next_id = 1
+
+    @property
+    def visible(self) -> list[Track]:
+        """Tracks that the last frame continued or began."""
+        return [track for track in self.tracks if not track.lost]
+
+    def update(self, boxes: NDArray[np.float32], scores: NDArray[np.float32], time: float) -> list[Track]:
+        """boxes: (K, 4) xyxy. scores: (K,). time: seconds. Returns the track of each box that has one: the visible tracks."""
+        expected = {track.id: track.expected(time) for track in self.tracks}
+        free = set(range(len(boxes)))
+        known = self.visible
+        overlaps = iou_matrix(np.array([expected[track.id] for track in known], np.float32).reshape(-1, 4), boxes)
+        continued = _pair(overlaps, overlaps > SEEN_IOU)
+        taken = {known[row].id: column for row, column in continued}
+        free -= set(taken.values())
+        rest = sorted(free)
+        lost = [track for track in self.tracks if track.id not in taken]
+        near = np.array([[_nearness(expected[track.id], boxes[column]) for column in rest] for track in lost]).reshape(len(lost), len(rest))
+        for row, column in _pair(near, near > 0):
+            taken[lost[row].id] = rest[column]
+            free.discard(rest[column])
+        for track in self.tracks:
+            if track.id in taken:
+                track.follow(boxes[taken[track.id]], float(scores[taken[track.id]]), time)
+            else:
+                track.lost = True
+        self.tracks = [track for track in self.tracks if time - track.seen <= self._patience]
+        for column in sorted(free, key=lambda index: -float(scores[index])):
+            if scores[column] >= self._start_score and self._make_room():
+                self.tracks.append(Track(self._next_id, boxes[column], float(scores[column]), time))
+                self._next_id += 1
+        return self.visible
+
+    def drop(self, track: Track) -> None:
+        """Forget a track."""
+        self.tracks.remove(track)
+
+    def clear(self) -> None:
+        """Forget all tracks; identities go on counting."""
+        self.tracks.clear()
+
+    def _make_room(self) -> bool:
+        if len(self.tracks) < self._most:
+            return True
+        lost = [track for track in self.tracks if track.lost]
+        if not lost:
+            return False
+        self.tracks.remove(min(lost, key=lambda track: track.seen))
+        return True
+
+
+def iou_matrix(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(N, 4) and (K, 4) xyxy -> (N, K) intersection over union."""
+    corner = np.maximum(a[:, None, :2], b[None, :, :2])
+    extent = np.clip(np.minimum(a[:, None, 2:], b[None, :, 2:]) - corner, 0, None)
+    common = extent.prod(2)
+    areas = [np.clip(boxes[:, 2:] - boxes[:, :2], 0, None).prod(1) for boxes in (a, b)]
+    union = areas[0][:, None] + areas[1][None] - common
+    result: NDArray[np.float32] = (common / np.maximum(union, 1e-9)).astype(np.float32)
+    return result
+
+
+def _nearness(expected: NDArray[np.float32], box: NDArray[np.float32]) -> float:
+    """How well a box fits a lost track: 1 at the expected place, 0 where it cannot be the same person."""
+    size, other = expected[2:] - expected[:2], box[2:] - box[:2]
+    ratio = max(size[1], other[1]) / max(min(size[1], other[1]), 1e-6)
+    apart = np.abs(box[:2] + box[2:] - expected[:2] - expected[2:]) / 2 / np.maximum(size, 1e-6)
+    return 0.0 if ratio > FOUND_RATIO else max(0.0, 1 - float(apart.max()) / FOUND_DISTANCE)
+
+
+def _pair(values: NDArray[np.float32], allowed: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """Pairs of rows and columns, best value first, each row and column once."""
+    pairs: list[tuple[int, int]] = []
+    rows: set[int] = set()
+    columns: set[int] = set()
+    for index in np.argsort(-values, axis=None, kind="stable"):
+        row, column = divmod(int(index), values.shape[1])
+        if allowed[row, column] and row not in rows and column not in columns:
+            pairs.append((row, column))
+            rows.add(row)
+            columns.add(column)
+    return pairs
