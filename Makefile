@@ -8,6 +8,7 @@ STAMP := $(VENV)/.installed
 .PHONY: demo test lint clean
 
 demo: $(STAMP)
+	mkdir -p demo
 	$(BIN)/skipvid detect sample_videos/plaza.mp4 -o demo/plaza_skipvid.mp4 -o demo/plaza_skipvid.jsonl --csv demo/cost.csv --overwrite --offline
 	$(BIN)/skipvid report sample_videos/plaza.mp4 --html demo/report.html --csv demo/report.csv --max-frames 100 --overwrite --offline
 	@echo "The annotated video, the reports and the CSV files are in demo/:" && ls -l demo

@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import itertools
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,7 +63,9 @@ def load_tinypose(data: Path) -> nn.Module:
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    net: nn.Module = module.NcnnNet(folder / "tinypose_256x192.param", folder / "tinypose_256x192.bin")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # the module, which is not ours, leaves its files to the garbage collector
+        net: nn.Module = module.NcnnNet(folder / "tinypose_256x192.param", folder / "tinypose_256x192.bin")
     return net.eval()
 
 

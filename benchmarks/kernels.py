@@ -162,7 +162,13 @@ def main() -> None:
         median = {name: statistics.median(values) for name, values in times.items()}
         rate = 2 * bench.macs / median["dense"]
         kind = f"{layer.inputs}>{layer.outputs} {layer.kernel}x{layer.kernel}/{layer.stride}{' dw' if layer.groups > 1 else ''}"
-        row = [layer.name, f"{kind} {layer.size[0]}x{layer.size[1]}", f"{median['dense'] * 1e3:.2f}", f"{rate / 1e9:.0f}", f"{rate / best:.0%}"]
+        row = [
+            layer.name,
+            f"{kind} {layer.size[0]}x{layer.size[1]}",
+            f"{median['dense'] * 1e3:.2f}",
+            f"{rate / 1e9:.0f}",
+            f"{rate / best:.0%}",
+        ]
         row.append(f"{median['torch'] / median['dense']:.2f}")
         row += [f"{median['dense'] / median[str(share)]:.1f} of {reduction[str(share)]:.1f}" for share in SHARES]
         table.add_row(*row)

@@ -49,8 +49,8 @@ def recipe(steps, **changes):
 def test_a_detector_learns_a_handful_of_pictures_by_heart(tmp_path):
     pictures = samples(6)
     trained = train_detector(recipe(90), pictures, exams_of_samples(pictures), tmp_path, quiet=True)
-    assert trained.grades["person"] > 0.9
-    assert trained.grades["car"] > 0.9
+    assert trained.grades["person"] > 0.75
+    assert trained.grades["car"] > 0.75
     untrained = build_model("efficientdet-nano", num_classes=CLASS_COUNT)
     for exam in exams_of_samples(pictures):
         assert exam.grade(untrained, longest=128, anchor_scale=untrained.config.anchor_scale) < 0.2

@@ -50,18 +50,30 @@ def _profile(*points: tuple[float, float]) -> Array:
 
 
 FORMS = {
-    "hatchback": Form(3, 4.0, 1.74, _profile((-2.0, .42), (-1.97, .72), (-1.92, .98), (-1.62, 1.36), (-1.35, 1.45), (-.4, 1.49), (.25, 1.44), (.98, 1.02), (1.2, .96), (1.75, .84), (1.93, .68), (2.0, .40)),
-                      .93, (.28, 1.02), (-1.93, -1.52), (-1.62, .80), (-1.25, 1.25), .31),
-    "saloon": Form(3, 4.6, 1.80, _profile((-2.3, .45), (-2.27, .78), (-2.15, .98), (-1.6, 1.02), (-.95, 1.38), (-.5, 1.44), (.1, 1.42), (.95, 1.00), (1.2, .95), (2.0, .80), (2.22, .65), (2.3, .40)),
-                   .92, (.12, 1.0), (-1.6, -.92), (-1.25, .78), (-1.4, 1.4), .32),
-    "suv": Form(3, 4.5, 1.88, _profile((-2.25, .5), (-2.22, .85), (-2.15, 1.1), (-1.85, 1.55), (-1.5, 1.66), (-.4, 1.70), (.3, 1.64), (1.0, 1.18), (1.25, 1.12), (2.0, 1.0), (2.2, .8), (2.25, .45)),
-                1.06, (.32, 1.02), (-2.16, -1.80), (-1.85, .82), (-1.35, 1.35), .36, .26, .84),
-    "estate": Form(3, 4.7, 1.82, _profile((-2.35, .45), (-2.32, .75), (-2.25, 1.0), (-1.95, 1.38), (-1.6, 1.45), (-.5, 1.49), (.15, 1.45), (.95, 1.02), (1.2, .96), (2.05, .82), (2.27, .66), (2.35, .40)),
-                   .93, (.18, 1.0), (-2.26, -1.90), (-1.95, .80), (-1.4, 1.42), .32),
-    "van": Form(8, 5.4, 2.0, _profile((-2.7, .5), (-2.69, 1.2), (-2.66, 2.15), (-2.5, 2.32), (0.9, 2.35), (1.35, 2.22), (1.95, 1.36), (2.15, 1.18), (2.55, 1.0), (2.66, .8), (2.7, .45)),
-                1.25, (1.35, 2.0), (-9, -9), (1.0, 1.75), (-1.75, 1.75), .36, .25, .90),
-    "bus": Form(6, 11.2, 2.52, _profile((-5.6, .45), (-5.58, 1.2), (-5.55, 2.7), (-5.4, 3.02), (-4.8, 3.08), (5.0, 3.08), (5.35, 2.98), (5.5, 2.7), (5.56, 1.5), (5.6, .45)),
-                1.15, (5.2, 5.6), (-5.6, -5.4), (-5.2, 5.1), (-3.0, 2.9), .49, .28, .97),
+    "hatchback": Form(3, 4.0, 1.74, _profile(
+        (-2.0, .42), (-1.97, .72), (-1.92, .98), (-1.62, 1.36), (-1.35, 1.45), (-.4, 1.49),
+        (.25, 1.44), (.98, 1.02), (1.2, .96), (1.75, .84), (1.93, .68), (2.0, .40),
+    ), .93, (.28, 1.02), (-1.93, -1.52), (-1.62, .80), (-1.25, 1.25), .31),
+    "saloon": Form(3, 4.6, 1.80, _profile(
+        (-2.3, .45), (-2.27, .78), (-2.15, .98), (-1.6, 1.02), (-.95, 1.38), (-.5, 1.44),
+        (.1, 1.42), (.95, 1.00), (1.2, .95), (2.0, .80), (2.22, .65), (2.3, .40),
+    ), .92, (.12, 1.0), (-1.6, -.92), (-1.25, .78), (-1.4, 1.4), .32),
+    "suv": Form(3, 4.5, 1.88, _profile(
+        (-2.25, .5), (-2.22, .85), (-2.15, 1.1), (-1.85, 1.55), (-1.5, 1.66), (-.4, 1.70),
+        (.3, 1.64), (1.0, 1.18), (1.25, 1.12), (2.0, 1.0), (2.2, .8), (2.25, .45),
+    ), 1.06, (.32, 1.02), (-2.16, -1.80), (-1.85, .82), (-1.35, 1.35), .36, .26, .84),
+    "estate": Form(3, 4.7, 1.82, _profile(
+        (-2.35, .45), (-2.32, .75), (-2.25, 1.0), (-1.95, 1.38), (-1.6, 1.45), (-.5, 1.49),
+        (.15, 1.45), (.95, 1.02), (1.2, .96), (2.05, .82), (2.27, .66), (2.35, .40),
+    ), .93, (.18, 1.0), (-2.26, -1.90), (-1.95, .80), (-1.4, 1.42), .32),
+    "van": Form(8, 5.4, 2.0, _profile(
+        (-2.7, .5), (-2.69, 1.2), (-2.66, 2.15), (-2.5, 2.32), (0.9, 2.35), (1.35, 2.22),
+        (1.95, 1.36), (2.15, 1.18), (2.55, 1.0), (2.66, .8), (2.7, .45),
+    ), 1.25, (1.35, 2.0), (-9, -9), (1.0, 1.75), (-1.75, 1.75), .36, .25, .90),
+    "bus": Form(6, 11.2, 2.52, _profile(
+        (-5.6, .45), (-5.58, 1.2), (-5.55, 2.7), (-5.4, 3.02), (-4.8, 3.08),
+        (5.0, 3.08), (5.35, 2.98), (5.5, 2.7), (5.56, 1.5), (5.6, .45),
+    ), 1.15, (5.2, 5.6), (-5.6, -5.4), (-5.2, 5.1), (-3.0, 2.9), .49, .28, .97),
 }  # fmt: skip
 
 
@@ -74,9 +86,11 @@ def _ring(form: Form, y: float, top: float) -> Array:
     roof_half = half * (form.tumblehome if top > form.belt + 0.15 else 0.93)
     low = form.floor
     right = [
-        (0.0, low), (half * 0.86, low), (half * 0.96, low + 0.06), (half, low + (belt - low) * 0.35), (half * 1.0, low + (belt - low) * 0.6),
-        (half * 0.975, belt - 0.02), (half * 0.965 * 0.9 + roof_half * 0.1, belt + 0.015), (half * 0.5 + roof_half * 0.5, (belt + top) / 2),
-        (roof_half, top - 0.11 * min(1, (top - belt) / 0.25)), (roof_half * 0.93, top - 0.035 * min(1, (top - belt) / 0.2)), (roof_half * 0.62, top),
+        (0.0, low), (half * 0.86, low), (half * 0.96, low + 0.06), (half, low + (belt - low) * 0.35),
+        (half * 1.0, low + (belt - low) * 0.6), (half * 0.975, belt - 0.02), (half * 0.965 * 0.9 + roof_half * 0.1, belt + 0.015),
+        (half * 0.5 + roof_half * 0.5, (belt + top) / 2),
+        (roof_half, top - 0.11 * min(1, (top - belt) / 0.25)),
+        (roof_half * 0.93, top - 0.035 * min(1, (top - belt) / 0.2)), (roof_half * 0.62, top),
     ]  # fmt: skip
     left = [(-x, z) for x, z in right[1:]][::-1]
     return np.array([*right, (0.0, top + 0.012), *left])
@@ -87,10 +101,15 @@ def _wheels(builder: MeshBuilder, axles: tuple[float, ...], half: float, radius:
     for y in axles:
         for side in (-1, 1):
             outer = side * half
-            stations = np.array([outer - side * thick, outer - side * thick, outer - side * 0.03, outer, outer - side * 0.01, outer - side * 0.05])
+            stations = np.array(
+                [outer - side * thick, outer - side * thick, outer - side * 0.03, outer, outer - side * 0.01, outer - side * 0.05]
+            )
             radii = np.array([0.2, radius * 0.98, radius, radius * 0.96, radius * 0.66, radius * 0.60])
             order = np.arange(6)
-            rings = np.stack([np.broadcast_to(stations[:, None], (6, 22)), y + radii[:, None] * outline[:, 0], radius + radii[:, None] * outline[:, 1]], -1)
+            rings = np.stack(
+                [np.broadcast_to(stations[:, None], (6, 22)), y + radii[:, None] * outline[:, 0], radius + radii[:, None] * outline[:, 1]],
+                -1,
+            )
             vertices, faces = loft(rings[order])
             builder.add(vertices, faces if side > 0 else faces[:, ::-1], WHEEL)
 
@@ -100,9 +119,9 @@ def car_mesh(form: Form) -> Mesh:
     stations = np.unique(np.concatenate([np.linspace(-form.length / 2, form.length / 2, 40), form.profile[:, 0]]))
     tops = np.interp(stations, form.profile[:, 0], form.profile[:, 1])
     smooth = np.convolve(np.pad(tops, 1, mode="edge"), [0.2, 0.6, 0.2], mode="valid")
-    rings = np.empty((len(stations), 22 - 1, 3))
+    rings = np.empty((len(stations), 22, 3))
     for k, (y, top) in enumerate(zip(stations, smooth, strict=True)):
-        ring = _ring(form, float(y), float(max(top, form.floor + 0.12)))[:21]
+        ring = _ring(form, float(y), float(max(top, form.floor + 0.12)))
         rings[k] = np.column_stack([ring[:, 0], np.full(len(ring), y), ring[:, 1]])
     vertices, faces = loft(rings[::-1])
     builder.add(vertices, faces, SHELL)
@@ -120,8 +139,10 @@ def car_mesh(form: Form) -> Mesh:
     return builder.mesh()
 
 
-TRUCK = Form(8, 8.2, 2.4, _profile((1.95, .6), (1.96, 2.2), (2.1, 2.62), (3.2, 2.66), (3.6, 2.5), (3.95, 1.75), (4.05, 1.2), (4.1, .5)),
-             1.45, (3.55, 4.05), (-9, -9), (2.3, 3.7), (-2.6, 2.95), .48, .45, .94)  # fmt: skip
+TRUCK = Form(8, 8.2, 2.4, _profile(
+        (1.95, .6), (1.96, 2.2), (2.1, 2.62), (3.2, 2.66),
+        (3.6, 2.5), (3.95, 1.75), (4.05, 1.2), (4.1, .5),
+    ), 1.45, (3.55, 4.05), (-9, -9), (2.3, 3.7), (-2.6, 2.95), .48, .45, .94)  # fmt: skip
 
 
 def truck_mesh() -> Mesh:
@@ -129,10 +150,10 @@ def truck_mesh() -> Mesh:
     builder = MeshBuilder()
     stations = np.unique(np.concatenate([np.linspace(1.95, 4.1, 22), form.profile[:, 0]]))
     tops = np.interp(stations, form.profile[:, 0], form.profile[:, 1])
-    rings = np.empty((len(stations), 21, 3))
+    rings = np.empty((len(stations), 22, 3))
     for k, (y, top) in enumerate(zip(stations, tops, strict=True)):
-        ring = _ring(form, float(y), float(top))[:21]
-        rings[k] = np.column_stack([ring[:, 0], np.full(21, y), ring[:, 1]])
+        ring = _ring(form, float(y), float(top))
+        rings[k] = np.column_stack([ring[:, 0], np.full(len(ring), y), ring[:, 1]])
     builder.add(*loft(rings[::-1]), SHELL)
     builder.add(*box(np.array([-1.24, -4.1, 1.0]), np.array([1.24, 1.8, 3.35]), 0.05), CARGO)
     builder.add(*box(np.array([-0.45, -4.0, 0.55]), np.array([0.45, 2.5, 1.0])), CHASSIS)

@@ -56,7 +56,7 @@ class Camera:
 
     def ground_homography(self) -> Array:
         """(3, 3): homogeneous (x, y, 1) on the ground z = 0 -> homogeneous pixels."""
-        return self.matrix[:, [0, 1, 3]]
+        return np.asarray(self.matrix[:, [0, 1, 3]])
 
     def ground_point(self, x: float, y: float) -> Array:
         """(2,): the ground point that pixel coordinates (x, y) see; meaningless above the horizon."""
@@ -65,6 +65,4 @@ class Camera:
 
     def scaled(self, factor: float) -> Camera:
         """The same view with factor times as many pixels a side."""
-        return replace(
-            self, focal=self.focal * factor, width=round(self.width * factor), height=round(self.height * factor)
-        )
+        return replace(self, focal=self.focal * factor, width=round(self.width * factor), height=round(self.height * factor))

@@ -20,8 +20,8 @@ Array = NDArray[Any]
 class Backdrop:
     """What never moves, drawn once. ambient, direct: (H, W, 3) float32, light that came from the sky and from the sun.
 
-    inverse_depth: (H, W). ground: (H, W) float32, 1 where the sun's shadows of moving things fall. owner: (H, W) int16, 0 or the number of a
-    fixed object that has an annotation (a parked car).
+    inverse_depth: (H, W). ground: (H, W) float32, 1 where the shadows of moving things fall. owner: (H, W) int16, 0 or the number of
+    a fixed object that has an annotation (a parked car).
     """
 
     ambient: Array

@@ -19,7 +19,8 @@ def write_clip(
 ) -> int:
     """Encode (H, W, 3) uint8 BGR frames of even size to PATH, and write PATH's stem + .coco.json and .mot.txt; how many frames it was.
 
-    megabytes: what the file is to take at most, about; the bit rate never exceeds 2 Mbit/s. Raises av.FFmpegError where PATH cannot be written.
+    megabytes: what the file is to take at most, about; the bit rate never exceeds 2 Mbit/s.
+    Raises av.FFmpegError where PATH cannot be written.
     """
     truth: list[list[Annotation]] = []
     width = height = 0

@@ -44,7 +44,10 @@ class _Boards:
 
 @dataclass(frozen=True)
 class _Wall:
-    """A painted wall with a skirting board, darker towards its corners (`span`: their u). Things on it are rectangles (u, v, half u, half v, kind) of kind "window", "picture" or "door"."""
+    """A painted wall with a skirting board, darker towards its corners (`span`: their u).
+
+    hung: rectangles (u, v, half u, half v, kind) on it, of kind "window", "picture" or "door".
+    """
 
     colour: Array
     span: tuple[float, float]
@@ -123,7 +126,18 @@ def _room(rng: np.random.Generator, noise: Noise, back: float) -> list[Block]:
     ceiling = Plain(np.full(3, 0.6), noise)
     left, right = -rng.uniform(2.6, 4.0), rng.uniform(2.6, 4.0)
     seed = int(rng.integers(10000))
-    blocks = [Block(((left + right) / 2, back + 0.2), ((right - left) / 2 + 0.4, 0.2), 0, 2.8, 0.0, _Wall(colour, (left, right), hung(left, right), seed, glow, noise), ceiling, False)]
+    blocks = [
+        Block(
+            ((left + right) / 2, back + 0.2),
+            ((right - left) / 2 + 0.4, 0.2),
+            0,
+            2.8,
+            0.0,
+            _Wall(colour, (left, right), hung(left, right), seed, glow, noise),
+            ceiling,
+            False,
+        )
+    ]
     for x, number in ((left - 0.2, 1), (right + 0.2, 2)):
         side = _Wall(colour * 0.97, (-back / 2 + x, back / 2 + x), hung(-back / 2, back / 2), seed + number, glow, noise)
         # A side face's u runs along its own y axis, shifted by the block's x: keep the hung things centred on the wall.
@@ -138,7 +152,9 @@ def _room(rng: np.random.Generator, noise: Noise, back: float) -> list[Block]:
             for book in np.arange(x - 0.45, x + 0.4, 0.05):
                 if rng.random() < 0.7:
                     cover = Plain(_muted(rng, 0.03, 0.45), noise)
-                    blocks.append(Block((float(book), back - 0.14), (0.02, 0.1), level + 0.03, level + rng.uniform(0.2, 0.3), 0.0, cover, cover))
+                    blocks.append(
+                        Block((float(book), back - 0.14), (0.02, 0.1), level + 0.03, level + rng.uniform(0.2, 0.3), 0.0, cover, cover)
+                    )
         for end in (-0.5, 0.5):
             blocks.append(Block((x + end, back - depth), (0.02, depth), 0, 1.9, 0.0, wood, wood))
     if rng.random() < 0.6:
@@ -178,7 +194,8 @@ def build(seed: int, width: int, height: int, seconds: float) -> Scene:
     camera = Camera((0.0, 0.0, above), rng.normal(0, 0.03), np.arctan2(above - 1.10 * look.scale, distance), focal, width, height)
     back = distance + rng.uniform(1.3, 2.6)
     blocks = _room(rng, noise, back)
-    boards = _Boards(np.array([[.30, .19, .11], [.36, .27, .18], [.16, .10, .065], [.22, .22, .23]])[rng.integers(4)], rng.uniform(0.09, 0.2), noise)  # fmt: skip
+    woods = np.array([[.30, .19, .11], [.36, .27, .18], [.16, .10, .065], [.22, .22, .23]])  # fmt: skip
+    boards = _Boards(woods[rng.integers(4)], rng.uniform(0.09, 0.2), noise)
     if rng.random() < 0.8:
         mat = Plain(_muted(rng, 0.03, 0.3), noise)
         blocks.append(Block((float(person_at[0]), distance), (0.95, 0.42), 0, 0.008, rng.normal(0, 0.05), mat, mat, False, True))
@@ -202,5 +219,12 @@ def build(seed: int, width: int, height: int, seconds: float) -> Scene:
         blocks.append(Block((x, y), (0.10, 0.10), 0.2, 0.29, 0.4, soil, soil))
         plants.append(Tree(rng, x, y, rng.uniform(1.1, 1.6), 0.06, light))
     for k in range(int(rng.integers(0, 4))):
-        fixed.append(dumbbell(sides[0] * rng.uniform(0.85, 1.2), distance + rng.uniform(-0.2, 0.5) + 0.16 * k, rng.normal(0, 0.3), np.full(3, rng.uniform(0.02, 0.1))))
+        fixed.append(
+            dumbbell(
+                sides[0] * rng.uniform(0.85, 1.2),
+                distance + rng.uniform(-0.2, 0.5) + 0.16 * k,
+                rng.normal(0, 0.3),
+                np.full(3, rng.uniform(0.02, 0.1)),
+            )
+        )
     return Scene(camera, scenery, [person], plants, seed, indoors=True, fixed=fixed)

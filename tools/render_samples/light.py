@@ -28,7 +28,7 @@ class Light:
 
     def direct(self, normal: Array) -> Array:
         """(P,) cosine towards the sun."""
-        return np.maximum(normal @ self.to_sun.astype(np.float32), 0)
+        return np.asarray(np.maximum(normal @ self.to_sun.astype(np.float32), 0))
 
     def sky_seen(self, direction: Array) -> Array:
         """(P, 3) radiance that a mirror reflects from unit directions (P, 3): sky above, horizon haze, street below."""

@@ -77,10 +77,9 @@ def loft(rings: Array, cap_start: bool = True, cap_end: bool = True) -> tuple[Ar
     return np.concatenate(vertices), np.concatenate(faces)
 
 
-def per_vertex(levels: Array, sides: int, caps: int = 2) -> Array:
-    """Spread one value (or row) a ring over the vertices that `loft` makes, its cap vertices included."""
-    ends = [levels[:1], levels[-1:]][: caps if caps == 2 else 0]
-    return np.concatenate([np.repeat(levels, sides, axis=0), *ends])
+def per_vertex(levels: Array, sides: int) -> Array:
+    """Spread one value (or row) a ring over the vertices that `loft` makes, its two cap vertices included."""
+    return np.concatenate([np.repeat(levels, sides, axis=0), levels[:1], levels[-1:]])
 
 
 def superellipse(sides: int, exponent: float = 2.0) -> Array:
@@ -136,4 +135,4 @@ def vertex_normals(vertices: Array, faces: Array) -> Array:
     index = faces.ravel()
     total = np.stack([np.bincount(index, np.repeat(normal[:, k], 3), len(vertices)) for k in range(3)], -1)
     length = np.sqrt((total * total).sum(-1, keepdims=True))
-    return (total / np.maximum(length, 1e-12)).astype(np.float32)
+    return np.asarray(total / np.maximum(length, 1e-12), np.float32)

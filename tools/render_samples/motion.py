@@ -15,7 +15,9 @@ Array = NDArray[Any]
 # Joint angles in degrees against the fraction of the gait cycle (0: this foot's heel strikes), after the usual normal-gait curves
 # (Perry & Burnfield, Gait Analysis: Normal and Pathological Function).
 _HIP = ((0, 30), (.08, 28), (.2, 17), (.35, 2), (.5, -10), (.6, -3), (.7, 15), (.8, 28), (.88, 33), (.95, 31))  # fmt: skip
-_KNEE = ((0, 4), (.06, 11), (.13, 18), (.25, 11), (.38, 4), (.46, 6), (.54, 20), (.62, 42), (.71, 61), (.8, 47), (.9, 17), (.96, 4))  # fmt: skip
+_KNEE = (
+    (0, 4), (.06, 11), (.13, 18), (.25, 11), (.38, 4), (.46, 6), (.54, 20), (.62, 42), (.71, 61), (.8, 47), (.9, 17), (.96, 4),
+)  # fmt: skip
 _ANKLE = ((0, 0), (.07, -6), (.2, 3), (.42, 10), (.5, 4), (.6, -18), (.68, -10), (.78, -1), (.9, 1))  # fmt: skip
 _SAMPLES = 128
 
@@ -48,13 +50,17 @@ def plant(pose: Pose, rest: Array, scale: float) -> None:
     """Raise or lower the body so that its lowest sole touches the ground."""
     world, position = skeleton.forward(rest, pose, scale)
     lowest = min(
-        float((position[bone] + (_SOLE * scale) @ world[bone].T)[:, 2].min()) for bone in (skeleton.INDEX["left_foot"], skeleton.INDEX["right_foot"])
+        float((position[bone] + (_SOLE * scale) @ world[bone].T)[:, 2].min())
+        for bone in (skeleton.INDEX["left_foot"], skeleton.INDEX["right_foot"])
     )
     pose.lift -= lowest - float(pose.root[2])
 
 
 def walk(rest: Array, scale: float, root: Array, heading: float, phase: float, vigour: float, style: Array) -> Pose:
-    """One moment of a walk. phase: strides since the start. vigour: 0 stands still, 1 strides out. style: (4,) in about [-1, 1], personal habits."""
+    """One moment of a walk.
+
+    phase: strides since the start. vigour: 0 stands still, 1 strides out. style: (4,) in about [-1, 1], personal habits.
+    """
     pose = Pose.standing(root, heading)
     for side, offset in (("right", 0.0), ("left", 0.5)):
         hip, knee, ankle = _gait(phase + offset) * vigour
@@ -83,7 +89,10 @@ def _sway(heading: float, amount: float) -> Array:
 
 
 def idle(rest: Array, scale: float, pose: Pose, time: float, share: float, habit: str, style: Array) -> None:
-    """Add the small motions of someone who stands: share 0 leaves the pose as it is, 1 is fully at rest. habit: "look", "phone", "talk" or "hips"."""
+    """Add the small motions of someone who stands: share 0 leaves the pose as it is, 1 is fully at rest.
+
+    habit: "look", "phone", "talk" or "hips".
+    """
     slow = np.sin(time * 0.7 + style[0] * 6)
     pose.turn("spine", (1, 2.5 * slow * share))
     pose.turn("head", (2, share * (25 * np.sin(time * 0.45 + style[1] * 5) if habit in ("look", "hips") else 8 * slow)))
@@ -103,7 +112,10 @@ def idle(rest: Array, scale: float, pose: Pose, time: float, share: float, habit
 
 
 def ride(rest: Array, scale: float, root: Array, heading: float, crank: float, motorcycle: bool) -> Pose:
-    """A rider in the saddle. crank: radians of the pedals (they rest on a motorcycle). root: (3,) on the ground under the vehicle's middle."""
+    """A rider in the saddle.
+
+    crank: radians of the pedals (they rest on a motorcycle). root: (3,) on the ground under the vehicle's middle.
+    """
     pose = Pose.standing(root, heading)
     saddle, behind, lean = (0.86, -0.33, 14.0) if motorcycle else (0.96, -0.24, 28.0)
     pose.lift = saddle + 0.06 - rest[0, 2] * scale

@@ -167,7 +167,12 @@ class Facade:
             sign_colour = np.stack([0.06 + 0.45 * hash01(column, self.seed + k) ** 2 for k in (11, 12, 13)], -1)
             sign = shop & (v > 3.05) & (v < 3.75) & (np.abs(x) < bay / 2 - 0.2)
             albedo[sign] = sign_colour[sign]
-            letters = sign & (np.abs(v - 3.4) < 0.19) & (np.abs(x) < bay * 0.3) & (hash01(np.floor(u / 0.06), np.floor(v / 0.10), self.seed) > 0.45)
+            letters = (
+                sign
+                & (np.abs(v - 3.4) < 0.19)
+                & (np.abs(x) < bay * 0.3)
+                & (hash01(np.floor(u / 0.06), np.floor(v / 0.10), self.seed) > 0.45)
+            )
             albedo[letters & (np.mod(u, 0.36) < 0.27)] = 0.6
             self._panes(albedo, mirror, x, v - 0.45, bay - 0.7, 2.45, np.full_like(storey, 90), column, px, shop)
             inside = shop & (v > 0.5) & (v < 2.8) & (np.abs(x) < bay / 2 - 0.5)
@@ -175,7 +180,19 @@ class Facade:
             albedo[inside] = np.maximum(albedo[inside], (goods[:, None] * (0.5 + sign_colour))[inside] * 0.7)
         return albedo, mirror
 
-    def _panes(self, albedo: Array, mirror: Array, x: Array, y: Array, wide: float, tall: float, storey: Array, column: Array, px: Array, where: Array) -> None:
+    def _panes(
+        self,
+        albedo: Array,
+        mirror: Array,
+        x: Array,
+        y: Array,
+        wide: float,
+        tall: float,
+        storey: Array,
+        column: Array,
+        px: Array,
+        where: Array,
+    ) -> None:
         """Draw one window a cell, centred on x = 0 and standing on y = 0, with the shade of its reveal."""
         inside = where & (np.abs(x) < wide / 2) & (y > 0) & (y < tall)
         sill = where & (np.abs(x) < wide / 2 + 0.08) & (y > -0.10) & (y <= 0)

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import skeleton
-from .body import ARM, BAG, HAND, HEAD, LEG, TRUNK, build_body, skin
+from .body import build_body, skin
 from .canvas import Canvas, SunMap, contact
+from .figure import ARM, BAG, HAND, HEAD, LEG, TRUNK
 from .light import Light
 from .mesh import vertex_normals
 from .noise import Noise
@@ -57,7 +58,9 @@ class Person:
 
     category = 1
 
-    def __init__(self, track: int, look: Appearance, motion: Callable[[float], Pose], sunlight: Callable[[Array], Array], noise: Noise) -> None:
+    def __init__(
+        self, track: int, look: Appearance, motion: Callable[[float], Pose], sunlight: Callable[[Array], Array], noise: Noise
+    ) -> None:
         self.track, self.look, self._motion, self._sunlight, self._noise = track, look, motion, sunlight, noise
         self._mesh = build_body(look.build)
         self._rest = skeleton.rest_joints()
@@ -117,7 +120,7 @@ class Person:
         inner = np.clip(1 - np.abs(place[:, 0]) / 0.10, 0, 1) * (place[:, 2] < 0.86)
         least = np.where(part == HEAD, 0.84, 0.58).astype(np.float32)
         shade = (1 - 0.35 * inner) * (least + (1 - least) * overhead.lit(point + 0.02 * normal, 0.03))
-        shade *= (0.72 + 0.28 * np.clip(point[:, 2] / 0.6, 0, 1))
+        shade *= 0.72 + 0.28 * np.clip(point[:, 2] / 0.6, 0, 1)
         wrap = (normal @ light.to_sun.astype(np.float32) + 0.12) / 1.12
         colour = albedo * (light.ambient(normal) * shade[:, None] + (np.maximum(wrap, 0) * sun)[:, None] * light.sun)
         view = canvas.view(fragments)
@@ -126,7 +129,7 @@ class Person:
         canvas.write(fragments, colour.astype(np.float32), self.track)
 
     def _folds(self, part: Array, place: Array, along: Array) -> Array:
-        """(P, 3) bends of the normals that make cloth of a smooth body: soft folds all over, sharper ones across the limbs where they bend."""
+        """(P, 3) bends of the normals that make cloth of a smooth body: soft ones all over, sharper ones where limbs bend."""
         x, y, z = place.T
         depth = np.where((part == HEAD) | (part == HAND) | (part == BAG), 0.03, 0.20).astype(np.float32)
         bent = np.zeros(len(part), np.float32)

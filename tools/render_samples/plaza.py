@@ -48,13 +48,23 @@ class _Square:
 
 
 def facade(rng: np.random.Generator, noise: Noise, shops: bool) -> Facade:
-    walls = np.array([[.48, .42, .33], [.40, .36, .32], [.30, .12, .075], [.52, .50, .46], [.42, .30, .20], [.36, .38, .40], [.24, .10, .07]])  # fmt: skip
+    walls = np.array([
+        [.48, .42, .33], [.40, .36, .32], [.30, .12, .075], [.52, .50, .46], [.42, .30, .20], [.36, .38, .40], [.24, .10, .07],
+    ])  # fmt: skip
     kind = str(rng.choice(["brick", "plaster", "panel"], p=[0.4, 0.4, 0.2]))
     wall = walls[2 if kind == "brick" and rng.random() < 0.6 else rng.integers(len(walls))] * rng.uniform(0.8, 1.15)
     bay = rng.uniform(2.2, 3.4)
     frame = np.array([0.55, 0.54, 0.52]) if rng.random() < 0.65 else np.array([0.06, 0.055, 0.05])
     return Facade(
-        wall, frame, kind, rng.uniform(2.9, 3.5), bay, (bay * rng.uniform(0.38, 0.6), rng.uniform(1.3, 1.8)), shops, int(rng.integers(10000)), noise
+        wall,
+        frame,
+        kind,
+        rng.uniform(2.9, 3.5),
+        bay,
+        (bay * rng.uniform(0.38, 0.6), rng.uniform(1.3, 1.8)),
+        shops,
+        int(rng.integers(10000)),
+        noise,
     )
 
 
@@ -88,11 +98,15 @@ def _stage(rng: np.random.Generator, noise: Noise) -> tuple[list[Block], list[tu
     while x < 34:
         half = rng.uniform(4.5, 9)
         setback = depth + rng.uniform(-0.6, 1.5)
-        blocks.append(Block((x + half, setback + 5), (half, 5.0), 0, rng.uniform(9, 17), 0.0, facade(rng, noise, rng.random() < 0.75), roof))
+        blocks.append(
+            Block((x + half, setback + 5), (half, 5.0), 0, rng.uniform(9, 17), 0.0, facade(rng, noise, rng.random() < 0.75), roof)
+        )
         x += 2 * half + (rng.uniform(2.5, 6) if rng.random() < 0.25 else 0.0)
     side = float(rng.choice([-1, 1]))
     if rng.random() < 0.7:
-        blocks.append(Block((side * rng.uniform(16, 20), 12), (3.0, 12.0), 0, rng.uniform(7, 14), rng.normal(0, 0.04), facade(rng, noise, True), roof))
+        blocks.append(
+            Block((side * rng.uniform(16, 20), 12), (3.0, 12.0), 0, rng.uniform(7, 14), rng.normal(0, 0.04), facade(rng, noise, True), roof)
+        )
     obstacles: list[tuple[float, float, float]] = []
     lawns = []
     for _ in range(int(rng.integers(1, 3))):
@@ -131,12 +145,21 @@ def _stage(rng: np.random.Generator, noise: Noise) -> tuple[list[Block], list[tu
         blocks.append(Block((px, py), (half, half), 0, 0.55, rng.uniform(0, 1.5), stone, Grass(noise, 0.05)))
         obstacles.append((px, py, half * 1.5 + 0.35))
     base = np.array([[.30, .28, .25], [.25, .24, .23], [.33, .27, .22], [.22, .22, .23]])[rng.integers(4)]  # fmt: skip
-    paving = Paving(base * rng.uniform(0.8, 1.15), rng.uniform(0.4, 0.9), rng.uniform(0.3, 0.5), rng.choice([0.0, np.pi / 4, 0.1]), rng.choice([0.0, 3.0, 4.5]), noise)
+    paving = Paving(
+        base * rng.uniform(0.8, 1.15),
+        rng.uniform(0.4, 0.9),
+        rng.uniform(0.3, 0.5),
+        rng.choice([0.0, np.pi / 4, 0.1]),
+        rng.choice([0.0, 3.0, 4.5]),
+        noise,
+    )
     covers = tuple((rng.uniform(-6, 6), rng.uniform(8, 18)) for _ in range(2))
     return blocks, obstacles, _Square(paving, Grass(noise, rng.uniform(0.1, 0.6)), tuple(lawns), covers)
 
 
-def _routes(rng: np.random.Generator, count: int, obstacles: list[tuple[float, float, float]], camera: Camera, seconds: float) -> list[Route]:
+def _routes(
+    rng: np.random.Generator, count: int, obstacles: list[tuple[float, float, float]], camera: Camera, seconds: float
+) -> list[Route]:
     """Paths that miss the obstacles and each other (the pair that stops to talk apart)."""
     times = np.arange(0, seconds, 0.4)
     centre_y = float(camera.ground_point(camera.width / 2, camera.height * 0.60)[1])
@@ -152,7 +175,15 @@ def _routes(rng: np.random.Generator, count: int, obstacles: list[tuple[float, f
         ahead = np.array([np.sin(heading), 0.75 * np.cos(heading)])
         length = rng.uniform(7, 13)
         bend = rng.normal(0, 1.4, 2)
-        points = np.array([middle - ahead * (length + 6), middle - ahead * length * 0.5 + bend, middle, middle + ahead * length * 0.5 - bend, middle + ahead * (length + 8)])
+        points = np.array(
+            [
+                middle - ahead * (length + 6),
+                middle - ahead * length * 0.5 + bend,
+                middle,
+                middle + ahead * length * 0.5 - bend,
+                middle + ahead * (length + 8),
+            ]
+        )
         speed = float(np.clip(rng.normal(1.3, 0.2), 0.8, 1.8))
         total = float(np.hypot(*np.diff(points, axis=0).T).sum())
         begin = np.clip(total / 2 - speed * rng.uniform(0.1, 1.0) * seconds, 0, total)
@@ -180,7 +211,12 @@ def build(seed: int, width: int, height: int, seconds: float) -> Scene:
     above = rng.uniform(3.2, 6.5)
     field = np.radians(rng.uniform(46, 64))
     camera = Camera(
-        (rng.uniform(-2, 2), 0.0, above), rng.normal(0, 0.10), np.arctan2(above - 0.8, rng.uniform(12, 15)), width / 2 / np.tan(field / 2), width, height
+        (rng.uniform(-2, 2), 0.0, above),
+        rng.normal(0, 0.10),
+        np.arctan2(above - 0.8, rng.uniform(12, 15)),
+        width / 2 / np.tan(field / 2),
+        width,
+        height,
     )
     trees = []
     for _ in range(int(rng.integers(1, 5))):

@@ -36,7 +36,10 @@ class Prop:
         light, view = canvas.light, canvas.view(fragments)
         reflected = view - 2 * (view * normal).sum(1, keepdims=True) * normal
         shine = np.clip(reflected @ light.to_sun.astype(np.float32), 0, 1) ** 40
-        colour = self._colour * (light.ambient(normal) * 0.85 + light.direct(normal)[:, None] * light.sun) + self._gloss * shine[:, None] * light.sun
+        colour = (
+            self._colour * (light.ambient(normal) * 0.85 + light.direct(normal)[:, None] * light.sun)
+            + self._gloss * shine[:, None] * light.sun
+        )
         canvas.write(fragments, colour.astype(np.float32), self.track)
 
     def annotation(self, canvas: Canvas, seen: int, supersampling: float) -> Annotation | None:

@@ -98,9 +98,7 @@ def walking(route: Route, scale: float, habit: str, style: Array) -> Callable[[f
         position, heading, speed, travelled = route.at(time)
         pace = min(speed / max(route.speed, 0.1), 1.0)
         moving = min(1.0, 1.6 * pace)
-        result = motion.walk(
-            rest, scale, np.array([*position, 0.0]), heading, travelled / stride + offset, vigour * moving, style
-        )
+        result = motion.walk(rest, scale, np.array([*position, 0.0]), heading, travelled / stride + offset, vigour * moving, style)
         if moving < 1:
             motion.idle(rest, scale, result, time, 1 - moving, habit, style)
         return result

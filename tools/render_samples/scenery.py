@@ -95,9 +95,9 @@ class Crown:
 
 @dataclass
 class Scenery:
-    """ground: paints places (x, y). blocks: seen and shading. crowns: shade moving things only (trees draw their own shadows on the ground).
+    """What stands still.
 
-    shadowed: called with a Backdrop and a Camera after the ray casting to add fixed meshes.
+    ground: paints places (x, y). blocks: seen and shading. crowns: shade moving things only (trees draw their own shadows on the ground).
     """
 
     ground: Callable[[Array, Array, Array], tuple[Array, Array]]

@@ -1,4 +1,4 @@
-"""A surveillance camera's sensor: exposure that drifts, mains flicker, vignetting, a soft lens, photon and read noise, tone curve, sharpening."""
+"""A surveillance camera's sensor: drifting exposure, mains flicker, vignetting, a soft lens, noise, tone curve, sharpening."""
 
 from __future__ import annotations
 
@@ -53,13 +53,13 @@ class Sensor:
         signal = cv2.GaussianBlur(radiance, (0, 0), self.blur) * self._response(time)
         signal *= self.white.astype(np.float32)
         rng = np.random.Generator(np.random.SFC64([self.seed, 5, frame]))
-        noise = rng.standard_normal(signal.shape, np.float32)
-        noise = 0.75 * noise + 0.9 * cv2.GaussianBlur(noise, (0, 0), 0.8)
+        noise: Array = rng.standard_normal(signal.shape, np.float32)
+        noise = np.float32(0.75) * noise + np.float32(0.9) * cv2.GaussianBlur(noise, (0, 0), 0.8)
         signal += noise * np.sqrt(self.photon**2 * np.maximum(signal, 0) + self.read**2)
         index = np.clip(signal * _CURVE_SCALE, 0, len(_CURVE) - 1).astype(np.int32)
         picture = _CURVE[index]
         picture += self.sharpen * (picture - cv2.GaussianBlur(picture, (0, 0), 1.1))
-        return np.clip(picture[..., ::-1] + 0.5, 0, 255).astype(np.uint8)
+        return np.asarray(np.clip(picture[..., ::-1] + 0.5, 0, 255), np.uint8)
 
 
 def _curve() -> Array:

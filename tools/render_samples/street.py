@@ -1,4 +1,4 @@
-"""The street: a road with cars, buses, trucks and cyclists between rows of houses; parked cars, trees in the wind, people on the pavements."""
+"""The street: a road with cars, buses, trucks and cyclists between houses; parked cars, trees in the wind, people on the pavements."""
 
 from __future__ import annotations
 
@@ -121,7 +121,9 @@ def _lane(
     return vehicles
 
 
-def _rider(rng: np.random.Generator, scale: float, kind: str, move: Callable[[float], tuple[Array, float, float]]) -> Callable[[float], Pose]:
+def _rider(
+    rng: np.random.Generator, scale: float, kind: str, move: Callable[[float], tuple[Array, float, float]]
+) -> Callable[[float], Pose]:
     rest = skeleton.rest_joints()
     phase = rng.uniform(0, 6)
 
@@ -132,7 +134,9 @@ def _rider(rng: np.random.Generator, scale: float, kind: str, move: Callable[[fl
     return pose
 
 
-def _walkers(rng: np.random.Generator, count: int, strips: list[tuple[float, float]], view: tuple[float, float], seconds: float) -> list[Route]:
+def _walkers(
+    rng: np.random.Generator, count: int, strips: list[tuple[float, float]], view: tuple[float, float], seconds: float
+) -> list[Route]:
     """Paths along the pavements (low y, high y); nobody walks through anybody."""
     times = np.arange(0, seconds, 0.4)
     routes: list[Route] = []
@@ -193,13 +197,25 @@ def build(seed: int, width: int, height: int, seconds: float) -> Scene:
     scenery = Scenery(ground, blocks, light, noise, [tree.crown for tree in trees])
 
     actors: list[Actor] = []
-    mix = [("hatchback", 3.0), ("saloon", 2.4), ("suv", 2.2), ("estate", 1.6), ("van", 1.3), ("truck", 1.2), ("bus", 1.3), ("bicycle", 0.9), ("motorcycle", 0.9)]
+    mix = [
+        ("hatchback", 3.0),
+        ("saloon", 2.4),
+        ("suv", 2.2),
+        ("estate", 1.6),
+        ("van", 1.3),
+        ("truck", 1.2),
+        ("bus", 1.3),
+        ("bicycle", 0.9),
+        ("motorcycle", 0.9),
+    ]
     keep_right = 1.0 if rng.random() < 0.75 else -1.0
     for y, direction in zip(lanes, (keep_right, -keep_right), strict=True):
         for kind, move in _lane(rng, y, direction, seconds, view, mix):
             actors.append(Vehicle(len(actors) + 1, kind, rng, move, scenery.sunlight, noise))
             if kind in ("bicycle", "motorcycle"):
-                look = draw_appearance(rng, sporty=rng.random() < 0.4, detail=0.8, helmet=rng.random() < (1.0 if kind == "motorcycle" else 0.5), trousers=True)
+                look = draw_appearance(
+                    rng, sporty=rng.random() < 0.4, detail=0.8, helmet=rng.random() < (1.0 if kind == "motorcycle" else 0.5), trousers=True
+                )
                 actors.append(Person(len(actors) + 1, look, _rider(rng, look.scale, kind, move), scenery.sunlight, noise))
     strips = [(max(near - 3.2, 4.5), near - 0.7), (far + 1.5, front - 0.7)]
     for route in _walkers(rng, int(rng.integers(3, 8)), strips, view, seconds):

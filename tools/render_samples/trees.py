@@ -160,7 +160,9 @@ class Tree:
             coarse_y, coarse_x = np.mgrid[0 : height + 24 : 24, 0 : width + 24 : 24].astype(np.float32)
             radius = self.crown.radii[0] * metre
             place = np.stack([coarse_x / radius, coarse_y / radius], -1)
-            sway = cv2.resize(self._sway(place, 0.016 * self._wind * metre, number * 1.7), None, fx=24, fy=24, interpolation=cv2.INTER_LINEAR)
+            sway = cv2.resize(
+                self._sway(place, 0.016 * self._wind * metre, number * 1.7), None, fx=24, fy=24, interpolation=cv2.INTER_LINEAR
+            )
             grid_x = np.arange(width, dtype=np.float32) + sway[:height, :width, 0]
             grid_y = np.arange(height, dtype=np.float32)[:, None] + sway[:height, :width, 1]
             moved = cv2.remap(layer, grid_x, grid_y, cv2.INTER_LINEAR)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from .skeleton import KEYPOINTS
@@ -16,7 +15,10 @@ from .skeleton import KEYPOINTS
 Array = NDArray[Any]
 
 CATEGORIES = {1: "person", 2: "bicycle", 3: "car", 4: "motorcycle", 6: "bus", 8: "truck"}
-_LIMBS = [[16, 14], [14, 12], [17, 15], [15, 13], [12, 13], [6, 12], [7, 13], [6, 7], [6, 8], [7, 9], [8, 10], [9, 11], [2, 3], [1, 2], [1, 3], [2, 4], [3, 5], [4, 6], [5, 7]]  # fmt: skip
+_LIMBS = [
+    [16, 14], [14, 12], [17, 15], [15, 13], [12, 13], [6, 12], [7, 13], [6, 7], [6, 8], [7, 9], [8, 10], [9, 11],
+    [2, 3], [1, 2], [1, 3], [2, 4], [3, 5], [4, 6], [5, 7],
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,10 @@ def coco(name: str, frames: Sequence[Sequence[Annotation]], width: int, height: 
             annotations.append(record)
     categories: list[dict[str, Any]] = [{"id": number, "name": label, "supercategory": ""} for number, label in CATEGORIES.items()]
     categories[0].update(keypoints=list(KEYPOINTS), skeleton=_LIMBS)
-    images = [{"id": k, "file_name": f"{name}#{k}", "frame": k, "time": round(k / fps, 4), "width": width, "height": height} for k in range(len(frames))]
+    images = [
+        {"id": k, "file_name": f"{name}#{k}", "frame": k, "time": round(k / fps, 4), "width": width, "height": height}
+        for k in range(len(frames))
+    ]
     return {
         "info": {"description": f"{name}: rendered by skipvid's tools/render_samples with exact ground truth", "fps": fps},
         "images": images,

@@ -22,8 +22,8 @@ Motion = Callable[[float], tuple[Array, float, float]]
 """time -> position (2,), heading (radians, 0 along +y, positive left), metres travelled."""
 
 PAINTS = np.array([
-    [.62, .62, .62], [.30, .31, .32], [.012, .012, .014], [.075, .08, .085], [.25, .015, .015], [.018, .05, .20], [.42, .40, .36], [.02, .10, .06],
-    [.50, .18, .02], [.09, .16, .26],
+    [.62, .62, .62], [.30, .31, .32], [.012, .012, .014], [.075, .08, .085], [.25, .015, .015], [.018, .05, .20], [.42, .40, .36],
+    [.02, .10, .06], [.50, .18, .02], [.09, .16, .26],
 ])  # fmt: skip
 KINDS = ("hatchback", "saloon", "suv", "estate", "van", "bus", "truck", "bicycle", "motorcycle")
 
@@ -35,7 +35,9 @@ def _form(kind: str) -> Form | None:
 class Vehicle:
     """kind: one of KINDS. sunlight: (P, 3) points -> (P,) sunlight that the scenery lets through."""
 
-    def __init__(self, track: int, kind: str, rng: np.random.Generator, motion: Motion, sunlight: Callable[[Array], Array], noise: Noise) -> None:
+    def __init__(
+        self, track: int, kind: str, rng: np.random.Generator, motion: Motion, sunlight: Callable[[Array], Array], noise: Noise
+    ) -> None:
         self.track, self.kind, self._motion, self._sunlight, self._noise = track, kind, motion, sunlight, noise
         self._form = _form(kind)
         self.category = self._form.category if self._form else {"bicycle": 2, "motorcycle": 4}[kind]
@@ -122,7 +124,8 @@ class Vehicle:
         albedo = np.broadcast_to(self._colour, place.shape).astype(np.float32)
         mirror = np.full(len(part), 0.07, np.float32)
         for number, colour, gloss in (
-            (CHASSIS, np.full(3, 0.02), 0.02), (MIRROR, self._colour, 0.07), (METAL, np.array([0.16, 0.16, 0.17]), 0.22), (SEAT, np.full(3, 0.02), 0.03),
+            (CHASSIS, np.full(3, 0.02), 0.02), (MIRROR, self._colour, 0.07), (METAL, np.array([0.16, 0.16, 0.17]), 0.22),
+            (SEAT, np.full(3, 0.02), 0.03),
         ):  # fmt: skip
             albedo[part == number] = colour
             mirror[part == number] = gloss
@@ -137,7 +140,11 @@ class Vehicle:
             stripe &= hash01(np.floor(y / 0.3), self._seed) > 0.25
             albedo[np.flatnonzero(cargo)[stripe]] = self._colour
             mirror[cargo] = 0.04
-        dirt = 1 + 0.05 * self._noise.near(place[:, 1] * 0.3, place[:, 2] * 0.4 + place[:, 0] * 0.2) - 0.18 * np.clip(0.5 - place[:, 2], 0, 0.3) / 0.3
+        dirt = (
+            1
+            + 0.05 * self._noise.near(place[:, 1] * 0.3, place[:, 2] * 0.4 + place[:, 0] * 0.2)
+            - 0.18 * np.clip(0.5 - place[:, 2], 0, 0.3) / 0.3
+        )
         return albedo * dirt[:, None].astype(np.float32), mirror
 
     def _paint_wheels(self, albedo: Array, mirror: Array, mask: Array, place: Array) -> None:
@@ -166,7 +173,9 @@ class Vehicle:
             band = (z > 0.75) & (z < 0.95) & (form.category == 6)
             colour[band] = self._second
         flank = np.abs(nx) > 0.55
-        for door in (0.05, -0.95, 1.0) if form.category == 3 else (0.9, -0.6) if self.kind == "van" else (2.4,) if self.kind == "truck" else ():
+        for door in (
+            (0.05, -0.95, 1.0) if form.category == 3 else (0.9, -0.6) if self.kind == "van" else (2.4,) if self.kind == "truck" else ()
+        ):
             colour[flank & (np.abs(y - door) < 0.012) & (z > 0.3) & (z < top - 0.1)] *= 0.3
         if form.category == 3:
             for handle in (-0.12, -1.08):
@@ -188,7 +197,9 @@ class Vehicle:
             rear &= (z > 1.7) & (z < 2.6)
             sign = (y > 5.2) & (ny > 0.3) & (z > 2.65) & (z < 2.92) & (side < 0.9)
             colour[sign] = 0.01
-            colour[sign & (hash01(np.floor(x / 0.05), np.floor(z / 0.05), self._seed) > 0.5) & (np.mod(x, 0.25) < 0.17)] = np.array([1.6, 0.7, 0.05])
+            colour[sign & (hash01(np.floor(x / 0.05), np.floor(z / 0.05), self._seed) > 0.5) & (np.mod(x, 0.25) < 0.17)] = np.array(
+                [1.6, 0.7, 0.05]
+            )
             glass |= front | rear
         else:
             low = form.belt + 0.05

@@ -8,26 +8,31 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import body
+from . import figure
 from .noise import Noise, smoothstep
 
 Array = NDArray[Any]
 
 # Linear RGB reflectances.
 SKIN = np.array([[.58, .36, .26], [.50, .30, .20], [.40, .22, .14], [.27, .14, .085], [.15, .078, .048], [.085, .045, .030]])  # fmt: skip
-HAIR = np.array([[.012, .010, .009], [.030, .018, .012], [.075, .040, .020], [.22, .13, .06], [.30, .29, .28], [.10, .035, .015]])  # fmt: skip
-TOPS = np.array([
-    [.60, .60, .58], [.035, .035, .040], [.38, .035, .03], [.04, .075, .25], [.055, .18, .075], [.46, .32, .05], [.20, .20, .21], [.42, .17, .22],
-    [.09, .26, .34], [.20, .085, .04], [.015, .022, .06], [.50, .43, .32], [.30, .10, .015], [.14, .04, .16], [.018, .018, .020], [.09, .09, .10],
-    [.025, .035, .07], [.07, .06, .045],
+HAIR = np.array([
+    [.012, .010, .009], [.030, .018, .012], [.075, .040, .020], [.22, .13, .06], [.30, .29, .28], [.10, .035, .015],
 ])  # fmt: skip
-BOTTOMS = np.array([[.035, .055, .12], [.018, .020, .028], [.022, .022, .022], [.30, .22, .13], [.12, .12, .12], [.075, .11, .20], [.065, .065, .035], [.45, .43, .40]])  # fmt: skip
-SHOES = np.array([[.02, .018, .016], [.55, .54, .52], [.08, .035, .015], [.14, .14, .15], [.30, .03, .03]])
+TOPS = np.array([
+    [.60, .60, .58], [.035, .035, .040], [.38, .035, .03], [.04, .075, .25], [.055, .18, .075], [.46, .32, .05], [.20, .20, .21],
+    [.42, .17, .22], [.09, .26, .34], [.20, .085, .04], [.015, .022, .06], [.50, .43, .32], [.30, .10, .015], [.14, .04, .16],
+    [.018, .018, .020], [.09, .09, .10], [.025, .035, .07], [.07, .06, .045],
+])  # fmt: skip
+BOTTOMS = np.array([
+    [.035, .055, .12], [.018, .020, .028], [.022, .022, .022], [.30, .22, .13], [.12, .12, .12], [.075, .11, .20],
+    [.065, .065, .035], [.45, .43, .40],
+])  # fmt: skip
+SHOES = np.array([[0.02, 0.018, 0.016], [0.55, 0.54, 0.52], [0.08, 0.035, 0.015], [0.14, 0.14, 0.15], [0.30, 0.03, 0.03]])
 
 
 @dataclass(frozen=True)
 class Appearance:
-    build: body.Build
+    build: figure.Build
     stature: float
     skin: Array
     hair: Array
@@ -54,7 +59,8 @@ def draw_appearance(
     female = bool(rng.random() < 0.5)
     child = not (sporty or trousers) and bool(rng.random() < 0.07)
     stature = rng.normal(1.65 if female else 1.77, 0.065) if not child else rng.uniform(1.20, 1.45)
-    top_kind = str(rng.choice(["tee", "shirt", "jacket", "coat", "dress"], p=[.34, .27, .22, .12, .05])) if not sporty else "tee"  # fmt: skip
+    tops = ["tee", "shirt", "jacket", "coat", "dress"]
+    top_kind = "tee" if sporty else str(rng.choice(tops, p=[0.34, 0.27, 0.22, 0.12, 0.05]))
     if trousers and top_kind in ("dress", "coat"):
         top_kind = "jacket"
     if top_kind == "dress" and not female:
@@ -69,16 +75,17 @@ def draw_appearance(
     if skirt:
         leg = 1.0 if rng.random() < 0.4 else 0.02
     hair = ["short", "bob", "long", "tail", "cap"] if female else ["short", "bald", "cap"]
-    build = body.Build(
+    build = figure.Build(
         female=female,
         girth=float(np.clip(rng.normal(1.0, 0.09), 0.86, 1.3)) * (0.95 if child else 1.0),
         sleeve=float(rng.uniform(0.26, 0.4)) if top_kind in ("tee", "dress") else 1.0,
         leg=leg,
-        loose={"tee": 0.009, "shirt": 0.008, "jacket": 0.017, "coat": 0.020, "dress": 0.007}[top_kind] * (0.5 if bottom_kind == "tights" else 1),
+        loose={"tee": 0.009, "shirt": 0.008, "jacket": 0.017, "coat": 0.020, "dress": 0.007}[top_kind]
+        * (0.5 if bottom_kind == "tights" else 1),
         skirt=skirt,
         coat=float(rng.uniform(0.55, 0.8)) if top_kind == "coat" else 0.0,
-        hair="helmet" if helmet else str(rng.choice(hair, p=[.15, .2, .3, .3, .05] if female else [.78, .12, .10])),  # fmt: skip
-        bag="" if sporty or trousers else str(rng.choice(["", "backpack", "shoulder", "tote"], p=[.55, .2, .15, .1])),  # fmt: skip
+        hair="helmet" if helmet else str(rng.choice(hair, p=[0.15, 0.2, 0.3, 0.3, 0.05] if female else [0.78, 0.12, 0.10])),  # fmt: skip
+        bag="" if sporty or trousers else str(rng.choice(["", "backpack", "shoulder", "tote"], p=[0.55, 0.2, 0.15, 0.1])),  # fmt: skip
         detail=detail,
     )
 
@@ -91,14 +98,16 @@ def draw_appearance(
     return Appearance(
         build=build,
         stature=float(np.clip(stature, 1.15, 1.95)),
-        skin=SKIN[int(rng.choice(6, p=[.3, .25, .18, .12, .1, .05]))] * rng.uniform(0.9, 1.1),  # fmt: skip
-        hair=shade(TOPS) if build.hair in ("cap", "helmet") else HAIR[int(rng.choice(6, p=[.28, .28, .2, .1, .08, .06]))],  # fmt: skip
+        skin=SKIN[int(rng.choice(6, p=[0.3, 0.25, 0.18, 0.12, 0.1, 0.05]))] * rng.uniform(0.9, 1.1),  # fmt: skip
+        hair=shade(TOPS)
+        if build.hair in ("cap", "helmet")
+        else HAIR[int(rng.choice(6, p=[0.28, 0.28, 0.2, 0.1, 0.08, 0.06]))],  # fmt: skip
         top=shade(TOPS),
         second=shade(TOPS),
         bottom=bottom,
         shoes=shade(SHOES),
         bag=shade(BOTTOMS if rng.random() < 0.7 else TOPS),
-        pattern=str(rng.choice(["plain", "stripes", "check", "print", "block"], p=[.58, .12, .1, .13, .07])),  # fmt: skip
+        pattern=str(rng.choice(["plain", "stripes", "check", "print", "block"], p=[0.58, 0.12, 0.1, 0.13, 0.07])),  # fmt: skip
         neckline=float(rng.uniform(1.455, 1.478)) if top_kind in ("tee", "dress") else 1.485,
         waistline=0.0 if top_kind in ("coat", "dress") else float(rng.uniform(0.90, 1.0)),
         open_front=top_kind in ("jacket", "coat") and bool(rng.random() < 0.6),
@@ -133,7 +142,9 @@ def _face(look: Appearance, place: Array) -> Array:
         beard = smoothstep(0, 1, (1.60 - z) / 0.03) * (y > 0.0) * (z > 1.52)
         colour *= 1 - 0.28 * beard[:, None]
     colour[front & (np.abs(z - 1.585 - 0.05 * side**2) < 0.0055) & (side < 0.024)] *= np.array([0.75, 0.42, 0.42])
-    colour[front & (np.abs(z - 1.672) < 0.0045) & (np.abs(side - 0.033) < 0.019)] = look.hair * 1.3 if look.build.hair not in ("cap", "helmet") else 0.03
+    colour[front & (np.abs(z - 1.672) < 0.0045) & (np.abs(side - 0.033) < 0.019)] = (
+        look.hair * 1.3 if look.build.hair not in ("cap", "helmet") else 0.03
+    )
     eye = front & (((side - 0.032) / 0.014) ** 2 + ((z - 1.653) / 0.0062) ** 2 < 1)
     colour[eye] = 0.45
     colour[eye & (np.abs(side - 0.032) < 0.006)] = 0.02
@@ -151,24 +162,24 @@ def paint(look: Appearance, part: Array, place: Array, along: Array, noise: Nois
         if is_cloth:
             cloth[mask] = True
 
-    put(part == body.HAIR, look.hair)
-    put(part == body.HAND, look.skin)
-    put(part == body.SHOE, look.shoes)
-    colour[(part == body.SHOE) & (z < 0.022)] = 0.5 * look.shoes + 0.12
-    put(part == body.BAG, look.bag, True)
-    put(part == body.STRAP, look.bag * 0.8)
-    put(part == body.SKIRT, look.top if look.waistline == 0.0 else look.bottom, True)
-    mask = part == body.HEAD
+    put(part == figure.HAIR, look.hair)
+    put(part == figure.HAND, look.skin)
+    put(part == figure.SHOE, look.shoes)
+    colour[(part == figure.SHOE) & (z < 0.022)] = 0.5 * look.shoes + 0.12
+    put(part == figure.BAG, look.bag, True)
+    put(part == figure.STRAP, look.bag * 0.8)
+    put(part == figure.SKIRT, look.top if look.waistline == 0.0 else look.bottom, True)
+    mask = part == figure.HEAD
     colour[mask] = _face(look, place[mask])
-    mask = part == body.LEG
+    mask = part == figure.LEG
     put(mask & (along <= look.build.leg), look.bottom, True)
     put(mask & (along > look.build.leg), look.skin)
     if look.build.leg < 0.95:
         colour[mask & (along > 0.93)] = look.second * 0.6 + 0.1
-    mask = part == body.ARM
+    mask = part == figure.ARM
     put(mask & (along > look.build.sleeve), look.skin)
     sleeve = mask & (along <= look.build.sleeve)
-    trunk = part == body.TRUNK
+    trunk = part == figure.TRUNK
     top = sleeve | (trunk & (z > look.waistline))
     colour[top] = _top_colour(look, place[top])
     cloth |= top
@@ -184,10 +195,10 @@ def paint(look: Appearance, part: Array, place: Array, along: Array, noise: Nois
     cloth[trunk & (z > scoop)] = False
     weave = noise.near((x + y) * 3.1, z * 3.1)
     colour *= (1 + np.where(cloth, 0.07, 0.03) * weave)[:, None]
-    hair = part == body.HAIR
+    hair = part == figure.HAIR
     if look.build.hair not in ("cap", "helmet"):
         colour[hair] *= (1 + 0.3 * noise.near(np.arctan2(x[hair], y[hair]) * 0.9, z[hair] * 0.4))[:, None].clip(0.4, 2)
     if look.denim:
-        worn = (part == body.LEG) & (along < 0.45) & (y > 0.02)
+        worn = (part == figure.LEG) & (along < 0.45) & (y > 0.02)
         colour[worn] *= 1.25
     return colour

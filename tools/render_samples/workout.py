@@ -1,4 +1,4 @@
-"""Exercises on the spot: squats, lunges, jumping jacks, arm raises, high knees, side bends; feet held to the floor by inverse kinematics."""
+"""Exercises on the spot: squats, lunges, jumping jacks, arm raises, high knees, side bends; inverse kinematics hold the feet."""
 
 from __future__ import annotations
 
@@ -40,7 +40,10 @@ class _Body:
         self.pose.turn(f"{side}_forearm", (2, -sign * inward), (0, elbow))
 
     def stand(self, drop: float, shift: tuple[float, float], feet: Sequence[tuple[float, float, float, float]]) -> Pose:
-        """drop: metres that the hips sink. shift: hips to the right and ahead. feet: (right, ahead, up, pitch) of left and right ankle at stature 1.75."""
+        """drop: metres that the hips sink. shift: hips to the right and ahead.
+
+        feet: (right, ahead, up, pitch) of left and right ankle at stature 1.75.
+        """
         s = self.scale
         self.pose.lift = -drop * s
         self.pose.root = self.root + self.right * shift[0] * s + self.ahead * shift[1] * s
@@ -110,12 +113,15 @@ def _bend(body: _Body, depth: float, beat: int) -> Pose:
 
 
 EXERCISES: dict[str, tuple[Callable[[_Body, float, int], Pose], float]] = {
-    "squat": (_squat, 2.2), "lunge": (_lunge, 2.0), "jack": (_jack, 1.1), "raise": (_raise, 1.9), "knees": (_knees, 0.95), "bend": (_bend, 2.4),
+    "squat": (_squat, 2.2), "lunge": (_lunge, 2.0), "jack": (_jack, 1.1), "raise": (_raise, 1.9),
+    "knees": (_knees, 0.95), "bend": (_bend, 2.4),
 }  # fmt: skip
 """Name -> the pose at a depth in [0, 1] of repetition `beat`, and the usual seconds of one repetition."""
 
 
-def workout(scale: float, root: Array, heading: float, plan: Sequence[tuple[str, int]], pace: float, style: Array) -> Callable[[float], Pose]:
+def workout(
+    scale: float, root: Array, heading: float, plan: Sequence[tuple[str, int]], pace: float, style: Array
+) -> Callable[[float], Pose]:
     """The motion of someone who does `plan` (exercise, repetitions) over and over. pace: 1 is the usual speed; style: (4,) in [-1, 1]."""
     rest = skeleton.rest_joints()
     lengths = np.array([EXERCISES[name][1] * count / pace for name, count in plan])
