@@ -167,6 +167,28 @@ def test_run_clip_equals_streaming_through_a_whole_network() -> None:
     assert model.head.cost.dense_macs == (90 + 20) * 8
 
 
+def test_a_clip_in_the_middle_of_a_frame_starts_with_the_first_call() -> None:
+    model = Pyramid().eval()
+    model.head(torch.zeros(2, 4, 9, 10))
+    run_clip(model, sequence(2, 2, 3, 9, 10))
+    assert [tuple(mask.shape) for mask in model.head.masks] == [(2, 2, 9, 10), (2, 2, 4, 5)]
+    model.head(torch.zeros(2, 4, 4, 5))
+    model.head(torch.zeros(2, 4, 9, 10))
+    assert model.head.cost.macs.tolist() == [40 * 4, 40 * 4]
+
+
+def test_a_clip_that_fails_half_way_leaves_the_streams_as_they_were() -> None:
+    model = Pyramid().eval()
+    clip = sequence(2, 2, 3, 9, 10)
+    model(clip[:, 0])
+    failing = model.head.register_forward_hook(lambda module, inputs, output: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        run_clip(model, clip)
+    failing.remove()
+    model(clip[:, 0])
+    assert macs(model).total.macs.tolist() == [0, 0]
+
+
 @pytest.mark.parametrize(
     ("model", "clip", "message"),
     [
