@@ -37,7 +37,7 @@ CASES: list[tuple[str, list[str], int, str]] = [
     ("empty file", ["detect", "empty.mp4"], 3, "empty.mp4 is empty"),
     ("mp4 without its index", ["detect", "cut.mp4"], 3, "cut.mp4"),
     ("glob without a match", ["detect", "*.avi"], 3, "*.avi"),
-    ("no source", ["detect"], 2, "SOURCE"),
+    ("no source", ["detect"], 2, "there is no source"),
     ("unknown option", ["detect", "clip.mp4", "--treshold", "1"], 2, "--treshold"),
     ("unknown command", ["detekt", "clip.mp4"], 2, "detekt"),
     ("negative threshold", ["detect", "clip.mp4", "--threshold", "-1"], 2, "0 or more"),
