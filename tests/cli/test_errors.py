@@ -18,6 +18,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write_clip(tmp_path / "clip.mp4")
     (tmp_path / "text.mp4").write_text("these are words, not pictures\n" * 50)
     (tmp_path / "empty.mp4").write_bytes(b"")
+    write_clip(tmp_path / "zero.avi", frames=0)
     whole = (tmp_path / "clip.mp4").read_bytes()
     (tmp_path / "cut.mp4").write_bytes(whole[: len(whole) // 2])
     (tmp_path / "folder").mkdir()
@@ -36,6 +37,8 @@ CASES: list[tuple[str, list[str], int, str]] = [
     ("text file named mp4", ["detect", "text.mp4"], 3, "text.mp4"),
     ("empty file", ["detect", "empty.mp4"], 3, "empty.mp4 is empty"),
     ("mp4 without its index", ["detect", "cut.mp4"], 3, "cut.mp4"),
+    ("video without a frame", ["detect", "zero.avi"], 3, "no frame that can be decoded"),
+    ("output where nothing can be written", ["detect", "clip.mp4", "-o", "/proc/out.mp4"], 6, "/proc/out.mp4 cannot be written"),
     ("glob without a match", ["detect", "*.avi"], 3, "*.avi"),
     ("no source", ["detect"], 2, "there is no source"),
     ("unknown option", ["detect", "clip.mp4", "--treshold", "1"], 2, "--treshold"),
