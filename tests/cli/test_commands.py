@@ -180,7 +180,16 @@ def test_ctrl_c_leaves_whole_files_and_exit_code_130(tmp_path: Path, random_weig
     words = ["detect", "long.mp4", "--weights", str(random_weights), "-o", "out.mp4", "-o", "out.jsonl", "--threads", "1"]
     program = [sys.executable, "-c", "from skipvid.cli import main; main()", *words]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(program, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        program,
+        cwd=tmp_path,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # Tests that run in the background inherit an ignored SIGINT, which Python then leaves ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     deadline = time.monotonic() + 120
     part = tmp_path / "out.jsonl.part"
     while time.monotonic() < deadline and (not part.exists() or part.read_text().count("\n") < 5):

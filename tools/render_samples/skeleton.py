@@ -123,7 +123,10 @@ def place_leg(pose: Pose, rest: Array, scale: float, side: str, ankle: Array, po
     thigh, shin, foot = (INDEX[f"{side}_{name}"] for name in ("thigh", "shin", "foot"))
     lengths = np.linalg.norm(rest[shin] - rest[thigh]) * scale, np.linalg.norm(rest[foot] - rest[shin]) * scale
     upper, lower = reach(position[thigh], ankle, float(lengths[0]), float(lengths[1]), pole)
-    thigh_world, shin_world = frame_along(upper, pole), frame_along(lower, pole - lower * 0.2)
+    # A bone does not hang exactly straight down at rest: turn from its own direction, not from -z.
+    y = np.array([0, 1.0, 0])
+    thigh_world = frame_along(upper, pole) @ frame_along(rest[shin] - rest[thigh], y).T
+    shin_world = frame_along(lower, pole - lower * 0.2) @ frame_along(rest[foot] - rest[shin], y).T
     ahead = np.array([pole[0], pole[1], 0.0])
     foot_world = frame_along(np.array([0, 0, -1.0]), ahead) @ rotation(0, foot_pitch)
     pose.rotations[thigh] = world[0].T @ thigh_world
