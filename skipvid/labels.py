@@ -95,6 +95,12 @@ COCO_CATEGORIES: dict[int, str] = {
 FIRST_OWN_CATEGORY = 91
 """Names that COCO does not have are numbered from here, so that a number never means two things."""
 
+COCO_KEYPOINTS: tuple[str, ...] = (
+    "nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder", "left_elbow", "right_elbow",
+    "left_wrist", "right_wrist", "left_hip", "right_hip", "left_knee", "right_knee", "left_ankle", "right_ankle",
+)  # fmt: skip
+"""COCO's keypoints of a person, in the order of a pose network's heat maps."""
+
 
 @dataclass(frozen=True, slots=True)
 class LabelSet:

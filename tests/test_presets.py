@@ -53,12 +53,12 @@ def test_the_default_comes_first_and_carries_its_weights() -> None:
 @pytest.mark.parametrize(
     ("name", "source", "expected"),
     [
-        ("efficientdet-nano", (1080, 1920), (288, 512)),
-        ("efficientdet-nano", (1920, 1080), (512, 288)),
-        ("efficientdet-nano", (480, 854), (288, 512)),
-        ("efficientdet-nano", (360, 480), (384, 512)),
-        ("efficientdet-nano", (200, 200), (512, 512)),
-        ("efficientdet-nano", (10, 4000), (32, 512)),
+        ("efficientdet-nano", (1080, 1920), (320, 544)),
+        ("efficientdet-nano", (1920, 1080), (544, 320)),
+        ("efficientdet-nano", (480, 854), (320, 544)),
+        ("efficientdet-nano", (360, 480), (416, 544)),
+        ("efficientdet-nano", (200, 200), (544, 544)),
+        ("efficientdet-nano", (10, 4000), (32, 544)),
         ("tf_efficientdet_d0", (1080, 1920), (384, 512)),
         ("tf_efficientdet_d1", (1080, 1920), (384, 640)),
         ("tf_efficientdet_lite0", (1080, 1920), (192, 320)),

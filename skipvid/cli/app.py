@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import sys
 import traceback
@@ -11,6 +10,7 @@ from collections.abc import Sequence
 import click
 
 from skipvid import __version__
+from skipvid.cli.lazy import LazyGroup
 from skipvid.errors import SkipvidError
 
 COMMANDS = {
@@ -20,7 +20,7 @@ COMMANDS = {
     "heatmap": "skipvid.cli.heatmap",
     "report": "skipvid.cli.report",
     "train": "skipvid.cli.train",
-    "distill": "skipvid.cli.train",
+    "distill": "skipvid.cli.train_detector",
     "presets": "skipvid.cli.presets",
     "probe": "skipvid.cli.probe",
     "doctor": "skipvid.cli.doctor",
@@ -29,20 +29,7 @@ INTERRUPTED = 130
 BROKEN_PIPE = 141  # as if the signal had ended the program: 128 + SIGPIPE
 
 
-class LazyGroup(click.Group):
-    """A group whose commands are imported by name."""
-
-    def list_commands(self, context: click.Context) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, context: click.Context, name: str) -> click.Command | None:
-        if name not in COMMANDS:
-            return None
-        command: click.Command = getattr(importlib.import_module(COMMANDS[name]), name)
-        return command
-
-
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(cls=LazyGroup, modules=COMMANDS, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, "-V", "--version", prog_name="skipvid", message="%(prog)s %(version)s")
 def cli() -> None:
     """Video object detection and pose estimation that computes only what changed since the last frame.

@@ -1,56 +1,31 @@
-"""`skipvid train` and `skipvid distill`: small models of one's own."""
+"""`skipvid train`: the group, and what its commands share."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import click
 
-from skipvid.cli.options import combine, option
-from skipvid.errors import UsageError
+from skipvid.cli.lazy import LazyGroup
+from skipvid.cli.options import option
 
-if TYPE_CHECKING:
-    from skipvid.train.detector import Recipe
-    from skipvid.train.teachers import Teacher
+COMMANDS = {
+    "detector": "skipvid.cli.train_detector",
+    "pose": "skipvid.cli.train_pose",
+    "grade": "skipvid.cli.train_detector",
+    "grade-pose": "skipvid.cli.train_pose",
+}
 
-schedule_options = combine(
-    option("--steps", type=click.IntRange(min=1), default=2000, show_default=True, metavar="N", help="Optimiser steps in all."),
-    option("--batch", type=click.IntRange(min=1), default=16, show_default=True, metavar="N", help="Pictures a step."),
-    option("--crop", default="320", show_default=True, metavar="PX,...", help="Sides of training pictures, one after the other."),
-    option("--size", type=click.IntRange(min=64), default=512, show_default=True, metavar="PX", help="Longer side of the input in use."),
-    option("--rate", type=click.FloatRange(min=0, min_open=True), default=2e-3, show_default=True, help="Highest learning rate."),
-    option("--slow", type=click.FloatRange(min=0), default=0.35, show_default=True, help="Factor on the backbone's learning rate."),
-    option("--freeze", type=click.IntRange(min=0), default=3, show_default=True, metavar="N", help="Leave the first N stages as they are."),
-    option("--evaluate-every", type=click.IntRange(min=1), default=250, show_default=True, metavar="N", help="Steps between measurements."),
-    option(
-        "--patience", type=click.IntRange(min=0), default=0, metavar="N", help="Stop after N measurements without a new best; 0 = never."
-    ),
-    option("--seed", type=int, default=0, show_default=True, help="Of pictures and augmentation."),
-    option("--threads", type=click.IntRange(min=1), metavar="N", help="Threads for the network.  [all cores]"),
-    option("--resume", is_flag=True, help="Go on with the run in the output folder."),
-    option("-q", "--quiet", is_flag=True, help="Only errors."),
-)
+root_option = option("--root", type=click.Path(path_type=Path), default=Path(), metavar="FOLDER", help="Of the paths in the mix.")
 
 
-def _recipe(
-    *, steps: int, batch: int, crop: str, size: int, rate: float, slow: float, freeze: int, evaluate_every: int, patience: int, seed: int
-) -> Recipe:
-    from skipvid.train.detector import Recipe
-    from skipvid.train.loop import Schedule
-
-    crops = tuple(int(side) if side.isdigit() else 0 for side in _names(crop))
-    if not crops or any(side < 64 or side % 32 for side in (*crops, size)):
-        raise UsageError(f"--crop {crop} and --size {size} must be multiples of 32 from 64 on", "for example 256,256,384 and 512")
-    frozen = ("backbone.conv_stem.", "backbone.bn1.", *(f"backbone.blocks.{stage}." for stage in range(freeze))) if freeze else ()
-    schedule = Schedule(
-        steps, batch=batch, rate=rate, slow=slow, frozen=frozen, evaluate_every=evaluate_every, patience=patience, seed=seed
-    )
-    return Recipe(schedule, crops=crops, longest=size)
+@click.group(cls=LazyGroup, modules=COMMANDS)
+def train() -> None:
+    """Train small models. See docs/model_card.md for the commands behind the bundled ones."""
 
 
-def _set_threads(threads: int | None) -> None:
+def set_threads(threads: int | None) -> None:
     import cv2
     import torch
 
@@ -59,172 +34,11 @@ def _set_threads(threads: int | None) -> None:
         cv2.setNumThreads(threads)
 
 
-def _names(value: str | None) -> list[str]:
+def names_of(value: str | None) -> list[str]:
     return [name.strip() for name in value.split(",") if name.strip()] if value else []
 
 
-@click.group()
-def train() -> None:
-    """Train small models. See docs/model_card.md for the commands behind the bundled ones."""
-
-
-@train.command()
-@click.argument("mix", type=click.Path(path_type=Path), metavar="MIX.yaml")
-@option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="FOLDER", help="Checkpoints, weights and preset go here.")
-@option("--root", type=click.Path(path_type=Path), default=Path(), metavar="FOLDER", help="What the paths in the mix are relative to.")
-@option("--labels", type=click.Path(path_type=Path), metavar="FOLDER", help="Where teachers' labels are kept.  [OUTPUT/labels]")
-@option("--without", metavar="NAME,...", help="Leave these sources out: to measure on a clip, never train on it.")
-@option("--start", type=click.Path(path_type=Path), metavar="FILE", help="Weights to begin with.")
-@option("--backbone", type=click.Path(path_type=Path), metavar="FILE.xml", help="Begin with the backbone of a PicoDet-LCNet instead.")
-@option("--name", default="my-detector", show_default=True, help="Name of the preset.")
-@schedule_options
-def detector(
-    mix: Path,
-    output: Path,
-    root: Path,
-    labels: Path | None,
-    without: str | None,
-    start: Path | None,
-    backbone: Path | None,
-    name: str,
-    threads: int | None,
-    resume: bool,
-    quiet: bool,
-    **numbers: Any,
-) -> None:
-    """Train a detector on a mix of labelled pictures and clips that teachers label.
-
-    \b
-    skipvid train detector street.mix.yaml -o run
-    skipvid train detector street.mix.yaml -o run --resume
-    """
-    _set_threads(threads)
-    from skipvid.train.detector import train_detector, write_preset
-    from skipvid.train.measure import exams_of_samples
-    from skipvid.train.mix import gather, load_mix, open_exams, split_off
-
-    recipe = _recipe(**numbers)
-    plan = load_mix(mix, root).without(_names(without))
-    samples, held = split_off(gather(plan, labels or output / "labels", _say(quiet)), plan.held_out)
-    exams = open_exams(plan) + exams_of_samples(held)
-    trained = train_detector(recipe, samples, exams, output, shares=plan.shares, start=start, backbone=backbone, resume=resume, quiet=quiet)
-    preset = write_preset(trained, recipe, output / f"{name}.yaml", source=f"trained on {mix.name} by skipvid")
-    _finish(preset, quiet)
-
-
-@train.command()
-@click.argument("mix", type=click.Path(path_type=Path), metavar="MIX.yaml")
-@option("--root", type=click.Path(path_type=Path), default=Path(), metavar="FOLDER", help="What the paths in the mix are relative to.")
-@option(
-    "--weights", type=click.Path(path_type=Path), metavar="FILE", help="Of efficientdet-nano; without it the mix's teachers are graded."
-)
-@option("--size", type=click.IntRange(min=64), default=512, show_default=True, metavar="PX", help="Longer side of the input.")
-@option("--stride", type=click.IntRange(min=1), default=1, show_default=True, metavar="N", help="Every N-th frame.")
-@option("--threads", type=click.IntRange(min=1), metavar="N", help="Threads for the network.  [all cores]")
-def grade(mix: Path, root: Path, weights: Path | None, size: int, stride: int, threads: int | None) -> None:
-    """AP50 on the exams of a mix: one line each on stdout, the exam's name and the figure."""
-    _set_threads(threads)
-    from dataclasses import replace
-
-    from skipvid.models import build_model, load_weights
-    from skipvid.models.efficientdet import CONFIGS
-    from skipvid.presets import DEFAULT_DETECT
-    from skipvid.train.mix import load_mix, open_exams, open_teacher
-    from skipvid.train.samples import CLASS_COUNT
-
-    plan = load_mix(mix, root)
-    if not plan.exams:
-        raise UsageError(f"mix file {mix} has no exams", "list clips with ground truth under 'exams'")
-    net = None
-    if weights is not None:
-        net = build_model(DEFAULT_DETECT, num_classes=CLASS_COUNT)
-        load_weights(net, weights)
-    teacher = open_teacher(plan, tiles=False, threads=threads or 1) if net is None else None
-    if net is None and teacher is None:
-        raise UsageError("nothing to grade", "give --weights, or a mix with teachers")
-    for entry in plan.exams:
-        (exam,) = open_exams(replace(plan, exams=(replace(entry, stride=stride),)))
-        if net is not None:
-            result = exam.grade(net, longest=size, anchor_scale=CONFIGS[DEFAULT_DETECT].anchor_scale)
-        else:
-            assert teacher is not None
-            result = exam.grade_teacher(teacher)
-        click.echo(f"{entry.name}\t{result:.4f}")
-
-
-@click.command()
-@click.argument("clips", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="CLIP...")
-@option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="FOLDER", help="Labels, checkpoints and preset go here.")
-@option("--teacher", required=True, metavar="PRESET|FILE", help="A detection preset, or an .onnx or OpenVINO .xml file.")
-@option("--layout", type=click.Choice(["yolox", "picodet"]), default="yolox", show_default=True, help="Outputs of a teacher file.")
-@option("--tiles", is_flag=True, help="Let the teacher look at four tiles of each frame as well: slower, finds smaller objects.")
-@option("--sure", type=click.FloatRange(0, 1), default=0.35, show_default=True, help="Teacher's score from which a box is a label.")
-@option("--stride", type=click.IntRange(min=1), default=10, show_default=True, metavar="N", help="Label every N-th frame.")
-@option("--held-out", type=click.FloatRange(0, 0.9), default=0.2, show_default=True, help="Last part of each clip, to measure on.")
-@option("--start", type=click.Path(path_type=Path), metavar="FILE", help="Weights to begin with.  [the bundled detector's]")
-@option("--name", default="my-camera", show_default=True, help="Name of the preset.")
-@schedule_options
-def distill(
-    clips: tuple[Path, ...],
-    output: Path,
-    teacher: str,
-    layout: str,
-    tiles: bool,
-    sure: float,
-    stride: int,
-    held_out: float,
-    start: Path | None,
-    name: str,
-    threads: int | None,
-    resume: bool,
-    quiet: bool,
-    **numbers: Any,
-) -> None:
-    """A detector for your own camera, from video without labels and a teacher.
-
-    \b
-    skipvid distill monday.mp4 tuesday.mp4 --teacher tf_efficientdet_d2 -o my-camera
-    skipvid detect wednesday.mp4 --preset my-camera/my-camera.yaml
-    """
-    _set_threads(threads)
-    from skipvid.presets import DEFAULT_DETECT, load_preset
-    from skipvid.train.detector import distill_detector
-    from skipvid.train.label import Trust
-    from skipvid.weights import resolve_weights
-
-    recipe = _recipe(**numbers)
-    if start is None:
-        start = resolve_weights(load_preset(DEFAULT_DETECT)).path
-    preset = distill_detector(
-        recipe,
-        clips,
-        _open_teacher(teacher, layout, tiles, threads or 1),
-        output,
-        name=name,
-        stride=stride,
-        held_out=held_out,
-        trust=Trust(sure=sure, unsure=sure / 3),
-        start=start,
-        resume=resume,
-        quiet=quiet,
-        report=_say(quiet),
-    )
-    _finish(preset, quiet)
-
-
-def _open_teacher(teacher: str, layout: str, tiles: bool, threads: int) -> Teacher:
-    from skipvid.train.detector import open_preset_teacher
-    from skipvid.train.teachers import TEACHER_LAYOUTS, Ensemble
-
-    path = Path(teacher)
-    if path.suffix in (".onnx", ".xml"):
-        opened: Teacher = TEACHER_LAYOUTS[layout](path, threads=threads)
-    else:
-        opened = open_preset_teacher(teacher)
-    return Ensemble([opened], [1.0], tiles=tiles)
-
-
-def _say(quiet: bool) -> Callable[[str], None]:
+def say(quiet: bool) -> Callable[[str], None]:
     def say(line: str) -> None:
         if not quiet:
             click.echo(line, err=True)
@@ -232,5 +46,5 @@ def _say(quiet: bool) -> Callable[[str], None]:
     return say
 
 
-def _finish(preset: Path, quiet: bool) -> None:
-    _say(quiet)(f"use it with: skipvid detect SOURCE --preset {preset.resolve()}")
+def finish(preset: Path, quiet: bool, command: str = "detect") -> None:
+    say(quiet)(f"use it with: skipvid {command} SOURCE --preset {preset.resolve()}")

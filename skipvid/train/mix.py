@@ -34,6 +34,14 @@ class TeacherEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class PoseTeacherEntry:
+    """Who finds joints. network: a pose preset, or an .onnx or .xml file that puts out heat maps. weights: of a preset."""
+
+    network: str
+    weights: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class SourceEntry:
     """Pictures. kind: coco (needs annotations), yolo (needs class_ids), clip (videos, or folders of frames) or pack.
 
@@ -73,6 +81,7 @@ class Mix:
     sources: tuple[SourceEntry, ...]
     exams: tuple[ExamEntry, ...] = ()
     held_out: tuple[str, ...] = ()  # sources that are only measured on
+    pose_teacher: PoseTeacherEntry | None = None  # of `train pose`
     root: Path = Path()
 
     @property
@@ -88,7 +97,7 @@ class Mix:
         return replace(self, sources=tuple(source for source in self.sources if source.name not in names))
 
 
-Entry = TypeVar("Entry", TeacherEntry, SourceEntry, ExamEntry)
+Entry = TypeVar("Entry", TeacherEntry, PoseTeacherEntry, SourceEntry, ExamEntry)
 
 
 def load_mix(path: Path, root: Path) -> Mix:
@@ -99,18 +108,20 @@ def load_mix(path: Path, root: Path) -> Mix:
         raise UsageError(f"mix file {path} cannot be read: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict) or not isinstance(content.get("sources"), list):
         raise UsageError(f"mix file {path} has no list 'sources'", "see docs/model_card.md")
-    unknown = set(content) - {"teachers", "sources", "exams", "held_out"}
+    unknown = set(content) - {"teachers", "sources", "exams", "held_out", "pose_teacher"}
     if unknown:
-        raise UsageError(f"mix file {path}: unknown key '{min(unknown)}'", "allowed: teachers, sources, exams, held_out")
+        raise UsageError(f"mix file {path}: unknown key '{min(unknown)}'", "allowed: teachers, pose_teacher, sources, exams, held_out")
 
     def entries(key: str, kind: type[Entry]) -> tuple[Entry, ...]:
         return tuple(_entry(item, kind, f"mix file {path}, {key} {number}") for number, item in enumerate(content.get(key) or (), start=1))
 
+    poses = content.get("pose_teacher")
     mix = Mix(
         entries("teachers", TeacherEntry),
         entries("sources", SourceEntry),
         entries("exams", ExamEntry),
         tuple(content.get("held_out") or ()),
+        _entry(poses, PoseTeacherEntry, f"mix file {path}, pose_teacher") if poses is not None else None,
         root,
     )
     for source in mix.sources:
@@ -164,7 +175,7 @@ def gather(mix: Mix, labels: Path, report: Callable[[str], None]) -> list[Sample
     return samples
 
 
-def _paths(root: Path, pattern: str) -> list[Path]:
+def matching_paths(root: Path, pattern: str) -> list[Path]:
     """What a path, or a pattern with *, names. Raises UsageError where that is nothing."""
     paths = [Path(path) for path in sorted(glob(str(root / pattern)))]
     if not paths:
@@ -174,7 +185,7 @@ def _paths(root: Path, pattern: str) -> list[Path]:
 
 def _from_coco(source: SourceEntry, root: Path, teacher: Teacher | None) -> Iterator[Sample]:
     known = source.known or None
-    for folder, labels in zip(_paths(root, source.path), _paths(root, source.annotations), strict=True):
+    for folder, labels in zip(matching_paths(root, source.path), matching_paths(root, source.annotations), strict=True):
         for sample in read_coco(labels, folder, source.name, known):
             yield sample if teacher is None or sample.known.all() else complete(sample, teacher)
 
@@ -187,7 +198,7 @@ def _from_yolo(source: SourceEntry, root: Path, teacher: Teacher | None) -> Iter
 def _from_clip(source: SourceEntry, root: Path, teacher: Teacher | None) -> Iterator[Sample]:
     if teacher is None:
         raise UsageError(f"source {source.name} has no labels and the mix has no teacher", "add one under 'teachers'")
-    for path in _paths(root, source.path):
+    for path in matching_paths(root, source.path):
         yield from label_frames(path, teacher, stride=source.stride, longest=source.longest)
 
 

@@ -74,7 +74,7 @@ def read_coco(annotations: Path, folder: Path, source: str, known: Sequence[int]
     ours = {name: CATEGORY_IDS.index(number) for number, name in CATEGORIES.items()}
     listed = [CATEGORY_IDS[ours[name]] for name in names.values() if name in ours]
     mask = _known(listed if known is None else known)
-    for entry, image in _pictures(folder, images):
+    for entry, image in pictures(folder, images):
         boxes, classes, ignore = [], [], []
         for annotation in by_image[entry["id"]]:
             name = names.get(annotation["category_id"], "")
@@ -89,7 +89,7 @@ def read_coco(annotations: Path, folder: Path, source: str, known: Sequence[int]
         yield Sample(image, Targets.of(boxes, classes, ignore), source, mask)
 
 
-def _pictures(folder: Path, images: Sequence[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], NDArray[np.uint8]]]:
+def pictures(folder: Path, images: Sequence[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], NDArray[np.uint8]]]:
     """The entries of a COCO file with their pictures, from a folder or from a video."""
     if folder.is_dir():
         for entry in images:

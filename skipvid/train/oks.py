@@ -1,0 +1,43 @@
+"""Object keypoint similarity: how well keypoints fit the truth, as COCO measures it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skipvid.models.heatmaps import STRIDE, decode_heatmaps
+from skipvid.tasks.crops import CropWindow
+from skipvid.train.people import PRESENT, Person
+from skipvid.train.pose_teacher import Heat, network_input
+
+SIGMAS: NDArray[np.float64] = (
+    np.array([0.26, 0.25, 0.25, 0.35, 0.35, 0.79, 0.79, 0.72, 0.72, 0.62, 0.62, 1.07, 1.07, 0.87, 0.87, 0.89, 0.89]) / 10
+)
+"""How far annotators differ, per joint, relative to the root of the person's area (COCO's evaluation code)."""
+
+
+def oks(joints: NDArray[np.float32], person: Person) -> float:
+    """The similarity in [0, 1] of joints (17, 2), in pixels of the person's picture, over the joints that are labelled; NaN without any."""
+    labelled = person.states == PRESENT
+    distance = ((joints - person.joints) ** 2).sum(axis=1)[labelled]
+    return float(np.exp(-distance / (2 * person.area * (2 * SIGMAS[labelled]) ** 2)).mean()) if labelled.any() else float("nan")
+
+
+def grade_people(people: Sequence[Person], heat: Heat, input_size: tuple[int, int], *, batch: int = 16) -> dict[str, float]:
+    """Mean OKS over persons, given their true boxes, and the shares with an OKS above 0.5 and 0.75.
+
+    heat: a network, from (N, 3, h, w) normalised RGB to heat maps. input_size: (height, width). Without test-time mirroring.
+    """
+    scores = []
+    for start in range(0, len(people), batch):
+        chosen = people[start : start + batch]
+        windows = [CropWindow.around(person.box, input_size) for person in chosen]
+        cuts = np.stack([window.cut(person.image) for window, person in zip(windows, chosen, strict=True)])
+        for person, window, maps in zip(chosen, windows, heat(network_input(cuts)), strict=True):
+            scores.append(oks(window.to_frame(decode_heatmaps(maps)[:, :2] * STRIDE), person))
+    known = np.array([score for score in scores if not np.isnan(score)])
+    if not len(known):
+        return {}
+    return {"OKS": float(known.mean()), "above 0.5": float((known > 0.5).mean()), "above 0.75": float((known > 0.75).mean())}
