@@ -82,8 +82,9 @@ def detector(
     """
     set_threads(threads)
     from skipvid.train.detector import train_detector, write_preset
+    from skipvid.train.exams import open_exams
     from skipvid.train.measure import exams_of_samples
-    from skipvid.train.mix import gather, load_mix, open_exams, split_off
+    from skipvid.train.mix import gather, load_mix, split_off
 
     recipe = _recipe(**numbers)
     plan = load_mix(mix, root).without(names_of(without))
@@ -111,7 +112,8 @@ def grade(mix: Path, root: Path, weights: Path | None, size: int, stride: int, t
     from skipvid.models import build_model, load_weights
     from skipvid.models.efficientdet import CONFIGS
     from skipvid.presets import DEFAULT_DETECT
-    from skipvid.train.mix import load_mix, open_exams, open_teacher
+    from skipvid.train.exams import open_exams
+    from skipvid.train.mix import load_mix, open_teacher
     from skipvid.train.samples import CLASS_COUNT
 
     plan = load_mix(mix, root)

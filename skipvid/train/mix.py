@@ -15,11 +15,9 @@ import numpy as np
 import yaml
 
 from skipvid.errors import UsageError
-from skipvid.train.evaluate import Truth
 from skipvid.train.label import complete, doubt, label_frames
-from skipvid.train.measure import Exam
-from skipvid.train.readers import NO_TRUTH, read_coco, read_frames, read_mot, read_yolo
-from skipvid.train.samples import CATEGORY_IDS, Sample, load_pack, save_pack
+from skipvid.train.readers import read_coco, read_yolo
+from skipvid.train.samples import Sample, load_pack, save_pack
 from skipvid.train.teachers import COCO80_IDS, TEACHER_LAYOUTS, Ensemble, Teacher
 
 
@@ -63,7 +61,10 @@ class SourceEntry:
 
 @dataclass(frozen=True, slots=True)
 class ExamEntry:
-    """A clip with MOT ground truth. first: the truth's number of the first frame. categories: COCO's numbers that count as a hit."""
+    """A clip with ground truth: MOT text, or a COCO .json. categories: COCO's numbers that count as a hit.
+
+    first: MOT's number of the first frame.
+    """
 
     name: str
     path: str
@@ -212,23 +213,6 @@ _READERS: dict[str, Callable[[SourceEntry, Path, Teacher | None], Iterator[Sampl
     "clip": _from_clip,
     "pack": _from_pack,
 }
-
-
-def open_exams(mix: Mix) -> list[Exam]:
-    """The clips with ground truth, decoded."""
-    exams = []
-    for entry in mix.exams:
-        truth = read_mot(mix.root / entry.truth, minimum_fill=entry.minimum_fill)
-        images, truths = [], []
-        for index, image in read_frames(mix.root / entry.path, entry.stride):
-            frame: Truth = truth.get(index + entry.first, NO_TRUTH)
-            if entry.labelled_only and index + entry.first not in truth:
-                continue
-            images.append(image)
-            truths.append(frame)
-        classes = tuple(CATEGORY_IDS.index(category) for category in entry.categories)
-        exams.append(Exam(entry.name, tuple(images), tuple(truths), classes))
-    return exams
 
 
 def split_off(samples: Sequence[Sample], names: Sequence[str]) -> tuple[list[Sample], list[Sample]]:

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from skipvid.errors import UsageError
-from skipvid.train.mix import gather, load_mix, open_exams, split_off
+from skipvid.train.exams import open_exams
+from skipvid.train.mix import gather, load_mix, split_off
 
 
 def write(path, text):
@@ -67,6 +68,20 @@ def test_labelled_sources_are_not_read_again(tmp_path, root):
 def test_a_part_of_a_source_can_be_taken(tmp_path, root):
     text = "sources: [{name: s, kind: coco, path: 'pictures/[ab]', annotations: pictures/*.json, share: 1, part: [1, 2]}]"
     assert len(gather(load_mix(write(tmp_path / "mix.yaml", text), root), tmp_path / "labels", lambda line: None)) == 1
+
+
+def test_an_exam_of_a_coco_file_has_the_boxes_of_its_classes(tmp_path, root):
+    boxes = [(1, [4, 6, 20, 30]), (3, [50, 50, 10, 10]), (1, [30, 6, 20, 30])]
+    content = {
+        "images": [{"id": n, "file_name": path.name} for n, path in enumerate(sorted((root / "frames").iterdir()))],
+        "categories": [{"id": 1, "name": "person"}, {"id": 3, "name": "car"}],
+        "annotations": [{"id": n, "image_id": 0, "category_id": category, "bbox": box} for n, (category, box) in enumerate(boxes)],
+    }
+    (root / "frames.json").write_text(json.dumps(content))
+    text = "sources: []\nexams: [{name: e, path: frames, truth: frames.json, categories: [1], stride: 2}]"
+    (exam,) = open_exams(load_mix(write(tmp_path / "mix.yaml", text), root))
+    assert [truth.boxes.tolist() for truth in exam.truths] == [[[4, 6, 24, 36], [30, 6, 50, 36]], []]
+    assert exam.classes == (0,)
 
 
 def test_an_exam_matches_frames_with_the_numbers_of_its_truth(tmp_path, root):
