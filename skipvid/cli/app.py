@@ -20,7 +20,7 @@ COMMANDS = {
     "heatmap": "skipvid.cli.heatmap",
     "report": "skipvid.cli.report",
     "train": "skipvid.cli.train",
-    "distill": "skipvid.cli.train_detector",
+    "distill": "skipvid.cli.distill",
     "presets": "skipvid.cli.presets",
     "probe": "skipvid.cli.probe",
     "doctor": "skipvid.cli.doctor",

@@ -13,7 +13,6 @@ from skipvid.errors import UsageError
 
 if TYPE_CHECKING:
     from skipvid.train.detector import Recipe
-    from skipvid.train.teachers import Teacher
 
 schedule_options = combine(
     option("--steps", type=click.IntRange(min=1), default=2000, show_default=True, metavar="N", help="Optimiser steps in all."),
@@ -34,7 +33,7 @@ schedule_options = combine(
 )
 
 
-def _recipe(
+def recipe_of(
     *, steps: int, batch: int, crop: str, size: int, rate: float, slow: float, freeze: int, evaluate_every: int, patience: int, seed: int
 ) -> Recipe:
     from skipvid.train.detector import Recipe
@@ -86,7 +85,7 @@ def detector(
     from skipvid.train.measure import exams_of_samples
     from skipvid.train.mix import gather, load_mix, split_off
 
-    recipe = _recipe(**numbers)
+    recipe = recipe_of(**numbers)
     plan = load_mix(mix, root).without(names_of(without))
     samples, held = split_off(gather(plan, labels or output / "labels", say(quiet)), plan.held_out)
     exams = open_exams(plan) + exams_of_samples(held)
@@ -134,75 +133,3 @@ def grade(mix: Path, root: Path, weights: Path | None, size: int, stride: int, t
             assert teacher is not None
             result = exam.grade_teacher(teacher)
         click.echo(f"{entry.name}\t{result:.4f}")
-
-
-@click.command()
-@click.argument("clips", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="CLIP...")
-@option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="FOLDER", help="Labels, checkpoints and preset go here.")
-@option("--teacher", required=True, metavar="PRESET|FILE", help="A detection preset, or an .onnx or OpenVINO .xml file.")
-@option("--layout", type=click.Choice(["yolox", "picodet"]), default="yolox", show_default=True, help="Outputs of a teacher file.")
-@option("--tiles", is_flag=True, help="Let the teacher look at four tiles of each frame as well: slower, finds smaller objects.")
-@option("--sure", type=click.FloatRange(0, 1), default=0.35, show_default=True, help="Teacher's score from which a box is a label.")
-@option("--stride", type=click.IntRange(min=1), default=10, show_default=True, metavar="N", help="Label every N-th frame.")
-@option("--held-out", type=click.FloatRange(0, 0.9), default=0.2, show_default=True, help="Last part of each clip, to measure on.")
-@option("--start", type=click.Path(path_type=Path), metavar="FILE", help="Weights to begin with.  [the bundled detector's]")
-@option("--name", default="my-camera", show_default=True, help="Name of the preset.")
-@schedule_options
-def distill(
-    clips: tuple[Path, ...],
-    output: Path,
-    teacher: str,
-    layout: str,
-    tiles: bool,
-    sure: float,
-    stride: int,
-    held_out: float,
-    start: Path | None,
-    name: str,
-    threads: int | None,
-    resume: bool,
-    quiet: bool,
-    **numbers: Any,
-) -> None:
-    """A detector for your own camera, from video without labels and a teacher.
-
-    \b
-    skipvid distill monday.mp4 tuesday.mp4 --teacher tf_efficientdet_d2 -o my-camera
-    skipvid detect wednesday.mp4 --preset my-camera/my-camera.yaml
-    """
-    set_threads(threads)
-    from skipvid.presets import DEFAULT_DETECT, load_preset
-    from skipvid.train.detector import distill_detector
-    from skipvid.train.label import Trust
-    from skipvid.weights import resolve_weights
-
-    recipe = _recipe(**numbers)
-    if start is None:
-        start = resolve_weights(load_preset(DEFAULT_DETECT)).path
-    preset = distill_detector(
-        recipe,
-        clips,
-        _open_teacher(teacher, layout, tiles, threads or 1),
-        output,
-        name=name,
-        stride=stride,
-        held_out=held_out,
-        trust=Trust(sure=sure, unsure=sure / 3),
-        start=start,
-        resume=resume,
-        quiet=quiet,
-        report=say(quiet),
-    )
-    finish(preset, quiet)
-
-
-def _open_teacher(teacher: str, layout: str, tiles: bool, threads: int) -> Teacher:
-    from skipvid.train.detector import open_preset_teacher
-    from skipvid.train.teachers import TEACHER_LAYOUTS, Ensemble
-
-    path = Path(teacher)
-    if path.suffix in (".onnx", ".xml"):
-        opened: Teacher = TEACHER_LAYOUTS[layout](path, threads=threads)
-    else:
-        opened = open_preset_teacher(teacher)
-    return Ensemble([opened], [1.0], tiles=tiles)

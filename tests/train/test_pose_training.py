@@ -206,3 +206,56 @@ def test_unfit_options_are_refused(tmp_path, changes, message):
     mix.write_text("sources: []\n")
     with pytest.raises(UsageError, match=message):
         CliRunner().invoke(cli, ["train", "pose", str(mix), "-o", str(tmp_path / "run"), *changes], catch_exceptions=False)
+
+
+def gym_clip(path: Path) -> Path:
+    import av
+
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 240, 320, "yuv420p"
+        for _ in range(12):
+            for packet in stream.encode(av.VideoFrame.from_ndarray(coloured()[0].image, "bgr24")):
+                container.mux(packet)
+        for packet in stream.encode(None):
+            container.mux(packet)
+    return path
+
+
+class OnePerson:
+    """A detector that always finds the same person, from 70, 60 to 170, 250."""
+
+    known = np.array([True, *[False] * 5])
+
+    def detect(self, image):
+        from skipvid.train.teachers import Found
+
+        scale = image.shape[1] / 240
+        return Found(np.array([[70, 60, 170, 250]], np.float32) * scale, np.ones(1, np.float32), np.zeros(1, np.int64))
+
+
+def test_a_clip_without_labels_becomes_a_pose_preset(tmp_path, monkeypatch):
+    from skipvid.presets import DEFAULT_POSE
+    from skipvid.train import pose_distill
+    from skipvid.train.pose_teacher import PoseTeacher
+
+    def heat(x):
+        maps = np.zeros((len(x), JOINTS, 64, 48), np.float32)
+        maps[:, :, 30, 23:25] = 0.9  # the middle: a mirror image leaves it there
+        return maps
+
+    monkeypatch.setattr(pose_distill, "open_preset_teacher", lambda name: OnePerson())
+    start = tmp_path / "start.pt"
+    torch.save(build_model(load_preset(DEFAULT_POSE).model).state_dict(), start)
+    schedule = Schedule(1, batch=16, evaluate_every=1)
+    arguments = {"name": "my-gym", "stride": 2, "held_out": 0.4, "start": start, "quiet": True, "report": lambda line: None}
+    clip = gym_clip(tmp_path / "gym.mp4")
+    path = pose_distill.distill_pose(schedule, [clip], PoseTeacher(heat, (256, 192)), tmp_path / "out", **arguments)
+    preset = load_preset(path)
+    assert preset.task == "pose" and "OKS" in preset.description
+    from skipvid.train.people import load_people
+
+    people = load_people(tmp_path / "out" / "labels" / "00-gym.people.npz")
+    assert len(people) == 6 and all((person.states == PRESENT).all() for person in people)
+    with pytest.raises(UsageError, match="no person"):
+        pose_distill.distill_pose(schedule, [clip], PoseTeacher(lambda x: heat(x) * 0.1, (256, 192)), tmp_path / "none", **arguments)

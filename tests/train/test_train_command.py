@@ -8,8 +8,8 @@ import pytest
 from click.testing import CliRunner
 
 from skipvid.cli.app import run
+from skipvid.cli.distill import distill
 from skipvid.cli.train import train
-from skipvid.cli.train_detector import distill
 from skipvid.errors import UsageError, WeightsError
 from skipvid.presets import load_preset
 
