@@ -19,8 +19,8 @@ from skipvid.labels import COCO_LABELS, LabelSet, label_set
 DEFAULT_DETECT = "efficientdet-nano"
 """The preset that `detect` uses when none is named; its weights come with the package."""
 
-DEFAULT_POSE = "hrnet_w32_256x192"
-"""The preset that `pose` uses when none is named."""
+DEFAULT_POSE = "hrnet-nano"
+"""The preset that `pose` uses when none is named; its weights come with the package, too."""
 
 BUNDLED = "bundled:"
 """Before the name of a weights file that comes with the package."""

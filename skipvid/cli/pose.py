@@ -29,7 +29,7 @@ people_options = combine(
 @click.command()
 @live_options
 @output_options
-@network_options("hrnet_w32_256x192")
+@network_options("hrnet-nano")
 @people_options
 @read_options
 @write_options

@@ -16,7 +16,7 @@ from skipvid.models.heatmaps import STRIDE, decode_heatmaps
 from skipvid.presets import load_preset
 from skipvid.train.augment import AugmentConfig
 from skipvid.train.loop import Schedule
-from skipvid.train.oks import SIGMAS, grade_people, oks
+from skipvid.train.oks import SIGMAS, grade_people, near, oks
 from skipvid.train.people import ABSENT, JOINTS, MIRRORED, PRESENT, UNKNOWN, Person, cut_out
 from skipvid.train.pose import PoseRecipe, heat_loss, heat_of, train_pose
 from skipvid.train.pose_augment import PersonBatches, PoseAugment, draw_heat, vary
@@ -122,7 +122,20 @@ def test_grading_undoes_the_window():
 
     window = CropWindow.around(person.box, (256, 192))
     heat = draw_heat(window.to_input(person.joints)[None], np.ones((1, JOINTS), bool), (256, 192))
-    assert grade_people([person], lambda x: heat, (256, 192))["OKS"] > 0.99
+    grades = grade_people([person], lambda x: heat, (256, 192))
+    assert grades["OKS"] > 0.99 and grades["PCK@0.2"] == 1.0
+
+
+def test_pck_counts_labelled_joints_within_a_fifth_of_the_box():
+    person, _ = coloured()  # the longer side of the box is 190
+    states = person.states.copy()
+    states[16] = UNKNOWN
+    person = Person(person.image, person.box, person.joints, states, person.area, "x")
+    moved = person.joints.copy()
+    moved[0] += (37.9, 0)
+    moved[1] += (38.1, 0)
+    moved[16] += (1000, 0)
+    assert near(moved, person).tolist() == [True, False, *[True] * 14]
 
 
 def test_the_loss_counts_known_joints_only_and_is_one_for_the_dark():
