@@ -22,6 +22,7 @@ from skipvid.cli.setup import skip_config
 from skipvid.cli.talk import Talk
 from skipvid.engine import DetectEngine
 from skipvid.errors import SourceError
+from skipvid.labels import COCO_KEYPOINTS
 from skipvid.models import build_model
 from skipvid.pose_engine import PoseEngine, PoseOptions
 from skipvid.presets import Preset, load_preset
@@ -90,7 +91,8 @@ def frames_of(path: Path) -> list[dict[str, Any]]:
 
 
 def test_pose_writes_keypoints_ids_and_a_cost_report_that_separates_the_networks(place: Path) -> None:
-    assert run(["pose", "clip.mp4", "-o", "a.mp4", "-o", "a.jsonl", "--csv", "cost.csv", "--conf", "0", "--max-persons", "2", "-q"]) == 0
+    outputs = [word for name in ("a.mp4", "a.jsonl", "a.csv", "a.coco.json") for word in ("-o", name)]
+    assert run(["pose", "clip.mp4", *outputs, "--csv", "cost.csv", "--conf", "0", "--max-persons", "2", "-q"]) == 0
     frames = frames_of(place / "a.jsonl")
     assert len(frames) == 5
     for frame in frames:
@@ -101,6 +103,11 @@ def test_pose_writes_keypoints_ids_and_a_cost_report_that_separates_the_networks
     with (place / "cost.csv").open() as file:
         text = file.read()
     assert "detector." in text and "pose." in text
+    header = json.loads((place / "a.jsonl").read_text().splitlines()[0])
+    category = json.loads((place / "a.coco.json").read_text())["categories"][0]
+    assert header["keypoints"] == category["keypoints"] == list(COCO_KEYPOINTS) and len(category["skeleton"]) == 19
+    with (place / "a.csv").open() as file:
+        assert "right_ankle_score" in next(csv.reader(file))
     with av.open(str(place / "a.mp4")) as container:
         assert sum(1 for _ in container.decode(video=0)) == 5
 
