@@ -92,26 +92,14 @@ COCO_CATEGORIES: dict[int, str] = {
 }
 """COCO's 80 categories by number; ten numbers between 1 and 90 are not used (cocodataset.org)."""
 
+FIRST_OWN_CATEGORY = 91
+"""Names that COCO does not have are numbered from here, so that a number never means two things."""
+
 COCO_KEYPOINTS: tuple[str, ...] = (
-    "nose",
-    "left_eye",
-    "right_eye",
-    "left_ear",
-    "right_ear",
-    "left_shoulder",
-    "right_shoulder",
-    "left_elbow",
-    "right_elbow",
-    "left_wrist",
-    "right_wrist",
-    "left_hip",
-    "right_hip",
-    "left_knee",
-    "right_knee",
-    "left_ankle",
-    "right_ankle",
-)
-"""A person's joints as COCO numbers them, from 1."""
+    "nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder", "left_elbow", "right_elbow",
+    "left_wrist", "right_wrist", "left_hip", "right_hip", "left_knee", "right_knee", "left_ankle", "right_ankle",
+)  # fmt: skip
+"""COCO's keypoints of a person, in the order of a pose network's heat maps."""
 
 COCO_SKELETON: tuple[tuple[str, str], ...] = (
     ("left_ankle", "left_knee"),
@@ -135,9 +123,6 @@ COCO_SKELETON: tuple[tuple[str, str], ...] = (
     ("right_ear", "right_shoulder"),
 )
 """The 19 pairs of joints that COCO's files of person keypoints join."""
-
-FIRST_OWN_CATEGORY = 91
-"""Names that COCO does not have are numbered from here, so that a number never means two things."""
 
 
 @dataclass(frozen=True, slots=True)
