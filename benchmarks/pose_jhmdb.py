@@ -40,7 +40,6 @@ from skipvid.tasks.crops import CropWindow, StickyRule
 from skipvid.tasks.track import iou_matrix
 from skipvid.weights import resolve_weights
 
-
 Gates = dict[str, tuple[SkipConfig, SkipConfig]]
 """By name; those of the even clips, and of the odd ones."""
 
