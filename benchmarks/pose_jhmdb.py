@@ -32,11 +32,12 @@ from numpy.typing import NDArray
 
 from skipvid.calibrate import measure, record
 from skipvid.engine import DetectEngine
-from skipvid.pose_engine import WEAK, PoseEngine, PoseOptions
+from skipvid.pose_engine import WEAK, PoseEngine
 from skipvid.presets import DEFAULT_DETECT, load_preset
 from skipvid.results import FrameCost, FrameResult
 from skipvid.runtime.config import SkipConfig
 from skipvid.tasks.crops import CropWindow, StickyRule
+from skipvid.tasks.people import PoseOptions
 from skipvid.tasks.track import iou_matrix
 from skipvid.weights import resolve_weights
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from skipvid.cli.options import Fraction, network_options, option, read_options, source_argument, talk_options
-from skipvid.cli.pose import people_options
+from skipvid.cli.pose import check_people, load_engine, people_options
 
 if TYPE_CHECKING:
     from skipvid.calibrate import Calibration
@@ -47,6 +47,7 @@ def calibrate(**options: Any) -> int:
     from skipvid.sources.specs import expand_specs
 
     check_options(options)
+    check_people(options)
     target = Path(options["output"])
     if target.suffix not in (".yaml", ".yml"):
         raise OutputError(f"{target}: a preset is a YAML file", "choose a name that ends in .yaml")
@@ -54,19 +55,12 @@ def calibrate(**options: Any) -> int:
     check_path(str(target), specs, options["overwrite"])
     with Talk(options["quiet"], options["verbose"], options["log_file"]) as talk:
         preset = chosen_preset(options, DEFAULT_DETECT)
-        engine = _engine(options, preset, talk)
+        engine = load_engine(options, preset, talk)
         sources = [_frames(spec, read_options(options)) for spec in specs]
         result = run(engine, sources, options["saving"], options["inputs"], talk.say)
         _write(target, _preset(preset, engine, result, target.stem, options["weights"]))
         _tell(result, target, options, talk)
     return 0
-
-
-def _engine(options: Mapping[str, Any], preset: Preset, talk: Talk) -> DetectEngine | PoseEngine:
-    from skipvid.cli.pose import load_pose_engine
-    from skipvid.cli.setup import load_detect_engine
-
-    return load_pose_engine(options, preset, talk) if preset.task == "pose" else load_detect_engine(options, preset, talk)
 
 
 def _frames(spec: str, wanted: ReadOptions) -> Iterator[Frame]:

@@ -24,9 +24,10 @@ from skipvid.engine import DetectEngine
 from skipvid.errors import SourceError
 from skipvid.labels import COCO_KEYPOINTS
 from skipvid.models import build_model
-from skipvid.pose_engine import PoseEngine, PoseOptions
+from skipvid.pose_engine import PoseEngine
 from skipvid.presets import Preset, load_preset
 from skipvid.runtime.config import SkipConfig
+from skipvid.tasks.people import PoseOptions
 
 
 class Camera:
@@ -117,6 +118,13 @@ def test_pose_of_one_person_in_the_whole_frame_needs_no_detector(place: Path) ->
     assert all([person["id"] for person in frame["detections"]] == [1] for frame in frames_of(place / "a.jsonl"))
     with (place / "cost.csv").open() as file:
         assert not any("detector." in cell for row in csv.reader(file) for cell in row)
+
+
+def test_the_heatmap_of_a_pose_preset_shows_the_work_on_persons(place: Path) -> None:
+    assert run(["heatmap", "clip.mp4", "--preset", "hrnet_w32_256x192", "-o", "heat.mp4", "--conf", "0", "-q"]) == 0
+    with av.open(str(place / "heat.mp4")) as container:
+        assert sum(1 for _ in container.decode(video=0)) == 5
+    assert (place / "heat.png").is_file()
 
 
 def test_a_dry_run_names_both_networks_and_writes_nothing(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
