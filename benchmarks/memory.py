@@ -1,8 +1,9 @@
 """Memory over a long video: the whole pipeline, sinks included, on a clip that is played again and again.
 
-    python benchmarks/memory.py CLIP [--frames 5000]
+    python benchmarks/memory.py CLIP [--frames 5000] [--every 500] [--preset NAME] [--weights FILE]
 
-Prints the resident memory every 500 frames, and how much it grew after the first 500, when every buffer has been filled once.
+Prints the resident memory every so many frames, and how much it grew after the first of them, when every buffer has been filled once.
+A pose preset runs behind the bundled detector.
 """
 
 from __future__ import annotations
@@ -18,16 +19,15 @@ import torch
 from skipvid.draw import draw_result
 from skipvid.engine import DetectEngine
 from skipvid.pipeline import run
-from skipvid.presets import DEFAULT_DETECT, load_preset
+from skipvid.pose_engine import WEAK, PoseEngine
+from skipvid.presets import DEFAULT_DETECT, Preset, load_preset
 from skipvid.report import CostCsv, SummaryBuilder
 from skipvid.results import Frame, FrameResult, RunHeader
 from skipvid.runtime.config import SkipConfig
 from skipvid.sinks.open import open_sink
 from skipvid.sources.base import Source
 from skipvid.sources.open import open_source
-from skipvid.weights import resolve_weights
-
-EVERY = 500
+from skipvid.weights import Weights, resolve_weights
 
 
 class Repeated(Source):
@@ -57,34 +57,59 @@ def resident_mib() -> float:
     return int(line.split()[1]) / 1024
 
 
+def load_engine(preset: Preset, weights: Weights) -> DetectEngine | PoseEngine:
+    """The engine of a preset; for poses, behind the bundled detector."""
+    config = SkipConfig(threshold=preset.threshold)
+    if preset.task == "detect":
+        return DetectEngine(preset, config, weights.path, weights.sha256)
+    detector, own = load_preset(DEFAULT_DETECT), SkipConfig(threshold=load_preset(DEFAULT_DETECT).threshold)
+    finder = DetectEngine(detector, own, resolve_weights(detector).path, score_threshold=WEAK * preset.score_threshold)
+    return PoseEngine(preset, config, weights.path, weights.sha256, finder)
+
+
 def main() -> None:
     """Run and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("clip")
     parser.add_argument("--frames", type=int, default=5000)
+    parser.add_argument("--every", type=int, default=500)
     parser.add_argument("--preset", default=DEFAULT_DETECT)
+    parser.add_argument("--weights")
     parser.add_argument("--threads", type=int)
     options = parser.parse_args()
     if options.threads:
         torch.set_num_threads(options.threads)
     preset = load_preset(options.preset)
-    weights = resolve_weights(preset)
-    engine = DetectEngine(preset, SkipConfig(threshold=preset.threshold), weights.path, weights.sha256)
+    weights = resolve_weights(preset, options.weights)
+    engine = load_engine(preset, weights)
     seen: list[float] = []
 
     def watch(result: FrameResult) -> None:
-        if (result.frame.index + 1) % EVERY == 0:
+        if (result.frame.index + 1) % options.every == 0:
             seen.append(resident_mib())
             print(f"{result.frame.index + 1:6} frames  {seen[-1]:7.1f} MiB", flush=True)
 
     with tempfile.TemporaryDirectory() as folder, Repeated(options.clip, options.frames) as source:
-        header = RunHeader("bench", source.info, preset.name, "norm", preset.threshold, 1, engine.backend, weights.sha256, "")
+        header = RunHeader(
+            "bench",
+            source.info,
+            preset.name,
+            "norm",
+            preset.threshold,
+            1,
+            engine.backend,
+            weights.sha256,
+            "",
+            keypoints=preset.keypoints,
+        )
         targets = [
             open_sink(f"{folder}/{name}", header, None, draw_result) for name in ("a.mp4", "a.jsonl", "a.json", "a.csv", "a.coco.json")
         ]
         sinks = [*targets, CostCsv(Path(folder) / "cost.csv", header)]
         summary = run(source, engine.stream(), sinks, SummaryBuilder(header), watch)
-    print(f"{summary.frames} frames, {engine.backend} back end: grew by {seen[-1] - seen[0]:+.1f} MiB after the first {EVERY} frames")
+    print(
+        f"{summary.frames} frames, {engine.backend} back end: grew by {seen[-1] - seen[0]:+.1f} MiB after the first {options.every} frames"
+    )
 
 
 if __name__ == "__main__":

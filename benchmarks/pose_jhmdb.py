@@ -1,153 +1,102 @@
 """Poses on JHMDB: accuracy against MACs, gated against dense, windows that stay against windows that follow.
 
-Truth boxes stand in for a detector, so that only the pose network is measured. PCK@0.2: a joint counts as found within 0.2 of the longer
-side of the person's box (the extent of the true joints inside the frame). Joints: shoulders, hips, elbows, knees, wrists, ankles, and
-the nose for JHMDB's face. MACs include each clip's first frame, which is dense, and every change of window.
+Boxes: "truth" puts the true boxes in the detector's place, so that only the pose network is measured; "detector" runs the bundled one, with
+the gates of its preset. PCK@0.2: a joint counts as found within 0.2 of the longer side of the person's box (the extent of the true
+joints inside the frame); a person who was not found has found no joint. Joints: shoulders, hips, elbows, knees, wrists, ankles, and the
+nose for JHMDB's face. MACs and the skip ratio (output pixels not computed) are the pose network's; they include each clip's first frame,
+which is dense, and every change of window.
 
-  python benchmarks/pose_jhmdb.py --data DIR --weights tinypose_256x192_state_dict.pt [--preset FILE] [--thresholds 0,0.03,0.06,0.1]
+Thresholds "calibrated L" are `skipvid calibrate`'s thresholds of single maps at level L, from every other clip; each clip is measured with
+those from the clips that it is not among.
+
+Windows: "sticky" as the product has them; "following" are placed anew around the box in every frame, as pose networks are usually run,
+and go through one session, so that a gate compares what lies at the same place of the window.
+
+  python benchmarks/pose_jhmdb.py --data DIR --weights tinypose_256x192_state_dict.pt [--preset FILE]
+      [--boxes truth|detector] [--windows sticky|following] [--thresholds 0,0.03,0.06,0.1] [--levels 0.1,0.16]
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
-import dataclasses
-import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
+from jhmdb import COCO_OF, Clip, Truth, read_clips
 from numpy.typing import NDArray
 
-from skipvid.pose_engine import PERSON, PoseEngine, PoseOptions
-from skipvid.presets import load_preset
-from skipvid.results import Detections, Frame, FrameResult
+from skipvid.calibrate import measure, record
+from skipvid.engine import DetectEngine
+from skipvid.pose_engine import WEAK, PoseEngine
+from skipvid.presets import DEFAULT_DETECT, load_preset
+from skipvid.results import FrameCost, FrameResult
 from skipvid.runtime.config import SkipConfig
-from skipvid.tasks.crops import EVERY_FRAME, StickyRule
+from skipvid.tasks.crops import CropWindow, StickyRule
+from skipvid.tasks.people import PoseOptions
+from skipvid.tasks.track import iou_matrix
+from skipvid.weights import resolve_weights
 
-COCO_OF = {
-    # JHMDB's joint -> COCO's
-    "face": 0,
-    "lshoulder": 5,
-    "rshoulder": 6,
-    "lelbow": 7,
-    "relbow": 8,
-    "lwrist": 9,
-    "rwrist": 10,
-    "lhip": 11,
-    "rhip": 12,
-    "lknee": 13,
-    "rknee": 14,
-    "lankle": 15,
-    "rankle": 16,
-}
-MARGIN = 0.1
-"""How far a person reaches beyond the joints, as a fraction of the longer side of their extent."""
+Gates = dict[str, tuple[SkipConfig, SkipConfig]]
+"""By name; those of the even clips, and of the odd ones."""
 
-
-@dataclass(frozen=True, eq=False)
-class Clip:
-    """images: (H, W, 3) uint8. joints: (n, 13, 2) in pixels. boxes: (n, 4) xyxy of the person. sizes: (n,) that PCK is relative to."""
-
-    name: str
-    static: bool
-    images: list[NDArray[np.uint8]]
-    joints: NDArray[np.float32]
-    boxes: NDArray[np.float32]
-    sizes: NDArray[np.float32]
-
-
-def read_clips(folder: Path) -> list[Clip]:
-    """folder: jhmdb with joints.json and the clips."""
-    index = json.loads((folder / "joints.json").read_text())
-    columns = [index["joint_names"].index(name) for name in COCO_OF]
-    limit = np.array([index["width"], index["height"]], np.float32)
-    clips = []
-    for name, about in index["clips"].items():
-        points = np.array(about["joints"], np.float32)
-        images = list(_read(folder / name))[: len(points)]
-        boxes, sizes = [], []
-        for frame in points:
-            seen = frame[((frame >= 0) & (frame < limit)).all(1)]
-            low, high = seen.min(0), seen.max(0)
-            size = float((high - low).max())
-            sizes.append(size)
-            boxes.append(np.concatenate([np.clip(low - MARGIN * size, 0, limit), np.clip(high + MARGIN * size, 0, limit)]))
-        clips.append(
-            Clip(name, about["camera"] == "static", images, points[: len(images), columns], np.array(boxes, np.float32), np.array(sizes))
-        )
-    return clips
-
-
-def _read(path: Path) -> Iterator[NDArray[np.uint8]]:
-    capture = cv2.VideoCapture(str(path))
-    while True:
-        ok, image = capture.read()
-        if not ok:
-            return
-        yield image
-
-
-class Truth:
-    """Stands in for a detector: delivers the true box of each frame of a clip."""
-
-    backend = "truth"
-    weights_sha256 = ""
-    categories: Mapping[int, str] = {PERSON: "person"}
-
-    def __init__(self) -> None:
-        self.boxes = np.zeros((0, 4), np.float32)
-
-    def prepare(self, height: int, width: int) -> None: ...
-
-    def networks(self, height: int, width: int) -> list[Any]:
-        return []
-
-    def stream(self, dense_every: int = 0) -> Truth:
-        return self
-
-    def dense_stream(self) -> Truth:
-        return self
-
-    def process(self, frame: Frame) -> FrameResult:
-        box = self.boxes[frame.index : frame.index + 1]
-        found = Detections(box, np.ones(1, np.float32), np.full(1, PERSON, np.int64), ("person",))
-        return FrameResult(frame, found, frame.index == 0, {})
+CALIBRATION_FRAMES = 4
+"""Of each clip."""
 
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """Of one clip. found: (n, 13) bool with joints outside the frame left out as NaN. macs, dense_macs: of the whole clip."""
+    """Of one clip. keypoints: (n, 17, 3), NaN where nobody was found. cost: of the pose network over the clip. starts: dense frames."""
 
     clip: Clip
-    found: NDArray[np.float32]
     keypoints: NDArray[np.float32]
-    macs: int
-    dense_macs: int
+    cost: FrameCost | None
     starts: int
 
+    @property
+    def found(self) -> NDArray[np.float32]:
+        return self.clip.found(self.keypoints[:, list(COCO_OF.values()), :2])
 
-def run(engine: PoseEngine, truth: Truth, clip: Clip, dense: bool = False) -> Outcome:
-    """One pass over a clip."""
-    truth.boxes = clip.boxes
+
+def through_engine(engine: PoseEngine, clip: Clip, dense: bool = False) -> Outcome:
+    """One pass as `skipvid pose` does it; the person is the one who overlaps the true box most."""
+    if isinstance(engine.detector, Truth):
+        engine.detector.boxes = clip.boxes
     stream = engine.dense_stream() if dense else engine.stream()
-    keypoints, macs, full, starts = [], 0, 0, 0
-    for number, image in enumerate(clip.images):
-        result = stream.process(Frame(image, number, number / 25, clip.name))
-        assert result.detections.keypoints is not None
-        keypoints.append(result.detections.keypoints[0])
-        if result.cost is not None:
-            macs, full = macs + result.cost.macs, full + result.cost.dense_macs
-            starts += result.cost.macs == result.cost.dense_macs
-    points = np.array(keypoints)[:, list(COCO_OF.values()), :2]
-    distance = np.linalg.norm(points - clip.joints, axis=2) / clip.sizes[: len(points), None]
-    height, width = clip.images[0].shape[:2]
-    outside = ((clip.joints < 0) | (clip.joints >= [width, height])).any(2)
-    return Outcome(clip, np.where(outside, np.nan, distance <= 0.2), np.array(keypoints), macs, full, starts)
+    keypoints, total, starts = [], None, 0
+    for frame in clip.frames:
+        result = stream.process(frame)
+        keypoints.append(_best(result, clip.boxes[frame.index]))
+        if result.cost is None:
+            continue
+        pose = FrameCost(tuple(layer for layer in result.cost.layers if layer.name.startswith("pose.")))
+        starts += 0 < pose.dense_macs == pose.macs
+        total = pose if total is None else total + pose
+    return Outcome(clip, np.array(keypoints), total, starts)
+
+
+def _best(result: FrameResult, box: NDArray[np.float32]) -> NDArray[np.float32]:
+    points = result.detections.keypoints
+    assert points is not None
+    overlap = iou_matrix(result.detections.boxes, box[None])[:, 0]
+    return points[overlap.argmax()] if len(overlap) and overlap.max() > 0 else np.full((points.shape[1], 3), np.nan, np.float32)
+
+
+def following(engine: PoseEngine, clip: Clip, dense: bool = False) -> Outcome:
+    """One pass with a window around the true box of each frame, all through one session."""
+    task, session = engine.task(), engine.model.session()
+    keypoints, total = [], None
+    for frame, box in zip(clip.frames, clip.boxes, strict=True):
+        window = CropWindow.around(box, engine.input_size)
+        prepared = task.prepare(frame.image, window)
+        keypoints.append(task.decode(engine.model.dense(prepared) if dense else session(prepared), window))
+        if not dense:
+            total = session.cost if total is None else total + session.cost
+    return Outcome(clip, np.array(keypoints), total, 1)
 
 
 def pck(outcomes: list[Outcome]) -> float:
@@ -156,42 +105,29 @@ def pck(outcomes: list[Outcome]) -> float:
 
 
 def agreement(outcomes: list[Outcome], reference: list[Outcome]) -> float:
-    """Percentage of keypoints within one heat map pixel (1/64 of a window's height) of the dense network's."""
+    """Percentage of keypoints that the dense network is sure of (score 0.3) within one heat map pixel (1/64 of a window's height) of it."""
     close = []
     for one, other in zip(outcomes, reference, strict=True):
-        distance = np.linalg.norm(one.keypoints[..., :2] - other.keypoints[..., :2], axis=2)
-        close.append(distance <= (one.clip.sizes[: len(distance), None] * 1.5 / 64))
-    return float(100 * np.mean(np.concatenate([item.ravel() for item in close])))
-
-
-def fewer(outcomes: list[Outcome]) -> float:
-    """How many times fewer MACs than dense."""
-    return sum(outcome.dense_macs for outcome in outcomes) / max(sum(outcome.macs for outcome in outcomes), 1)
+        distance = np.linalg.norm(one.keypoints[..., :2] - other.keypoints[..., :2], axis=2) / (one.clip.sizes[:, None] * 1.5 / 64)
+        close.append((distance <= 1)[other.keypoints[..., 2] >= 0.3])
+    return float(100 * np.mean(np.concatenate(close)))
 
 
 def main() -> None:
     arguments = _arguments()
     torch.set_num_threads(arguments.threads)
     clips = read_clips(arguments.data / "sequences" / "jhmdb")
-    if arguments.static_only:
-        clips = [clip for clip in clips if clip.static]
     preset = load_preset(arguments.preset)
-    truth = Truth()
-    engine = PoseEngine(preset, SkipConfig(), arguments.weights, detector=truth, options=PoseOptions(scene_cuts=False))
-    rules = {"sticky": StickyRule(), "following": EVERY_FRAME}
-    rows: list[dict[str, Any]] = []
-    reference: dict[str, list[Outcome]] = {}
-    for windows, rule in rules.items():
-        engine.options = dataclasses.replace(engine.options, rule=rule)
-        reference[windows] = [run(engine, truth, clip, dense=True) for clip in clips]
-        _report(rows, windows, "dense", reference[windows], reference[windows])
-        for threshold in arguments.thresholds if windows == "sticky" else arguments.thresholds[-2:-1]:
-            gated = engine.regated(SkipConfig(threshold, block=arguments.block))
-            _report(rows, windows, f"{threshold:g}", [run(gated, truth, clip) for clip in clips], reference[windows])
+    options = PoseOptions(scene_cuts=False, rule=StickyRule(room=arguments.room))
+    plain = SkipConfig(threads=arguments.threads)
+    engine = PoseEngine(preset, plain, arguments.weights, detector=Truth(), options=options)
+    gates: Gates = {f"{t:g}": (replace(plain, threshold=t),) * 2 for t in arguments.thresholds}
+    gates |= _calibrated(engine, clips, arguments.levels)
     if preset.thresholds:
-        engine.options = dataclasses.replace(engine.options, rule=rules["sticky"])
-        gated = engine.regated(SkipConfig(preset.threshold, thresholds=preset.thresholds, scales=preset.scales))
-        _report(rows, "sticky", "preset", [run(gated, truth, clip) for clip in clips], reference["sticky"])
+        gates["preset"] = (replace(plain, threshold=preset.threshold, thresholds=preset.thresholds, scales=preset.scales),) * 2
+    if arguments.boxes == "detector":
+        engine.detector = _detector(options.score_threshold, arguments.threads)
+    rows = measured(through_engine if arguments.windows == "sticky" else following, engine, clips, gates)
     if arguments.csv is not None:
         with arguments.csv.open("w", newline="") as file:
             writer = csv.DictWriter(file, list(rows[0]))
@@ -199,23 +135,65 @@ def main() -> None:
             writer.writerows(rows)
 
 
-def _report(rows: list[dict[str, Any]], windows: str, gate: str, outcomes: list[Outcome], reference: list[Outcome]) -> None:
-    row: dict[str, Any] = {"windows": windows, "threshold": gate}
+def _calibrated(engine: PoseEngine, clips: list[Clip], levels: list[float]) -> Gates:
+    """Thresholds for the even clips from the odd ones, and the other way round. No labels are used but the boxes."""
+    if not levels:
+        return {}
+    sensitivities = []
+    for half in (1, 0):
+        runs = []
+        for clip in clips[half::2]:
+            assert isinstance(engine.detector, Truth)
+            engine.detector.boxes = clip.boxes
+            runs += record(engine, [clip.frames], CALIBRATION_FRAMES)
+        sensitivities.append(measure(engine.model, runs))
+    config = engine.model.config
+    return {
+        f"calibrated {level:g}": (
+            replace(config, threshold=level, thresholds=sensitivities[0].thresholds(level)),
+            replace(config, threshold=level, thresholds=sensitivities[1].thresholds(level)),
+        )
+        for level in levels
+    }
+
+
+def _detector(score_threshold: float, threads: int) -> DetectEngine:
+    preset = load_preset(DEFAULT_DETECT)
+    config = SkipConfig(preset.threshold, threads=threads)
+    return DetectEngine(preset, config, resolve_weights(preset).path, score_threshold=WEAK * score_threshold, scene_cuts=False)
+
+
+def measured(run: Callable[..., Outcome], engine: PoseEngine, clips: list[Clip], gates: Gates) -> list[dict[str, Any]]:
+    """A row for the dense network and for each way of gating, printed as they come."""
+    dense = [run(engine, clip, dense=True) for clip in clips]
+    rows = [_row("dense", dense, dense)]
+    for name, configs in gates.items():
+        gated = [engine.regated(config) for config in configs]
+        rows.append(_row(name, [run(gated[number % 2], clip) for number, clip in enumerate(clips)], dense))
+    return rows
+
+
+def _row(gate: str, outcomes: list[Outcome], reference: list[Outcome]) -> dict[str, Any]:
+    row: dict[str, Any] = {"threshold": gate}
     for camera in ("static", "moving"):
         chosen = [index for index, outcome in enumerate(outcomes) if outcome.clip.static == (camera == "static")]
-        if not chosen:
-            continue
         part, base = [outcomes[index] for index in chosen], [reference[index] for index in chosen]
+        costs = [outcome.cost for outcome in part if outcome.cost is not None]
         row[f"{camera}_pck"] = round(pck(part), 2)
         row[f"{camera}_drop"] = round(pck(base) - pck(part), 2)
         row[f"{camera}_agreement"] = round(agreement(part, base), 1)
-        if gate != "dense":
-            row[f"{camera}_fewer_macs"] = round(fewer(part), 2)
+        row[f"{camera}_skip_ratio"], row[f"{camera}_fewer_macs"], row[f"{camera}_starts"] = "", "", ""
+        if costs:
+            total = sum(costs[1:], costs[0])
+            row[f"{camera}_skip_ratio"] = round(total.skip_ratio, 3)
+            row[f"{camera}_fewer_macs"] = round(total.dense_macs / total.macs, 2)
             row[f"{camera}_starts"] = sum(outcome.starts for outcome in part)
-    for key in ("static_fewer_macs", "static_starts", "moving_fewer_macs", "moving_starts"):
-        row.setdefault(key, "")
-    rows.append(row)
     print("  ".join(f"{key} {value}" for key, value in row.items() if value != ""), flush=True)
+    return row
+
+
+def _numbers(text: str) -> list[float]:
+    return [float(item) for item in text.split(",") if item]
 
 
 def _arguments() -> argparse.Namespace:
@@ -223,12 +201,17 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, required=True, help="folder with sequences/jhmdb")
     parser.add_argument("--weights", type=Path, required=True)
     parser.add_argument("--preset", default="tinypose_256x192")
-    parser.add_argument("--thresholds", type=lambda text: [float(item) for item in text.split(",")], default=[0, 0.03, 0.06, 0.1])
-    parser.add_argument("--block", type=int, default=1)
-    parser.add_argument("--static-only", action="store_true")
+    parser.add_argument("--thresholds", type=_numbers, default=[0, 0.03, 0.06, 0.1])
+    parser.add_argument("--levels", type=_numbers, default=[], help="of calibrated thresholds")
+    parser.add_argument("--boxes", choices=["truth", "detector"], default="truth")
+    parser.add_argument("--windows", choices=["sticky", "following"], default="sticky", help="following: only with true boxes")
+    parser.add_argument("--room", type=float, default=StickyRule().room, help="padding of a new window")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--csv", type=Path)
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if arguments.boxes == "detector" and arguments.windows == "following":
+        parser.error("--windows following is measured with true boxes")
+    return arguments
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the outputs of a class head mean: COCO's categories, and the selections from them that small networks know."""
+"""What the outputs of a network mean: COCO's categories, the selections from them that small networks know, and people's joints."""
 
 from __future__ import annotations
 
@@ -101,6 +101,29 @@ COCO_KEYPOINTS: tuple[str, ...] = (
 )  # fmt: skip
 """COCO's keypoints of a person, in the order of a pose network's heat maps."""
 
+COCO_SKELETON: tuple[tuple[str, str], ...] = (
+    ("left_ankle", "left_knee"),
+    ("left_knee", "left_hip"),
+    ("right_ankle", "right_knee"),
+    ("right_knee", "right_hip"),
+    ("left_hip", "right_hip"),
+    ("left_shoulder", "left_hip"),
+    ("right_shoulder", "right_hip"),
+    ("left_shoulder", "right_shoulder"),
+    ("left_shoulder", "left_elbow"),
+    ("right_shoulder", "right_elbow"),
+    ("left_elbow", "left_wrist"),
+    ("right_elbow", "right_wrist"),
+    ("left_eye", "right_eye"),
+    ("nose", "left_eye"),
+    ("nose", "right_eye"),
+    ("left_eye", "left_ear"),
+    ("right_eye", "right_ear"),
+    ("left_ear", "left_shoulder"),
+    ("right_ear", "right_shoulder"),
+)
+"""The 19 pairs of joints that COCO's files of person keypoints join."""
+
 
 @dataclass(frozen=True, slots=True)
 class LabelSet:
@@ -143,3 +166,12 @@ def label_set(names: Sequence[str]) -> LabelSet:
             outputs.append(own)
             own += 1
     return LabelSet(tuple(outputs), dict(zip(outputs, names, strict=True)))
+
+
+def skeleton(names: Sequence[str]) -> tuple[tuple[int, int], ...]:
+    """Which joints of a pose to join, as pairs of their numbers from 1, as COCO's files have it: the pairs of COCO_SKELETON that are there.
+
+    names: of the joints, in the order of the keypoints. Empty where none of COCO's pairs is among them.
+    """
+    number = {name: position for position, name in enumerate(names, start=1)}
+    return tuple((number[one], number[other]) for one, other in COCO_SKELETON if one in number and other in number)

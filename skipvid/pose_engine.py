@@ -8,7 +8,6 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -23,20 +22,17 @@ from skipvid.presets import Preset
 from skipvid.results import Detections, Frame, FrameCost, FrameResult, LayerCost
 from skipvid.runtime.config import SkipConfig
 from skipvid.runtime.model import SkipModel
-from skipvid.tasks.crops import StickyRule, whole_frame
+from skipvid.tasks.crops import whole_frame
 from skipvid.tasks.join import Patch, join_activity, nothing, prefixed, together, total
-from skipvid.tasks.pose import PoseTask, extent, movement
+from skipvid.tasks.people import DetectedPeople, Person, PersonInFrame, Pose, PoseOptions
+from skipvid.tasks.pose import PoseTask
 from skipvid.tasks.scene import SceneCutDetector
-from skipvid.tasks.track import Track, Tracker
-from skipvid.tasks.viewers import Viewer, ViewerPool
 
 PERSON = 1
 """COCO's number for persons."""
 
 WEAK = 0.5
 """Boxes with this share of the score that begins a track may still continue one: the detector should deliver them."""
-
-MOST_PERSONS = 12
 
 
 class Detector(Engine, Protocol):
@@ -53,21 +49,6 @@ class Detector(Engine, Protocol):
 
     def dense_stream(self) -> Stream:
         """Begin a stream without gates."""
-
-
-@dataclass(frozen=True, slots=True)
-class PoseOptions:
-    """How persons are found and followed.
-
-    score_threshold: of a box that begins a track. detect_every: frames from one run of the detector to the next. max_persons: that are
-    looked at in one frame. scene_cuts: begin anew where the picture changes as a whole. rule: when a person's window stays.
-    """
-
-    score_threshold: float = 0.3
-    detect_every: int = 1
-    max_persons: int = MOST_PERSONS
-    scene_cuts: bool = True
-    rule: StickyRule = StickyRule()
 
 
 class PoseEngine:
@@ -151,15 +132,13 @@ class PoseStream:
 
     def __init__(self, engine: PoseEngine, dense: bool, dense_every: int = 0) -> None:
         self._engine = engine
-        self._options = engine.options
         self._dense = dense
         self._dense_every = dense_every
         self._task = engine.task()
-        detector = engine.detector
-        self._detector = None if detector is None else detector.dense_stream() if dense else detector.stream(dense_every)
-        self._tracker = Tracker(self._options.score_threshold, most=2 * self._options.max_persons)
         self._cuts = SceneCutDetector()
-        self._viewers = ViewerPool(engine.model.session, self._options.max_persons)
+        detector, people = engine.detector, (engine.model.session, engine.input_size, engine.options)
+        self._detector = None if detector is None else detector.dense_stream() if dense else detector.stream(dense_every)
+        self._people = PersonInFrame(*people) if detector is None else DetectedPeople(*people)
         self._total = 0  # frames so far
         self._frames = 0  # of them since everything began anew
         self._detector_cost: FrameCost | None = None
@@ -168,128 +147,79 @@ class PoseStream:
     @property
     def memory_bytes(self) -> int:
         """Bytes that the sessions of all persons hold."""
-        return self._viewers.memory_bytes
+        return self._people.memory_bytes
 
     def process(self, frame: Frame) -> FrameResult:
         """Analyse the next frame. After a scene cut or a change of size all persons are new."""
-        begin = time.perf_counter()
+        clock = _Clock()
         size = (frame.height, frame.width)
-        cut = self._options.scene_cuts and self._cuts.is_cut(frame.image)
+        cut = self._engine.options.scene_cuts and self._cuts.is_cut(frame.image)
         if cut or size != self._frame_size:
             self._begin_anew(size)
-        clock = _Clock(begin)
         found = self._find(frame)
         if found is not None:
-            clock.ms = {key: found.ms.get(key, 0.0) for key in clock.ms}
-        clock.restart()
-        people = self._people(frame)
-        runs = [self._run(frame, viewer, clock) for _, viewer in people]
-        if found is None and self._detector is not None:
-            self._carry_boxes(people, runs, frame.time)
-        detections = self._detections(people, runs, size)
-        for (_, viewer), keypoints in zip(people, runs, strict=True):
-            viewer.keypoints = keypoints
+            clock.take_over(found.ms)
+        people = self._people.in_view(size)
+        poses = [self._look(frame, person, clock, carried=found is None) for person in people]
         clock.lap("postprocess")
         if self._dense_every and self._total and self._total % self._dense_every == 0:
             clock.ms["dense_model"] = self._time_dense(frame, people) + (found.ms.get("dense_model", 0.0) if found is not None else 0.0)
         self._frames += 1
         self._total += 1
-        keyframes = [viewer.session.keyframe for _, viewer in people] + ([found.keyframe] if found is not None else [])
+        keyframes = [person.viewer.session.keyframe for person in people] + ([found.keyframe] if found is not None else [])
         gated = not self._dense and self._engine.model.config.gate != "none"
-        costs = [viewer.session.cost for _, viewer in people] if gated else []
+        costs = [person.viewer.session.cost for person in people] if gated else []
         return FrameResult(
             frame,
-            detections,
+            _detections([pose for pose in poses if pose is not None], len(self._engine.preset.keypoints)),
             self._dense or (bool(keyframes) and all(keyframes)),
             {"decode": frame.decode_ms, **clock.ms},
             self._cost(found, costs) if gated else None,
-            self._activity(found, [viewer for _, viewer in people], costs, size) if gated else None,
+            self._activity(found, people, costs, size) if gated else None,
         )
 
     def _begin_anew(self, size: tuple[int, int]) -> None:
-        self._tracker.clear()
-        self._viewers.keep(())
+        self._people.clear()
         self._frames = 0
         self._detector_cost = None
         self._frame_size = size
 
     def _find(self, frame: Frame) -> FrameResult | None:
         """Run the detector and the tracker where this frame's turn has come."""
-        if self._detector is None or self._frames % self._options.detect_every:
+        if self._detector is None or self._frames % self._engine.options.detect_every:
             return None
+        assert isinstance(self._people, DetectedPeople)
         found = self._detector.process(frame)
         persons = found.detections.category_ids == PERSON
-        self._tracker.update(found.detections.boxes[persons], found.detections.scores[persons], frame.time)
-        self._viewers.keep(self._tracker.tracks)
+        self._people.found(found.detections.boxes[persons], found.detections.scores[persons], frame.time)
         return found
 
-    def _people(self, frame: Frame) -> list[tuple[Track, Viewer]]:
-        """Who is looked at in this frame, each through a window that serves."""
-        size = (frame.height, frame.width)
-        if self._detector is None:
-            track = Track(1, np.array([0, 0, frame.width, frame.height], np.float32), 1.0, frame.time)
-            viewer = self._viewers.take(track, ())
-            if viewer.window is None:
-                viewer.look_at(whole_frame(size, self._engine.input_size))
-            return [(track, viewer)]
-        # Those already looked at come first, so that nobody is dropped and taken up again from frame to frame.
-        tracks = sorted(self._tracker.visible, key=lambda track: (track not in self._viewers, -track.score))
-        people = []
-        for track in tracks[: self._options.max_persons]:
-            viewer = self._viewers.take(track, self._tracker.tracks)
-            rule = self._options.rule
-            if viewer.window is None or not rule.holds(viewer.window, track.box, size):
-                viewer.look_at(rule.place(track.box, self._engine.input_size))
-            people.append((track, viewer))
-        return people
-
-    def _run(self, frame: Frame, viewer: Viewer, clock: _Clock) -> NDArray[np.float32]:
+    def _look(self, frame: Frame, person: Person, clock: _Clock, carried: bool) -> Pose | None:
+        """Run the pose network on one person. carried: no detection says where the person is in this frame."""
+        viewer = person.viewer
         assert viewer.window is not None
         prepared = self._task.prepare(frame.image, viewer.window)
         clock.lap("preprocess")
         heatmaps: Tensor = self._engine.model.dense(prepared) if self._dense else viewer.session(prepared)
         clock.lap("model")
         keypoints = self._task.decode(heatmaps, viewer.window)
+        if carried and isinstance(self._people, DetectedPeople):
+            self._people.carry(person, keypoints, frame.time)
+        viewer.keypoints = keypoints
+        pose = self._people.pose(person, keypoints, (frame.height, frame.width))
         clock.lap("postprocess")
-        return keypoints
+        return pose
 
-    def _time_dense(self, frame: Frame, people: Sequence[tuple[Track, Viewer]]) -> float:
+    def _time_dense(self, frame: Frame, people: Sequence[Person]) -> float:
         """Milliseconds of the pose network without gates for all persons."""
         taken = 0.0
-        for _, viewer in people:
-            assert viewer.window is not None
-            prepared = self._task.prepare(frame.image, viewer.window)
+        for person in people:
+            assert person.viewer.window is not None
+            prepared = self._task.prepare(frame.image, person.viewer.window)
             begin = time.perf_counter()
             self._engine.model.dense(prepared)
             taken += time.perf_counter() - begin
         return taken * 1e3
-
-    def _carry_boxes(self, people: Sequence[tuple[Track, Viewer]], runs: Sequence[NDArray[np.float32]], now: float) -> None:
-        """Without a detection, a person's box goes where the keypoints go."""
-        for (track, viewer), keypoints in zip(people, runs, strict=True):
-            track.shift(movement(viewer.keypoints, keypoints) if viewer.keypoints is not None else np.zeros(2, np.float32), now)
-
-    def _detections(self, people: Sequence[tuple[Track, Viewer]], runs: Sequence[NDArray[np.float32]], size: tuple[int, int]) -> Detections:
-        """In whole frames the box and the score come from the keypoints; nobody may be there."""
-        rows: list[tuple[float, NDArray[np.float32], int, NDArray[np.float32]]] = []
-        for (track, _), keypoints in zip(people, runs, strict=True):
-            if self._detector is not None:
-                box = np.clip(track.box, 0, np.array([size[1], size[0]] * 2, np.float32))
-                rows.append((track.score, box, track.id, keypoints))
-                continue
-            around, score = extent(keypoints, size), float(keypoints[:, 2].mean())
-            if around is not None and score >= self._options.score_threshold:
-                rows.append((score, around, track.id, keypoints))
-        rows.sort(key=lambda row: -row[0])
-        joints = self._engine.preset.label_set.num_outputs
-        return Detections(
-            np.array([row[1] for row in rows], np.float32).reshape(-1, 4),
-            np.array([row[0] for row in rows], np.float32),
-            np.full(len(rows), PERSON, np.int64),
-            ("person",) * len(rows),
-            np.array([row[2] for row in rows], np.int64),
-            np.array([row[3] for row in rows], np.float32).reshape(-1, joints, 3),
-        )
 
     def _cost(self, found: FrameResult | None, costs: Sequence[FrameCost]) -> FrameCost:
         """Always the same list of layers: a network that did not run in this frame cost nothing."""
@@ -304,26 +234,40 @@ class PoseStream:
         return pose if self._detector_cost is None else together(self._detector_cost, pose)
 
     def _activity(
-        self, found: FrameResult | None, viewers: Sequence[Viewer], costs: Sequence[FrameCost], size: tuple[int, int]
+        self, found: FrameResult | None, people: Sequence[Person], costs: Sequence[FrameCost], size: tuple[int, int]
     ) -> NDArray[np.float32]:
         patches = []
         if found is not None and found.cost is not None and found.activity is not None:
             patches.append(Patch(found.activity, (0, 0, size[1], size[0]), found.cost.dense_macs))
-        for viewer, cost in zip(viewers, costs, strict=True):
-            assert viewer.window is not None
-            patches.append(Patch(viewer.session.activity(ACTIVITY_STRIDE), viewer.window.box, cost.dense_macs))
+        for person, cost in zip(people, costs, strict=True):
+            assert person.viewer.window is not None
+            patches.append(Patch(person.viewer.session.activity(ACTIVITY_STRIDE), person.viewer.window.box, cost.dense_macs))
         return join_activity(patches, size)
+
+
+def _detections(poses: Sequence[Pose], joints: int) -> Detections:
+    """Best score first."""
+    ranked = sorted(poses, key=lambda pose: -pose.score)
+    return Detections(
+        np.array([pose.box for pose in ranked], np.float32).reshape(-1, 4),
+        np.array([pose.score for pose in ranked], np.float32),
+        np.full(len(ranked), PERSON, np.int64),
+        ("person",) * len(ranked),
+        np.array([pose.id for pose in ranked], np.int64),
+        np.array([pose.keypoints for pose in ranked], np.float32).reshape(-1, joints, 3),
+    )
 
 
 class _Clock:
     """Milliseconds by stage."""
 
-    def __init__(self, begin: float) -> None:
+    def __init__(self) -> None:
         self.ms = {"preprocess": 0.0, "model": 0.0, "postprocess": 0.0}
-        self._last = begin
+        self._last = time.perf_counter()
 
-    def restart(self) -> None:
-        """Begin the next lap now."""
+    def take_over(self, ms: Mapping[str, float]) -> None:
+        """Begin with another's account of the time so far."""
+        self.ms = {stage: ms.get(stage, 0.0) for stage in self.ms}
         self._last = time.perf_counter()
 
     def lap(self, stage: str) -> None:

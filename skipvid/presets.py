@@ -57,6 +57,11 @@ class Preset:
         """Names and category numbers of the class head's outputs."""
         return COCO_LABELS if isinstance(self.labels, str) else label_set(self.labels)
 
+    @property
+    def keypoints(self) -> tuple[str, ...]:
+        """Names of the joints that a pose network finds, one for each heat map; () for other tasks."""
+        return self.labels if self.task == "pose" and not isinstance(self.labels, str) else ()
+
     def input_size(self, height: int, width: int) -> tuple[int, int]:
         """(height, width) of the network's input for a source of that size, pixels.
 
@@ -156,6 +161,8 @@ def _build(content: dict[Any, Any], path: Path) -> Preset:
 
 def _check_together(preset: Preset, path: Path) -> None:
     """Rules that join several keys."""
+    if preset.task == "pose" and isinstance(preset.labels, str):
+        raise PresetError(f"preset file {path}: 'labels' must be a list of the joints' names where 'task' is pose, got {preset.labels!r}")
     sides = (preset.image_size,) if isinstance(preset.image_size, int) else preset.image_size
     if any(side % preset.size_multiple for side in sides):
         raise PresetError(

@@ -215,6 +215,7 @@ class RunHeader:
     """What a run is, known before its first frame; written as the first record of JSONL and into JSON and COCO files.
 
     categories: COCO category number -> name. weights_sha256: of the weights file, "" where the weights are random.
+    keypoints: names of the joints in the order of Detections.keypoints, () for a task that finds none.
     """
 
     command: str
@@ -227,6 +228,7 @@ class RunHeader:
     weights_sha256: str
     version: str
     categories: Mapping[int, str] = field(default_factory=dict)
+    keypoints: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

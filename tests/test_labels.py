@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from skipvid.labels import COCO_CATEGORIES, COCO_LABELS, label_set
+from skipvid.labels import COCO_CATEGORIES, COCO_KEYPOINTS, COCO_LABELS, label_set, skeleton
 
 
 def test_coco_has_eighty_categories_between_1_and_90() -> None:
@@ -41,3 +41,15 @@ def test_a_selection_keeps_cocos_numbers_and_numbers_other_names_from_91() -> No
 def test_labels_must_be_different_names(names: list[str]) -> None:
     with pytest.raises(ValueError, match="different names"):
         label_set(names)
+
+
+def test_the_skeleton_joins_cocos_joints_by_their_numbers_from_one() -> None:
+    pairs = skeleton(COCO_KEYPOINTS)
+    assert len(pairs) == len(set(pairs)) == 19
+    assert {number for pair in pairs for number in pair} == set(range(1, 18))
+    assert (16, 14) in pairs and (4, 6) in pairs
+
+
+def test_the_skeleton_of_other_joints_joins_those_that_coco_knows() -> None:
+    assert skeleton(("right_wrist", "tail", "right_elbow")) == ((3, 1),)
+    assert skeleton(("tail",)) == ()

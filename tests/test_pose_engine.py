@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 
 from skipvid.errors import PresetError
 from skipvid.models import build_model
-from skipvid.pose_engine import PERSON, PoseEngine, PoseOptions, PoseStream
+from skipvid.pose_engine import PERSON, PoseEngine, PoseStream
 from skipvid.presets import Preset, load_preset
 from skipvid.results import Detections, Frame, FrameCost, FrameResult, LayerCost
 from skipvid.runtime.config import SkipConfig
 from skipvid.tasks.crops import EVERY_FRAME
+from skipvid.tasks.people import PoseOptions
 
 HEIGHT, WIDTH = 180, 320
 Boxes = NDArray[np.float32]
@@ -220,6 +221,40 @@ def test_persons_beyond_the_bound_are_left_out_and_memory_stays_bounded(loaded: 
         sizes.append(stream.memory_bytes)
     one = sizes[0] / 2
     assert max(sizes) <= 3 * one * 1.01
+
+
+def test_two_persons_who_cross_keep_identity_and_session(loaded: PoseEngine) -> None:
+    # In the middle the detector sees one box only: one person hides the other.
+    paths = [[(100 + 6 * i, 90), (208 - 6 * i, 92)] for i in range(19)]
+    positions = [[pair[0]] if abs(pair[0][0] - pair[1][0]) < 12 else pair for pair in paths]
+    assert any(len(seen) == 1 for seen in positions)
+    results = run(behind(loaded, script(*positions)).stream(), frames(paths))
+
+    def by_place(result: FrameResult) -> list[int]:
+        return [identities(result)[index] for index in np.argsort(result.detections.boxes[:, 0])]
+
+    left, right = by_place(results[0])
+    assert by_place(results[-1]) == [right, left]
+
+
+def test_twelve_persons_who_come_and_go_need_twelve_sessions_however_long_it_lasts(
+    loaded: PoseEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = behind(loaded, None)
+    made: list[object] = []
+    make = engine.model.session
+    monkeypatch.setattr(engine.model, "session", lambda: made.append(make()) or made[-1])
+    crowd = [(16 + 22 * i, 50 + 70 * (i % 2)) for i in range(14)]
+    # Every six frames two go and two come.
+    positions = [[place for number, place in enumerate(crowd) if (number + 2 * (frame // 6)) % 14 >= 2] for frame in range(30)]
+    engine.detector = script(*positions, size=(18, 56))
+    stream = engine.stream()
+    sizes = []
+    for frame in frames(positions):
+        assert len(stream.process(frame).detections) == 12
+        sizes.append(stream.memory_bytes)
+    assert len(made) == 12
+    assert max(sizes) == sizes[0]
 
 
 def test_a_scene_cut_forgets_everybody(loaded: PoseEngine) -> None:

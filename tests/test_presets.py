@@ -13,6 +13,7 @@ import torch
 import yaml
 
 from skipvid.errors import PresetError
+from skipvid.labels import COCO_KEYPOINTS
 from skipvid.models import build_model
 from skipvid.models.efficientdet import CONFIGS
 from skipvid.presets import DEFAULT_DETECT, dump_preset, list_presets, load_preset, preset_folder, preset_names
@@ -33,10 +34,11 @@ def test_every_preset_of_the_package_fits_its_network_and_its_file(name: str) ->
     with torch.device("meta"):
         config: Any = build_model(preset.model).config
     if preset.task == "detect":
-        assert config.num_classes == preset.label_set.num_outputs
+        assert config.num_classes == preset.label_set.num_outputs and preset.keypoints == ()
         assert preset.image_size == max(config.image_size)
     else:
         assert config.joints == preset.label_set.num_outputs
+        assert preset.keypoints == COCO_KEYPOINTS
         assert preset.image_size == config.image_size
     if preset.weights.startswith("https:"):
         assert re.search(rf"-{preset.sha256}(_\d{{8}})?\.pth$", preset.weights)
@@ -144,6 +146,7 @@ def test_a_wrong_value_is_answered_with_file_key_value_and_rule(key: str, value:
         (lambda t: t.replace("image_size: 512", "image_size: [512, 300]"), "'image_size' must be a multiple"),
         (lambda t: t.replace('"f153e0cf"', '""'), "'sha256' must not be empty where 'weights' is a URL"),
         (lambda t: re.sub("weights: .*", "weights: https://example.org/", t), "must end in a file name"),
+        (lambda t: t.replace("task: detect", "task: pose"), "'labels' must be a list of the joints' names where 'task' is pose"),
         (lambda t: t + "\nscales: {a: [}\n", "is not valid YAML, line "),
         (lambda t: t + "\nx: !!python/object/apply:os.getcwd []\n", "is not valid YAML, line "),
         (lambda t: "- a\n- b\n", "is not a list of 'key: value' lines"),

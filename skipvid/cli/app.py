@@ -19,6 +19,7 @@ COMMANDS = {
     "pose": "skipvid.cli.pose",
     "heatmap": "skipvid.cli.heatmap",
     "report": "skipvid.cli.report",
+    "calibrate": "skipvid.cli.calibrate",
     "train": "skipvid.cli.train",
     "distill": "skipvid.cli.distill",
     "presets": "skipvid.cli.presets",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from skipvid.cli.options import model_options, option, read_options, source_argument, talk_options, write_options
+from skipvid.cli.pose import check_people, load_engine, people_options
 
 if TYPE_CHECKING:
     from skipvid.cli.analyse import Job
@@ -34,24 +35,27 @@ if TYPE_CHECKING:
     help="Mean of about the last second, or each frame by itself.  [default: mean]",
 )
 @model_options
+@people_options
 @read_options
 @write_options
 @talk_options
 def heatmap(**options: Any) -> int:
     """Render the gate heatmap of videos: which parts of the picture were computed, which were reused.
 
-    Beside each video the time average is written as a PNG of the same name.
+    Beside each video the time average is written as a PNG of the same name. The options about persons are for pose presets; there the map
+    shows the detector's work and that in the window of each person.
     """
     from skipvid.cli.analyse import run_jobs, tell
-    from skipvid.cli.setup import check_options, chosen_preset, load_detect_engine, plan_jobs
+    from skipvid.cli.setup import check_options, chosen_preset, plan_jobs
     from skipvid.cli.talk import Talk
     from skipvid.errors import UsageError
     from skipvid.presets import DEFAULT_DETECT
 
     check_options(options)
+    check_people(options)
     with Talk(options["quiet"], options["verbose"], options["log_file"]) as talk:
         jobs = plan_jobs(options, "_heatmap.mp4", suffixes=(".mp4", ".mkv", ".webm", ".png"), companion=_picture_beside)
-        engine = load_detect_engine(options, chosen_preset(options, DEFAULT_DETECT), talk)
+        engine = load_engine(options, chosen_preset(options, DEFAULT_DETECT), talk)
         if engine.model.config.gate == "none":
             raise UsageError("there is no heatmap without gates", "leave out --gate none")
         done = run_jobs(

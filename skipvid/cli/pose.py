@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from skipvid.cli.detect import output_options, sinks_of, stream_of
-from skipvid.cli.live import live_options, plan, settle, watcher
-from skipvid.cli.options import combine, network_options, option, read_options, talk_options, write_options
+from skipvid.cli.course import course_options, follow
+from skipvid.cli.options import combine, option
 from skipvid.errors import UsageError
 
 if TYPE_CHECKING:
     from skipvid.cli.talk import Talk
+    from skipvid.engine import DetectEngine
     from skipvid.pose_engine import PoseEngine
     from skipvid.presets import Preset
 
@@ -27,15 +27,7 @@ people_options = combine(
 
 
 @click.command()
-@live_options
-@output_options
-@network_options("hrnet-nano")
-@people_options
-@read_options
-@write_options
-@option("--layers", is_flag=True, help="Show every layer in the report.")
-@option("--dry-run", is_flag=True, help="Say what would be done and what it costs at most; write nothing.")
-@talk_options
+@course_options("hrnet-nano", people_options)
 def pose(**options: Any) -> int:
     """Find people's keypoints in videos or before a camera and write annotated videos or data.
 
@@ -43,41 +35,29 @@ def pose(**options: Any) -> int:
     persons; each is then watched through a window of the frame that stays for as long as the person stays inside.
     --threshold, --gate and --block are for both networks.
     """
-    from skipvid.cli.analyse import print_dry_run, run_jobs, tell
-    from skipvid.cli.setup import check_options, chosen_preset
-    from skipvid.cli.talk import Talk
-    from skipvid.presets import DEFAULT_POSE
+    check_people(options)
 
-    settle(options)
-    check_options(options)
+    def load(talk: Talk) -> PoseEngine:
+        from skipvid.cli.setup import chosen_preset
+        from skipvid.presets import DEFAULT_POSE
+
+        return load_pose_engine(options, chosen_preset(options, DEFAULT_POSE), talk)
+
+    return follow("pose", options, load)
+
+
+def check_people(options: Mapping[str, Any]) -> None:
+    """Raises UsageError where options about persons contradict each other."""
     if options["full_frame"] and (options["detector"] or options["detector_weights"] or options["detect_every"] > 1):
         raise UsageError("--full-frame uses no detector", "leave out the detector's options")
-    with Talk(options["quiet"], options["verbose"], options["log_file"]) as talk:
-        jobs = plan(options)
-        to_stdout = any("-" in job.targets for job in jobs)
-        if to_stdout and options["as_json"]:
-            raise UsageError("-o - and --json both want stdout", "write one of them to a file")
-        engine = load_pose_engine(options, chosen_preset(options, DEFAULT_POSE), talk)
-        if options["dry_run"]:
-            return print_dry_run(jobs, engine, options)
-        done = run_jobs(
-            "pose",
-            jobs,
-            engine,
-            options,
-            talk,
-            lambda job, header: sinks_of(job, header, options),
-            stream_of,
-            lambda source, header: watcher(options, source, header),
-        )
-        return tell(done, options, talk, stdout_taken=to_stdout)
 
 
 def load_pose_engine(options: Mapping[str, Any], preset: Preset, talk: Talk) -> PoseEngine:
     """Both networks, weights found (or downloaded) and loaded."""
     from skipvid.cli.setup import DownloadBar, chosen_preset, load_detect_engine, skip_config
-    from skipvid.pose_engine import WEAK, PoseEngine, PoseOptions
+    from skipvid.pose_engine import WEAK, PoseEngine
     from skipvid.presets import DEFAULT_DETECT
+    from skipvid.tasks.people import PoseOptions
     from skipvid.weights import resolve_weights
 
     score = preset.score_threshold if options["conf"] is None else options["conf"]
@@ -90,3 +70,10 @@ def load_pose_engine(options: Mapping[str, Any], preset: Preset, talk: Talk) -> 
     talk.say(f"preset {preset.name}, weights {weights.path}", detail=True)
     people = PoseOptions(score, options["detect_every"], options["max_persons"])
     return PoseEngine(preset, skip_config(options, preset), weights.path, weights.sha256, detector, people)
+
+
+def load_engine(options: Mapping[str, Any], preset: Preset, talk: Talk) -> DetectEngine | PoseEngine:
+    """The engine for a preset, whatever its task."""
+    from skipvid.cli.setup import load_detect_engine
+
+    return load_pose_engine(options, preset, talk) if preset.task == "pose" else load_detect_engine(options, preset, talk)

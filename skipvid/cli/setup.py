@@ -85,6 +85,7 @@ def make_header(command: str, engine: DetectEngine | PoseEngine, info: SourceInf
         weights_sha256=engine.weights_sha256,
         version=__version__,
         categories=engine.categories,
+        keypoints=engine.preset.keypoints,
     )
 
 

@@ -72,3 +72,16 @@ def _push_up(name: str, by_name: Mapping[str, Node], gated: set[str]) -> None:
             _push_up(source, by_name, gated)
     else:
         gated.add(name)
+
+
+def layers_behind(graph: Graph) -> dict[str, list[Node]]:
+    """For each map that a norm gate stands on because weighted layers read it, directly or moved: those layers."""
+    by_name = graph.by_name
+    behind: dict[str, list[Node]] = {}
+    for node in graph.nodes:
+        if node.op in WEIGHTED:
+            maps: set[str] = set()
+            _push_up(node.inputs[0], by_name, maps)
+            for name in sorted(maps):
+                behind.setdefault(name, []).append(node)
+    return behind

@@ -10,6 +10,7 @@ from typing import IO
 import numpy as np
 
 from skipvid.files import output_errors
+from skipvid.labels import skeleton
 from skipvid.results import Detections, FrameResult, RunHeader, RunSummary
 from skipvid.sinks.records import Record, dumps, header_record, number
 from skipvid.sinks.text import TextSink
@@ -20,13 +21,14 @@ class CocoSink(TextSink):
 
     Every frame is an image: id = frame + 1, file_name "clip.mp4#17" (frame from 0), and its time in seconds. An annotation has the data
     set's fields and the results' `score`, so `json.load(open(file))["annotations"]` is a COCO results list, as `COCO.loadRes` takes it.
-    bbox: [left, top, width, height]. keypoints: [x, y, v, …] with v = 2 where the score is above 0, the scores in keypoint_scores.
+    bbox: [left, top, width, height]. keypoints: [x, y, v, …] with v = 2 where the score is above 0, the scores in keypoint_scores; their
+    names, and the pairs of them to join, stand in the category.
     A detection with a number that is not finite is left out. Memory stays flat: annotations wait in a second file for the images' end.
     """
 
     def __init__(self, path: Path, header: RunHeader) -> None:
         self._categories = dict(header.categories)
-        self._joints = 0
+        self._keypoints = header.keypoints
         self._images = self._annotations = 0
         with output_errors(path):
             self._tail: IO[str] = tempfile.TemporaryFile("w+", encoding="utf-8", newline="\n", dir=path.parent)
@@ -55,8 +57,6 @@ class CocoSink(TextSink):
                 record = {"id": self._annotations + 1, "image_id": image_id, **annotation}
                 self._tail.write(_separator(self._annotations) + dumps(record))
             self._annotations += 1
-            if found.keypoints is not None:
-                self._joints = found.keypoints.shape[1]
 
     def _complete(self, summary: RunSummary) -> None:
         self._put('\n],\n"annotations": [')
@@ -67,8 +67,8 @@ class CocoSink(TextSink):
         self._put('\n],\n"categories": [')
         for n, (key, name) in enumerate(sorted(self._categories.items())):
             category: Record = {"id": key, "name": name, "supercategory": ""}
-            if self._joints:
-                category |= {"keypoints": [f"kp{j}" for j in range(self._joints)], "skeleton": []}
+            if self._keypoints:
+                category |= {"keypoints": list(self._keypoints), "skeleton": [list(pair) for pair in skeleton(self._keypoints)]}
             self._put(_separator(n) + dumps(category))
         self._put("\n]}\n")
 

@@ -43,7 +43,7 @@ def open_sink(
         case ".coco.json":
             return CocoSink(path, header)
         case ".csv":
-            return CsvSink(path)
+            return CsvSink(path, header)
         case ".mot.txt":
             return MotSink(path)
         case ".png" if picture is not None:

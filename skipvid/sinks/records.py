@@ -27,8 +27,9 @@ def dumps(record: Record) -> str:
 
 
 def header_record(header: RunHeader) -> Record:
+    """`keypoints` (the joints' names) only where the task finds them."""
     source = header.source
-    return {
+    record: Record = {
         "type": "header",
         "schema": SCHEMA_VERSION,
         "version": header.version,
@@ -52,6 +53,9 @@ def header_record(header: RunHeader) -> Record:
         "backend": header.backend,
         "categories": {str(key): name for key, name in header.categories.items()},
     }
+    if header.keypoints:
+        record["keypoints"] = list(header.keypoints)
+    return record
 
 
 def frame_record(result: FrameResult) -> Record:
@@ -71,7 +75,7 @@ def frame_record(result: FrameResult) -> Record:
 
 
 def detection_records(found: Detections) -> list[Record]:
-    """One record per object; `keypoints` only where the task finds them."""
+    """One record per object; `keypoints` only where the task finds them, in the order of the header's names."""
     records: list[Record] = []
     for i, label in enumerate(found.labels):
         record: Record = {

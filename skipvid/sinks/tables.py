@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterable
 from pathlib import Path
 
-from skipvid.results import FrameResult, RunSummary
+from skipvid.results import FrameResult, RunHeader
 from skipvid.sinks.records import number
 from skipvid.sinks.text import TextSink
 
@@ -22,36 +22,24 @@ class _TableSink(TextSink):
 class CsvSink(_TableSink):
     """One row per detection: source, frame (from 0), time (s), id, label, category_id, score, x1, y1, x2, y2 (pixels of the upright frame).
 
-    Poses add kp0_x, kp0_y, kp0_score, kp1_x, … An unknown value is an empty cell. A frame in which nothing was found has no row.
+    Poses add nose_x, nose_y, nose_score, left_eye_x, …, by the names of the joints. An unknown value is an empty cell. A frame in which
+    nothing was found has no row.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, header: RunHeader) -> None:
         super().__init__(path)
-        self._joints: int | None = None
+        names = ["source", "frame", "time", "id", "label", "category_id", "score", "x1", "y1", "x2", "y2"]
+        self._row(names + [f"{joint}_{part}" for joint in header.keypoints for part in ("x", "y", "score")])
 
     def write(self, result: FrameResult) -> None:
         frame, found = result.frame, result.detections
-        if not len(found):
-            return
         points = found.keypoints
-        if self._joints is None:
-            self._header(0 if points is None else points.shape[1])
         for i, label in enumerate(found.labels):
             row: list[object] = [frame.source, frame.index, number(frame.time, 6), "" if found.ids is None else int(found.ids[i]), label]
             row += [int(found.category_ids[i]), number(found.scores[i], 4), *(number(v, 2) for v in found.boxes[i])]
             if points is not None:
                 row += [number(v, 4 if k % 3 == 2 else 2) for k, v in enumerate(points[i].ravel())]
             self._row(row)
-
-    def _complete(self, summary: RunSummary) -> None:
-        if self._joints is None:
-            self._header(0)
-
-    def _header(self, joints: int) -> None:
-        # Written with the first detection, because only that tells how many joints there are.
-        self._joints = joints
-        names = ["source", "frame", "time", "id", "label", "category_id", "score", "x1", "y1", "x2", "y2"]
-        self._row(names + [f"kp{j}_{part}" for j in range(joints) for part in ("x", "y", "score")])
 
 
 class MotSink(_TableSink):

@@ -22,10 +22,12 @@ from skipvid.cli.setup import skip_config
 from skipvid.cli.talk import Talk
 from skipvid.engine import DetectEngine
 from skipvid.errors import SourceError
+from skipvid.labels import COCO_KEYPOINTS
 from skipvid.models import build_model
-from skipvid.pose_engine import PoseEngine, PoseOptions
+from skipvid.pose_engine import PoseEngine
 from skipvid.presets import Preset, load_preset
 from skipvid.runtime.config import SkipConfig
+from skipvid.tasks.people import PoseOptions
 
 
 class Camera:
@@ -90,7 +92,8 @@ def frames_of(path: Path) -> list[dict[str, Any]]:
 
 
 def test_pose_writes_keypoints_ids_and_a_cost_report_that_separates_the_networks(place: Path) -> None:
-    assert run(["pose", "clip.mp4", "-o", "a.mp4", "-o", "a.jsonl", "--csv", "cost.csv", "--conf", "0", "--max-persons", "2", "-q"]) == 0
+    outputs = [word for name in ("a.mp4", "a.jsonl", "a.csv", "a.coco.json") for word in ("-o", name)]
+    assert run(["pose", "clip.mp4", *outputs, "--csv", "cost.csv", "--conf", "0", "--max-persons", "2", "-q"]) == 0
     frames = frames_of(place / "a.jsonl")
     assert len(frames) == 5
     for frame in frames:
@@ -101,6 +104,11 @@ def test_pose_writes_keypoints_ids_and_a_cost_report_that_separates_the_networks
     with (place / "cost.csv").open() as file:
         text = file.read()
     assert "detector." in text and "pose." in text
+    header = json.loads((place / "a.jsonl").read_text().splitlines()[0])
+    category = json.loads((place / "a.coco.json").read_text())["categories"][0]
+    assert header["keypoints"] == category["keypoints"] == list(COCO_KEYPOINTS) and len(category["skeleton"]) == 19
+    with (place / "a.csv").open() as file:
+        assert "right_ankle_score" in next(csv.reader(file))
     with av.open(str(place / "a.mp4")) as container:
         assert sum(1 for _ in container.decode(video=0)) == 5
 
@@ -110,6 +118,13 @@ def test_pose_of_one_person_in_the_whole_frame_needs_no_detector(place: Path) ->
     assert all([person["id"] for person in frame["detections"]] == [1] for frame in frames_of(place / "a.jsonl"))
     with (place / "cost.csv").open() as file:
         assert not any("detector." in cell for row in csv.reader(file) for cell in row)
+
+
+def test_the_heatmap_of_a_pose_preset_shows_the_work_on_persons(place: Path) -> None:
+    assert run(["heatmap", "clip.mp4", "--preset", "hrnet_w32_256x192", "-o", "heat.mp4", "--conf", "0", "-q"]) == 0
+    with av.open(str(place / "heat.mp4")) as container:
+        assert sum(1 for _ in container.decode(video=0)) == 5
+    assert (place / "heat.png").is_file()
 
 
 def test_a_dry_run_names_both_networks_and_writes_nothing(place: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,7 +14,7 @@ from skipvid.sources.open import open_source
 from skipvid.sources.options import ReadOptions
 
 
-def header(source: SourceInfo | None = None) -> RunHeader:
+def header(source: SourceInfo | None = None, keypoints: tuple[str, ...] = ()) -> RunHeader:
     return RunHeader(
         command="detect",
         source=source or SourceInfo("clip.mp4", 1280, 720, fps=29.97),
@@ -26,6 +26,7 @@ def header(source: SourceInfo | None = None) -> RunHeader:
         weights_sha256="ab" * 32,
         version="0.1.0",
         categories={1: "person", 3: "car"},
+        keypoints=keypoints,
     )
 
 

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 from run_making import header, result, summary, two_objects
 
+from skipvid.labels import COCO_KEYPOINTS
 from skipvid.results import Detections, FrameResult
 from skipvid.sinks.coco import CocoSink
 
 
-def document(path: Path, *results: FrameResult) -> dict[str, Any]:
-    with CocoSink(path, header()) as sink:
+def document(path: Path, *results: FrameResult, keypoints: tuple[str, ...] = ()) -> dict[str, Any]:
+    with CocoSink(path, header(keypoints=keypoints)) as sink:
         for each in results:
             sink.write(each)
         sink.finish(summary())
@@ -49,11 +50,24 @@ def test_annotations_are_a_results_list(tmp_path: Path) -> None:
 
 
 def test_keypoints_are_flat_triples_with_visibility(tmp_path: Path) -> None:
-    coco = document(tmp_path / "a.coco.json", result(0, two_objects(joints=3)))
+    coco = document(tmp_path / "a.coco.json", result(0, two_objects(joints=3)), keypoints=COCO_KEYPOINTS[:3])
     first = coco["annotations"][0]
     assert first["keypoints"] == pytest.approx([0.0, 0.14, 2, 0.43, 0.57, 2, 0.86, 1.0, 2])
     assert first["num_keypoints"] == 3 and len(first["keypoint_scores"]) == 3
-    assert len(coco["categories"][0]["keypoints"]) == 3
+
+
+@pytest.mark.parametrize("results", [[result(0)], [result(0, two_objects(joints=17))]], ids=["nobody found", "two found"])
+def test_categories_of_poses_name_the_joints_and_join_them_as_coco_does(tmp_path: Path, results: list[FrameResult]) -> None:
+    person = document(tmp_path / "a.coco.json", *results, keypoints=COCO_KEYPOINTS)["categories"][0]
+    assert (person["name"], len(person["keypoints"])) == ("person", 17)
+    assert person["keypoints"][0] == "nose" and person["keypoints"][16] == "right_ankle"
+    # As in person_keypoints_val2017.json, in that order.
+    assert person["skeleton"][:5] == [[16, 14], [14, 12], [17, 15], [15, 13], [12, 13]] and len(person["skeleton"]) == 19
+
+
+def test_categories_without_joints_have_no_skeleton(tmp_path: Path) -> None:
+    categories = document(tmp_path / "a.coco.json", result(0, two_objects()))["categories"]
+    assert all(set(category) == {"id", "name", "supercategory"} for category in categories)
 
 
 def test_joint_without_a_score_is_not_visible(tmp_path: Path) -> None:

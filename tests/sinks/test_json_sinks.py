@@ -12,11 +12,12 @@ import pytest
 from run_making import cost, header, result, summary, two_objects
 
 from skipvid.errors import OutputError
+from skipvid.labels import COCO_KEYPOINTS
 from skipvid.results import Detections
 from skipvid.sinks.base import Sink
 from skipvid.sinks.coco import CocoSink
 from skipvid.sinks.json_files import JsonlSink, JsonSink
-from skipvid.sinks.records import frame_record
+from skipvid.sinks.records import frame_record, header_record
 from skipvid.sinks.tables import CsvSink, MotSink
 
 
@@ -67,6 +68,11 @@ def test_poses_have_identities_and_keypoints() -> None:
     person = frame_record(result(0, two_objects(ids=True, joints=2)))["detections"][1]
     assert person["id"] == 8
     assert person["keypoints"] == [[0.86, 1.0, 1.1429], [1.29, 1.43, 1.5714]]
+
+
+def test_the_header_names_the_joints_of_poses_and_of_poses_only() -> None:
+    assert header_record(header(keypoints=("nose", "tail")))["keypoints"] == ["nose", "tail"]
+    assert "keypoints" not in header_record(header())
 
 
 def test_run_without_gates_has_no_cost() -> None:
@@ -130,7 +136,7 @@ SINKS = {
     "jsonl": lambda path: JsonlSink(path, header()),
     "json": lambda path: JsonSink(path, header()),
     "coco.json": lambda path: CocoSink(path, header()),
-    "csv": CsvSink,
+    "csv": lambda path: CsvSink(path, header(keypoints=COCO_KEYPOINTS)),
     "mot.txt": MotSink,
 }
 

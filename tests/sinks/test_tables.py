@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from run_making import result, summary, two_objects
+from run_making import header, result, summary, two_objects
 
 from skipvid.results import Detections, FrameResult
 from skipvid.sinks.base import Sink
@@ -26,7 +26,7 @@ def written(sink: Sink, *results: FrameResult, **changes: object) -> None:
 
 def test_csv_has_a_row_per_detection(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
-    written(CsvSink(path), result(0), result(17, two_objects(ids=True)))
+    written(CsvSink(path, header()), result(0), result(17, two_objects(ids=True)))
     assert path.read_text().splitlines() == [
         "source,frame,time,id,label,category_id,score,x1,y1,x2,y2",
         "clip.mp4,17,0.567234,7,person,1,0.9123,10.12,20.46,110.5,220.25",
@@ -34,22 +34,24 @@ def test_csv_has_a_row_per_detection(tmp_path: Path) -> None:
     ]
 
 
-def test_csv_of_poses_has_columns_for_the_joints(tmp_path: Path) -> None:
+def test_csv_of_poses_names_its_columns_after_the_joints(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
-    written(CsvSink(path), result(0), result(1, two_objects(joints=2)))
+    written(CsvSink(path, header(keypoints=("nose", "tail"))), result(0), result(1, two_objects(joints=2)))
     table = rows(path)
-    assert list(table[0])[-6:] == ["kp0_x", "kp0_y", "kp0_score", "kp1_x", "kp1_y", "kp1_score"]
-    assert [table[1][c] for c in ("id", "kp0_x", "kp0_y", "kp0_score", "kp1_score")] == ["", "0.86", "1.0", "1.1429", "1.5714"]
+    assert list(table[0])[-6:] == ["nose_x", "nose_y", "nose_score", "tail_x", "tail_y", "tail_score"]
+    assert [table[1][c] for c in ("id", "nose_x", "nose_y", "nose_score", "tail_score")] == ["", "0.86", "1.0", "1.1429", "1.5714"]
 
 
 def test_csv_of_nothing_has_its_header(tmp_path: Path) -> None:
-    written(CsvSink(tmp_path / "a.csv"), result(0))
+    written(CsvSink(tmp_path / "a.csv", header()), result(0))
     assert (tmp_path / "a.csv").read_text() == "source,frame,time,id,label,category_id,score,x1,y1,x2,y2\n"
+    written(CsvSink(tmp_path / "b.csv", header(keypoints=("nose",))), result(0))
+    assert (tmp_path / "b.csv").read_text() == "source,frame,time,id,label,category_id,score,x1,y1,x2,y2,nose_x,nose_y,nose_score\n"
 
 
 def test_csv_leaves_what_is_not_finite_empty(tmp_path: Path) -> None:
     found = Detections(np.array([[np.nan, 0, np.inf, 5]], np.float32), np.array([np.nan], np.float32), np.array([1]), ('a, "b"',))
-    written(CsvSink(tmp_path / "a.csv"), result(0, found))
+    written(CsvSink(tmp_path / "a.csv", header()), result(0, found))
     row = rows(tmp_path / "a.csv")[0]
     assert [row[c] for c in ("label", "score", "x1", "y1", "x2", "y2")] == ['a, "b"', "", "", "0.0", "", "5.0"]
 

@@ -1,0 +1,71 @@
+"""`skipvid calibrate`: a preset that the other commands take."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from clips import write_clip
+
+from skipvid.cli.app import run
+from skipvid.cli.setup import skip_config
+from skipvid.cli.talk import Talk
+from skipvid.engine import DetectEngine
+from skipvid.presets import Preset, load_preset
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: DetectEngine) -> Path:
+    """A working directory with a clip; the command finds the tests' detector loaded already."""
+
+    def loaded(options: Mapping[str, Any], preset: Preset, talk: Talk) -> DetectEngine:
+        return engine.regated(skip_config(options, preset))
+
+    monkeypatch.setattr("skipvid.cli.setup.load_detect_engine", loaded)
+    monkeypatch.chdir(tmp_path)
+    write_clip(tmp_path / "clip.mp4", frames=5)
+    return tmp_path
+
+
+@pytest.mark.slow
+def test_a_calibrated_preset_is_written_and_used(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["calibrate", "clip.mp4", "-o", "mine.yaml", "--inputs", "4", "--json", "-q"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    preset = load_preset(place / "mine.yaml")
+    assert preset.name == "mine" and preset.weights == load_preset("efficientdet-nano").weights
+    assert (told["inputs"], told["maps"], told["preset"]) == (4, len(preset.thresholds), str(place / "mine.yaml"))
+    assert told["saving"] == pytest.approx(told["before"]["saving"], abs=0.05)
+    assert run(["detect", "clip.mp4", "--preset", "mine.yaml", "-o", "a.jsonl", "-q"]) == 0
+    header = json.loads((place / "a.jsonl").read_text().splitlines()[0])
+    assert header["threshold"] == preset.threshold != load_preset("efficientdet-nano").threshold
+
+
+@pytest.mark.slow
+def test_own_weights_are_named_by_their_whole_path(place: Path, random_weights: Path) -> None:
+    (place / "own.pt").write_bytes(random_weights.read_bytes())
+    assert run(["calibrate", "clip.mp4", "-o", "mine.yaml", "--inputs", "2", "--weights", "own.pt", "-q"]) == 0
+    preset = load_preset(place / "mine.yaml")
+    assert preset.weights == str(place / "own.pt") and len(preset.sha256) == 64
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["-o", "mine.txt"], 6, "mine.txt: a preset is a YAML file; choose a name that ends in .yaml"),
+        (["-o", "there.yaml"], 6, "there.yaml exists already"),
+        (["-o", "mine.yaml", "--gate", "none"], 2, "gates of the kind 'none' cannot be calibrated"),
+        (["-o", "mine.yaml", "--saving", "1.5"], 2, "--saving"),
+        ([], 2, "--output"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_one_line(
+    words: list[str], code: int, message: str, place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (place / "there.yaml").write_text("the one before")
+    assert run(["calibrate", "clip.mp4", *words]) == code
+    assert message in capsys.readouterr().err
+    assert sorted(path.name for path in place.iterdir()) == ["clip.mp4", "there.yaml"]
+    assert (place / "there.yaml").read_text() == "the one before"
