@@ -21,6 +21,7 @@ COMMANDS = {
     "report": "skipvid.cli.report",
     "train": "skipvid.cli.train",
     "distill": "skipvid.cli.train",
+    "bench": "skipvid.cli.bench",
     "presets": "skipvid.cli.presets",
     "probe": "skipvid.cli.probe",
     "doctor": "skipvid.cli.doctor",
