@@ -26,7 +26,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"tasks"}),
     frozenset({"engine"}),
     frozenset({"pose_engine"}),
-    frozenset({"pipeline", "train", "compare", "calibrate"}),
+    frozenset({"pipeline", "train", "compare", "calibrate", "bench"}),
     frozenset({"cli"}),
 )
 """Each part may import what stands before it, and nothing beside or behind it. A new part must be given its place here."""

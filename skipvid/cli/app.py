@@ -22,6 +22,7 @@ COMMANDS = {
     "calibrate": "skipvid.cli.calibrate",
     "train": "skipvid.cli.train",
     "distill": "skipvid.cli.distill",
+    "bench": "skipvid.cli.bench",
     "presets": "skipvid.cli.presets",
     "probe": "skipvid.cli.probe",
     "doctor": "skipvid.cli.doctor",

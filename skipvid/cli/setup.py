@@ -46,6 +46,7 @@ def skip_config(options: Mapping[str, Any], preset: Preset) -> SkipConfig:
         gate=gate,
         block=int(options["block"] or preset.block),
         backend=options["backend"],
+        threads=options["threads"] or 0,
         refresh=options["refresh"],
         # Thresholds of single maps belong to the preset's own working point; another threshold is meant for all maps.
         thresholds=preset.thresholds if options["threshold"] is None else {},
