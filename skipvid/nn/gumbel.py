@@ -21,8 +21,8 @@ class GumbelGate(Gate):
     the largest of its pixels (paper, section 3.3), and so one sample.
 
     kernel: None for that of the layer. With the layer's reference "previous" it has the layer's stride, padding and dilation, too, and
-    decides for each output, as in the paper; with "accumulated" it decides for each input pixel and the layer computes the footprint of that.
-    1 for a kernel of 1x1 on input pixels (with "accumulated" only): the form that skipvid.convert runs. It need not remember what was
+    decides for each output, as in the paper; with "accumulated" it decides for each input pixel and the layer computes the footprint of
+    that. 1 for a kernel of 1x1 on input pixels (with "accumulated" only): the form that skipvid.convert runs. It need not remember what was
     computed but not published, and costs 1 / (k_h · k_w) as much.
 
     temperature: of the backward pass; may be lowered while training. open_rate: probability of opening where nothing changed, before

@@ -13,7 +13,9 @@ GATES = ("norm", "norm-output", "gumbel", "none")
 REFERENCES = ("accumulated", "previous")
 BLOCKS = (1, 2, 4, 8, 16)
 BACKENDS = ("cpu", "reference")
-INPUT_SHARE = 0.0
+TYPICAL_THRESHOLD = {"norm": 0.03, "norm-output": 0.13, "gumbel": 0.03, "none": 0.03}
+"""By kind of gate, thresholds that err about as much: of use where a setting for one kind is all that is known."""
+INPUT_SHARE = 0.1
 """Of the threshold of output gates: that of the norm gates before them."""
 
 
