@@ -23,7 +23,7 @@ from skipvid.errors import UsageError
     help="Boxes of a clip, MOT text or COCO JSON: one for each clip, in their order, - for none.  [none: the dense network is the teacher]",
 )
 @option("--block", type=click.Choice(["1", "2", "4", "8", "16"]), default="1", show_default=True, help="Gates open in blocks.")
-@option("--beta", type=click.FloatRange(min=0), default=1.0, show_default=True, help="Weight of the share of MACs in the loss.")
+@option("--beta", type=click.FloatRange(min=0), default=0.1, show_default=True, help="Weight of the share of MACs in the loss.")
 @option("--target-saving", type=click.FloatRange(0, 1), metavar="S", help="Aim at saving this share of the MACs instead.")
 @option("--gates-only", is_flag=True, help="Leave the network's own weights as they are.")
 @option("--steps", type=click.IntRange(min=1), default=1000, show_default=True, metavar="N", help="Optimiser steps in all.")

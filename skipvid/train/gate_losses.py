@@ -15,15 +15,16 @@ BOX_WEIGHT = 1.0
 def detector_distance(student: Any, teacher: Any) -> Tensor:
     """Between the heads of two EfficientDets, (class levels, box levels) each with a batch of frames.
 
-    Scores: quality focal loss against the teacher's scores, less its least value, so that equal heads have none. Boxes: smooth L1 of the
-    offsets, weighted with the teacher's score. Both are divided by the summed teacher's scores (at least 1 a frame).
+    Scores: quality focal loss against the teacher's scores, with an exponent at which anchors that nobody believes in hardly count.
+    Boxes: smooth L1 of the offsets, weighted with the teacher's score. Both are divided by the summed scores of the teacher (at least 1
+    a frame).
     """
     logits, offsets = (flatten_levels(levels) for levels in student)
     wanted_logits, wanted_offsets = (flatten_levels(levels) for levels in teacher)
     wanted = wanted_logits.sigmoid()
     best = wanted.amax(2)
     norm = best[best > 0.1].sum().clamp(min=float(len(best)))
-    scores = quality_focal(logits, wanted, 1.0).sum()
+    scores = quality_focal(logits, wanted, 2.0).sum()
     boxes = (F.smooth_l1_loss(offsets, wanted_offsets, reduction="none", beta=0.1).sum(2) * best * (best > 0.1)).sum()
     return (scores + BOX_WEIGHT * boxes) / norm
 

@@ -57,7 +57,7 @@ class GateRecipe:
     frames: int = 4
     size: int = 256
     block: int = 1
-    beta: float = 1.0
+    beta: float = 0.1
     target_saving: float | None = None
     warmup: float = 0.2
     start: float = 0.03
