@@ -3,9 +3,9 @@
     python benchmarks/gates_table.py --data DIR [--learned PRESET.yaml ...] [--frames N] [--csv FILE]
 
 Every row runs the same frames, one after the other, as a stream; the first frame, dense, is counted. AP50 is over the frames with truth
-(PETS 2009: persons; CDnet highway: vehicles). MACs include those of learned gates. Times are medians of the network alone; each row's dense time is
-measured in turns with it, so that their ratio holds on a busy machine, too. A learned preset has weights of its own: its dense time is
-the plain network's. F1 is that of the row's detections against the dense network's of the preset that it began from.
+(PETS 2009: persons; CDnet highway: vehicles). MACs include those of learned gates. Times are medians of the network alone; each row's dense
+time is measured in turns with it, so that their ratio holds on a busy machine, too. F1 is that of the row's detections against those of the
+dense network that all begin from; a learned preset has weights of its own.
 """
 
 from __future__ import annotations

@@ -13,7 +13,13 @@ from skipvid.errors import UsageError
 @click.command()
 @click.argument("clips", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="CLIP...")
 @option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="FOLDER", help="Checkpoints, log, weights and preset.")
-@option("--preset", default="efficientdet-nano", show_default=True, metavar="NAME|FILE", help="Detection network to begin with.")
+@option(
+    "--preset",
+    default="efficientdet-nano",
+    show_default=True,
+    metavar="NAME|FILE",
+    help="Network to begin with, for detection or for poses.",
+)
 @option("--weights", metavar="FILE", help="Load this file instead of the preset's weights.")
 @option(
     "--labels",
@@ -72,6 +78,7 @@ def gates(
     \b
     skipvid train gates monday.mp4 tuesday.mp4 --target-saving 0.75 -o my-gates
     skipvid detect wednesday.mp4 --preset my-gates/my-gates.yaml
+    skipvid train gates gym.mp4 --preset tinypose_256x192 --weights tinypose.pt -o pose-gates
     """
     import cv2
     import torch
@@ -81,8 +88,9 @@ def gates(
         cv2.setNumThreads(threads)
     from skipvid.presets import load_preset
     from skipvid.train.clips import cut_pieces, split_pieces
-    from skipvid.train.gates import GateRecipe, Subject, piece_length, train_gates
+    from skipvid.train.gates import GateRecipe, piece_length, train_gates
     from skipvid.train.loop import Schedule
+    from skipvid.train.subjects import open_subject
     from skipvid.weights import resolve_weights
 
     if labels and len(labels) != len(clips):
@@ -93,19 +101,17 @@ def gates(
         if not path.exists():
             raise UsageError(f"{path} does not exist")
     chosen = load_preset(preset)
-    if chosen.task != "detect":
-        raise UsageError(f"preset {chosen.name} is for the task '{chosen.task}'", "gates are learned for detection presets")
     schedule = Schedule(
         steps, batch=batch, rate=rate, warmup=min(50, steps // 4 + 1), evaluate_every=evaluate_every, patience=patience, seed=seed
     )
     recipe = GateRecipe(schedule, frames, crop, int(block), beta, target_saving, gates_only=gates_only)
-    subject = Subject(chosen, resolve_weights(chosen, weights, offline).path)
+    subject = open_subject(chosen, resolve_weights(chosen, weights, offline).path)
     files = [None if str(file) == "-" else file for file in labels] or [None] * len(clips)
     pieces = cut_pieces(clips, files, output / "frames", longest=subject.longest, length=piece_length(frames), most_frames=most_frames)
-    learned, held = split_pieces(pieces, held_out)
+    learned, held = split_pieces(subject.keep(pieces), held_out)
     if not quiet:
         labelled = sum(piece.targets is not None for piece in learned)
         click.echo(f"{len(learned)} pieces of {piece_length(frames)} frames ({labelled} labelled), {len(held)} held out", err=True)
     written = train_gates(subject, recipe, learned, held, output, name=name, resume=resume, quiet=quiet)
     if not quiet:
-        click.echo(f"use it with: skipvid detect SOURCE --preset {written.resolve()}", err=True)
+        click.echo(f"use it with: skipvid {chosen.task} SOURCE --preset {written.resolve()}", err=True)

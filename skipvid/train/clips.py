@@ -34,7 +34,7 @@ class Piece:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Clip:
-    """What a training step sees of a piece: the same window of T frames. images: (T, h, w, 3) uint8, BGR."""
+    """What a training step sees of a piece: the same window of T frames. images: (T, h, w, 3) uint8, BGR. targets: for each, or None."""
 
     images: NDArray[np.uint8]
     targets: tuple[Targets, ...] | None
@@ -135,26 +135,36 @@ def _scaled(targets: Targets, scale: float) -> Targets:
     return Targets((targets.boxes * scale).astype(np.float32), targets.classes, targets.ignore)
 
 
+def draw_frames(piece: Piece, frames: int, rng: np.random.Generator) -> slice:
+    """Which frames of a piece a clip takes: `frames` of them, at one of the GAPS."""
+    length = len(piece.frames)
+    gap = int(rng.choice([gap for gap in GAPS if (frames - 1) * gap < length]))
+    first = int(rng.integers(length - (frames - 1) * gap))
+    return slice(first, first + (frames - 1) * gap + 1, gap)
+
+
+def relight(images: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Brighter or darker, all frames alike."""
+    lit = images.astype(np.float32) * rng.uniform(0.8, 1.2) + rng.uniform(-12, 12)
+    return lit.round().clip(0, 255).astype(np.uint8)
+
+
 def draw_clip(pieces: Sequence[Piece], frames: int, size: int, rng: np.random.Generator) -> Clip:
     """A random window of `size` x `size` pixels over `frames` frames of a random piece, perhaps mirrored, brighter or darker: all alike."""
     piece = pieces[int(rng.integers(len(pieces)))]
-    length = len(piece.frames)
-    gaps = [gap for gap in GAPS if (frames - 1) * gap < length]
-    gap = int(rng.choice(gaps))
-    first = int(rng.integers(length - (frames - 1) * gap))
-    rows = slice(first, first + (frames - 1) * gap + 1, gap)
+    rows = draw_frames(piece, frames, rng)
     height, width = piece.frames.shape[1:3]
     top, left = (int(rng.integers(max(extent - size, 0) + 1)) for extent in (height, width))
-    part = piece.frames[rows, top : top + size, left : left + size].astype(np.float32)
-    images = np.full((len(part), size, size, 3), 114, np.float32)
-    images[:, : part.shape[1], : part.shape[2]] = part * rng.uniform(0.8, 1.2) + rng.uniform(-12, 12)
+    part = relight(piece.frames[rows, top : top + size, left : left + size], rng)
+    images = np.full((len(part), size, size, 3), 114, np.uint8)
+    images[:, : part.shape[1], : part.shape[2]] = part
     mirrored = bool(rng.integers(2))
     if mirrored:
         images = images[:, :, ::-1]
     targets = None
     if piece.targets is not None:
         targets = tuple(_cropped(each, top, left, size, mirrored) for each in piece.targets[rows])
-    return Clip(np.ascontiguousarray(images.round().clip(0, 255).astype(np.uint8)), targets)
+    return Clip(np.ascontiguousarray(images), targets)
 
 
 def whole_clip(piece: Piece, frames: int, multiple: int = 32) -> NDArray[np.uint8]:

@@ -14,7 +14,6 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -22,18 +21,13 @@ from torch import Tensor, nn
 
 from skipvid.errors import OutputError, UsageError
 from skipvid.graph.gating import Question
-from skipvid.models import build_model, load_weights
-from skipvid.models.efficientdet import CONFIGS as EFFICIENTDETS
 from skipvid.nn import GumbelGate, convert_modules, macs, run_clip, skip_layers, sparsity_loss
-from skipvid.presets import Preset, dump_preset
+from skipvid.presets import dump_preset
 from skipvid.runtime.learned import save_questions
-from skipvid.train.clips import GAPS, Clip, Piece, draw_clip, whole_clip
+from skipvid.train.clips import GAPS, Piece
 from skipvid.train.detector import export_weights
-from skipvid.train.gate_losses import detector_distance, heatmap_distance
 from skipvid.train.loop import Schedule, Trainer
-from skipvid.train.losses import detection_loss
-from skipvid.train.predict import cached_anchors
-from skipvid.train.samples import CATEGORIES, CLASS_COUNT
+from skipvid.train.subjects import Subject, frames_of
 
 LOG_EVERY = 10
 """Steps between rows of the log."""
@@ -87,47 +81,6 @@ class GateRecipe:
 
 PRESSURE = 10.0
 """Weight of missing the target saving: at 10 % too many MACs it is as large as a tenth of beta."""
-
-
-class Subject:
-    """What is task-specific: a preset's network, what its input is made of, and its losses. Raises UsageError for other networks."""
-
-    def __init__(self, preset: Preset, weights: Path) -> None:
-        self.preset = preset
-        self.detects = preset.model in EFFICIENTDETS
-        self._mean, self._std = (torch.tensor(each).view(1, 3, 1, 1) for each in (preset.mean, preset.std))
-        net = build_model(preset.model, num_classes=preset.label_set.num_outputs)
-        load_weights(net, weights)
-        self.teacher = net.eval().requires_grad_(False)
-
-    @property
-    def longest(self) -> int:
-        """Longer side of the network's input, pixels."""
-        size = self.preset.image_size
-        return size if isinstance(size, int) else max(size)
-
-    def prepare(self, images: np.ndarray[Any, np.dtype[np.uint8]]) -> Tensor:
-        """(T, h, w, 3) uint8 BGR -> (T, 3, h, w) float32, the network's input."""
-        ordered = images[..., ::-1] if self.preset.channels == "rgb" else images
-        x = torch.from_numpy(np.ascontiguousarray(ordered)).permute(0, 3, 1, 2).float() / 255
-        return (x - self._mean) / self._std
-
-    def distance(self, student: Any, teacher: Any) -> Tensor:
-        """Between the outputs for a batch of frames."""
-        return detector_distance(student, teacher) if self.detects else heatmap_distance(student, teacher)
-
-    def loss(self, student: Any, teacher: Any, clips: Sequence[Clip], size: int) -> Tensor:
-        """Of a batch of clips, one after the other: the task's where all frames are labelled, else the distance to the teacher."""
-        known = [clip.targets for clip in clips if clip.targets is not None]
-        ours = tuple(self.preset.label_set.outputs) == tuple(CATEGORIES)
-        if len(known) < len(clips) or not self.detects or not ours:
-            return self.distance(student, teacher)
-        targets = [each for clip in known for each in clip]
-        anchors = cached_anchors((size, size), EFFICIENTDETS[self.preset.model].anchor_scale)
-        classes = torch.ones(len(targets), CLASS_COUNT, dtype=torch.bool)
-        classes[:, sorted(set(range(CLASS_COUNT)) - {int(c) for each in targets for c in each.classes})] = False  # not labelled, perhaps
-        class_levels, box_levels = student
-        return detection_loss(class_levels, box_levels, anchors, targets, classes).total + self.distance(student, teacher)
 
 
 def make_student(subject: Subject, recipe: GateRecipe, example: Tensor) -> nn.Module:
@@ -192,7 +145,7 @@ class GateExam:
 
     def __init__(self, subject: Subject, recipe: GateRecipe, pieces: Sequence[Piece]) -> None:
         self._subject, self._recipe = subject, recipe
-        self._clips = [subject.prepare(whole_clip(piece, len(piece.frames))) for piece in pieces]
+        self._clips = subject.exam(pieces)
         with torch.no_grad():
             self._wanted = [subject.teacher(clip) for clip in self._clips]
 
@@ -201,7 +154,7 @@ class GateExam:
         net.eval()
         distances, shares = [], []
         for clip, wanted in zip(self._clips, self._wanted, strict=True):
-            outputs = _frames_of(run_clip(net, clip.unsqueeze(0)))
+            outputs = frames_of(run_clip(net, clip.unsqueeze(0)))
             distances.append(float(self._subject.distance(outputs, wanted)))
             cost = macs(net).total
             spent = (cost.macs + cost.gate_macs)[:, 1:].sum()
@@ -209,13 +162,6 @@ class GateExam:
         distance, share = float(np.mean(distances)), float(np.mean(shares))
         pressure = float(self._recipe.pressure(torch.tensor(share), self._recipe.schedule.steps))
         return {"goal": -distance - pressure, "distance": distance, "share": share}
-
-
-def _frames_of(output: Any) -> Any:
-    """(N, T, ...) tensors in any structure as batches of frames."""
-    if isinstance(output, Tensor):
-        return output.flatten(0, 1)
-    return type(output)(_frames_of(part) for part in output)
 
 
 class Log:
@@ -255,8 +201,7 @@ def train_gates(
     """
     schedule = recipe.schedule
     torch.manual_seed(schedule.seed)
-    example = subject.prepare(np.concatenate([whole_clip(piece, 1)[:, : recipe.size, : recipe.size] for piece in _alike(learned)]))
-    student = make_student(subject, recipe, example)
+    student = make_student(subject, recipe, subject.example(learned, recipe.size))
     gates = {f"{path}.gate." for path, _ in gates_of(student)}
     own = tuple(path for path, _ in student.named_parameters() if not path.startswith(tuple(gates)))
     frozen = tuple(f"{path}" for path in own) if recipe.gates_only else ()
@@ -273,12 +218,12 @@ def train_gates(
             gate.temperature = recipe.temperature(step)
         rng = np.random.default_rng((schedule.seed, step))
         torch.manual_seed(schedule.seed * 1_000_003 + step)  # of the gates' samples: a run goes on as if never stopped
-        clips = [draw_clip(learned, recipe.frames, recipe.size, rng) for _ in range(schedule.batch)]
+        clips = [subject.draw(learned, recipe.frames, recipe.size, rng) for _ in range(schedule.batch)]
         x = torch.stack([subject.prepare(clip.images) for clip in clips])
         with torch.no_grad():
             wanted = subject.teacher(x.flatten(0, 1))
-        outputs = _frames_of(run_clip(net, x))
-        task, share = subject.loss(outputs, wanted, clips, recipe.size), sparsity_loss(net)
+        outputs = frames_of(run_clip(net, x))
+        task, share = subject.loss(outputs, wanted, clips), sparsity_loss(net)
         loss = task + recipe.pressure(share, step)
         cost = macs(net).total
         opened = float(cost.macs[:, 1:].sum()) / (cost.dense_macs * cost.macs[:, 1:].numel())
@@ -292,12 +237,6 @@ def train_gates(
     student.load_state_dict(torch.load(best, weights_only=True))
     grades = max(trainer.history, key=lambda row: row["goal"], default={})
     return _write(subject, recipe, student, grades, folder, name)
-
-
-def _alike(pieces: Sequence[Piece]) -> list[Piece]:
-    """A few pieces with frames of one size, to measure maps on."""
-    shape = pieces[0].frames.shape[1:]
-    return [piece for piece in pieces if piece.frames.shape[1:] == shape][:4]
 
 
 def questions_of(student: nn.Module) -> dict[str, Question]:

@@ -1,6 +1,7 @@
 """Learning gates: clips with labels, losses that vanish where nothing differs, and a run that ends in a preset."""
 
 import json
+from dataclasses import replace
 
 import av
 import numpy as np
@@ -11,6 +12,7 @@ from click.testing import CliRunner
 from skipvid.cli.train import train
 from skipvid.errors import SourceError, UsageError
 from skipvid.graph.gating import Question
+from skipvid.models import build_model
 from skipvid.nn import macs, run_clip, skip_layers, sparsity_loss
 from skipvid.presets import DEFAULT_DETECT, load_preset
 from skipvid.runtime.config import SkipConfig
@@ -18,9 +20,10 @@ from skipvid.runtime.learned import load_questions
 from skipvid.runtime.model import convert
 from skipvid.train.clips import Piece, cut_pieces, draw_clip, read_labels, split_pieces, whole_clip
 from skipvid.train.gate_losses import detector_distance, heatmap_distance
-from skipvid.train.gates import GateExam, GateRecipe, Subject, gates_of, keep_bounds, make_student, piece_length, questions_of
+from skipvid.train.gates import GateExam, GateRecipe, gates_of, keep_bounds, make_student, piece_length, questions_of
 from skipvid.train.loop import Schedule
 from skipvid.train.samples import Targets
+from skipvid.train.subjects import DetectSubject, PoseSubject
 from skipvid.weights import resolve_weights
 
 
@@ -40,7 +43,7 @@ def write_clip(path, frames=40, size=(96, 64)):
 @pytest.fixture(scope="module")
 def subject():
     preset = load_preset(DEFAULT_DETECT)
-    return Subject(preset, resolve_weights(preset).path)
+    return DetectSubject(preset, resolve_weights(preset).path)
 
 
 def moving_piece(length=9, labelled=True):
@@ -164,7 +167,7 @@ def test_gradients_close_gates_and_weights_stay_above_zero(subject):
             gate.weight.sub_(100)
             gate.bias.add_(100)
     keep_bounds(student)
-    assert all(float(gate.weight.min()) == 0 and float(gate.bias) < 0 for _, gate in gates_of(student))
+    assert all(float(gate.weight.detach().min()) == 0 and float(gate.bias.detach()) < 0 for _, gate in gates_of(student))
 
 
 def test_pressure_rises_in_the_warm_up_and_ends_at_the_target():
@@ -207,7 +210,7 @@ def test_clips_become_a_preset_whose_gates_run_and_can_be_gone_on_with(tmp_path)
     assert preset.gate == "gumbel" and preset.block == 4 and "of the MACs" in preset.description
     questions = load_questions(output / preset.gate_weights)
     assert isinstance(questions["backbone.conv_stem"], Question) and not any("conv_dw" in name for name in questions)
-    Subject(preset, resolve_weights(preset).path)  # the weights fit the network
+    DetectSubject(preset, resolve_weights(preset).path)  # the weights fit the network
     assert (output / "log.csv").read_text().startswith("step,loss,task,share,open,temperature\n0,")
     call(clip, "-o", output, *SMALL, "--block", "4", "--held-out", "0.5", "--most-frames", "18", "--target-saving", "0.5", "--resume")
     with pytest.raises(UsageError, match="already holds a run"):
@@ -220,7 +223,6 @@ def test_clips_become_a_preset_whose_gates_run_and_can_be_gone_on_with(tmp_path)
         (["none.mp4"], "does not exist"),
         (["c.mp4", "--crop", "100"], "multiple of 32"),
         (["c.mp4", "--labels", "a", "--labels", "b"], "1 clips and 2 --labels"),
-        (["c.mp4", "--preset", "tinypose_256x192"], "is for the task 'pose'"),
     ],
 )
 def test_what_cannot_be_meant_is_refused_before_any_work(tmp_path, monkeypatch, arguments, says):
@@ -229,6 +231,30 @@ def test_what_cannot_be_meant_is_refused_before_any_work(tmp_path, monkeypatch, 
     with pytest.raises(UsageError, match=says):
         call(*arguments, "-o", tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_pose_network_learns_on_windows_that_stay_on_a_person(tmp_path):
+    preset = replace(load_preset("tinypose_256x192"), image_size=(64, 32))
+    weights = tmp_path / "random.pt"
+    torch.manual_seed(0)
+    torch.save(build_model("tinypose_256x192").state_dict(), weights)
+    frames = np.full((9, 128, 192, 3), 90, np.uint8)
+    for index in range(9):
+        frames[index, 40:90, 60 + index : 90 + index] = 220
+    found = np.array([[64, 40, 94, 90], [0, 0, 5, 9]], np.float32)  # the second is too small
+    subject = PoseSubject(preset, weights, lambda image: found)
+    piece = Piece("a", frames, None)
+    (window,) = subject.windows(piece)
+    assert subject.keep([piece]) == [piece] and window.box[0] < 64 and window.box[3] > 90
+    clip = subject.draw([piece], 3, 256, np.random.default_rng(0))
+    assert clip.images.shape == (3, 64, 32, 3) and (clip.images[0] != clip.images[2]).any()
+    recipe = GateRecipe(Schedule(10))
+    student = make_student(subject, recipe, subject.example([piece], 256))
+    grades = GateExam(subject, recipe, [piece])(student)
+    assert 0 < grades["distance"] < 1 and 0 < grades["share"] < 1.2
+    none = PoseSubject(preset, weights, lambda image: found[1:])
+    with pytest.raises(UsageError, match="no person was found"):
+        none.keep([piece])
 
 
 def test_a_clip_of_one_length_of_pieces_is_enough():
