@@ -109,9 +109,13 @@ def gates(
     files = [None if str(file) == "-" else file for file in labels] or [None] * len(clips)
     pieces = cut_pieces(clips, files, output / "frames", longest=subject.longest, length=piece_length(frames), most_frames=most_frames)
     learned, held = split_pieces(subject.keep(pieces), held_out)
+
+    def say(line: str) -> None:
+        click.echo(line, err=True)
+
     if not quiet:
         labelled = sum(piece.targets is not None for piece in learned)
-        click.echo(f"{len(learned)} pieces of {piece_length(frames)} frames ({labelled} labelled), {len(held)} held out", err=True)
-    written = train_gates(subject, recipe, learned, held, output, name=name, resume=resume, quiet=quiet)
+        say(f"{len(learned)} pieces of {piece_length(frames)} frames ({labelled} labelled), {len(held)} held out")
+    written = train_gates(subject, recipe, learned, held, output, name=name, resume=resume, quiet=quiet, report=say)
     if not quiet:
-        click.echo(f"use it with: skipvid {chosen.task} SOURCE --preset {written.resolve()}", err=True)
+        say(f"use it with: skipvid {chosen.task} SOURCE --preset {written.resolve()}")

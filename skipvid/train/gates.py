@@ -44,7 +44,8 @@ class GateRecipe:
     beta: weight of the share of MACs in the loss. target_saving: instead, the share of MACs to be saved; below it there is no such loss.
     warmup: share of the steps in which the weight of that loss rises from 0. start: threshold of the norm gates that the gates begin as.
     temperatures: of the backward pass, at the first and at the last step. gates_only: leave the network's own weights as they are.
-    weights_rate: learning rate of those, as a factor on that of the gates.
+    weights_rate: learning rate of those, as a factor on that of the gates: the network is trained already, and where it is still near its
+    teacher its gradients are mostly noise, which Adam would make full steps of.
     """
 
     schedule: Schedule
@@ -57,7 +58,7 @@ class GateRecipe:
     start: float = 0.03
     temperatures: tuple[float, float] = (1.0, 0.5)
     gates_only: bool = False
-    weights_rate: float = 0.01
+    weights_rate: float = 0.001
 
     def __post_init__(self) -> None:
         if self.frames < 2:
@@ -193,6 +194,7 @@ def train_gates(
     name: str,
     resume: bool = False,
     quiet: bool = False,
+    report: Callable[[str], None] = print,
 ) -> Path:
     """Learn gates; returns the path of a preset that uses them. All lies in `folder`: run/, log.csv, NAME.pt, NAME-gates.pt, NAME.yaml.
 
@@ -233,6 +235,8 @@ def train_gates(
         return loss, shown
 
     exam = GateExam(subject, recipe, held) if held else None
+    if exam is not None and trainer.step == 0 and not quiet:
+        report("before training: " + ", ".join(f"{key} {value:.4f}" for key, value in exam(student).items()))
     best = trainer.run(loss_of_step, exam, keep_bounds, quiet=quiet)
     student.load_state_dict(torch.load(best, weights_only=True))
     grades = max(trainer.history, key=lambda row: row["goal"], default={})
