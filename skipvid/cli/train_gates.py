@@ -80,12 +80,9 @@ def gates(
     skipvid detect wednesday.mp4 --preset my-gates/my-gates.yaml
     skipvid train gates gym.mp4 --preset tinypose_256x192 --weights tinypose.pt -o pose-gates
     """
-    import cv2
-    import torch
+    from skipvid.cli.train import finish, say, set_threads
 
-    if threads:
-        torch.set_num_threads(threads)
-        cv2.setNumThreads(threads)
+    set_threads(threads)
     from skipvid.presets import load_preset
     from skipvid.train.clips import cut_pieces, split_pieces
     from skipvid.train.gates import GateRecipe, piece_length, train_gates
@@ -110,12 +107,8 @@ def gates(
     pieces = cut_pieces(clips, files, output / "frames", longest=subject.longest, length=piece_length(frames), most_frames=most_frames)
     learned, held = split_pieces(subject.keep(pieces), held_out)
 
-    def say(line: str) -> None:
-        click.echo(line, err=True)
-
-    if not quiet:
-        labelled = sum(piece.targets is not None for piece in learned)
-        say(f"{len(learned)} pieces of {piece_length(frames)} frames ({labelled} labelled), {len(held)} held out")
-    written = train_gates(subject, recipe, learned, held, output, name=name, resume=resume, quiet=quiet, report=say)
-    if not quiet:
-        say(f"use it with: skipvid {chosen.task} SOURCE --preset {written.resolve()}")
+    tell = say(quiet)
+    labelled = sum(piece.targets is not None for piece in learned)
+    tell(f"{len(learned)} pieces of {piece_length(frames)} frames ({labelled} labelled), {len(held)} held out")
+    written = train_gates(subject, recipe, learned, held, output, name=name, resume=resume, quiet=quiet, report=tell)
+    finish(written, quiet, chosen.task)

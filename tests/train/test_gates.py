@@ -259,3 +259,18 @@ def test_a_pose_network_learns_on_windows_that_stay_on_a_person(tmp_path):
 
 def test_a_clip_of_one_length_of_pieces_is_enough():
     assert piece_length(2) == 9 and piece_length(4) == 25
+
+
+def test_labels_of_all_frames_add_the_detection_loss_for_the_classes_that_they_name(subject):
+    rng = np.random.default_rng(0)
+    labelled = [draw_clip([moving_piece()], 2, 64, rng) for _ in range(2)]
+    plain = [replace(clip, targets=None) for clip in labelled]
+    with torch.no_grad():
+        wanted = subject.teacher(torch.cat([subject.prepare(clip.images) for clip in labelled]))
+    heads = tuple([level.clone().requires_grad_() for level in head] for head in wanted)
+    assert all(float(subject.loss(heads, wanted, clips).detach()) < 1e-6 for clips in (plain, [labelled[0], plain[1]]))
+    loss = subject.loss(heads, wanted, labelled)
+    assert float(loss.detach()) > 0.01
+    loss.backward()
+    classes = sum(level.grad.reshape(4, 9, 6, -1).abs().sum((0, 1, 3)) for level in heads[0])
+    assert float(classes[0]) > 0 and float(classes[1:].max()) == 0  # the labels name persons only
