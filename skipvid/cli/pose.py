@@ -84,6 +84,8 @@ def load_pose_engine(options: Mapping[str, Any], preset: Preset, talk: Talk) -> 
     detector = None
     if not options["full_frame"]:
         own = {"preset": options["detector"], "weights": options["detector_weights"], "conf": WEAK * score, "gate_weights": None}
+        if options["gate"] == "gumbel":
+            own["gate"] = None  # learned gates are those of the pose network; the detector has its preset's
         theirs = {**options, **own}
         detector = load_detect_engine(theirs, chosen_preset(theirs, DEFAULT_DETECT), talk)
     weights = resolve_weights(preset, options["weights"], options["offline"], DownloadBar(talk, preset.name))

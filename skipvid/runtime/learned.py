@@ -29,7 +29,7 @@ def save_questions(questions: Mapping[str, Question], path: Path, about: Mapping
         raise OutputError(f"cannot write {path}: {error}", "check the folder and the space left") from error
 
 
-def load_questions(path: Path) -> dict[str, Question]:
+def load_questions(path: Path | str) -> dict[str, Question]:
     """Learned gates by the parameter path of their layer; runs no code of the file. Raises WeightsError where it holds none."""
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)

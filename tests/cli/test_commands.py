@@ -211,7 +211,7 @@ def test_ctrl_c_leaves_whole_files_and_exit_code_130(tmp_path: Path, random_weig
     [
         (["--gate", "norm-output"], "norm-output", 0.13),  # the preset's 0.03 is one of norm gates
         (["--gate", "norm-output", "--threshold", "0.2", "--block", "4"], "norm-output", 0.2),
-        (["--reference", "previous"], "norm", 0.03),
+        (["--reference", "previous"], "norm-previous", 0.03),
     ],
 )
 def test_every_kind_of_gate_runs(place: Path, capsys: pytest.CaptureFixture[str], options: list[str], gate: str, threshold: float) -> None:
