@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from skipvid.engine import DetectEngine
+from skipvid.draw import GateMaps
+from skipvid.engine import DetectEngine, DetectStream
 from skipvid.report import Agreement, Comparison, CurvePoint, SummaryBuilder, ThresholdRow, agreement
 from skipvid.report.summary import Median
 from skipvid.results import Frame, FrameResult, RunHeader
@@ -14,10 +15,11 @@ class ComparedStream:
     """Runs every frame through the dense network and through gated sessions of several thresholds, in turns, and keeps score.
 
     engines: the same network with different gates; the results of the first one count. Taking turns within a frame lets whatever slows the
-    machine down meet all of them alike.
+    machine down meet all of them alike. gate_maps: takes in what the first engine's gates let through.
     """
 
-    def __init__(self, engines: Sequence[DetectEngine], header: RunHeader) -> None:
+    def __init__(self, engines: Sequence[DetectEngine], header: RunHeader, gate_maps: GateMaps | None = None) -> None:
+        self._gate_maps = gate_maps
         self._dense = engines[0].dense_stream()
         self._dense_ms = Median()
         self._runs = [(engine.stream(), SummaryBuilder(header)) for engine in engines]
@@ -33,7 +35,9 @@ class ComparedStream:
             result = stream.process(frame)
             builder.add(result)
             self._agreements[number] += agreement(dense.detections, result.detections)
-            first = first or result
+            if first is None:
+                first = result
+                self._take_masks(stream, frame, dense, result)
         assert first is not None
         return FrameResult(
             first.frame,
@@ -43,6 +47,10 @@ class ComparedStream:
             first.cost,
             first.activity,
         )
+
+    def _take_masks(self, stream: DetectStream, frame: Frame, dense: FrameResult, result: FrameResult) -> None:
+        if self._gate_maps is not None and not result.keyframe:
+            self._gate_maps.add(frame.image, dense.detections.boxes, stream.computed((frame.height, frame.width)))
 
     @property
     def comparison(self) -> Comparison:

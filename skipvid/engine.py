@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import copy
+import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from skipvid.errors import PresetError
 from skipvid.models import build_model, load_weights
@@ -138,6 +142,13 @@ class DetectStream:
             self._session.cost if gated else None,
             letterbox.crop_grid(self._session.activity(ACTIVITY_STRIDE), ACTIVITY_STRIDE) if gated else None,
         )
+
+    def computed(self, frame_size: tuple[int, int]) -> dict[str, NDArray[np.bool_]]:
+        """By layer the outputs that the last frame computed, (h, w) bool over a frame of (height, width); the input's filling is cut."""
+        box = self._task.letterbox(frame_size)
+        rows, columns = (part / whole for part, whole in zip(box.content_size, box.input_size, strict=True))
+        masks = self._session.computed
+        return {name: mask[: math.ceil(mask.shape[0] * rows), : math.ceil(mask.shape[1] * columns)] for name, mask in masks.items()}
 
 
 class DenseDetectStream:

@@ -49,7 +49,12 @@ class Preset:
     licence: str  # of the weights
     source: str  # where the weights come from
     scales: Mapping[str, float] = field(default_factory=dict)  # mean magnitude of a map by name, calibrated
-    thresholds: Mapping[str, float] = field(default_factory=dict)  # τ of a map by name, instead of `threshold`
+    thresholds: Mapping[str, float] = field(default_factory=dict)  # τ of a map by name, instead of `threshold`; norm-output: of a layer
+    reference: str = "accumulated"  # or previous: changes are measured from frame to frame, as in the paper
+    p: float = 1.0  # norm of norm-output gates: 1, 2 or .inf
+    input_threshold: float | None = None  # τ of the norm gates that stand before norm-output gates
+    gate_weights: str = ""  # of gumbel gates: URL, "bundled:FILE", or a path relative to the preset file
+    gate_sha256: str = ""  # as sha256, of gate_weights
     folder: Path | None = None  # where the file lies; no key of it
 
     @property
@@ -117,6 +122,8 @@ def dump_preset(preset: Preset) -> str:
         value = getattr(preset, spec.name)
         if spec.name == "folder" or (isinstance(value, Mapping) and not value):
             continue
+        if spec.default is not MISSING and value == spec.default:
+            continue
         content[spec.name] = list(value) if isinstance(value, tuple) else dict(value) if isinstance(value, Mapping) else value
     return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=140, default_flow_style=None)
 
@@ -170,6 +177,8 @@ def _check_together(preset: Preset, path: Path) -> None:
         )
     if is_url(preset.weights) and not PurePosixPath(urlsplit(preset.weights).path).name:
         raise PresetError(f"preset file {path}: the URL of 'weights' must end in a file name, got {preset.weights}")
+    if preset.gate == "gumbel" and not preset.gate_weights:
+        raise PresetError(f"preset file {path}: 'gate_weights' is missing, which gate gumbel needs", "train some: skipvid train gates")
     if is_url(preset.weights) and not preset.sha256:
         raise PresetError(f"preset file {path}: 'sha256' must not be empty where 'weights' is a URL", "at least the first 8 digits")
 
@@ -261,6 +270,11 @@ _PARSERS: dict[str, tuple[str, _Parser]] = {
     "block": _one_of(1, 2, 4, 8, 16),
     "licence": ("a line of text", _text),
     "source": ("a line of text", _text),
+    "reference": _one_of("accumulated", "previous"),
+    "p": ("1, 2 or .inf", lambda value: float(value) if value in (1, 2, math.inf) and type(value) is not bool else None),
+    "input_threshold": ("a number from 0 on", _number(0)),
+    "gate_weights": (f"a URL, '{BUNDLED}FILE' or a path", _text),
+    "gate_sha256": ("8 to 64 hexadecimal digits in quotes", _hash),
     "scales": ("a mapping from map names to numbers above 0", _mapping(_number(0, above=True))),
     "thresholds": ("a mapping from map names to numbers from 0 on", _mapping(_number(0))),
 }

@@ -13,7 +13,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Protocol
 from urllib.parse import urlsplit
@@ -64,6 +64,17 @@ def resolve_weights(preset: Preset, override: str | Path | None = None, offline:
     if not is_url(preset.weights):
         return _local((preset.folder or Path()) / Path(preset.weights).expanduser(), preset.sha256)
     return _cached(preset, offline or os.environ.get("SKIPVID_OFFLINE", "") not in ("", "0"), progress)
+
+
+def resolve_gate_weights(
+    preset: Preset, override: str | Path | None = None, offline: bool = False, progress: Progress | None = None
+) -> Weights:
+    """The file of a preset's learned gates, found as its weights are. Raises WeightsError, also where the preset has none."""
+    if override is None and not preset.gate_weights:
+        raise WeightsError(
+            f"preset {preset.name} has no learned gates", "train some with skipvid train gates, or choose --gate norm or norm-output"
+        )
+    return resolve_weights(replace(preset, weights=preset.gate_weights, sha256=preset.gate_sha256), override, offline, progress)
 
 
 def file_sha256(path: Path) -> str:

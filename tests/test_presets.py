@@ -83,6 +83,12 @@ def test_a_dumped_preset_reads_as_itself(tmp_path: Path) -> None:
         scales={"backbone.blocks.0.0": 0.1234567890123, "fpn.cell.0": 1e-7},
         thresholds={"fpn.cell.0": 0.0},
         description="Größe: 1 # no comment",
+        gate="norm-output",
+        reference="previous",
+        p=float("inf"),
+        input_threshold=0.01,
+        gate_weights="gates.pt",
+        gate_sha256="0" * 64,
         folder=tmp_path,
     )
     assert load_preset(written(tmp_path, dump_preset(calibrated))) == calibrated
@@ -122,6 +128,11 @@ WRONG_VALUES = {
     "licence": [None, 2],
     "scales": [[1], {"a": 0}, {"a": "b"}, {1: 1.0}],
     "thresholds": [{"a": -1}, {"a": True}],
+    "reference": ["last", True],
+    "p": [3, "2", True, 0.5],
+    "input_threshold": [-0.1, "0.01"],
+    "gate_weights": ["", 4],
+    "gate_sha256": ["f153", 12345678],
 }
 
 
@@ -142,6 +153,7 @@ def test_a_wrong_value_is_answered_with_file_key_value_and_rule(key: str, value:
         (lambda t: t + "\n3: 1\n", "unknown key '3'"),
         (lambda t: t.replace("folder", "").replace("name:", "folder: x\nname:"), "unknown key 'folder'"),
         (lambda t: t.replace("gate: norm\n", ""), "'gate' is missing; it must be one of norm, norm-output, gumbel, none"),
+        (lambda t: t.replace("gate: norm\n", "gate: gumbel\n"), "'gate_weights' is missing, which gate gumbel needs"),
         (lambda t: t.replace("image_size: 512", "image_size: 500"), "'image_size' must be a multiple of 'size_multiple' (128), got 500"),
         (lambda t: t.replace("image_size: 512", "image_size: [512, 300]"), "'image_size' must be a multiple"),
         (lambda t: t.replace('"f153e0cf"', '""'), "'sha256' must not be empty where 'weights' is a URL"),

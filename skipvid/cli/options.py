@@ -99,8 +99,19 @@ _run_options = combine(
     option(
         "--threshold", type=Threshold(), metavar="T", help="Gate threshold, relative to each map's mean magnitude; 0 is exact.  [preset]"
     ),
-    option("--gate", type=click.Choice(["norm", "none"]), help="How to decide what to compute; none = everything.  [preset]"),
+    option(
+        "--gate",
+        type=click.Choice(["norm", "norm-output", "gumbel", "none"]),
+        help="How to decide what to compute: by the change of what a layer reads (norm), by how far off its outputs can be (norm-output), "
+        "by learned gates (gumbel); none = everything.  [preset]",
+    ),
+    option("--gate-weights", metavar="FILE", help="Learned gates for --gate gumbel.  [preset]"),
     option("--block", type=click.Choice(["1", "2", "4", "8", "16"]), help="Gates open in blocks of so many pixels squared.  [preset]"),
+    option(
+        "--reference",
+        type=click.Choice(["accumulated", "previous"]),
+        help="Measure changes against what was last taken over, or (slow, as published, drifts) against the last frame.  [preset]",
+    ),
     option("--refresh", type=click.IntRange(min=0), default=0, metavar="N", help="Compute every N-th frame densely; 0 = only when needed."),
     option("--conf", type=Fraction(), help="Leave out detections with a lower score.  [preset]"),
     option("--backend", type=click.Choice(["auto", "cpu", "reference"]), default="auto", help="What to run on.  [default: auto]"),

@@ -63,13 +63,15 @@ def load_pose_engine(options: Mapping[str, Any], preset: Preset, talk: Talk) -> 
     score = preset.score_threshold if options["conf"] is None else options["conf"]
     detector = None
     if not options["full_frame"]:
-        own = {"preset": options["detector"], "weights": options["detector_weights"], "conf": WEAK * score}
+        own = {"preset": options["detector"], "weights": options["detector_weights"], "conf": WEAK * score, "gate_weights": None}
+        if options["gate"] == "gumbel":
+            own["gate"] = None  # learned gates are those of the pose network; the detector has its preset's
         theirs = {**options, **own}
         detector = load_detect_engine(theirs, chosen_preset(theirs, DEFAULT_DETECT), talk)
     weights = resolve_weights(preset, options["weights"], options["offline"], DownloadBar(talk, preset.name))
     talk.say(f"preset {preset.name}, weights {weights.path}", detail=True)
     people = PoseOptions(score, options["detect_every"], options["max_persons"])
-    return PoseEngine(preset, skip_config(options, preset), weights.path, weights.sha256, detector, people)
+    return PoseEngine(preset, skip_config(options, preset, talk), weights.path, weights.sha256, detector, people)
 
 
 def load_engine(options: Mapping[str, Any], preset: Preset, talk: Talk) -> DetectEngine | PoseEngine:

@@ -12,9 +12,11 @@ import click
 
 from skipvid.cli import options as shared
 from skipvid.cli.options import Threshold, model_options, option, talk_options
+from skipvid.errors import UsageError
 
 if TYPE_CHECKING:
     from skipvid.compare import ComparedStream
+    from skipvid.draw import GateMaps
     from skipvid.engine import DetectEngine
     from skipvid.results import RunHeader, RunSummary
 
@@ -39,6 +41,7 @@ class ThresholdList(click.ParamType[tuple[float, ...]]):
 @option("--thresholds", type=ThresholdList(), metavar="T,T,...", help="Compare these thresholds; the first one's layers are shown.")
 @option("--csv", metavar="FILE", help="Write the report: per frame, layer and stage.")
 @option("--html", metavar="FILE", help="Write the report as a page with curves.")
+@option("--gate-maps", metavar="FILE.png", help="Draw what the gates of each layer let through, and list it inside and outside of boxes.")
 @option("--layers", is_flag=True, help="Show every layer.")
 @option("--overwrite", is_flag=True, help="Replace existing outputs.")
 @model_options
@@ -53,12 +56,12 @@ def report(**options: Any) -> int:
     from skipvid.cli.setup import check_openable, check_options, chosen_preset, load_detect_engine, read_options
     from skipvid.cli.talk import Talk
     from skipvid.compare import ComparedStream
-    from skipvid.errors import UsageError
+    from skipvid.draw import GateMaps
     from skipvid.presets import DEFAULT_DETECT
     from skipvid.sinks.targets import check_path
 
     check_options(options)
-    for target in (options["csv"], options["html"]):
+    for target in (options["csv"], options["html"], options["gate_maps"]):
         if target is not None:
             check_path(target, [options["source"]], options["overwrite"])
     check_openable([options["source"]], read_options(options))
@@ -69,15 +72,18 @@ def report(**options: Any) -> int:
         if engine.model.config.gate == "none":
             raise UsageError("there is nothing to compare without gates", "leave out --gate none")
         compared: list[ComparedStream] = []
+        maps = GateMaps() if options["gate_maps"] else None
 
         def stream(engine: DetectEngine, header: RunHeader) -> ComparedStream:
             engines = [engine.regated(replace(engine.model.config, threshold=t)) for t in (options["thresholds"] or ())[1:]]
-            compared.append(ComparedStream([engine, *engines], header))
+            compared.append(ComparedStream([engine, *engines], header, maps))
             return compared[0]
 
         done = run_jobs("report", [Job(options["source"], ())], engine, options, talk, lambda job, header: [], stream)
         _show(done[0].summary, compared[0], options)
-        for path in [*done[0].written, *([Path(options["html"]).resolve()] if options["html"] else [])]:
+        if maps is not None:
+            _show_gates(maps, done[0].summary, options)
+        for path in [*done[0].written, *(Path(options[kind]).resolve() for kind in ("html", "gate_maps") if options[kind])]:
             talk.say(f"wrote {path}")
         return INTERRUPTED if done[0].summary.interrupted else 0
 
@@ -95,3 +101,26 @@ def _show(summary: RunSummary, compared: ComparedStream, options: dict[str, Any]
         click.echo(json.dumps(summary_document(summary, compared.comparison, rows), indent=2))
     elif not options["quiet"]:
         render_report(summary, compared.comparison, console=Console(), thresholds=rows, layers=options["layers"])
+
+
+def _show_gates(maps: GateMaps, summary: RunSummary, options: dict[str, Any]) -> None:
+    """Print and draw what the gates let through."""
+    import cv2
+    from rich.console import Console
+
+    from skipvid.files import PartFile, output_errors
+    from skipvid.report import render_gates
+
+    if not maps.shares:
+        raise UsageError("there are no gate maps: every frame was a keyframe", "give a clip of two frames or more")
+    if not options["as_json"] and not options["quiet"]:
+        render_gates(maps.shares, console=Console())
+    header = summary.header
+    path = Path(options["gate_maps"])
+    _, data = cv2.imencode(
+        ".png", maps.render(f"{header.source.name}: {header.preset}, gate {header.gate}, threshold {header.threshold:g}")
+    )
+    file = PartFile(path)
+    with output_errors(path):
+        file.part.write_bytes(data.tobytes())
+    file.commit()

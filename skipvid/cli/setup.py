@@ -35,12 +35,30 @@ def chosen_preset(options: Mapping[str, Any], default: str) -> Preset:
     return load_preset(options["preset"] or default)
 
 
-def skip_config(options: Mapping[str, Any], preset: Preset) -> SkipConfig:
-    """The gates: what a flag says, else what the preset says."""
-    from skipvid.runtime.config import SkipConfig
+def skip_config(options: Mapping[str, Any], preset: Preset, talk: Talk) -> SkipConfig:
+    """The gates: what a flag says, else what the preset says. Learned ones are found (or downloaded) and read."""
+    from skipvid.graph.gating import Question
+    from skipvid.runtime.config import TYPICAL_THRESHOLD, SkipConfig
+    from skipvid.runtime.learned import load_questions
+    from skipvid.weights import resolve_gate_weights
 
     gate = options["gate"] or preset.gate
-    threshold = preset.threshold if options["threshold"] is None else options["threshold"]
+    reference = options["reference"] or preset.reference
+    questions: dict[str, Question] = {}
+    if gate == "gumbel":
+        found = resolve_gate_weights(preset, options["gate_weights"], options["offline"], DownloadBar(talk, f"{preset.name}'s gates"))
+        questions = load_questions(found.path)
+        talk.say(f"preset {preset.name}, gates {found.path}", detail=True)
+    elif options["gate_weights"]:
+        raise UsageError(f"--gate-weights is given, but the gate is {gate}", "add --gate gumbel")
+    # What a preset says of thresholds belongs to its own kind of gate, and those of single maps to its own working point.
+    own = (gate, reference) == (preset.gate, preset.reference)
+    if options["threshold"] is not None:
+        threshold = options["threshold"]
+    elif gate == preset.gate:
+        threshold = preset.threshold
+    else:
+        threshold = preset.threshold * TYPICAL_THRESHOLD[gate] / TYPICAL_THRESHOLD[preset.gate]
     return SkipConfig(
         threshold=threshold,
         gate=gate,
@@ -48,9 +66,12 @@ def skip_config(options: Mapping[str, Any], preset: Preset) -> SkipConfig:
         backend=options["backend"],
         threads=options["threads"] or 0,
         refresh=options["refresh"],
-        # Thresholds of single maps belong to the preset's own working point; another threshold is meant for all maps.
-        thresholds=preset.thresholds if options["threshold"] is None else {},
-        scales=preset.scales,
+        thresholds=preset.thresholds if own and options["threshold"] is None else {},
+        scales=preset.scales if own else {},
+        reference=reference,
+        p=preset.p,
+        input_threshold=preset.input_threshold if own and options["threshold"] is None else None,
+        questions=questions,
     )
 
 
@@ -63,7 +84,7 @@ def load_detect_engine(options: Mapping[str, Any], preset: Preset, talk: Talk) -
 
     if options["threads"]:
         torch.set_num_threads(options["threads"])
-    config = skip_config(options, preset)
+    config = skip_config(options, preset, talk)
     weights = resolve_weights(preset, options["weights"], options["offline"], DownloadBar(talk, preset.name))
     talk.say(f"preset {preset.name}, weights {weights.path}", detail=True)
     return DetectEngine(preset, config, weights.path, weights.sha256, options["conf"])
@@ -79,7 +100,7 @@ def make_header(command: str, engine: DetectEngine | PoseEngine, info: SourceInf
         command=command,
         source=info,
         preset=engine.preset.name,
-        gate=config.gate,
+        gate=config.gate if config.reference == "accumulated" or config.gate == "none" else f"{config.gate}-previous",
         threshold=config.threshold,
         block=config.block,
         backend=engine.backend,

@@ -13,6 +13,7 @@ from skipvid.cli.options import option
 COMMANDS = {
     "detector": "skipvid.cli.train_detector",
     "pose": "skipvid.cli.train_pose",
+    "gates": "skipvid.cli.train_gates",
     "grade": "skipvid.cli.train_detector",
     "grade-pose": "skipvid.cli.train_pose",
 }

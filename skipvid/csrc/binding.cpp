@@ -8,6 +8,7 @@
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
+#include <algorithm>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -109,13 +110,23 @@ nb::ndarray<nb::numpy, float, nb::ndim<3>> rows_of(nb::handle_t<State> self, int
   return {rows.data, 3, shape, self, strides};
 }
 
-nb::ndarray<nb::numpy, std::int64_t, nb::ndim<1>> counts_of(const State& state) {
-  const std::size_t size = state.counts.size();
+using Counts = nb::ndarray<nb::numpy, std::int64_t, nb::ndim<1>>;
+
+template <class Number>
+Counts counted(std::size_t size, const Number& number) {
   auto values = std::make_unique<std::int64_t[]>(size);
-  std::copy(state.counts.begin(), state.counts.end(), values.get());
+  for (std::size_t i = 0; i < size; ++i) values[i] = static_cast<std::int64_t>(number(i));
   std::int64_t* data = values.release();
   const nb::capsule owner(data, [](void* pointer) noexcept { delete[] static_cast<std::int64_t*>(pointer); });
   return {data, {size}, owner};
+}
+
+Counts counts_of(const State& state) {
+  return counted(state.counts.size(), [&](std::size_t map) { return state.counts[map]; });
+}
+
+Counts asked_of(const State& state) {
+  return counted(state.outputs.size(), [&](std::size_t entry) { return state.outputs[entry].asked; });
 }
 
 std::shared_ptr<Program> make_program(const std::string& name, std::shared_ptr<ThreadPool> pool) {
@@ -145,6 +156,24 @@ void bind_steps(nb::class_<Program>& type) {
   type.def("add_input", [](Program& p, int map, int input) { add_other(p, Entry::Kind::input, map, input, {}, {}); });
   type.def("add_view", [](Program& p, int map, Sources s, Footprints f) { add_other(p, Entry::Kind::view, map, 0, std::move(s), std::move(f)); });
   type.def("add_foreign", [](Program& p, int map) { add_other(p, Entry::Kind::foreign, map, 0, {}, {}); });
+  type.def("add_watch", [](Program& p, int map, int norm) {
+    Entry entry;
+    entry.kind = Entry::Kind::watch;
+    entry.map = map;
+    entry.norm = static_cast<Norm>(norm);
+    p.add(std::move(entry));
+    return static_cast<int>(p.entries.size()) - 1;
+  });
+  // Of the step that was added last.
+  type.def("set_output_gate", [](Program& p, int watch, double limit, double scale, int block, const FloatArray& bias) {
+    p.entries.back().gate = std::make_unique<OutputGate>(OutputGate{watch, p.entries[watch].norm, limit, scale, block, floats(bias)});
+    return static_cast<int>(p.entries.size()) - 1;
+  });
+  type.def("set_question", [](Program& p, int map, const FloatArray& weights, float bias, bool magnitude, int block) {
+    auto question = std::make_shared<Question>(Question{Buffer(padded(static_cast<int>(weights.size()))), bias, magnitude});
+    std::copy_n(weights.data(), weights.size(), question->weights.data());
+    p.gates[map] = {true, 0, 1, block, std::move(question)};
+  });
   type.def("add_convolution", [](Program& p, int map, int source, const Footprint& f, Pair step, Pair period, int groups,
                                  const std::vector<std::pair<IntArray, FloatArray>>& phases, const FloatArray& bias, ActivationTuple act) {
     std::vector<Convolution::Phase> list;
@@ -232,7 +261,7 @@ NB_MODULE(_native, m) {
       .def_prop_ro("instruction_set", [](const Program& p) { return std::string(p.kernels.name); })
       .def("add_map", &Program::add_map)
       .def("add_part", &Program::add_part)
-      .def("set_gate", [](Program& p, int map, double threshold, double scale, int block) { p.gates[map] = {true, threshold, scale, block}; })
+      .def("set_gate", [](Program& p, int map, double threshold, double scale, int block) { p.gates[map] = {true, threshold, scale, block, nullptr}; })
       .def("run", &run);
   bind_steps(program);
 
@@ -241,7 +270,9 @@ NB_MODULE(_native, m) {
       .def_prop_ro("memory_bytes", &State::bytes)
       .def("rows", &rows_of)
       .def("limit", [](const State& s, int map) { return s.limits[map]; })
+      .def("output_limit", [](const State& s, int entry) { return s.outputs[entry].limit; })
       .def("counts", &counts_of)
+      .def("asked", &asked_of)
       .def("computed", [](const State& s, int map) { return mask_of(s.computed[map]); })
       .def("changed", [](const State& s, int map) { return mask_of(s.changed(map)); })
       .def("set_changed", &set_changed);

@@ -69,13 +69,19 @@ void run_direct(const Job& job) {
 void ask_gate(const Frame& frame, int map, std::span<const Pixel> pixels, const float* values, Scratch& scratch, bool copy) {
   const Rows target = frame.state.rows(map);
   Bitmap& published = frame.state.published[map];
+  const Question* question = frame.program.gates[map].question.get();
   const int channels = frame.program.maps[map].channels, row = padded(channels);
   scratch.rows.resize(64);
   for (std::size_t from = 0, to = 0; from < pixels.size(); from = to) {
     // Within a word of the bitmap, so that it can be written at once.
     for (to = from; to < pixels.size() && pixels[to] / 64 == pixels[from] / 64; ++to) scratch.rows[to - from] = target.at(pixels[to]);
-    std::uint64_t opened = frame.program.kernels.publish(values + from * row, row, scratch.rows.data(), static_cast<int>(to - from), channels,
-                                                         frame.state.limits[map], copy);
+    const Kernels& kernels = frame.program.kernels;
+    const int count = static_cast<int>(to - from);
+    std::uint64_t opened =
+        question == nullptr
+            ? kernels.publish(values + from * row, row, scratch.rows.data(), count, channels, frame.state.limits[map], copy)
+            : kernels.ask(values + from * row, row, scratch.rows.data(), count, channels, question->weights.data(), question->bias,
+                          question->magnitude, copy);
     if (opened == 0) continue;
     std::uint64_t bits = 0;
     for (; opened != 0; opened &= opened - 1) bits |= std::uint64_t{1} << (pixels[from + __builtin_ctzll(opened)] % 64);
@@ -239,6 +245,7 @@ void run_entry(const Frame& frame, const Entry& entry) {
   Bitmap& computed = state.computed[entry.map];
   const bool gated = frame.program.gates[entry.map].gated;
   if (entry.kind == Entry::Kind::foreign) return;
+  if (entry.kind == Entry::Kind::watch) return watch(frame, entry);
   std::span<const Pixel> pixels = frame.program.all_pixels(entry.map);
   if (frame.keyframe || entry.kind == Entry::Kind::input) {
     computed.fill();
@@ -247,6 +254,7 @@ void run_entry(const Frame& frame, const Entry& entry) {
     for (std::size_t i = 0; i < entry.sources.size(); ++i) {
       spread(entry.footprints[i], static_cast<const State&>(state).changed(entry.sources[i]), computed);
     }
+    if (entry.gate) ask_outputs(frame, entry, computed);
     if (const std::size_t count = computed.any() ? computed.count() : 0; count != pixels.size()) {
       frame.workspace.list.clear();
       if (count > 0) computed.list(frame.workspace.list);
@@ -261,9 +269,11 @@ void run_entry(const Frame& frame, const Entry& entry) {
   } else if (entry.kind == Entry::Kind::step) {
     run_step(frame, entry, pixels);
   }
-  if (frame.keyframe && frame.gates && gated) {
+  if (!frame.keyframe || !frame.gates) return;
+  if (entry.gate) begin_outputs(frame, entry);
+  if (gated) {
     state.published[entry.map].fill();
-    measure_limit(frame, entry.map);
+    if (!frame.program.gates[entry.map].question) measure_limit(frame, entry.map);
   }
 }
 

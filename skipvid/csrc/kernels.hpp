@@ -54,6 +54,9 @@ struct Operand {
   bool scalar;            // one number for all channels
 };
 
+// How a change is measured over channels: sum of magnitudes, sum of squares, largest magnitude.
+enum class Norm : int { magnitudes, squares, largest };
+
 enum class Pointwise : int { copy, add, sub, mul, div, multiply_add };
 
 struct Kernels {
@@ -76,6 +79,11 @@ struct Kernels {
   // copy: replace the published rows where it does.
   std::uint64_t (*publish)(const float* values, std::ptrdiff_t stride, float* const* published, int count, int channels, float limit,
                            bool copy);
+  // The same for a learned gate: bit i = sum over channels of weights * (change, or its magnitude) + bias is not negative.
+  std::uint64_t (*ask)(const float* values, std::ptrdiff_t stride, float* const* published, int count, int channels, const float* weights,
+                       float bias, bool magnitude, bool copy);
+  // How much a row differs from the row last seen, which then becomes this one.
+  float (*change)(const float* now, float* seen, int channels, Norm norm);
   double (*absolute_sum)(const float* data, std::ptrdiff_t stride, int pixels, int channels);
   // output[i] = sum over rows of data[row * stride + i].
   void (*row_sum)(const float* data, std::ptrdiff_t stride, int rows, int channels, float* output);

@@ -12,7 +12,13 @@ State::State(const Program& owner)
     computed.emplace_back(info.height, info.width);
     published.emplace_back(owner.gates[map].gated ? info.height : 0, info.width);
   }
-  for (const Entry& entry : owner.entries) memory.emplace_back(entry.step ? entry.step->memory() : 0);
+  outputs.resize(owner.entries.size());
+  for (const Entry& entry : owner.entries) {
+    const MapInfo& info = owner.maps[entry.map];
+    const bool watch = entry.kind == Entry::Kind::watch;
+    memory.emplace_back(watch ? watch_memory(info.height, info.width, info.channels) : entry.step ? entry.step->memory() : 0);
+    if (entry.gate) outputs[entry.index].pending = Buffer(info.pixels());
+  }
 }
 
 Rows State::rows(int map) const {
@@ -27,6 +33,7 @@ std::size_t State::bytes() const {
   std::size_t total = 0;
   for (const Buffer& buffer : buffers) total += buffer.bytes();
   for (const Buffer& buffer : memory) total += buffer.bytes();
+  for (const OutputMemory& output : outputs) total += output.pending.bytes();
   for (const std::vector<Bitmap>* bitmaps : {&computed, &published}) {
     for (const Bitmap& bitmap : *bitmaps) total += static_cast<std::size_t>(bitmap.height()) * bitmap.words() * sizeof(std::uint64_t);
   }
@@ -61,7 +68,8 @@ int Program::add_part(int of, int channels, std::ptrdiff_t channel_offset) {
 }
 
 void Program::add(Entry entry) {
-  if (entry.step) entry.step->index = static_cast<int>(entries.size());
+  entry.index = static_cast<int>(entries.size());
+  if (entry.step) entry.step->index = entry.index;
   entries.push_back(std::move(entry));
 }
 

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "bitmap.hpp"
+#include "gates.hpp"
 #include "kernels.hpp"
 #include "memory.hpp"
 #include "thread_pool.hpp"
@@ -24,11 +25,12 @@ struct MapInfo {
   std::size_t pixels() const { return static_cast<std::size_t>(height) * width; }
 };
 
-// The norm gate on the accumulated reference. scale: NaN = measured at each keyframe.
+// The gate of a map on the accumulated reference: by norm, or learned. scale: NaN = measured at each keyframe.
 struct Gate {
   bool gated = false;
   double threshold = 0, scale = 0;
   int block = 1;
+  std::shared_ptr<const Question> question = nullptr;
 };
 
 struct Rows {
@@ -62,6 +64,7 @@ class State {
   std::vector<std::size_t> counts;    // by map: number of computed pixels
   std::vector<float> limits;          // by map: the sum over channels that opens its gate
   std::vector<Buffer> memory;         // by step: whatever else it keeps
+  std::vector<OutputMemory> outputs;  // by step: that of its output gate
 };
 
 // A network input: any layout of (channels, height, width).
@@ -124,6 +127,7 @@ struct Entry {
     input,    // given: network input number `input`
     view,     // part of, or made of, other maps' memory: nothing to compute
     foreign,  // computed by the caller, between two runs
+    watch,    // no map of its own: the change of `map` is measured for output gates
   };
   Kind kind = Kind::step;
   int map = 0;
@@ -131,6 +135,9 @@ struct Entry {
   std::vector<int> sources;
   std::vector<Footprint> footprints;  // one for each source
   std::unique_ptr<Step> step;
+  std::unique_ptr<OutputGate> gate;   // of the step's outputs, or none
+  Norm norm = Norm::magnitudes;       // of a watch
+  int index = 0;
 };
 
 class Program {

@@ -43,6 +43,21 @@ def gate_operations(channels: int, pixels: int) -> int:
     return pixels * (3 * channels + 1)
 
 
+def question_macs(channels: int, pixels: int) -> int:
+    """MACs of a learned gate (kernel 1x1) on `pixels` pixels."""
+    return pixels * channels
+
+
+def question_operations(channels: int, pixels: int) -> int:
+    """Its element-wise operations: subtract and, at most, absolute value for each channel; one comparison."""
+    return pixels * (2 * channels + 1)
+
+
+def window_operations(taps: int, outputs: int) -> int:
+    """Element-wise operations of an output gate on `outputs` candidates: add up the window and what is pending, compare."""
+    return outputs * (taps + 1)
+
+
 MULTIPLYING = ("mm", "matmul", "linear", "conv", "attention", "einsum")
 
 

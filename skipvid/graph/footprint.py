@@ -137,6 +137,7 @@ _RULES: dict[str, Callable[[Node, Sequence[Tensor]], Tensor]] = {
     "max_pool": _pool,
     "avg_pool": _pool,
     "pad": _pad,
+    "publish": _same,
     "global_mean": _anything,
 }
 SPARSE_OPS = frozenset(_RULES)

@@ -18,6 +18,7 @@ which of them it runs sparsely:
   avg_pool     kernel, stride, pads, count_include_pad
   pad          pads, value
   global_mean  over H and W, giving (1, C, 1, 1)
+  publish      its input, unchanged: a map of its own for a gate that only one reader shall see
   aten         any other operation: target, arguments (maps by position in `inputs`), run densely
 """
 

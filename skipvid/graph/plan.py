@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor
@@ -12,7 +12,7 @@ from torch.utils._pytree import tree_unflatten
 
 from skipvid.graph.cost import dense_macs
 from skipvid.graph.footprint import SPARSE_OPS
-from skipvid.graph.gating import Gate
+from skipvid.graph.gating import Gate, OutputGate
 from skipvid.graph.ir import Graph, Node
 from skipvid.graph.stages import assign_stages
 
@@ -21,7 +21,8 @@ from skipvid.graph.stages import assign_stages
 class Layer:
     """One row of the cost report. node: the node of the graph. name: unique, from the parameter path. outputs: output pixels.
 
-    gates: maps whose gate work is reported in this row, because this layer's result is what they compare.
+    gates: maps whose gate work is reported in this row, because this layer's result is what they compare; a learned gate's is reported
+    in the row of the layer that it serves.
     """
 
     node: str
@@ -35,16 +36,26 @@ class Layer:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Plan:
-    """What a back end compiles. other_gates: gates in front of the first layer (on the network's input)."""
+    """What a back end compiles. gates: by map. output_gates: by the convolution that they decide about.
+
+    other_gates: gates in front of the first layer (on the network's input).
+    """
 
     graph: Graph
     gates: Mapping[str, Gate]
     layers: tuple[Layer, ...]
     other_gates: tuple[str, ...]
+    output_gates: Mapping[str, OutputGate] = field(default_factory=dict)
 
     @property
     def dense_macs(self) -> int:
         return sum(layer.dense_macs for layer in self.layers)
+
+    @property
+    def watched(self) -> tuple[str, ...]:
+        """Maps whose change output gates look at, in the order of the graph."""
+        read = {node.inputs[0] for node in self.graph if node.name in self.output_gates}
+        return tuple(node.name for node in self.graph if node.name in read)
 
     def restore(self, outputs: Sequence[Tensor]) -> Any:
         """Output maps in the structure that the network returns, constants put back in their places."""
@@ -57,28 +68,35 @@ class Plan:
 class ConversionReport:
     """What `convert` made of a network: nothing is left dense silently.
 
-    operations: node count by kind. gated: number of gated maps. dense: (node, torch operation, reason) of what runs on whole maps.
+    operations: node count by kind. gated: number of gated maps. gated_layers: of convolutions with an output gate.
+    dense: (node, torch operation, reason) of what runs on whole maps.
     """
 
     operations: Mapping[str, int]
     gated: int
     dense_macs: int
     dense: tuple[tuple[str, str, str], ...]
+    gated_layers: int = 0
 
     def __str__(self) -> str:
         kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(self.operations.items(), key=lambda item: -item[1]))
-        lines = [f"{self.dense_macs / 1e6:.1f} M MACs in {kinds}; {self.gated} gated maps"]
+        layers = f", {self.gated_layers} gated layers" if self.gated_layers else ""
+        lines = [f"{self.dense_macs / 1e6:.1f} M MACs in {kinds}; {self.gated} gated maps{layers}"]
         lines += [f"dense: {name} ({target}): {reason}" for name, target, reason in self.dense]
         return "\n".join(lines)
 
 
-def make_plan(graph: Graph, gates: Mapping[str, Gate]) -> Plan:
+def make_plan(graph: Graph, gates: Mapping[str, Gate], output_gates: Mapping[str, OutputGate] | None = None) -> Plan:
     """Name and count the layers of `graph` and assign each gate to the layer that computes its map."""
     by_name = graph.by_name
     counted = [node for node in graph.nodes if dense_macs(node, [by_name[name] for name in node.inputs]) > 0]
     names = _layer_names(counted)
     stages = assign_stages({names[node.name]: dense_macs(node, [by_name[name] for name in node.inputs]) for node in counted})
-    owners = {name: _owner(by_name[name], by_name, names) for name in gates}
+    readers = graph.consumers()
+    owners = {
+        name: _owner(by_name[name], by_name, names) if gate.question is None else _served(readers[name], names)
+        for name, gate in gates.items()
+    }
     layers = tuple(
         Layer(
             node.name,
@@ -91,7 +109,7 @@ def make_plan(graph: Graph, gates: Mapping[str, Gate]) -> Plan:
         )
         for node in counted
     )
-    return Plan(graph, gates, layers, tuple(name for name, owner in owners.items() if owner is None))
+    return Plan(graph, gates, layers, tuple(name for name, owner in owners.items() if owner is None), output_gates or {})
 
 
 def describe(plan: Plan) -> ConversionReport:
@@ -100,7 +118,7 @@ def describe(plan: Plan) -> ConversionReport:
         (node.name, str(node.attrs["target"]), _why_dense(node)) for node in plan.graph if node.op not in SPARSE_OPS and node.op != "input"
     )
     operations = Counter(node.op for node in plan.graph)
-    return ConversionReport(dict(operations), len(plan.gates), plan.dense_macs, dense)
+    return ConversionReport(dict(operations), len(plan.gates), plan.dense_macs, dense, len(plan.output_gates))
 
 
 def _why_dense(node: Node) -> str:
@@ -141,3 +159,8 @@ def _owner(node: Node, by_name: Mapping[str, Node], layers: Mapping[str, str]) -
             return None
         node = by_name[node.inputs[0]]
     return node.name
+
+
+def _served(readers: Sequence[Node], layers: Mapping[str, str]) -> str | None:
+    """The counted layer that reads a map."""
+    return next((node.name for node in readers if node.name in layers), None)

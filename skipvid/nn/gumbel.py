@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from skipvid.errors import UsageError
 from skipvid.nn.gates import Decision, Gate, Site
-from skipvid.nn.window import Pair, Window, pool_blocks, same_pads, spread_blocks
+from skipvid.nn.window import POINT, Pair, Window, pool_blocks, same_pads, spread_blocks
 
 
 class GumbelGate(Gate):
@@ -20,8 +20,10 @@ class GumbelGate(Gate):
     the logit is >= 0, which is where that probability is at least one half. A NaN opens. With block > 1 there is one logit for each block,
     the largest of its pixels (paper, section 3.3), and so one sample.
 
-    The kernel is that of the layer. With the layer's reference "previous" it has the layer's stride, padding and dilation, too, and decides
-    for each output, as in the paper; with "accumulated" it decides for each input pixel and the layer computes the footprint of that.
+    kernel: None for that of the layer. With the layer's reference "previous" it has the layer's stride, padding and dilation, too, and
+    decides for each output, as in the paper; with "accumulated" it decides for each input pixel and the layer computes the footprint of
+    that. 1 for a kernel of 1x1 on input pixels (with "accumulated" only): the form that skipvid.convert runs. It need not remember what was
+    computed but not published, and costs 1 / (k_h · k_w) as much.
 
     temperature: of the backward pass; may be lowered while training. open_rate: probability of opening where nothing changed, before
     training. on_magnitude: the convolution sees |residual| instead of the residual (not in the paper: a single convolution of a signed
@@ -33,19 +35,30 @@ class GumbelGate(Gate):
     weight: nn.Parameter | None
     bias: nn.Parameter | None
 
-    def __init__(self, block: int = 1, temperature: float = 2 / 3, open_rate: float = 0.9, on_magnitude: bool = False) -> None:
+    def __init__(
+        self,
+        block: int = 1,
+        temperature: float = 2 / 3,
+        open_rate: float = 0.9,
+        on_magnitude: bool = False,
+        kernel: int | None = None,
+    ) -> None:
         super().__init__(block)
+        if kernel not in (None, 1):
+            raise UsageError(f"kernel is {kernel!r}", "it must be None for the layer's, or 1")
         if not (math.isfinite(temperature) and temperature > 0):
             raise UsageError(f"temperature is {temperature!r}", "it must be more than 0, e.g. 0.66")
         if not 0 < open_rate < 1:
             raise UsageError(f"open_rate is {open_rate!r}", "it must be a probability between 0 and 1, e.g. 0.9")
-        self.temperature, self.open_rate, self.on_magnitude = temperature, open_rate, on_magnitude
+        self.temperature, self.open_rate, self.on_magnitude, self.kernel = temperature, open_rate, on_magnitude, kernel
         self.register_parameter("weight", None)
         self.register_parameter("bias", None)
         self._window: Window | None = None
 
     def bind(self, site: Site) -> None:
-        window = _gate_window(site)
+        if self.kernel == 1 and not site.on_inputs:
+            raise UsageError("a GumbelGate with kernel 1 is given to a layer with reference 'previous'", "it needs 'accumulated'")
+        window = self._window_at(site)
         if self.weight is None:
             self._window = window
             self.weight = nn.Parameter(torch.empty(1, site.in_channels, *window.kernel))
@@ -68,7 +81,7 @@ class GumbelGate(Gate):
         if self.weight is None:
             raise UsageError("this GumbelGate has no weights yet", "give it to a layer, e.g. SkipConv2d(16, 32, 3, gate=GumbelGate())")
         seen = residual.abs() if self.on_magnitude else residual
-        return _gate_window(site).convolve(seen, self.weight, self.bias)
+        return self._window_at(site).convolve(seen, self.weight, self.bias)
 
     def forward(self, residual: Tensor, site: Site, scale: Tensor | None, weight: Tensor, pending: Tensor | None = None) -> Decision:
         pixels = self.logits(residual, site)
@@ -80,20 +93,26 @@ class GumbelGate(Gate):
         return Decision(*(spread_blocks(each, self.block, size) for each in maps))
 
     def macs(self, site: Site, inputs: Pair, outputs: Pair) -> int:
-        kernel = site.layer.kernel[0] * site.layer.kernel[1]
+        kernel = 1 if self.kernel == 1 else site.layer.kernel[0] * site.layer.kernel[1]
         pixels = inputs[0] * inputs[1] if site.on_inputs else site.layer.positions(inputs, outputs)
         return pixels * site.in_channels * kernel
 
+    def _window_at(self, site: Site) -> Window:
+        if not site.on_inputs:
+            return site.layer
+        if self.kernel == 1:
+            return POINT
+        kernel, dilation = site.layer.kernel, site.layer.dilation
+        return Window(kernel, (1, 1), dilation, same_pads(kernel, dilation))
+
     def extra_repr(self) -> str:
-        parts = [f"temperature={self.temperature:.3g}", "on_magnitude" if self.on_magnitude else "", super().extra_repr()]
+        parts = [
+            f"temperature={self.temperature:.3g}",
+            "on_magnitude" if self.on_magnitude else "",
+            "kernel=1" if self.kernel == 1 else "",
+            super().extra_repr(),
+        ]
         return ", ".join(part for part in parts if part)
-
-
-def _gate_window(site: Site) -> Window:
-    if not site.on_inputs:
-        return site.layer
-    kernel, dilation = site.layer.kernel, site.layer.dilation
-    return Window(kernel, (1, 1), dilation, same_pads(kernel, dilation))
 
 
 def _gumbel(like: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from skipvid.report.agreement import Agreement, agreement
 from skipvid.report.csvs import CostCsv
 from skipvid.report.document import summary_document
+from skipvid.report.gate_table import render_gates
 from skipvid.report.html import write_html
 from skipvid.report.summary import Comparison, CurvePoint, SummaryBuilder, ThresholdRow
 from skipvid.report.table import render_report
@@ -15,6 +16,7 @@ __all__ = [
     "SummaryBuilder",
     "ThresholdRow",
     "agreement",
+    "render_gates",
     "render_report",
     "summary_document",
     "write_html",

@@ -15,8 +15,17 @@ log = logging.getLogger(__name__)
 
 
 def make_backend(config: SkipConfig) -> Backend:
-    """The back end that a configuration asks for. Raises BackendError where that is "cpu" and the native kernels were not built."""
+    """The back end that a configuration asks for. Raises BackendError where that is "cpu" and cannot be.
+
+    Paper mode (reference "previous") is there to be compared with, and runs on the reference alone.
+    """
     status = native.status()
+    if config.reference == "previous":
+        if config.backend == "cpu":
+            raise BackendError(
+                "the back end cpu does not add up changes from frame to frame", "use --reference accumulated, or --backend reference"
+            )
+        return ReferenceBackend()
     if config.backend == "reference" or (config.backend == "auto" and not status.available):
         if config.backend == "auto":
             _tell_once(status.reason)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -19,13 +19,16 @@ class Step:
 
     outputs: the network's output maps, in the order of the graph's leaves. active: for each layer of the plan, in order, the number of its
     computed output pixels. computed: the same as (h, w) bool masks, which may be made only when asked for: read them before the state's
-    next frame. gate_pixels: for each gate the number of pixels that were compared.
+    next frame. gate_pixels: for each gate the number of pixels that were compared. watched_pixels: for each map that output gates look at
+    the number of pixels whose change was measured. asked: for each layer with an output gate the number of outputs it was asked about.
     """
 
     outputs: tuple[Tensor, ...]
     active: Sequence[int]
     computed: Sequence[NDArray[np.bool_]]
     gate_pixels: Mapping[str, int]
+    watched_pixels: Mapping[str, int] = field(default_factory=dict)
+    asked: Mapping[str, int] = field(default_factory=dict)
 
 
 class State(Protocol):

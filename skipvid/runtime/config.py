@@ -7,10 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from skipvid.errors import UsageError
+from skipvid.graph.gating import NORMS, Question
 
-GATES = ("norm", "none")
+GATES = ("norm", "norm-output", "gumbel", "none")
+REFERENCES = ("accumulated", "previous")
 BLOCKS = (1, 2, 4, 8, 16)
 BACKENDS = ("cpu", "reference")
+TYPICAL_THRESHOLD = {"norm": 0.03, "norm-output": 0.13, "gumbel": 0.03, "none": 0.03}
+"""By kind of gate, thresholds that err about as much: of use where a setting for one kind is all that is known."""
+INPUT_SHARE = 0.1
+"""Of the threshold of output gates: that of the norm gates before them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,10 +24,16 @@ class SkipConfig:
     """How a network is gated.
 
     threshold: τ ≥ 0, in units of each map's mean |activation|; 0 computes whatever changed at all.
-    gate: "norm", or "none" for dense. block: gates open in blocks of block x block pixels, one of 1, 2, 4, 8, 16.
+    gate: "norm" (a norm gate on every map that feeds a layer), "norm-output" (on every layer, for its outputs), "gumbel" (learned gates,
+    given as `questions` by the parameter path of their layer), or "none" for dense. p: of output-norm gates, 1, 2 or inf.
+    input_threshold: τ of the norm gates that stand before output gates, None = INPUT_SHARE of `threshold`.
+    block: gates open in blocks of block x block pixels, one of 1, 2, 4, 8, 16.
     backend: "cpu" (native kernels), "reference" (plain PyTorch), or "auto": the first of them that can be used here.
-    threads: for the back end "cpu", 0 = one per core. reference: "accumulated": changes are measured against what was last published.
-    refresh: a keyframe every so many frames, 0 = never. thresholds, scales: per-map values of a calibration.
+    threads: for the back end "cpu", 0 = one per core.
+    reference: "accumulated": changes are measured against what was last published, so that none is lost; "previous": against the last
+    frame, as in the paper (norm gates only, on the back end "reference").
+    refresh: a keyframe every so many frames, 0 = never. thresholds, scales: calibrated values, of single maps, or of single layers for
+    "norm-output" and "previous".
 
     Raises UsageError for a value out of its range.
     """
@@ -35,10 +47,19 @@ class SkipConfig:
     refresh: int = 0
     thresholds: Mapping[str, float] = field(default_factory=dict)
     scales: Mapping[str, float] = field(default_factory=dict)
+    p: float = 1.0
+    input_threshold: float | None = None
+    questions: Mapping[str, Question] = field(default_factory=dict)
+
+    @property
+    def before_outputs(self) -> float:
+        """Threshold of the norm gates before output gates."""
+        return INPUT_SHARE * self.threshold if self.input_threshold is None else self.input_threshold
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.threshold) and self.threshold >= 0):
-            raise UsageError(f"threshold is {self.threshold}", "it must be a number of 0 or more, e.g. 0.03")
+        for meaning, threshold in (("threshold", self.threshold), ("input_threshold", self.before_outputs)):
+            if not (math.isfinite(threshold) and threshold >= 0):
+                raise UsageError(f"{meaning} is {threshold}", "it must be a number of 0 or more, e.g. 0.03")
         for kind, values in (("threshold", self.thresholds), ("scale", self.scales)):
             for map_name, number in values.items():
                 if not (math.isfinite(number) and number >= 0):
@@ -47,7 +68,8 @@ class SkipConfig:
             ("gate", self.gate, GATES),
             ("block", self.block, BLOCKS),
             ("backend", self.backend, ("auto", *BACKENDS)),
-            ("reference", self.reference, ("accumulated",)),
+            ("reference", self.reference, REFERENCES),
+            ("p", self.p, tuple(NORMS.values())),
         ):
             if value not in allowed:
                 raise UsageError(f"{name} is {value!r}", f"it must be one of {', '.join(str(item) for item in allowed)}")
@@ -57,3 +79,7 @@ class SkipConfig:
         ):
             if number < 0:
                 raise UsageError(f"{name} is {number}", f"it must be {meaning}")
+        if self.gate == "gumbel" and not self.questions:
+            raise UsageError("the gate is gumbel, but there are no learned gates", "train some with: skipvid train gates")
+        if self.gate == "gumbel" and self.reference == "previous":
+            raise UsageError("learned gates know no reference 'previous'", "use --reference accumulated, or --gate norm or norm-output")

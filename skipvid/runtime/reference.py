@@ -6,8 +6,8 @@ no time within a map; an operation none of whose inputs changed is not run at al
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -16,11 +16,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from skipvid.graph.footprint import SPARSE_OPS, footprint, to_blocks
-from skipvid.graph.gating import Gate
 from skipvid.graph.ir import Activation, Node
 from skipvid.graph.movement import call
 from skipvid.graph.plan import Plan
 from skipvid.runtime.base import Step
+from skipvid.runtime.gates import OutputRule, measure_scale, open_gate, output_rule
 
 
 class ReferenceBackend:
@@ -33,14 +33,35 @@ class ReferenceBackend:
 
 
 class ReferenceState:
-    """values: each map as its readers see it (published, where it is gated). scales: s_X of each gated map, from the last keyframe."""
+    """values: each map as its readers see it (published, where it is gated). scales: unit of each gate, from the last keyframe.
+
+    pending: what an output gate has skipped so far, by layer. sums: results before activation, where changes are added to them (paper
+    mode). before: `values` as they were before the frame that is being run.
+    """
 
     def __init__(self) -> None:
         self.values: dict[str, Tensor] = {}
         self.scales: dict[str, float] = {}
+        self.pending: dict[str, Tensor] = {}
+        self.sums: dict[str, Tensor] = {}
+        self.before: dict[str, Tensor] = {}
 
     def memory_bytes(self) -> int:
-        return sum(value.numel() * value.element_size() for value in self.values.values())
+        kept = [*self.values.values(), *self.pending.values(), *self.sums.values()]
+        return sum(value.numel() * value.element_size() for value in kept)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FrameMasks:
+    """Masks of one frame by map or layer, (1, 1, H, W) bool.
+
+    computed: pixels whose value was computed anew. changed: those whose value, as readers see it, may differ from the last frame's.
+    asked: outputs that an output gate was asked about.
+    """
+
+    computed: dict[str, Tensor] = field(default_factory=dict)
+    changed: dict[str, Tensor] = field(default_factory=dict)
+    asked: dict[str, Tensor] = field(default_factory=dict)
 
 
 class ReferenceProgram:
@@ -48,6 +69,7 @@ class ReferenceProgram:
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
+        self.rules = output_rules(plan)
         self._outputs = tuple(leaf for leaf in plan.graph.outputs if isinstance(leaf, str))
 
     def new_state(self) -> ReferenceState:
@@ -63,54 +85,102 @@ class ReferenceProgram:
 
     @torch.no_grad()
     def run(self, state: ReferenceState, inputs: Sequence[Tensor], keyframe: bool) -> Step:
-        computed: dict[str, Tensor] = {}  # pixels whose value was computed anew
-        changed: dict[str, Tensor] = {}  # pixels whose value, as readers see it, may differ from the last frame's
+        masks = FrameMasks()
         queue = iter(inputs)
+        state.before = dict(state.values)
         for node in self.plan.graph:
             value = next(queue) if node.op == "input" else None
             run_node = start if keyframe else advance
-            run_node(node, self.plan.gates.get(node.name), value, state, computed, changed)
-        gate_pixels = {} if keyframe else {name: int(computed[name].count_nonzero()) for name in self.plan.gates}
-        masks = [_as_array(computed[layer.node]) for layer in self.plan.layers]
-        active = [int(np.count_nonzero(mask)) for mask in masks]
-        return Step(tuple(state.values[name] for name in self._outputs), active, masks, gate_pixels)
+            run_node(self.plan, self.rules, node, value, state, masks)
+        state.before = {}
+        computed = [_as_array(masks.computed[layer.node]) for layer in self.plan.layers]
+        return Step(
+            tuple(state.values[name] for name in self._outputs),
+            [int(np.count_nonzero(mask)) for mask in computed],
+            computed,
+            {} if keyframe else {name: _count(masks.computed[name]) for name in self.plan.gates},
+            {} if keyframe else {name: _count(masks.changed[name]) for name in self.plan.watched},
+            {name: _count(mask) for name, mask in masks.asked.items()},
+        )
 
 
-def start(
-    node: Node, gate: Gate | None, given: Tensor | None, state: ReferenceState, computed: dict[str, Tensor], changed: dict[str, Tensor]
-) -> None:
+def output_rules(plan: Plan) -> dict[str, OutputRule]:
+    """The rules of a plan's output gates, by layer."""
+    by_name = plan.graph.by_name
+    return {name: output_rule(gate, by_name[name], by_name[by_name[name].inputs[0]]) for name, gate in plan.output_gates.items()}
+
+
+def start(plan: Plan, rules: Mapping[str, OutputRule], node: Node, given: Tensor | None, state: ReferenceState, masks: FrameMasks) -> None:
     """Compute one map of `state` everywhere, for a keyframe. Arguments as in `advance`."""
-    computed[node.name] = changed[node.name] = torch.ones(1, 1, *node.size, dtype=torch.bool)
+    masks.computed[node.name] = masks.changed[node.name] = torch.ones(1, 1, *node.size, dtype=torch.bool)
     value = state.values[node.name] = evaluate(node, state.values) if given is None else _taken(given)
+    gate, rule = plan.gates.get(node.name), rules.get(node.name)
     if gate is not None:
-        state.scales[gate.map] = measure_scale(gate, value)
+        state.scales[node.name] = measure_scale(gate, value)
+    if rule is not None:
+        state.scales[layer_key(node)] = rule.scale(value, state.values[node.inputs[0]])
+        state.pending[node.name] = torch.zeros(1, 1, *node.size)
+        if rule.gate.previous:
+            state.sums[node.name] = evaluate(replace(node, activation=None), state.values)
 
 
 def advance(
-    node: Node, gate: Gate | None, given: Tensor | None, state: ReferenceState, computed: dict[str, Tensor], changed: dict[str, Tensor]
+    plan: Plan, rules: Mapping[str, OutputRule], node: Node, given: Tensor | None, state: ReferenceState, masks: FrameMasks
 ) -> None:
     """Bring one map of `state` up to date, between keyframes. given: the new frame, where the node is a network input.
 
-    computed, changed: masks of this frame's maps by name, (1, 1, H, W) bool; those of the node's inputs are read, its own are added.
+    masks: those of the node's inputs are read, its own are added.
     """
-    masks = [changed[name] for name in node.inputs]
-    if given is None and not any(bool(mask.any()) for mask in masks):
-        computed[node.name] = changed[node.name] = torch.zeros(1, 1, *node.size, dtype=torch.bool)
+    read = [masks.changed[name] for name in node.inputs]
+    if given is None and not any(bool(mask.any()) for mask in read):
+        masks.computed[node.name] = masks.changed[node.name] = torch.zeros(1, 1, *node.size, dtype=torch.bool)
         return
     old = state.values[node.name]
-    new = evaluate(node, state.values) if given is None else _taken(given)
-    if node.op in SPARSE_OPS:
-        region = computed[node.name] = footprint(node, masks)
+    gate, rule = plan.gates.get(node.name), rules.get(node.name)
+    if rule is not None:
+        masks.asked[node.name] = footprint(node, read)
+        region = masks.computed[node.name] = _ask(rule, state)
+    elif node.op in SPARSE_OPS:
+        region = masks.computed[node.name] = footprint(node, read)
+    if rule is not None and rule.gate.previous:
+        new = _add_change(node, region, state)
     else:
+        new = evaluate(node, state.values) if given is None else _taken(given)
+    if rule is None and node.op not in SPARSE_OPS:
         # A given or dense value is compared, or computed, everywhere; its readers still see only what differs.
         region = difference(new, old, node)
-        computed[node.name] = torch.ones_like(region)
+        masks.computed[node.name] = torch.ones_like(region)
     opened = region
     if gate is not None:
         # A block opens as a whole: its readers compute all of it, though only what was computed here has a new value.
-        opened = to_blocks(open_gate(gate, new, old, state.scales[gate.map]) & region, gate.block)
+        opened = to_blocks(open_gate(gate, new, old, state.scales[node.name]) & region, gate.block)
     state.values[node.name] = _replace(old, new, opened & region)
-    changed[node.name] = opened
+    masks.changed[node.name] = opened
+
+
+def layer_key(node: Node) -> str:
+    """Where the scale of a layer's output gate is kept: its map may have a gate of its own."""
+    return f"{node.name}()"
+
+
+def _ask(rule: OutputRule, state: ReferenceState) -> Tensor:
+    """The outputs that an output gate opens, (1, 1, h, w) bool; keeps account of those that it does not."""
+    node = rule.node
+    amount = rule.amount(state.values[node.inputs[0]] - state.before[node.inputs[0]])
+    if not rule.gate.previous:
+        amount = amount + state.pending[node.name]
+    opened = rule.opened(amount, state.scales[layer_key(node)])
+    state.pending[node.name] = amount.masked_fill(opened, 0)
+    return opened
+
+
+def _add_change(node: Node, region: Tensor, state: ReferenceState) -> Tensor:
+    """Paper, section 3.1: z_t = z_{t−1} + g ⊙ (w ∗ (x_t − x_{t−1})), the bias being in z_1; then the activation."""
+    name = node.inputs[0]
+    plain = replace(node, activation=None, consts={"weight": node.consts["weight"]})
+    added = evaluate(plain, {name: state.values[name] - state.before[name]})
+    sums = state.sums[node.name] = torch.where(region, state.sums[node.name] + added, state.sums[node.name])
+    return sums if node.activation is None else activate(node.activation, sums)
 
 
 def _taken(value: Tensor) -> Tensor:
@@ -121,26 +191,6 @@ def _taken(value: Tensor) -> Tensor:
 def _replace(old: Tensor, new: Tensor, mask: Tensor) -> Tensor:
     """`new` where mask is True. A value that is no map is replaced as a whole."""
     return torch.where(mask, new, old) if old.dim() == 4 else (new if bool(mask) else old)
-
-
-def measure_scale(gate: Gate, value: Tensor) -> float:
-    """s_X, the unit of the threshold: the calibrated scale of the map, or its mean |activation| now.
-
-    0 where that is no finite number: such a gate passes every change on, where an infinite scale would never open.
-    """
-    scale = gate.scale if gate.scale is not None else float(value.abs().mean())
-    return scale if math.isfinite(scale) else 0.0
-
-
-def open_gate(gate: Gate, new: Tensor, published: Tensor, scale: float) -> Tensor:
-    """The norm gate: pixels whose mean |new − published| over channels exceeds threshold * scale, as (1, 1, H, W) bool.
-
-    Compared as a sum, so that with threshold 0 any change opens, however small; a NaN opens too.
-    """
-    distance = (new - published).abs()
-    total = distance.sum(1, keepdim=True) if distance.dim() == 4 else distance.sum().view(1, 1, 1, 1)
-    channels = distance.shape[1] if distance.dim() == 4 else distance.numel()
-    return ~(total <= gate.threshold * scale * channels)
 
 
 def difference(new: Tensor, old: Tensor, node: Node) -> Tensor:
@@ -252,9 +302,14 @@ _OPERATIONS: dict[str, Callable[[Node, Sequence[Tensor]], Tensor]] = {
     "avg_pool": _avg_pool,
     "pad": _pad,
     "global_mean": lambda node, inputs: inputs[0].mean((2, 3), keepdim=True),
+    "publish": lambda node, inputs: inputs[0],
 }
 
 
 def _as_array(mask: Tensor) -> NDArray[np.bool_]:
     array: NDArray[np.bool_] = mask[0, 0].numpy()
     return array
+
+
+def _count(mask: Tensor) -> int:
+    return int(mask.count_nonzero())

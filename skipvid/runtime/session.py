@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from skipvid.errors import UsageError
-from skipvid.graph.cost import executed_macs, gate_operations
 from skipvid.graph.plan import Plan
-from skipvid.results import FrameCost, LayerCost
+from skipvid.results import FrameCost
+from skipvid.runtime.account import frame_cost
 from skipvid.runtime.base import Program, State, Step
 
 if TYPE_CHECKING:
@@ -79,24 +79,7 @@ class Session:
     @property
     def cost(self) -> FrameCost:
         """What the last frame cost, layer by layer."""
-        plan, step = self._last()
-        channels = {node.name: node.channels for node in plan.graph}
-        work = {name: gate_operations(channels[name], pixels) for name, pixels in step.gate_pixels.items()}
-        layers = []
-        for layer, active in zip(plan.layers, step.active, strict=True):
-            layers.append(
-                LayerCost(
-                    layer.name,
-                    layer.stage,
-                    layer.kind,
-                    layer.dense_macs,
-                    executed_macs(layer.dense_macs, active, layer.outputs),
-                    layer.outputs,
-                    active,
-                    gate_ops=sum(work.get(name, 0) for name in layer.gates),
-                )
-            )
-        return FrameCost(tuple(layers), sum(work.get(name, 0) for name in plan.other_gates))
+        return frame_cost(*self._last())
 
     @property
     def computed(self) -> dict[str, NDArray[np.bool_]]:

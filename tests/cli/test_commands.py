@@ -16,13 +16,16 @@ from typing import Any
 import av
 import cv2
 import pytest
+import torch
 from clips import write_clip
 
 from skipvid.cli.app import run
 from skipvid.cli.setup import skip_config
 from skipvid.cli.talk import Talk
 from skipvid.engine import DetectEngine
+from skipvid.graph.gating import Question
 from skipvid.presets import Preset
+from skipvid.runtime.learned import save_questions
 
 
 @pytest.fixture
@@ -30,7 +33,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: DetectEngine)
     """A working directory with a clip; commands find the test's engine loaded already, with the gates that their options ask for."""
 
     def loaded(options: Mapping[str, Any], preset: Preset, talk: Talk) -> DetectEngine:
-        return engine.regated(skip_config(options, preset))
+        return engine.regated(skip_config(options, preset, talk))
 
     monkeypatch.setattr("skipvid.cli.setup.load_detect_engine", loaded)
     monkeypatch.chdir(tmp_path)
@@ -201,3 +204,52 @@ def test_ctrl_c_leaves_whole_files_and_exit_code_130(tmp_path: Path, random_weig
     assert lines[-1]["type"] == "summary" and lines[-1]["interrupted"] is True
     with av.open(str(tmp_path / "out.mp4")) as container:
         assert sum(1 for _ in container.decode(container.streams.video[0])) == len(lines) - 2
+
+
+@pytest.mark.parametrize(
+    ("options", "gate", "threshold"),
+    [
+        (["--gate", "norm-output"], "norm-output", 0.13),  # the preset's 0.03 is one of norm gates
+        (["--gate", "norm-output", "--threshold", "0.2", "--block", "4"], "norm-output", 0.2),
+        (["--reference", "previous"], "norm-previous", 0.03),
+    ],
+)
+def test_every_kind_of_gate_runs(place: Path, capsys: pytest.CaptureFixture[str], options: list[str], gate: str, threshold: float) -> None:
+    assert run(["detect", "clip.mp4", "-o", "-", "--max-frames", "3", *options]) == 0
+    header, *frames, summary = records(capsys.readouterr().out)
+    assert header["gate"] == gate and header["threshold"] == pytest.approx(threshold)
+    assert all(0 < frame["cost"]["macs"] <= frame["cost"]["dense_macs"] for frame in frames)
+
+
+def test_learned_gates_come_from_a_file(place: Path, engine: DetectEngine, capsys: pytest.CaptureFixture[str]) -> None:
+    questions = {"class_net.predict.conv_pw": Question(torch.zeros(64), -1.0), "backbone.conv_stem": Question(torch.ones(3), -1e-3)}
+    save_questions(questions, place / "gates.pt", {})
+    assert run(["report", "clip.mp4", "--gate", "gumbel", "--gate-weights", "gates.pt", "--max-frames", "3", "--json"]) == 0
+    cost = json.loads(capsys.readouterr().out)["cost"]
+    assert 0 < cost["gate_macs"] < cost["macs"] < cost["dense_macs"]
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "says"),
+    [
+        (["--gate", "gumbel"], 4, "has no learned gates; train some with skipvid train gates"),
+        (["--gate", "gumbel", "--gate-weights", "none.pt"], 4, "none.pt is missing"),
+        (["--gate-weights", "gates.pt"], 2, "the gate is norm"),
+        (["--reference", "previous", "--backend", "cpu"], 5, "use --reference accumulated"),
+    ],
+)
+def test_gates_that_cannot_be_had_are_one_clear_line(
+    place: Path, capsys: pytest.CaptureFixture[str], options: list[str], code: int, says: str
+) -> None:
+    assert run(["detect", "clip.mp4", *options]) == code
+    error = capsys.readouterr().err
+    assert says in error and error.count("\n") == 1
+
+
+def test_report_draws_and_lists_what_the_gates_let_through(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["report", "clip.mp4", "--max-frames", "4", "--gate-maps", "gates.png"]) == 0
+    captured = capsys.readouterr()
+    assert "Inside boxes" in captured.out and "class_net.predict.conv_pw@48x64" in captured.out
+    assert str(place / "gates.png") in captured.err and cv2.imread(str(place / "gates.png")).shape[1] > 1000
+    assert run(["report", "clip.mp4", "--max-frames", "1", "--gate-maps", "none.png"]) == 2
+    assert not (place / "none.png").exists()

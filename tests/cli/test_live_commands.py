@@ -69,10 +69,10 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: DetectEngine,
     """A working directory with a clip; commands find the test's engines loaded already, and a camera plugged in."""
 
     def loaded_detector(options: Mapping[str, Any], preset: Preset, talk: Talk) -> DetectEngine:
-        return engine.regated(skip_config(options, preset))
+        return engine.regated(skip_config(options, preset, talk))
 
     def loaded_pose(options: Mapping[str, Any], preset: Preset, talk: Talk) -> PoseEngine:
-        loaded = pose_engine.regated(skip_config(options, preset))
+        loaded = pose_engine.regated(skip_config(options, preset, talk))
         loaded.detector = None if options["full_frame"] else engine
         loaded.options = PoseOptions(options["conf"] or 0.3, options["detect_every"], options["max_persons"])
         return loaded

@@ -241,7 +241,7 @@ def test_global_mean_and_linear_change_as_a_whole() -> None:
 
 def test_every_rule_is_tested_here() -> None:
     tested = {"conv", "conv_transpose", "max_pool", "avg_pool", "pad", "resize", "add", "sub", "mul", "div"}
-    assert tested | {"concat", "channels", "activation", "affine", "global_mean", "linear"} == SPARSE_OPS
+    assert tested | {"concat", "channels", "activation", "affine", "global_mean", "linear", "publish"} == SPARSE_OPS
 
 
 @pytest.mark.parametrize("block", [1, 2, 4, 8, 16])

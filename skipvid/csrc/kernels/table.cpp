@@ -1,5 +1,6 @@
 // Compiled once per instruction set, with SKIPVID_TABLE naming the table and SKIPVID_WIDTH giving the floats of one vector.
 #include "depthwise.hpp"
+#include "gates.hpp"
 #include "gemm.hpp"
 #include "pointwise.hpp"
 #include "rows.hpp"
@@ -15,7 +16,7 @@ extern const Kernels SKIPVID_JOIN(kernels_, SKIPVID_TABLE);
 
 const Kernels SKIPVID_JOIN(kernels_, SKIPVID_TABLE) = {
     SKIPVID_TEXT(SKIPVID_TABLE), tile_pixels, tile_vectors, width,    gemm,         depthwise_run, depthwise_pixel, pointwise, activate,
-    maximum,                     weighted_sum, publish,      absolute_sum, row_sum, input_changes, exercise,
+    maximum,                     weighted_sum, publish,      ask,      change,       absolute_sum,  row_sum,         input_changes, exercise,
 };
 
 }  // namespace skipvid

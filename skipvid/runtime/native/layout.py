@@ -14,7 +14,7 @@ from skipvid.graph.plan import Plan
 LANES = 16
 """Rows are padded to a multiple of this many channels (kernels.hpp)."""
 POINTWISE = frozenset({"affine", "activation", "add", "sub", "mul", "div"})
-LOCAL = frozenset({"conv", "conv_transpose", "channels", "resize", "max_pool", "avg_pool", "pad", "global_mean"})
+LOCAL = frozenset({"conv", "conv_transpose", "channels", "resize", "max_pool", "avg_pool", "pad", "publish", "global_mean"})
 LONGEST_CHAIN = 8
 
 

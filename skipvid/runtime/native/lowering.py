@@ -14,8 +14,10 @@ from skipvid.graph.plan import Plan
 from skipvid.runtime.native import tables
 from skipvid.runtime.native._native import Footprint, Program, ThreadPool
 from skipvid.runtime.native.layout import LANES, Layout, make_layout
+from skipvid.runtime.reference import output_rules
 
 COPY, OPERATIONS, MULTIPLY_ADD = 0, {"add": 1, "sub": 2, "mul": 3, "div": 4}, 5
+NORM_KINDS = {1.0: 0, 2.0: 1, math.inf: 2}
 EMPTY = np.zeros(0, np.float32)
 Leaf = tuple[int, tables.Floats, bool, bool, bool]
 Link = tuple[int, tuple[int, int, int], tables.Code]
@@ -23,12 +25,17 @@ Link = tuple[int, tuple[int, int, int], tables.Code]
 
 @dataclass(frozen=True, slots=True)
 class Lowered:
-    """maps: number of each node's map in the program. segments: what runs in turn, (first, last) native entries or a node for PyTorch."""
+    """maps: number of each node's map in the program. segments: what runs in turn, (first, last) native entries or a node for PyTorch.
+
+    watches: entry that measures a map's change. output_gates: entry of a layer with an output gate.
+    """
 
     program: Program
     layout: Layout
     maps: dict[str, int]
     segments: tuple[tuple[int, int] | Node, ...]
+    watches: dict[str, int]
+    output_gates: dict[str, int]
 
 
 def lower(plan: Plan, pool: ThreadPool, instruction_set: str = "") -> Lowered:
@@ -43,6 +50,9 @@ class _Lowering:
         self.layout = make_layout(plan)
         self.program = Program(instruction_set, pool)
         self.maps: dict[str, int] = {}
+        self.rules = output_rules(plan)
+        self.watches: dict[tuple[str, int], int] = {}  # (map, how its change is measured) -> entry
+        self.output_gates: dict[str, int] = {}
         self.handlers: dict[str, Callable[[Node], None]] = {
             "conv": self._conv,
             "conv_transpose": self._conv_transpose,
@@ -53,6 +63,7 @@ class _Lowering:
             "max_pool": self._pool,
             "avg_pool": self._pool,
             "pad": self._pad,
+            "publish": self._publish,
             "global_mean": lambda node: self.program.add_global_mean(self.maps[node.name], self.maps[node.inputs[0]]),
         }
 
@@ -79,11 +90,36 @@ class _Lowering:
             elif node.name in self.layout.chains:
                 self._chain(node)
             else:
+                entries += self._watch(node)
                 self.handlers[node.op](node)
+                self._gate_outputs(node)
             entries += 1
         if entries > first:
             segments.append((first, entries))
-        return Lowered(self.program, self.layout, self.maps, tuple(segments))
+        watches = {name: entry for (name, _), entry in self.watches.items()}
+        return Lowered(self.program, self.layout, self.maps, tuple(segments), watches, self.output_gates)
+
+    def _watch(self, node: Node) -> int:
+        """Have the change of the map measured that an output gate looks at. Returns the number of entries that this took."""
+        key = self._watch_of(node)
+        if key is None or key in self.watches:
+            return 0
+        self.watches[key] = self.program.add_watch(self.maps[key[0]], key[1])
+        return 1
+
+    def _watch_of(self, node: Node) -> tuple[str, int] | None:
+        rule = self.rules.get(node.name)
+        return None if rule is None else (node.inputs[0], NORM_KINDS[rule.p])
+
+    def _gate_outputs(self, node: Node) -> None:
+        key = self._watch_of(node)
+        if key is None:
+            return
+        rule = self.rules[node.name]
+        biased = node.activation is None and "bias" in node.consts
+        bias = tables.bias_of(node, node.channels) if biased else EMPTY
+        scale = math.nan if rule.gate.scale is None else rule.gate.scale
+        self.output_gates[node.name] = self.program.set_output_gate(self.watches[key], rule.limit(1.0), scale, rule.gate.block, bias)
 
     def _allocate(self, node: Node) -> int:
         """The number of a node's map, made when first asked for: a part may come before the map that it lives in."""
@@ -96,7 +132,10 @@ class _Lowering:
             number = self.program.add_map(*node.size, node.channels, node.op == "input")
         self.maps[node.name] = number
         gate = self.plan.gates.get(node.name)
-        if gate is not None and node.name not in self.layout.foreign:
+        if gate is not None and node.name not in self.layout.foreign and gate.question is not None:
+            question = gate.question
+            self.program.set_question(number, tables.array(question.weight), question.bias, question.magnitude, gate.block)
+        elif gate is not None and node.name not in self.layout.foreign:
             self.program.set_gate(number, gate.threshold, math.nan if gate.scale is None else gate.scale, gate.block)
         elif node.op == "input":
             # Without a gate its readers still see only what differs: a gate of threshold 0.
@@ -213,6 +252,10 @@ class _Lowering:
         window = tables.window_of(node, node.attrs["kernel"])
         count_padding = node.attrs.get("count_include_pad", False)
         self.program.add_pool(self.maps[node.name], self._sources(node)[0], window, node.op == "max_pool", count_padding)
+
+    def _publish(self, node: Node) -> None:
+        sources = self._sources(node)
+        self.program.add_move(self.maps[node.name], sources, [Footprint.same()], [(sources[0], 0, node.channels, [0])], (0, 0), 0.0)
 
     def _pad(self, node: Node) -> None:
         top, _, left, _ = node.attrs["pads"]

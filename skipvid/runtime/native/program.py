@@ -18,7 +18,7 @@ from skipvid.graph.plan import Plan
 from skipvid.runtime.base import Step
 from skipvid.runtime.native._native import State, ThreadPool
 from skipvid.runtime.native.lowering import lower
-from skipvid.runtime.reference import ReferenceState, advance, evaluate, start
+from skipvid.runtime.reference import FrameMasks, ReferenceState, advance, evaluate, start
 
 
 class NativeState:
@@ -81,12 +81,12 @@ class NativeProgram:
 
     def run(self, state: NativeState, inputs: Sequence[Tensor], keyframe: bool) -> Step:
         arrays = [_as_array(item) for item in inputs]
-        computed: dict[str, Tensor] = {}
-        changed: dict[str, Tensor] = {}
+        masks = FrameMasks()
+        computed = masks.computed
         state.frame += 1
         for segment in self._lowered.segments:
             if isinstance(segment, Node):
-                self._run_foreign(segment, state, keyframe, computed, changed)
+                self._run_foreign(segment, state, keyframe, masks)
             else:
                 self._lowered.program.run(state.core, arrays, *segment, keyframe, True)
         counts = state.core.counts()
@@ -95,8 +95,12 @@ class NativeProgram:
         if computed:  # PyTorch's share
             active = [_count(computed, layer.node, own) for layer, own in zip(self.plan.layers, active, strict=True)]
             pixels = {name: _count(computed, name, own) for name, own in pixels.items()}
+        asked = state.core.asked()
+        watched = {} if keyframe else {name: int(asked[entry]) for name, entry in self._lowered.watches.items()}
+        candidates = {} if keyframe else {name: int(asked[entry]) for name, entry in self._lowered.output_gates.items()}
         outputs = tuple(state.foreign.values[name] if name not in state.views else state.views[name] for name in self._outputs)
-        return Step(outputs, active, Masks(state, self._layer_nodes, self._lowered.maps, computed), pixels)
+        layer_masks = Masks(state, self._layer_nodes, self._lowered.maps, computed)
+        return Step(outputs, active, layer_masks, pixels, watched, candidates)
 
     @torch.no_grad()
     def run_dense(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
@@ -115,7 +119,8 @@ class NativeProgram:
         return self._lend(core, values)
 
     @torch.no_grad()
-    def _run_foreign(self, node: Node, state: NativeState, keyframe: bool, computed: dict[str, Tensor], changed: dict[str, Tensor]) -> None:
+    def _run_foreign(self, node: Node, state: NativeState, keyframe: bool, masks: FrameMasks) -> None:
+        changed = masks.changed
         for name in node.inputs:
             if self._is_native(name) and name not in changed:
                 mask = state.core.changed(self._lowered.maps[name])
@@ -123,7 +128,7 @@ class NativeProgram:
                 if keyframe or mask.any():
                     state.foreign.values[name] = _copy(state.views[name])
         run_node = start if keyframe else advance
-        run_node(node, self.plan.gates.get(node.name), None, state.foreign, computed, changed)
+        run_node(self.plan, {}, node, None, state.foreign, masks)  # layers with an output gate are never foreign
         if node.name in self._lowered.maps:
             state.core.set_changed(self._lowered.maps[node.name], np.ascontiguousarray(changed[node.name][0, 0].numpy()))
             self._put(state.core, node, state.foreign.values[node.name])

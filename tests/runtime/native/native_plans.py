@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_structure
 
-from skipvid.graph.gating import Gate
+from skipvid.graph.gating import Gate, OutputGate
 from skipvid.graph.ir import Graph, Node
 from skipvid.graph.plan import Plan, make_plan
 from skipvid.runtime.native.backend import NativeBackend
@@ -29,11 +29,13 @@ def with_shapes(nodes: Sequence[Node]) -> list[Node]:
     return shaped
 
 
-def plan_of(nodes: Sequence[Node], gates: Sequence[Gate] = (), outputs: Sequence[str] | None = None) -> Plan:
+def plan_of(
+    nodes: Sequence[Node], gates: Sequence[Gate] = (), outputs: Sequence[str] | None = None, output_gates: Sequence[OutputGate] = ()
+) -> Plan:
     """A plan of these nodes; by default the last one is the only output."""
     leaves = tuple(outputs or (nodes[-1].name,))
     graph = Graph(tuple(with_shapes(nodes)), leaves, tree_structure([0] * len(leaves)))
-    return make_plan(graph, {gate.map: gate for gate in gates})
+    return make_plan(graph, {gate.map: gate for gate in gates}, {gate.node: gate for gate in output_gates})
 
 
 def native(plan: Plan, threads: int = 1, instruction_set: str = "") -> NativeProgram:
@@ -78,6 +80,8 @@ def assert_agrees(
             assert_close(actual, wanted_value, f"frame {number}, output {output}", tolerance)
         assert list(step.active) == list(expected.active)
         assert dict(step.gate_pixels) == dict(expected.gate_pixels)
+        assert dict(step.watched_pixels) == dict(expected.watched_pixels)
+        assert {name: count for name, count in step.asked.items() if count} == {name: n for name, n in expected.asked.items() if n}
 
 
 def assert_same_bits_as_dense(plan: Plan, stream: Sequence[Sequence[Tensor]], threads: int = 1, instruction_set: str = "") -> None:

@@ -1,0 +1,204 @@
+"""The paper's table, ours: accuracy against MACs and time, by kind of gate, on sequences with ground truth.
+
+    python benchmarks/gates_table.py --data DIR [--learned PRESET.yaml ...] [--frames N] [--csv FILE]
+
+Every row runs the same frames, one after the other, as a stream; the first frame, dense, is counted. AP50 is over the frames with truth
+(PETS 2009: persons; CDnet highway: vehicles). MACs include those of learned gates. Times are medians of the network alone; each row's dense
+time is measured in turns with it, so that their ratio holds on a busy machine, too. F1 is that of the row's detections against those of the
+dense network that all begin from; a learned preset has weights of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import itertools
+import statistics
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from skipvid.engine import DetectEngine
+from skipvid.presets import Preset, load_preset
+from skipvid.report import Agreement, agreement
+from skipvid.results import Detections, Frame
+from skipvid.runtime.config import SkipConfig
+from skipvid.runtime.learned import load_questions
+from skipvid.train.evaluate import Truth, average_precision, merge_classes
+from skipvid.train.readers import NO_TRUTH, read_frames, read_mot
+from skipvid.train.teachers import Found
+from skipvid.weights import resolve_gate_weights, resolve_weights
+
+FLOOR = 0.02
+"""Score from which detections count for AP."""
+DENSE_EVERY = 4
+"""The dense network is timed in every so many frames."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sequence:
+    """A clip with truth. first: number in the truth of the first frame. categories: COCO's, taken together as one class."""
+
+    name: str
+    clip: str
+    truth: str
+    first: int
+    categories: tuple[int, ...]
+    minimum_fill: float = 0.0
+
+
+SEQUENCES = (
+    Sequence("PETS09", "sequences/pets09_s2l1/vtest_480x360.avi", "sequences/pets09_s2l1/gt_mot_480x360.txt", 1, (1,)),
+    Sequence("highway", "sequences/cdnet_highway/input", "sequences/cdnet_highway/gt_boxes.txt", 470, (3, 4, 6, 8), 0.6),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A kind of gate to measure. preset: None for the one that all begin from."""
+
+    name: str
+    config: SkipConfig
+    preset: Preset | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Measured:
+    """Of one row on one sequence. fewer: MACs, times as many dense. speed: times as fast as dense."""
+
+    detections: list[Detections]
+    ap50: float
+    fewer: float
+    milliseconds: float
+    speed: float
+
+
+def load_frames(data: Path, sequence: Sequence, frames: int) -> tuple[list[NDArray[np.uint8]], list[Truth]]:
+    """The first frames and their truths."""
+    truth = read_mot(data / sequence.truth, minimum_fill=sequence.minimum_fill)
+    images = [image for _, image in itertools.islice(read_frames(data / sequence.clip), frames)]
+    return images, [truth.get(index + sequence.first, NO_TRUTH) for index in range(len(images))]
+
+
+def make_engine(preset: Preset, config: SkipConfig) -> DetectEngine:
+    weights = resolve_weights(preset)
+    return DetectEngine(preset, config, weights.path, weights.sha256, FLOOR, scene_cuts=False)
+
+
+def measure(engine: DetectEngine, images: list[NDArray[np.uint8]], truths: list[Truth], sequence: Sequence) -> Measured:
+    """One pass over a sequence."""
+    gated = engine.model.config.gate != "none"
+    stream = engine.stream(DENSE_EVERY) if gated else engine.dense_stream()
+    detections, times, dense_times = [], [], []
+    macs = dense_macs = 0
+    for index, image in enumerate(images):
+        result = stream.process(Frame(image, index, index / 25, sequence.name))
+        detections.append(result.detections)
+        times.append(result.ms["model"])
+        if "dense_model" in result.ms:
+            dense_times.append(result.ms["dense_model"])
+        if result.cost is not None:
+            macs, dense_macs = macs + result.cost.macs, dense_macs + result.cost.dense_macs
+    time = statistics.median(times)
+    found = [as_found(each, sequence) for each in detections]
+    return Measured(
+        detections,
+        100 * average_precision(found, truths),
+        dense_macs / macs if macs else 1.0,
+        time,
+        statistics.median(dense_times) / time if dense_times else 1.0,
+    )
+
+
+def as_found(detections: Detections, sequence: Sequence) -> Found:
+    """Detections of the sequence's categories as one class."""
+    found = Found(detections.boxes, detections.scores, detections.category_ids)
+    return merge_classes(found, sequence.categories)
+
+
+def rows_of(options: argparse.Namespace, base: Preset) -> Iterator[Row]:
+    """What is measured, in the order of the table."""
+    yield Row("dense", SkipConfig(gate="none", threads=options.threads))
+    for threshold in options.norm:
+        yield Row(f"norm {threshold:g}", SkipConfig(threshold, threads=options.threads))
+    for threshold in options.output:
+        yield Row(f"norm-output {threshold:g}", SkipConfig(threshold, gate="norm-output", threads=options.threads))
+    for path in options.learned:
+        preset = load_preset(path)
+        questions = load_questions(resolve_gate_weights(preset).path)
+        block = f", blocks {preset.block}x{preset.block}" if preset.block > 1 else ""
+        for shift in options.shift:
+            moved = {name: replace(question, bias=question.bias * shift) for name, question in questions.items()}
+            note = f", bias x{shift:g}" if shift != 1 else ""
+            config = SkipConfig(base.threshold, gate="gumbel", block=preset.block, questions=moved, threads=options.threads)
+            yield Row(f"gumbel {preset.name}{block}{note}", config, preset)
+
+
+def main() -> None:
+    options = _arguments()
+    torch.set_num_threads(options.threads)
+    base = load_preset(options.preset)
+    engine = make_engine(base, SkipConfig(gate="none", threads=options.threads))
+    print(f"{base.name}, {engine.backend} back end, {options.threads} threads\n", flush=True)
+    print("| gate | " + " | ".join(f"{s.name} AP50 | MACs | ms | speed | F1 to dense" for s in SEQUENCES) + " |")
+    print("|---|" + "---|" * 5 * len(SEQUENCES), flush=True)
+    material = {sequence: load_frames(options.data, sequence, options.frames) for sequence in SEQUENCES}
+    dense: dict[Sequence, Measured] = {}
+    table: list[dict[str, Any]] = []
+    for row in rows_of(options, base):
+        own = engine.regated(row.config) if row.preset is None else make_engine(row.preset, row.config)
+        cells, record = [], {"gate": row.name}
+        for sequence, (images, truths) in material.items():
+            result = measure(own, images, truths, sequence)
+            dense.setdefault(sequence, result)
+            f1 = sum((agreement(a, b) for a, b in _shown(dense[sequence], result, base.score_threshold)), Agreement()).f1
+            cells.append(f"{result.ap50:.1f} | {result.fewer:.2f}x fewer | {result.milliseconds:.1f} | {result.speed:.2f}x | {f1:.3f}")
+            values = {"ap50": result.ap50, "fewer": result.fewer, "ms": result.milliseconds, "speed": result.speed, "f1": f1}
+            record |= {f"{sequence.name} {key}": f"{value:.4g}" for key, value in values.items()}
+        table.append(record)
+        print(f"| {row.name} | " + " | ".join(cells) + " |", flush=True)
+    if options.csv is not None:
+        with options.csv.open("w", newline="") as file:
+            writer = csv.DictWriter(file, list(table[0]))
+            writer.writeheader()
+            writer.writerows(table)
+
+
+def _shown(one: Measured, other: Measured, threshold: float) -> Iterator[tuple[Detections, Detections]]:
+    """Detections that would be shown, frame by frame."""
+    for pair in zip(one.detections, other.detections, strict=True):
+        a, b = (_above(each, threshold) for each in pair)
+        yield a, b
+
+
+def _above(detections: Detections, threshold: float) -> Detections:
+    chosen = detections.scores >= threshold
+    labels = tuple(label for label, keep in zip(detections.labels, chosen, strict=True) if keep)
+    return Detections(detections.boxes[chosen], detections.scores[chosen], detections.category_ids[chosen], labels)
+
+
+def _numbers(text: str) -> list[float]:
+    return [float(item) for item in text.split(",") if item]
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder with sequences/")
+    parser.add_argument("--preset", default="efficientdet-nano")
+    parser.add_argument("--frames", type=int, default=200, help="frames of each sequence")
+    parser.add_argument("--norm", type=_numbers, default=[0.0, 0.03, 0.06, 0.1], help="thresholds of norm gates")
+    parser.add_argument("--output", type=_numbers, default=[0.13, 0.25, 0.4], help="thresholds of output-norm gates")
+    parser.add_argument("--learned", nargs="*", default=[], help="presets with learned gates")
+    parser.add_argument("--shift", type=_numbers, default=[1.0], help="factors on learned gates' biases: more than 1 closes them")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--csv", type=Path)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

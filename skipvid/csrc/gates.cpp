@@ -1,0 +1,165 @@
+#include "gates.hpp"
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+
+#include "program.hpp"
+
+namespace skipvid {
+
+namespace {
+
+constexpr std::size_t pixels_worth_sharing = 4096;  // below, waking the other threads costs more
+
+template <class Callable>
+void for_rows(const Frame& frame, int height, bool shared, const Callable& callable) {
+  if (shared) {
+    frame.lease.run(height, [&](int y, int) { callable(y); });
+  } else {
+    for (int y = 0; y < height; ++y) callable(y);
+  }
+}
+
+// Calls callable(x) for each set pixel of a row; returns their number.
+template <class Callable>
+std::size_t for_bits(const std::uint64_t* row, int words, const Callable& callable) {
+  std::size_t count = 0;
+  for (int word = 0; word < words; ++word) {
+    for (std::uint64_t bits = row[word]; bits != 0; bits &= bits - 1, ++count) callable(word * 64 + __builtin_ctzll(bits));
+  }
+  return count;
+}
+
+// The input rows or columns (axis 1) behind an output's, in order; -1 where there is none.
+class Taps {
+ public:
+  Taps(const Footprint& footprint, int axis, int extent) : footprint_(footprint), axis_(axis), extent_(extent) {
+    const std::vector<std::int32_t>& table = footprint.table[axis];
+    count_ = footprint.kind == Footprint::Kind::window ? footprint.kernel[axis] : static_cast<int>(table.size()) / extent;
+  }
+  int count() const { return count_; }
+  int at(int output, int tap, int inputs) const {
+    if (footprint_.kind != Footprint::Kind::window) return footprint_.table[axis_][static_cast<std::size_t>(output) * count_ + tap];
+    const int from = output * footprint_.stride[axis_] + footprint_.origin[axis_] + tap * footprint_.dilation[axis_];
+    return from < inputs ? from : -1;
+  }
+
+ private:
+  const Footprint& footprint_;
+  int axis_, extent_, count_;
+};
+
+}  // namespace
+
+std::size_t watch_memory(int height, int width, int channels) {
+  return static_cast<std::size_t>(height) * width * (padded(channels) + 1);
+}
+
+void watch(const Frame& frame, const Entry& entry) {
+  if (!frame.gates) return;
+  const Rows rows = frame.state.rows(entry.map);
+  const MapInfo& info = frame.program.maps[entry.map];
+  const Bitmap& changed = static_cast<const State&>(frame.state).changed(entry.map);
+  float* amounts = frame.state.memory[entry.index].data();
+  float* seen = amounts + info.pixels();
+  const int row = padded(info.channels);
+  const auto seen_at = [&](int y, int x) { return seen + (static_cast<std::size_t>(y) * info.width + x) * row; };
+  std::size_t& watched = frame.state.outputs[entry.index].asked;
+  watched = 0;
+  if (frame.keyframe) {
+    for_rows(frame, info.height, true, [&](int y) {
+      for (int x = 0; x < info.width; ++x) std::copy_n(rows.at(y, x), info.channels, seen_at(y, x));
+    });
+    return;
+  }
+  if (!changed.any()) return;
+  std::atomic<std::size_t> total{0};
+  for_rows(frame, info.height, changed.count() * row > pixels_worth_sharing * lanes, [&](int y) {
+    float* line = amounts + static_cast<std::size_t>(y) * info.width;
+    std::fill_n(line, info.width, 0.0F);
+    total += for_bits(changed.row(y), changed.words(), [&](int x) {
+      line[x] = frame.program.kernels.change(rows.at(y, x), seen_at(y, x), info.channels, entry.norm);
+    });
+  });
+  watched = total;
+}
+
+void ask_outputs(const Frame& frame, const Entry& entry, Bitmap& computed) {
+  const OutputGate& gate = *entry.gate;
+  OutputMemory& memory = frame.state.outputs[entry.index];
+  memory.asked = 0;
+  if (!computed.any()) return;
+  const MapInfo& source = frame.program.maps[entry.sources[0]];
+  const MapInfo& target = frame.program.maps[entry.map];
+  const float* amounts = frame.state.memory[gate.watch].data();
+  float* pending = memory.pending.data();
+  const Footprint& footprint = entry.footprints[0];
+  const Taps rows(footprint, 0, target.height), columns(footprint, 1, target.width);
+  std::atomic<std::size_t> asked{0};
+  for_rows(frame, target.height, computed.count() > pixels_worth_sharing, [&](int y) {
+    std::uint64_t* bits = computed.row(y);
+    float* line = pending + static_cast<std::size_t>(y) * target.width;
+    asked += for_bits(bits, computed.words(), [&](int x) {
+      float amount = 0;
+      for (int i = 0; i < rows.count(); ++i) {
+        const int from_y = rows.at(y, i, source.height);
+        if (from_y < 0) continue;
+        for (int j = 0; j < columns.count(); ++j) {
+          const int from_x = columns.at(x, j, source.width);
+          if (from_x < 0) continue;
+          const float value = amounts[static_cast<std::size_t>(from_y) * source.width + from_x];
+          if (gate.norm != Norm::largest) {
+            amount += value;
+          } else if (value > amount || value != value) {
+            amount = value;
+          }
+        }
+      }
+      line[x] += gate.norm == Norm::squares ? std::sqrt(amount) : amount;
+      if (line[x] <= memory.limit) {
+        bits[x / 64] &= ~(std::uint64_t{1} << (x % 64));
+      } else {
+        line[x] = 0;  // a NaN opens, too
+      }
+    });
+  });
+  memory.asked = asked;
+  computed.settle();
+  if (gate.block == 1 || !computed.any()) return;
+  computed.round_to_blocks(gate.block);
+  for (int y = 0; y < target.height; ++y) {
+    float* line = pending + static_cast<std::size_t>(y) * target.width;
+    for_bits(computed.row(y), computed.words(), [&](int x) { line[x] = 0; });
+  }
+}
+
+void begin_outputs(const Frame& frame, const Entry& entry) {
+  const OutputGate& gate = *entry.gate;
+  OutputMemory& memory = frame.state.outputs[entry.index];
+  const MapInfo& info = frame.program.maps[entry.map];
+  std::fill_n(memory.pending.data(), info.pixels(), 0.0F);
+  memory.asked = 0;
+  double scale = gate.scale;
+  if (std::isnan(scale)) {
+    const Rows rows = frame.state.rows(entry.map);
+    std::vector<double> sums(info.height);
+    frame.lease.run(info.height, [&](int y, int) {
+      if (gate.bias.empty()) {
+        sums[y] = frame.program.kernels.absolute_sum(rows.at(y, 0), rows.stride, info.width, info.channels);
+        return;
+      }
+      for (int x = 0; x < info.width; ++x) {
+        const float* values = rows.at(y, x);
+        for (int c = 0; c < info.channels; ++c) sums[y] += std::abs(values[c] - gate.bias[c]);
+      }
+    });
+    double total = 0;
+    for (const double sum : sums) total += sum;
+    scale = total / (static_cast<double>(info.pixels()) * info.channels);
+  }
+  if (!std::isfinite(scale)) scale = 0;  // such a gate lets every change through
+  memory.limit = static_cast<float>(std::isinf(gate.limit) ? gate.limit : gate.limit * scale);
+}
+
+}  // namespace skipvid

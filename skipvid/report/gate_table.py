@@ -1,0 +1,35 @@
+"""The table of which gates let what through."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from skipvid.draw.gate_maps import GateShare
+from skipvid.report.units import percent
+
+
+def render_gates(shares: Sequence[GateShare], *, console: Console) -> None:
+    """Print, for each layer, the share of its outputs that were computed inside and outside of the boxes of what was found."""
+    table = Table(box=box.SIMPLE_HEAD, title="Outputs computed, by layer; keyframes left out", title_justify="left", title_style="bold")
+    table.add_column("Layer", no_wrap=True)
+    for heading in ("Inside boxes", "Elsewhere", "Ratio"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for share in shares:
+        table.add_row(Text(share.layer[-44:]), _share(share.foreground), _share(share.background), _ratio(share))
+    console.print(table)
+    console.print()
+
+
+def _share(value: float) -> str:
+    return "-" if math.isnan(value) else percent(value)
+
+
+def _ratio(share: GateShare) -> str:
+    ratio = share.foreground / share.background if share.background else math.nan
+    return "-" if math.isnan(ratio) else f"{ratio:.1f}x"

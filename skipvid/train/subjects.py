@@ -1,0 +1,182 @@
+"""What gates are learned for: a detector on windows of the picture, or a pose network on windows of persons."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from skipvid.errors import UsageError
+from skipvid.models import build_model, load_weights
+from skipvid.models.efficientdet import CONFIGS as EFFICIENTDETS
+from skipvid.presets import Preset
+from skipvid.tasks.crops import CropWindow, StickyRule
+from skipvid.train.clips import Clip, Piece, draw_clip, draw_frames, relight, whole_clip
+from skipvid.train.gate_losses import detector_distance, heatmap_distance
+from skipvid.train.losses import detection_loss
+from skipvid.train.predict import cached_anchors
+from skipvid.train.samples import CATEGORIES, CATEGORY_IDS, CLASS_COUNT
+
+PERSON = CATEGORY_IDS.index(1)
+SMALLEST_PERSON = 32
+"""Height in pixels of a stored frame from which a person is worth a window."""
+
+FindPersons = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+"""(H, W, 3) uint8 BGR -> (K, 4) boxes of persons, xyxy."""
+
+
+class Subject:
+    """A preset's network as it was, the teacher; what its input is made of, and how far a student is from it.
+
+    longest: longer side of stored frames, pixels.
+    """
+
+    longest = 512
+
+    def __init__(self, preset: Preset, weights: Path) -> None:
+        self.preset = preset
+        self._mean, self._std = (torch.tensor(each).view(1, 3, 1, 1) for each in (preset.mean, preset.std))
+        net = build_model(preset.model, num_classes=preset.label_set.num_outputs)
+        load_weights(net, weights)
+        self.teacher = net.eval().requires_grad_(False)
+
+    def prepare(self, images: NDArray[np.uint8]) -> Tensor:
+        """(T, h, w, 3) uint8 BGR -> (T, 3, h, w) float32, the network's input."""
+        ordered = images[..., ::-1] if self.preset.channels == "rgb" else images
+        x = torch.from_numpy(np.ascontiguousarray(ordered)).permute(0, 3, 1, 2).float() / 255
+        return (x - self._mean) / self._std
+
+    def keep(self, pieces: Sequence[Piece]) -> list[Piece]:
+        """The pieces that can be learned from."""
+        return list(pieces)
+
+    def example(self, pieces: Sequence[Piece], size: int) -> Tensor:
+        """A few inputs, (K, 3, h, w), to measure maps on."""
+        rng = np.random.default_rng(0)
+        return torch.cat([self.prepare(self.draw(pieces, 2, size, rng).images[:1]) for _ in range(4)])
+
+    def draw(self, pieces: Sequence[Piece], frames: int, size: int, rng: np.random.Generator) -> Clip:
+        """A training clip. size: side of a detector's window, pixels."""
+        raise NotImplementedError
+
+    def exam(self, pieces: Sequence[Piece]) -> list[Tensor]:
+        """Inputs (T, 3, h, w) to measure on, all frames of the pieces."""
+        raise NotImplementedError
+
+    def distance(self, student: Any, teacher: Any) -> Tensor:
+        """Between the outputs for a batch of frames."""
+        raise NotImplementedError
+
+    def loss(self, student: Any, teacher: Any, clips: Sequence[Clip]) -> Tensor:
+        """Of the outputs for all frames of some clips, one clip after the other."""
+        return self.distance(student, teacher)
+
+
+class DetectSubject(Subject):
+    """An EfficientDet; where all frames of a step are labelled, its loss has the detection loss, too."""
+
+    def __init__(self, preset: Preset, weights: Path) -> None:
+        super().__init__(preset, weights)
+        size = preset.image_size
+        self.longest = size if isinstance(size, int) else max(size)
+        self._ours = tuple(preset.label_set.outputs) == tuple(CATEGORIES)
+
+    def draw(self, pieces: Sequence[Piece], frames: int, size: int, rng: np.random.Generator) -> Clip:
+        return draw_clip(pieces, frames, size, rng)
+
+    def exam(self, pieces: Sequence[Piece]) -> list[Tensor]:
+        return [self.prepare(whole_clip(piece, len(piece.frames))) for piece in pieces]
+
+    def distance(self, student: Any, teacher: Any) -> Tensor:
+        return detector_distance(student, teacher)
+
+    def loss(self, student: Any, teacher: Any, clips: Sequence[Clip]) -> Tensor:
+        targets = [each for clip in clips if clip.targets is not None for each in clip.targets]
+        distance = self.distance(student, teacher)
+        if len(targets) < sum(len(clip.images) for clip in clips) or not self._ours:
+            return distance
+        size = clips[0].images.shape[1:3]
+        anchors = cached_anchors((size[0], size[1]), EFFICIENTDETS[self.preset.model].anchor_scale)
+        # A class that the labels never name may be there all the same.
+        known = torch.zeros(len(targets), CLASS_COUNT, dtype=torch.bool)
+        known[:, sorted({int(number) for each in targets for number in each.classes})] = True
+        class_levels, box_levels = student
+        return detection_loss(class_levels, box_levels, anchors, targets, known).total + distance
+
+
+class PoseSubject(Subject):
+    """A top-down pose network, on windows that stay where a person was in the middle of a piece. find: for pieces without labels."""
+
+    longest = 640
+
+    def __init__(self, preset: Preset, weights: Path, find: FindPersons) -> None:
+        super().__init__(preset, weights)
+        if isinstance(preset.image_size, int):
+            raise UsageError(f"preset {preset.name} has no fixed input size", "choose a pose preset: skipvid presets list")
+        self._size: tuple[int, int] = preset.image_size
+        self._find = find
+        self._windows: dict[int, list[CropWindow]] = {}
+
+    def keep(self, pieces: Sequence[Piece]) -> list[Piece]:
+        """Those that show a person. Raises UsageError where none does."""
+        kept = [piece for piece in pieces if self.windows(piece)]
+        if not kept:
+            raise UsageError("no person was found in these clips", "give clips with persons, or their boxes with --labels")
+        return kept
+
+    def windows(self, piece: Piece) -> list[CropWindow]:
+        """One for each person in the middle of the piece."""
+        key = id(piece)
+        if key not in self._windows:
+            middle = len(piece.frames) // 2
+            if piece.targets is not None:
+                found = piece.targets[middle]
+                boxes = found.boxes[(found.classes == PERSON) & ~found.ignore]
+            else:
+                boxes = self._find(np.ascontiguousarray(piece.frames[middle]))
+            tall = boxes[boxes[:, 3] - boxes[:, 1] >= SMALLEST_PERSON]
+            self._windows[key] = [StickyRule().place(box, self._size) for box in tall]
+        return self._windows[key]
+
+    def draw(self, pieces: Sequence[Piece], frames: int, size: int, rng: np.random.Generator) -> Clip:
+        piece = pieces[int(rng.integers(len(pieces)))]
+        windows = self.windows(piece)
+        window = windows[int(rng.integers(len(windows)))]
+        part = relight(piece.frames[draw_frames(piece, frames, rng)], rng)
+        return Clip(np.stack([window.cut(image) for image in part]), None)
+
+    def exam(self, pieces: Sequence[Piece]) -> list[Tensor]:
+        clips = [(piece, window) for piece in pieces for window in self.windows(piece)[:2]]
+        return [self.prepare(np.stack([window.cut(np.ascontiguousarray(image)) for image in piece.frames])) for piece, window in clips]
+
+    def distance(self, student: Any, teacher: Any) -> Tensor:
+        return heatmap_distance(student, teacher)
+
+
+def frames_of(output: Any) -> Any:
+    """(N, T, ...) tensors in any structure as batches (N · T, ...) of frames."""
+    if isinstance(output, Tensor):
+        return output.flatten(0, 1)
+    return type(output)(frames_of(part) for part in output)
+
+
+def open_subject(preset: Preset, weights: Path, sure: float = 0.4) -> Subject:
+    """The subject of a preset. sure: score from which the bundled detector's persons get a window, for a pose network."""
+    if preset.task == "detect":
+        return DetectSubject(preset, weights)
+    from skipvid.presets import DEFAULT_DETECT
+    from skipvid.train.detector import open_preset_teacher
+
+    detector = open_preset_teacher(DEFAULT_DETECT)
+
+    def find(image: NDArray[np.uint8]) -> NDArray[np.float32]:
+        found = detector.detect(image)
+        boxes: NDArray[np.float32] = found.boxes[(found.classes == PERSON) & (found.scores >= sure)]
+        return boxes
+
+    return PoseSubject(preset, weights, find)
