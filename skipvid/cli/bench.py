@@ -117,7 +117,8 @@ def _measure_preset(preset: Preset, options: dict[str, Any], talk: Talk) -> Iter
     threads = options["threads"] or native.status().threads or os.cpu_count() or 1
     torch.set_num_threads(threads)
     cv2.setNumThreads(threads)
-    config = skip_config({**options, "threads": threads, "gate": None, "block": None, "backend": "auto", "refresh": 0}, preset)
+    as_the_preset_says = dict.fromkeys(("gate", "block", "reference", "gate_weights"))
+    config = skip_config({**options, **as_the_preset_says, "threads": threads, "backend": "auto", "refresh": 0}, preset, talk)
     random = options["weights"] == "random"
     weights = None if random else resolve_weights(preset, options["weights"], options["offline"], DownloadBar(talk, preset.name)).path
     subject = load_subject(preset, config, weights)
