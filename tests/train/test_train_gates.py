@@ -161,11 +161,12 @@ def test_gradients_close_gates_and_weights_stay_above_zero(subject):
     run_clip(student, frames.unsqueeze(0))
     recipe.pressure(sparsity_loss(student), 10).backward()
     biases = [float(gate.bias.grad) for _, gate in gates_of(student) if gate.bias.grad is not None]
-    assert biases and all(gradient >= 0 for gradient in biases) and max(biases) > 0  # descent lowers them
+    # Descent lowers them; a few rise, because what a gate holds back is a change for the gates behind it.
+    assert sum(biases) > 0 and sum(gradient >= 0 for gradient in biases) > 0.8 * len(biases) > 10
     with torch.no_grad():
         for _, gate in gates_of(student):
-            gate.weight.sub_(100)
-            gate.bias.add_(100)
+            gate.weight.sub_(1e5)
+            gate.bias.add_(1e5)
     keep_bounds(student)
     assert all(float(gate.weight.detach().min()) == 0 and float(gate.bias.detach()) < 0 for _, gate in gates_of(student))
 
