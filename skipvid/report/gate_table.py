@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from skipvid.draw.gate_maps import GateShare
 from skipvid.report.units import percent
+
+if TYPE_CHECKING:
+    from skipvid.draw.gate_maps import GateShare
 
 
 NAME = 40
