@@ -32,8 +32,11 @@ from skipvid.train.subjects import Subject, frames_of
 LOG_EVERY = 10
 """Steps between rows of the log."""
 
-SURE = 3.0
-"""Logit of a gate, at the start, where the change is 0 (negative) and where it is twice the threshold."""
+SURE = 6.0
+"""Logit of a gate, at the start, where the change is 0 (negative) and where it is twice the threshold.
+
+With a smaller one, gates that are closed in use open now and then in training, and refresh what use leaves stale.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +197,7 @@ def train_gates(
     name: str,
     resume: bool = False,
     quiet: bool = False,
-    report: Callable[[str], None] = print,
+    report: Callable[[str], None] = lambda line: None,
 ) -> Path:
     """Learn gates; returns the path of a preset that uses them. All lies in `folder`: run/, log.csv, NAME.pt, NAME-gates.pt, NAME.yaml.
 
@@ -235,12 +238,21 @@ def train_gates(
         return loss, shown
 
     exam = GateExam(subject, recipe, held) if held else None
-    if exam is not None and trainer.step == 0 and not quiet:
-        report("before training: " + ", ".join(f"{key} {value:.4f}" for key, value in exam(student).items()))
+    if exam is not None and trainer.step == 0:
+        _begin(trainer, student, exam, report)
     best = trainer.run(loss_of_step, exam, keep_bounds, quiet=quiet)
     student.load_state_dict(torch.load(best, weights_only=True))
     grades = max(trainer.history, key=lambda row: row["goal"], default={})
     return _write(subject, recipe, student, grades, folder, name)
+
+
+def _begin(trainer: Trainer, student: nn.Module, exam: GateExam, report: Callable[[str], None]) -> None:
+    """Measure what the training begins with: it is the best so far, and stays it where nothing better comes."""
+    grades = exam(student)
+    trainer.best = grades["goal"]
+    trainer.history.append({"step": 0.0, **grades})
+    torch.save(student.state_dict(), trainer.folder / "best.pt")
+    report("before training: " + ", ".join(f"{key} {value:.4f}" for key, value in grades.items()))
 
 
 def questions_of(student: nn.Module) -> dict[str, Question]:

@@ -95,7 +95,7 @@ def test_json_prints_exactly_one_document(place: Path, capsys: pytest.CaptureFix
 def test_dry_run_says_the_cost_and_writes_nothing(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["detect", "clip.mp4", "--dry-run", "--json"]) == 0
     (plan,) = json.loads(capsys.readouterr().out)["plan"]
-    assert plan["frames"] == 12 and plan["input"] == [512, 384] and plan["dense_macs_per_frame"] > 1e8
+    assert plan["frames"] == 12 and plan["input"] == [544, 416] and plan["dense_macs_per_frame"] > 1e8
     assert [path.name for path in place.iterdir()] == ["clip.mp4"]
 
 
@@ -249,7 +249,7 @@ def test_gates_that_cannot_be_had_are_one_clear_line(
 def test_report_draws_and_lists_what_the_gates_let_through(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["report", "clip.mp4", "--max-frames", "4", "--gate-maps", "gates.png"]) == 0
     captured = capsys.readouterr()
-    assert "Inside boxes" in captured.out and "class_net.predict.conv_pw@48x64" in captured.out
+    assert "Inside boxes" in captured.out and "class_net.predict.conv_pw@52x68" in captured.out
     assert str(place / "gates.png") in captured.err and cv2.imread(str(place / "gates.png")).shape[1] > 1000
     assert run(["report", "clip.mp4", "--max-frames", "1", "--gate-maps", "none.png"]) == 2
     assert not (place / "none.png").exists()

@@ -133,7 +133,7 @@ def test_a_student_begins_as_norm_gates_and_runs_alike_in_training_and_in_use(su
     gates = dict(gates_of(student))
     assert gates and all(layer.groups == 1 for _, layer in skip_layers(student))
     for _, gate in gates.items():  # open where the mean change exceeds the threshold times the mean magnitude
-        assert float(gate.bias.detach()) == -3 and float(gate.weight.detach().min()) == float(gate.weight.detach().max()) > 0
+        assert float(gate.bias.detach()) == -6 and float(gate.weight.detach().min()) == float(gate.weight.detach().max()) > 0
     student.eval()
     with torch.no_grad():
         outputs = run_clip(student, frames.unsqueeze(0))
@@ -161,11 +161,12 @@ def test_gradients_close_gates_and_weights_stay_above_zero(subject):
     run_clip(student, frames.unsqueeze(0))
     recipe.pressure(sparsity_loss(student), 10).backward()
     biases = [float(gate.bias.grad) for _, gate in gates_of(student) if gate.bias.grad is not None]
-    assert biases and all(gradient >= 0 for gradient in biases) and max(biases) > 0  # descent lowers them
+    # Descent lowers them; a few rise, because what a gate holds back is a change for the gates behind it.
+    assert sum(biases) > 0 and sum(gradient >= 0 for gradient in biases) > 0.8 * len(biases) > 10
     with torch.no_grad():
         for _, gate in gates_of(student):
-            gate.weight.sub_(100)
-            gate.bias.add_(100)
+            gate.weight.sub_(1e5)
+            gate.bias.add_(1e5)
     keep_bounds(student)
     assert all(float(gate.weight.detach().min()) == 0 and float(gate.bias.detach()) < 0 for _, gate in gates_of(student))
 
@@ -211,6 +212,7 @@ def test_clips_become_a_preset_whose_gates_run_and_can_be_gone_on_with(tmp_path)
     questions = load_questions(output / preset.gate_weights)
     assert isinstance(questions["backbone.conv_stem"], Question) and not any("conv_dw" in name for name in questions)
     DetectSubject(preset, resolve_weights(preset).path)  # the weights fit the network
+    assert torch.load(output / "run" / "checkpoint.pt", weights_only=True)["history"][0]["step"] == 0
     assert (output / "log.csv").read_text().startswith("step,loss,task,share,open,temperature\n0,")
     call(clip, "-o", output, *SMALL, "--block", "4", "--held-out", "0.5", "--most-frames", "18", "--target-saving", "0.5", "--resume")
     with pytest.raises(UsageError, match="already holds a run"):
