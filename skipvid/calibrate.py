@@ -51,8 +51,9 @@ def calibrate(
     Raises UsageError where the engine has no norm gates or the saving cannot be reached, SourceError where there is nothing to look at.
     """
     model = engine.model
-    if model.config.gate != "norm":
-        raise UsageError(f"gates of the kind '{model.config.gate}' cannot be calibrated", "use --gate norm")
+    kind = (model.config.gate, model.config.reference)
+    if kind != ("norm", "accumulated"):
+        raise UsageError(f"gates of the kind '{kind[0]}, {kind[1]}' cannot be calibrated", "use --gate norm --reference accumulated")
     runs = record(engine, sources, most)
     frames = sum(len(run) for run in runs)
     if not frames:

@@ -65,7 +65,8 @@ def test_a_goal_is_met_by_thresholds_that_differ_and_fit_the_network(small: Dete
     [
         (0.999, 4, SkipConfig(0.05), UsageError, "99.9% of the MACs cannot be saved on this material"),
         (None, 0, SkipConfig(0.05), SourceError, "nothing was found"),
-        (None, 4, SkipConfig(gate="none"), UsageError, "gates of the kind 'none' cannot be calibrated"),
+        (None, 4, SkipConfig(gate="none"), UsageError, "gates of the kind 'none, accumulated' cannot be calibrated"),
+        (None, 4, SkipConfig(0.05, reference="previous", backend="reference"), UsageError, "'norm, previous' cannot be calibrated"),
     ],
 )
 @pytest.mark.slow

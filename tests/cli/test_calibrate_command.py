@@ -56,7 +56,7 @@ def test_own_weights_are_named_by_their_whole_path(place: Path, random_weights: 
     [
         (["-o", "mine.txt"], 6, "mine.txt: a preset is a YAML file; choose a name that ends in .yaml"),
         (["-o", "there.yaml"], 6, "there.yaml exists already"),
-        (["-o", "mine.yaml", "--gate", "none"], 2, "gates of the kind 'none' cannot be calibrated"),
+        (["-o", "mine.yaml", "--gate", "none"], 2, "gates of the kind 'none, accumulated' cannot be calibrated"),
         (["-o", "mine.yaml", "--saving", "1.5"], 2, "--saving"),
         ([], 2, "--output"),
     ],
