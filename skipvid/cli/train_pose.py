@@ -48,6 +48,7 @@ def _teacher(mix: Mix, threads: int) -> PoseTeacher | None:
 @option("--rate", type=click.FloatRange(min=0, min_open=True), default=2e-3, show_default=True, help="Highest learning rate.")
 @option("--evaluate-every", type=click.IntRange(min=1), default=1000, show_default=True, metavar="N", help="Steps between measurements.")
 @option("--patience", type=click.IntRange(min=0), default=0, metavar="N", help="Stop after N measurements without a new best; 0 = never.")
+@option("--light", is_flag=True, help="Vary persons less: for short trainings.")
 @option("--seed", type=int, default=0, show_default=True, help="Of persons and augmentation.")
 @option("--threads", type=click.IntRange(min=1), metavar="N", help="Threads for the network.  [all cores]")
 @option("--resume", is_flag=True, help="Go on with the run in the output folder.")
@@ -62,6 +63,7 @@ def pose(
     network: str,
     name: str,
     size: str,
+    light: bool,
     threads: int | None,
     resume: bool,
     quiet: bool,
@@ -80,8 +82,10 @@ def pose(
     from skipvid.train.mix import load_mix
     from skipvid.train.people_sources import gather_people
     from skipvid.train.pose import PoseRecipe, train_pose, write_pose_preset
+    from skipvid.train.pose_augment import LIGHT, PoseAugment
 
-    recipe = PoseRecipe(Schedule(**numbers), network=network, input_size=_input_size(size))
+    augment = LIGHT if light else PoseAugment()
+    recipe = PoseRecipe(Schedule(**numbers), network=network, input_size=_input_size(size), augment=augment)
     plan = load_mix(mix, root).without(names_of(without))
     people = gather_people(plan, labels or output / "labels", _teacher(plan, threads or 1), say(quiet))
     learned = [person for person in people if person.source not in plan.held_out]

@@ -40,6 +40,10 @@ class PoseAugment:
     distortion: AugmentConfig = field(default_factory=lambda: AugmentConfig(p_colour=0.6, p_blur=0.08, p_noise=0.15, p_jpeg=0.1))
 
 
+LIGHT = PoseAugment(scale=0.22, stretch=0.05, turn=18.0, p_turn=0.3, shift=0.06, p_half=0.05, p_hidden=0.1, p_far=0.1)
+"""For short trainings, whose network is far from knowing the persons by heart."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class PoseBatch:
     """images: (N, h, w, 3) uint8 BGR. heat: (N, 17, h / 4, w / 4) float32, what the network is to put out. known: (N, 17) bool."""
