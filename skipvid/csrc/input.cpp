@@ -19,18 +19,15 @@ void for_each_set(const std::uint64_t* words, int count, const Callable& callabl
   }
 }
 
-// Runs `compare` (row -> sets the row's bits in the published bitmap) and `copy` (y, x) over an input, as its gate wants it.
-template <class Compare, class Copy>
-void take(const Frame& frame, const Entry& entry, int height, int width, const Compare& compare, const Copy& copy) {
+// Runs `compare` (sets a row's bits in the published bitmap), `copy` (y, x) and `copy_row` (y) over an input, as its gate wants it.
+template <class Compare, class Copy, class CopyRow>
+void take(const Frame& frame, const Entry& entry, int height, const Compare& compare, const Copy& copy, const CopyRow& copy_row) {
   const Gate& gate = frame.program.gates[entry.map];
   Bitmap& published = frame.state.published[entry.map];
   const bool ask = gate.gated && !frame.keyframe;
   const auto copy_open = [&](int y) { for_each_set(published.row(y), published.words(), [&](int x) { copy(y, x); }); };
   frame.lease.run(height, [&](int y, int) {
-    if (!ask) {
-      for (int x = 0; x < width; ++x) copy(y, x);
-      return;
-    }
+    if (!ask) return copy_row(y);
     compare(y);
     if (gate.block == 1) copy_open(y);
   });
@@ -56,10 +53,13 @@ void take_floats(const Frame& frame, const Entry& entry) {
                                               std::min(64, info.width - x), info.channels, limit);
     }
   };
-  take(frame, entry, info.height, info.width, compare, [&](int y, int x) {
+  const auto copy = [&](int y, int x) {
     const float* from = source(y, x);
     float* to = target.at(y, x);
     for (int c = 0; c < info.channels; ++c) to[c] = from[c * array.channel];
+  };
+  take(frame, entry, info.height, compare, copy, [&](int y) {
+    for (int x = 0; x < info.width; ++x) copy(y, x);
   });
 }
 
@@ -71,7 +71,9 @@ void take_bytes(const Frame& frame, const Entry& entry) {
   Bitmap& published = frame.state.published[entry.map];
   std::vector<std::uint8_t>& taken = frame.state.taken[entry.map];
   const std::size_t line = static_cast<std::size_t>(picture.width) * 3;
-  const auto value = [&](const std::uint8_t* pixel, int c) { return picture.tables[c * 256 + pixel[picture.order[c]]]; };
+  const float* const tables[3] = {picture.tables, picture.tables + 256, picture.tables + 512};
+  const std::array<int, 3> order = picture.order;
+  const auto value = [=](const std::uint8_t* pixel, int c) { return tables[c][pixel[order[c]]]; };
   if (frame.keyframe) {
     taken.resize(line * picture.height);
     for (int y = 0; y < info.height; ++y) {  // what the picture does not cover is 0
@@ -94,12 +96,20 @@ void take_bytes(const Frame& frame, const Entry& entry) {
       published.row(y)[x / 64] = bits;
     }
   };
-  take(frame, entry, picture.height, picture.width, compare, [&](int y, int x) {
-    if (x >= picture.width || y >= picture.height) return;  // a block may reach beyond the picture
-    const std::uint8_t* from = picture.bytes + y * line + static_cast<std::size_t>(x) * 3;
+  const auto copy = [&](int y, int x) {
+    if (x >= picture.width) return;  // a block may reach beyond the picture
+    const std::size_t at = y * line + static_cast<std::size_t>(x) * 3;
     float* to = target.at(y, x);
-    for (int c = 0; c < 3; ++c) to[c] = value(from, c);
-    std::memcpy(taken.data() + y * line + static_cast<std::size_t>(x) * 3, from, 3);
+    for (int c = 0; c < 3; ++c) to[c] = value(picture.bytes + at, c);
+    std::memcpy(taken.data() + at, picture.bytes + at, 3);
+  };
+  take(frame, entry, picture.height, compare, copy, [&](int y) {
+    const std::uint8_t* from = picture.bytes + y * line;
+    float* to = target.at(y, 0);
+    for (int x = 0; x < picture.width; ++x, from += 3, to += target.stride) {
+      for (int c = 0; c < 3; ++c) to[c] = value(from, c);
+    }
+    std::memcpy(taken.data() + y * line, picture.bytes + y * line, line);
   });
 }
 
