@@ -124,7 +124,7 @@ class DetectStream:
         ready = time.perf_counter()
         output = self._session(prepared)
         ran = time.perf_counter()
-        detections = self._task.decode(output, (frame.height, frame.width))
+        detections = self._task.decode(output, (frame.height, frame.width), self._session.changed)
         done = time.perf_counter()
         ms = _milliseconds(frame, begin, ready, ran, done)
         if self._dense_every and self._frames and self._frames % self._dense_every == 0:

@@ -116,3 +116,25 @@ def test_a_preset_of_another_task_is_refused(random_weights: object) -> None:
     preset = replace(load_preset("efficientdet-nano"), task="pose")
     with pytest.raises(PresetError, match="is for the task 'pose'"):
         DetectEngine(preset, SkipConfig(), random_weights)  # type: ignore[arg-type]
+
+
+def test_only_the_heads_that_changed_are_read(engine: DetectEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    from skipvid.tasks import detect
+
+    read: list[tuple[int, ...]] = []
+    find = detect.find_candidates
+    monkeypatch.setattr(detect, "find_candidates", lambda classes, *rest: read.append(tuple(classes.shape)) or find(classes, *rest))
+    stream, dense = engine.regated(SkipConfig(threshold=0.0)).stream(), engine.dense_stream()
+    image = np.random.default_rng(0).integers(0, 256, (128, 256, 3), np.uint8)
+    counts = []
+    for number in range(4):
+        if number == 3:
+            image = image.copy()
+            image[:8, :8] ^= 255
+        read.clear()
+        frame = Frame(image, number, number / 25, "test")
+        found = stream.process(frame)
+        counts.append(len(read))  # before the dense network's heads are read
+        expected = dense.process(frame).detections
+        assert np.array_equal(found.detections.boxes, expected.boxes) and np.array_equal(found.detections.scores, expected.scores)
+    assert counts[0] == 5 and counts[1] == counts[2] == 0 and counts[3] > 0

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from skipvid.presets import Preset
+from skipvid.runtime.picture import Picture
 from skipvid.sources.open import open_source
 from skipvid.sources.options import ReadOptions
 from skipvid.tasks.crops import whole_frame
@@ -19,8 +19,8 @@ SPEED = 6
 """Pixels that the patch, and the texture inside it, go from frame to frame."""
 
 
-def patch_frames(preset: Preset, size: tuple[int, int], share: float, count: int, seed: int = 0) -> Iterator[Tensor]:
-    """`count` inputs (1, 3, h, w) float32 for (height, width) `size`: a textured patch that covers `share` of a still picture moves about.
+def patch_frames(preset: Preset, size: tuple[int, int], share: float, count: int, seed: int = 0) -> Iterator[Picture]:
+    """`count` inputs for (height, width) `size`: a textured patch that covers `share` of a still picture moves about.
 
     Its texture runs along with it, so that all of the patch changes in every frame, and the strip that it uncovers. share: 0..1.
     """
@@ -64,7 +64,7 @@ def clip_size(spec: str, preset: Preset) -> tuple[int, int]:
     return whole_frame(frame_size, size).input_size if preset.task == "pose" else size
 
 
-def clip_frames(spec: str, preset: Preset, size: tuple[int, int], count: int) -> Iterator[Tensor]:
+def clip_frames(spec: str, preset: Preset, size: tuple[int, int], count: int) -> Iterator[Picture]:
     """The first `count` frames of a clip as inputs of (height, width) `size`: letterboxed for a detector, whole for a pose network.
 
     Raises SourceError where the clip cannot be opened or decoded.

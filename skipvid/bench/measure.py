@@ -7,16 +7,21 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from skipvid.bench.runtimes import Runtime, open_runtime
+from skipvid.errors import UsageError
 from skipvid.models import build_model, load_weights
 from skipvid.presets import Preset
 from skipvid.runtime.config import SkipConfig
 from skipvid.runtime.model import SkipModel
+from skipvid.runtime.picture import Picture
+
+T = TypeVar("T")
 
 WARM_UP = 2
 """Frames behind the keyframe that are run and not counted: caches, thread pools and the processor's clock settle."""
@@ -93,35 +98,35 @@ def open_runtimes(subject: Subject, names: Sequence[str], size: tuple[int, int])
     return [open_runtime(name, subject.net, example, subject.threads) for name in names]
 
 
-def measure(subject: Subject, size: tuple[int, int], what: str, frames: Iterable[Tensor], runtimes: Sequence[Runtime]) -> Measurement:
-    """Run a stream of inputs (1, 3, h, w) through a new session and, in turns with it, densely.
+def measure(subject: Subject, size: tuple[int, int], what: str, frames: Iterable[Picture], runtimes: Sequence[Runtime]) -> Measurement:
+    """Run a stream of inputs through a new session and, in turns with it, densely. Raises UsageError for too few frames to measure.
 
-    Raises UsageError, from the session, for inputs that are no such tensors; ValueError for too few frames to measure anything.
+    Our own times include the conversion from bytes; the other runtimes get tensors.
     """
     session = subject.model.session()
-    calls: dict[str, Callable[[Tensor], object]] = {"": subject.model.dense}
-    calls |= {runtime.name: runtime.run for runtime in runtimes if runtime.run is not None}
+    calls: dict[str, Callable[[Tensor], object]] = {runtime.name: runtime.run for runtime in runtimes if runtime.run is not None}
     skip_ms: list[float] = []
-    dense_ms: dict[str, list[float]] = {name: [] for name in calls}
+    dense_ms: list[float] = []
+    others_ms: dict[str, list[float]] = {name: [] for name in calls}
     changed: list[float] = []
     macs: list[int] = []
-    before: Tensor | None = None
+    before: Picture | None = None
     for number, frame in enumerate(frames):
-        spent = _milliseconds(session, frame)
+        taken = _milliseconds(session, frame)
         if number > WARM_UP:
-            skip_ms.append(spent)
+            skip_ms.append(taken)
             macs.append(session.cost.macs)
             assert before is not None
-            changed.append(float((frame != before).any(1).float().mean()))
+            changed.append(float((frame.pixels != before.pixels).any(2).mean()))
         before = frame
         if number <= 1 or number % DENSE_EVERY == 0:
-            for name, call in calls.items():
-                spent = _milliseconds(call, frame)
-                if number > 1:
-                    dense_ms[name].append(spent)
-    if not skip_ms or not dense_ms[""]:
-        raise ValueError(f"{what} has too few frames to be measured")
-    medians = {name: statistics.median(values) for name, values in dense_ms.items()}
+            tensor = frame.tensor()
+            spent = [_milliseconds(subject.model.dense, frame), *(_milliseconds(call, tensor) for call in calls.values())]
+            if number > 1:
+                for times, value in zip((dense_ms, *others_ms.values()), spent, strict=True):
+                    times.append(value)
+    if not skip_ms or not dense_ms:
+        raise UsageError(f"{what} has too few frames to be measured", f"{DENSE_EVERY + 1} are the fewest")
     return Measurement(
         subject.preset.name,
         size,
@@ -131,17 +136,17 @@ def measure(subject: Subject, size: tuple[int, int], what: str, frames: Iterable
         float(np.mean(macs)),
         float(session.cost.dense_macs),
         statistics.median(skip_ms),
-        medians.pop(""),
+        statistics.median(dense_ms),
         session.memory_bytes,
         subject.threads,
         subject.model.config.threshold,
         subject.weights,
-        medians,
+        {name: statistics.median(times) for name, times in others_ms.items()},
         {runtime.name: runtime.missing for runtime in runtimes if runtime.run is None},
     )
 
 
-def _milliseconds(call: Callable[[Tensor], object], frame: Tensor) -> float:
+def _milliseconds(call: Callable[[T], object], frame: T) -> float:
     begin = time.perf_counter()
     call(frame)
     return (time.perf_counter() - begin) * 1e3

@@ -73,6 +73,16 @@ void run(const Program& program, State& state, const std::vector<nb::ndarray<con
   program.run(state, inputs, first, last, keyframe, gates);
 }
 
+// The same for a network whose only input is a picture.
+void run_picture(const Program& program, State& state, const nb::ndarray<const std::uint8_t, nb::ndim<3>, nb::c_contig, nb::device::cpu>& bytes,
+                 const nb::ndarray<const float, nb::shape<3, 256>, nb::c_contig, nb::device::cpu>& tables, std::array<int, 3> order, int first,
+                 int last, bool keyframe, bool gates) {
+  const Picture picture{bytes.data(), static_cast<int>(bytes.shape(0)), static_cast<int>(bytes.shape(1)), tables.data(), order};
+  const InputArray input{nullptr, 0, 0, 0, &picture};
+  const nb::gil_scoped_release unlocked;
+  program.run(state, {&input, 1}, first, last, keyframe, gates);
+}
+
 using Mask = nb::ndarray<nb::numpy, bool, nb::ndim<2>>;
 
 Mask mask_of(const Bitmap& bitmap) {
@@ -262,7 +272,8 @@ NB_MODULE(_native, m) {
       .def("add_map", &Program::add_map)
       .def("add_part", &Program::add_part)
       .def("set_gate", [](Program& p, int map, double threshold, double scale, int block) { p.gates[map] = {true, threshold, scale, block, nullptr}; })
-      .def("run", &run);
+      .def("run", &run)
+      .def("run_picture", &run_picture);
   bind_steps(program);
 
   nb::class_<State>(m, "State")
@@ -271,6 +282,7 @@ NB_MODULE(_native, m) {
       .def("rows", &rows_of)
       .def("limit", [](const State& s, int map) { return s.limits[map]; })
       .def("output_limit", [](const State& s, int entry) { return s.outputs[entry].limit; })
+      .def("any_changed", [](const State& s, int map) { return s.changed(map).any(); })
       .def("counts", &counts_of)
       .def("asked", &asked_of)
       .def("computed", [](const State& s, int map) { return mask_of(s.computed[map]); })

@@ -7,6 +7,8 @@
 //            pixels, whose channels are shared out among the threads
 #include <algorithm>
 #include <cmath>
+#include <cstring>
+#include <numeric>
 
 #include "program.hpp"
 
@@ -50,47 +52,62 @@ void activate_rows(const Kernels& kernels, const Activation& activation, float* 
   }
 }
 
+// Whether a gate's limit is measured in this frame: a threshold of 0 needs no scale.
+bool measures(const Frame& frame, int map) {
+  const Gate& gate = frame.program.gates[map];
+  return frame.keyframe && frame.gates && gate.gated && std::isnan(gate.scale) && gate.threshold > 0;
+}
+
 void run_direct(const Job& job) {
   const Frame& frame = job.frame;
   const Rows target = frame.state.rows(job.map);
-  const int channels = padded(frame.program.maps[job.map].channels);
+  const Kernels& kernels = frame.program.kernels;
+  const int channels = frame.program.maps[job.map].channels, row = padded(channels);
   const int chunk = job.chunk(), count = static_cast<int>(job.pixels.size());
+  const bool measured = measures(frame, job.map);  // here, while the rows are in a cache
+  if (measured) frame.workspace.sums.resize(count);
   job.run((count + chunk - 1) / chunk, [&](int item, int worker) {
     Scratch& scratch = frame.workspace.threads[worker];
     const auto pixels = job.pixels.subspan(item * chunk, std::min(chunk, count - item * chunk));
-    scratch.rows.resize(pixels.size());
-    for (std::size_t i = 0; i < pixels.size(); ++i) scratch.rows[i] = target.at(pixels[i]);
+    const int size = static_cast<int>(pixels.size());
+    scratch.rows.resize(size);
+    for (int i = 0; i < size; ++i) scratch.rows[i] = target.at(pixels[i]);
     job.step.compute(frame, pixels, scratch.rows.data(), scratch, 0, job.step.parts());
-    activate_rows(frame.program.kernels, job.step.activation, scratch.rows.data(), static_cast<int>(pixels.size()), target.stride, channels);
+    activate_rows(kernels, job.step.activation, scratch.rows.data(), size, target.stride, row);
+    if (measured) kernels.absolute_sums(scratch.rows.data(), size, channels, frame.workspace.sums.data() + item * chunk);
   });
 }
 
-// Ask the gate about rows of adjacent memory, one for each pixel; marks and, if wanted, publishes those that pass.
-void ask_gate(const Frame& frame, int map, std::span<const Pixel> pixels, const float* values, Scratch& scratch, bool copy) {
-  const Rows target = frame.state.rows(map);
+// Ask the gate about rows of adjacent memory, one for each pixel, whose published rows are `targets`; marks and, if wanted, publishes those
+// that pass.
+void ask_gate(const Frame& frame, int map, std::span<const Pixel> pixels, const float* values, float* const* targets, bool copy) {
   Bitmap& published = frame.state.published[map];
   const Question* question = frame.program.gates[map].question.get();
   const int channels = frame.program.maps[map].channels, row = padded(channels);
-  scratch.rows.resize(64);
   for (std::size_t from = 0, to = 0; from < pixels.size(); from = to) {
     // Within a word of the bitmap, so that it can be written at once.
-    for (to = from; to < pixels.size() && pixels[to] / 64 == pixels[from] / 64; ++to) scratch.rows[to - from] = target.at(pixels[to]);
+    for (to = from + 1; to < pixels.size() && pixels[to] / 64 == pixels[from] / 64; ++to) {
+    }
     const Kernels& kernels = frame.program.kernels;
     const int count = static_cast<int>(to - from);
-    std::uint64_t opened =
-        question == nullptr
-            ? kernels.publish(values + from * row, row, scratch.rows.data(), count, channels, frame.state.limits[map], copy)
-            : kernels.ask(values + from * row, row, scratch.rows.data(), count, channels, question->weights.data(), question->bias,
-                          question->magnitude, copy);
+    std::uint64_t opened = question == nullptr
+                               ? kernels.publish(values + from * row, row, targets + from, count, channels, frame.state.limits[map], copy)
+                               : kernels.ask(values + from * row, row, targets + from, count, channels, question->weights.data(),
+                                             question->bias, question->magnitude, copy);
     if (opened == 0) continue;
     std::uint64_t bits = 0;
-    for (; opened != 0; opened &= opened - 1) bits |= std::uint64_t{1} << (pixels[from + __builtin_ctzll(opened)] % 64);
+    if (pixels[to - 1] - pixels[from] == to - from - 1) {
+      bits = opened << (pixels[from] % 64);
+    } else {
+      for (; opened != 0; opened &= opened - 1) bits |= std::uint64_t{1} << (pixels[from + __builtin_ctzll(opened)] % 64);
+    }
     published.merge(row_of(pixels[from]), column_of(pixels[from]) / 64, bits);
   }
 }
 
 void run_fused(const Job& job) {
   const Frame& frame = job.frame;
+  const Rows target = frame.state.rows(job.map);
   const int row = padded(frame.program.maps[job.map].channels);
   const int chunk = job.chunk(), count = static_cast<int>(job.pixels.size());
   job.run((count + chunk - 1) / chunk, [&](int item, int worker) {
@@ -99,10 +116,16 @@ void run_fused(const Job& job) {
     const int size = static_cast<int>(pixels.size());
     scratch.values.reserve(static_cast<std::size_t>(chunk) * row);
     scratch.rows.resize(size);
-    for (int i = 0; i < size; ++i) scratch.rows[i] = scratch.values.data() + static_cast<std::size_t>(i) * row;
+    scratch.targets.resize(size);
+    for (int i = 0; i < size; ++i) {
+      scratch.rows[i] = scratch.values.data() + static_cast<std::size_t>(i) * row;
+      scratch.targets[i] = target.at(pixels[i]);
+      // The gate will read the published rows, which lie far apart and are seldom in a cache: they come while the chunk is computed.
+      prefetch(scratch.targets[i], row);
+    }
     job.step.compute(frame, pixels, scratch.rows.data(), scratch, 0, job.step.parts());
     activate_rows(frame.program.kernels, job.step.activation, scratch.rows.data(), size, row, row);
-    ask_gate(frame, job.map, pixels, scratch.values.data(), scratch, true);
+    ask_gate(frame, job.map, pixels, scratch.values.data(), scratch.targets.data(), true);
   });
   frame.state.published[job.map].settle();
 }
@@ -135,7 +158,10 @@ void run_stage(const Job& job, std::span<const Pixel> pixels) {
     float* first = values + static_cast<std::size_t>(from) * row;
     if (job.step.activation.kind > Activation::Kind::clamp) kernels.activate(job.step.activation, first, row, size, row);
     if (ask) {
-      ask_gate(frame, job.map, pixels.subspan(from, size), first, frame.workspace.threads[worker], single);
+      std::vector<float*>& targets = frame.workspace.threads[worker].targets;
+      targets.resize(size);
+      for (int i = 0; i < size; ++i) targets[i] = target.at(pixels[from + i]);
+      ask_gate(frame, job.map, pixels.subspan(from, size), first, targets.data(), single);
     } else {
       for (int i = from; i < from + size; ++i) publish(i);
     }
@@ -164,64 +190,33 @@ void run_staged(const Job& job) {
   }
 }
 
-void measure_limit(const Frame& frame, int map) {
+// Sums of |value| over the channels of each pixel of a whole map, where run_direct has not left them.
+void collect_sums(const Frame& frame, int map) {
+  const MapInfo& info = frame.program.maps[map];
+  const Rows rows = frame.state.rows(map);
+  frame.workspace.sums.resize(info.pixels());
+  frame.lease.run(info.height, [&](int y, int worker) {
+    std::vector<float*>& line = frame.workspace.threads[worker].rows;
+    line.resize(info.width);
+    for (int x = 0; x < info.width; ++x) line[x] = rows.at(y, x);
+    frame.program.kernels.absolute_sums(line.data(), info.width, info.channels, frame.workspace.sums.data() + y * info.width);
+  });
+}
+
+void set_limit(const Frame& frame, int map) {
   const Gate& gate = frame.program.gates[map];
   const MapInfo& info = frame.program.maps[map];
   double scale = gate.scale;
-  if (std::isnan(scale)) {
-    const Rows rows = frame.state.rows(map);
-    std::vector<double> sums(info.height);
-    frame.lease.run(info.height, [&](int y, int) {
-      sums[y] = frame.program.kernels.absolute_sum(rows.at(y, 0), rows.stride, info.width, info.channels);
-    });
-    double total = 0;
-    for (const double sum : sums) total += sum;
+  if (measures(frame, map)) {
+    const double total = std::accumulate(frame.workspace.sums.begin(), frame.workspace.sums.end(), 0.0);
     scale = total / (static_cast<double>(info.pixels()) * info.channels);
   }
   if (!std::isfinite(scale)) scale = 0;  // such a gate lets every change through
   frame.state.limits[map] = static_cast<float>(gate.threshold * scale * info.channels);
 }
 
-void take_input(const Frame& frame, const Entry& entry) {
-  const MapInfo& info = frame.program.maps[entry.map];
-  const Rows target = frame.state.rows(entry.map);
-  const InputArray& array = frame.inputs[entry.input];
-  const Gate& gate = frame.program.gates[entry.map];
-  Bitmap& published = frame.state.published[entry.map];
-  const bool ask = gate.gated && !frame.keyframe;
-  const float limit = frame.state.limits[entry.map];
-  const auto source = [&](int y, int x) { return array.data + y * array.row + x * array.column; };
-  const auto copy = [&](int y, int x) {
-    const float* from = source(y, x);
-    float* to = target.at(y, x);
-    for (int c = 0; c < info.channels; ++c) to[c] = from[c * array.channel];
-  };
-  const auto copy_open = [&](int y) {
-    for (int word = 0; word < published.words(); ++word) {
-      for (std::uint64_t bits = published.row(y)[word]; bits != 0; bits &= bits - 1) copy(y, word * 64 + __builtin_ctzll(bits));
-    }
-  };
-  frame.lease.run(info.height, [&](int y, int) {
-    if (!ask) {
-      for (int x = 0; x < info.width; ++x) copy(y, x);
-      return;
-    }
-    for (int x = 0; x < info.width; x += 64) {
-      published.row(y)[x / 64] =
-          frame.program.kernels.input_changes(source(y, x), array.channel, array.column, target.at(y, x), target.stride,
-                                              std::min(64, info.width - x), info.channels, limit);
-    }
-    if (gate.block == 1) copy_open(y);
-  });
-  if (!ask) return;
-  published.settle();
-  if (gate.block > 1) {
-    published.round_to_blocks(gate.block);
-    frame.lease.run(info.height, [&](int y, int) { copy_open(y); });
-  }
-}
-
-void run_step(const Frame& frame, const Entry& entry, std::span<const Pixel> pixels) {
+// Returns whether the sums of the map's pixels were collected on the way.
+bool run_step(const Frame& frame, const Entry& entry, std::span<const Pixel> pixels) {
   const Gate& gate = frame.program.gates[entry.map];
   entry.step->prepare(frame);
   const bool shared = entry.step->work() * static_cast<double>(pixels.size()) > work_worth_sharing;
@@ -231,11 +226,14 @@ void run_step(const Frame& frame, const Entry& entry, std::span<const Pixel> pix
   const bool ask = gate.gated && !frame.keyframe;
   if (few || (ask && gate.block > 1)) {
     run_staged(job);
-  } else if (ask) {
+    return false;
+  }
+  if (ask) {
     run_fused(job);
   } else {
     run_direct(job);
   }
+  return !ask;
 }
 
 }  // namespace
@@ -264,16 +262,19 @@ void run_entry(const Frame& frame, const Entry& entry) {
   state.counts[entry.map] = pixels.size();
   if (gated) state.published[entry.map].clear();
   if (pixels.empty()) return;
+  bool collected = false;
   if (entry.kind == Entry::Kind::input) {
     take_input(frame, entry);
   } else if (entry.kind == Entry::Kind::step) {
-    run_step(frame, entry, pixels);
+    collected = run_step(frame, entry, pixels);
   }
   if (!frame.keyframe || !frame.gates) return;
   if (entry.gate) begin_outputs(frame, entry);
   if (gated) {
     state.published[entry.map].fill();
-    if (!frame.program.gates[entry.map].question) measure_limit(frame, entry.map);
+    if (frame.program.gates[entry.map].question) return;
+    if (measures(frame, entry.map) && !collected) collect_sums(frame, entry.map);
+    set_limit(frame, entry.map);
   }
 }
 

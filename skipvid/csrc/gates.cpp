@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
+#include <numeric>
 
 #include "program.hpp"
 
@@ -146,7 +147,11 @@ void begin_outputs(const Frame& frame, const Entry& entry) {
     std::vector<double> sums(info.height);
     frame.lease.run(info.height, [&](int y, int) {
       if (gate.bias.empty()) {
-        sums[y] = frame.program.kernels.absolute_sum(rows.at(y, 0), rows.stride, info.width, info.channels);
+        std::vector<const float*> line(info.width);
+        std::vector<float> amounts(info.width);
+        for (int x = 0; x < info.width; ++x) line[x] = rows.at(y, x);
+        frame.program.kernels.absolute_sums(line.data(), info.width, info.channels, amounts.data());
+        sums[y] = std::accumulate(amounts.begin(), amounts.end(), 0.0);
         return;
       }
       for (int x = 0; x < info.width; ++x) {

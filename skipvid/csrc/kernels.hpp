@@ -84,7 +84,8 @@ struct Kernels {
                        float bias, bool magnitude, bool copy);
   // How much a row differs from the row last seen, which then becomes this one.
   float (*change)(const float* now, float* seen, int channels, Norm norm);
-  double (*absolute_sum)(const float* data, std::ptrdiff_t stride, int pixels, int channels);
+  // sums[i] = the sum over channels (not padded) of |row i|.
+  void (*absolute_sums)(const float* const* rows, int count, int channels, float* sums);
   // output[i] = sum over rows of data[row * stride + i].
   void (*row_sum)(const float* data, std::ptrdiff_t stride, int rows, int channels, float* output);
   // Of up to 64 adjacent pixels of an input with any strides, those that differ from the published row by more than the threshold.

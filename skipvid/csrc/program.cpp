@@ -5,7 +5,7 @@
 namespace skipvid {
 
 State::State(const Program& owner)
-    : program(owner), counts(owner.maps.size(), 0), limits(owner.maps.size(), 0.0F) {
+    : program(owner), counts(owner.maps.size(), 0), limits(owner.maps.size(), 0.0F), taken(owner.maps.size()) {
   for (const std::size_t size : owner.buffers) buffers.emplace_back(size);
   for (std::size_t map = 0; map < owner.maps.size(); ++map) {
     const MapInfo& info = owner.maps[map];
@@ -34,6 +34,7 @@ std::size_t State::bytes() const {
   for (const Buffer& buffer : buffers) total += buffer.bytes();
   for (const Buffer& buffer : memory) total += buffer.bytes();
   for (const OutputMemory& output : outputs) total += output.pending.bytes();
+  for (const std::vector<std::uint8_t>& bytes : taken) total += bytes.size();
   for (const std::vector<Bitmap>* bitmaps : {&computed, &published}) {
     for (const Bitmap& bitmap : *bitmaps) total += static_cast<std::size_t>(bitmap.height()) * bitmap.words() * sizeof(std::uint64_t);
   }

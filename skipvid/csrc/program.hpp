@@ -1,6 +1,7 @@
 // A compiled plan (Program), the memory of one stream (State), and the steps that a frame runs through.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -65,19 +66,30 @@ class State {
   std::vector<float> limits;          // by map: the sum over channels that opens its gate
   std::vector<Buffer> memory;         // by step: whatever else it keeps
   std::vector<OutputMemory> outputs;  // by step: that of its output gate
+  std::vector<std::vector<std::uint8_t>> taken;  // by map: the published bytes of an input that is a picture
 };
 
-// A network input: any layout of (channels, height, width).
+// (height, width, 3) bytes at the top left of an input of three channels, the rest of which is 0. Channel c of a pixel has the value
+// tables[c * 256 + byte order[c]].
+struct Picture {
+  const std::uint8_t* bytes;
+  int height, width;
+  const float* tables;
+  std::array<int, 3> order;
+};
+
+// A network input: any layout of (channels, height, width), or a picture. A stream does not change from one to the other between keyframes.
 struct InputArray {
   const float* data;
   std::ptrdiff_t channel, row, column;
+  const Picture* picture = nullptr;
 };
 
 // Working memory of one thread.
 struct Scratch {
   Buffer values, more;
   std::vector<const float*> pointers;
-  std::vector<float*> rows;
+  std::vector<float*> rows, targets;
   std::vector<Pixel> pixels;
 };
 
@@ -85,7 +97,7 @@ struct Scratch {
 struct Workspace {
   std::vector<Scratch> threads;
   std::vector<Pixel> list;
-  std::vector<std::uint8_t> flags;
+  std::vector<float> sums;  // of |value| over the channels of each pixel
   Buffer values;
 };
 
@@ -175,8 +187,9 @@ class Program {
   mutable std::vector<std::unique_ptr<Workspace>> idle_;
 };
 
-// Bring one map up to date (frame.cpp).
+// Bring one map up to date (frame.cpp), or one network input (input.cpp).
 void run_entry(const Frame& frame, const Entry& entry);
+void take_input(const Frame& frame, const Entry& entry);
 
 // The adjacent pixels of a row that start at pixels[from]; returns their number.
 inline int run_length(std::span<const Pixel> pixels, std::size_t from) {

@@ -100,6 +100,33 @@ class RawDetections:
     classes: NDArray[np.int64]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidates:
+    """The (anchor, class) pairs of one level whose score is above the threshold, in the order of the class map.
+
+    logits: (K,). classes: (K,) head outputs. anchors: (K,) numbers within the level. offsets: (K, 4).
+    """
+
+    logits: Tensor
+    classes: Tensor
+    anchors: Tensor
+    offsets: Tensor
+
+
+def find_candidates(class_map: Tensor, box_map: Tensor, score_threshold: float, limit: int = 5000) -> Candidates:
+    """class_map: (A·C, h, w) logits, box_map: (A·4, h, w) of one level and image. limit: so many are kept at most."""
+    cells = class_map.shape[1] * class_map.shape[2]
+    num_classes = class_map.shape[0] // ANCHORS_PER_CELL
+    flat = class_map.reshape(-1)
+    found = (flat > _logit(score_threshold)).nonzero().squeeze(1)
+    if len(found) > limit:
+        found = found[flat[found].topk(limit).indices]
+    channel, cell = found // cells, found % cells
+    anchor = channel // num_classes
+    offsets = box_map.reshape(ANCHORS_PER_CELL, 4, cells)[anchor, :, cell]
+    return Candidates(flat[found], channel % num_classes, cell * ANCHORS_PER_CELL + anchor, offsets)
+
+
 def decode_detections(
     class_levels: Sequence[Tensor],
     box_levels: Sequence[Tensor],
@@ -117,40 +144,30 @@ def decode_detections(
     """
     results = []
     for image in range(class_levels[0].shape[0]):
-        maps = [(classes[image], boxes[image]) for classes, boxes in zip(class_levels, box_levels, strict=True)]
-        logits, classes, indices, offsets = _candidates(maps, _logit(score_threshold), max_candidates)
-        scores = logits.float().sigmoid().numpy(force=True)
-        boxes = decode_boxes(offsets.float(), anchors.boxes.to(offsets.device)[indices]).numpy(force=True)
-        valid = np.isfinite(scores) & ~np.isnan(boxes).any(axis=1)
-        height, width = anchors.image_size
-        boxes = np.clip(boxes[valid], 0, np.array([width, height, width, height], np.float32))
-        scores, categories = scores[valid], classes.numpy(force=True)[valid]
-        keep = class_wise_nms(boxes, scores, categories, iou_threshold, max_detections)
-        results.append(RawDetections(boxes[keep], scores[keep], categories[keep]))
+        maps = zip(class_levels, box_levels, strict=True)
+        levels = [find_candidates(classes[image], boxes[image], score_threshold, max_candidates) for classes, boxes in maps]
+        results.append(choose_detections(levels, anchors, iou_threshold, max_candidates, max_detections))
     return results
 
 
-def _candidates(maps: list[tuple[Tensor, Tensor]], threshold: float, limit: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """maps: (A·C, h, w) logits and (A·4, h, w) offsets of each level -> logit, class, anchor number, offsets (…, 4) of the best pairs."""
-    logits, classes, indices, offsets = [], [], [], []
-    first = 0
-    for class_map, box_map in maps:
-        cells = class_map.shape[1] * class_map.shape[2]
-        num_classes = class_map.shape[0] // ANCHORS_PER_CELL
-        flat = class_map.reshape(-1)
-        found = (flat > threshold).nonzero().squeeze(1)
-        if len(found) > limit:
-            found = found[flat[found].topk(limit).indices]
-        channel, cell = found // cells, found % cells
-        anchor = channel // num_classes
-        logits.append(flat[found])
-        classes.append(channel % num_classes)
-        indices.append(first + cell * ANCHORS_PER_CELL + anchor)
-        offsets.append(box_map.reshape(ANCHORS_PER_CELL, 4, cells)[anchor, :, cell])
-        first += cells * ANCHORS_PER_CELL
-    every = torch.cat(logits)
-    best = every.argsort(descending=True, stable=True)[:limit]
-    return every[best], torch.cat(classes)[best], torch.cat(indices)[best], torch.cat(offsets)[best]
+def choose_detections(
+    levels: Sequence[Candidates], anchors: Anchors, iou_threshold: float = 0.5, max_candidates: int = 5000, max_detections: int = 100
+) -> RawDetections:
+    """From the candidates of all levels of an image to its objects: the second half of `decode_detections`."""
+    firsts = np.cumsum([0, *(height * width * ANCHORS_PER_CELL for height, width in anchors.sizes)])
+    every = torch.cat([level.logits for level in levels])
+    best = every.argsort(descending=True, stable=True)[:max_candidates]
+    indices = torch.cat([level.anchors + int(first) for level, first in zip(levels, firsts[:-1], strict=True)])[best]
+    offsets = torch.cat([level.offsets for level in levels])[best]
+    classes = torch.cat([level.classes for level in levels])[best].numpy(force=True)
+    scores = every[best].float().sigmoid().numpy(force=True)
+    boxes = decode_boxes(offsets.float(), anchors.boxes.to(offsets.device)[indices]).numpy(force=True)
+    valid = np.isfinite(scores) & ~np.isnan(boxes).any(axis=1)
+    height, width = anchors.image_size
+    boxes = np.clip(boxes[valid], 0, np.array([width, height, width, height], np.float32))
+    scores, classes = scores[valid], classes[valid]
+    keep = class_wise_nms(boxes, scores, classes, iou_threshold, max_detections)
+    return RawDetections(boxes[keep], scores[keep], classes[keep])
 
 
 def _logit(score: float) -> float:

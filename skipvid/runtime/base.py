@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from skipvid.graph.plan import Plan
+from skipvid.runtime.picture import Input
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -19,14 +20,16 @@ class Step:
 
     outputs: the network's output maps, in the order of the graph's leaves. active: for each layer of the plan, in order, the number of its
     computed output pixels. computed: the same as (h, w) bool masks, which may be made only when asked for: read them before the state's
-    next frame. gate_pixels: for each gate the number of pixels that were compared. watched_pixels: for each map that output gates look at
-    the number of pixels whose change was measured. asked: for each layer with an output gate the number of outputs it was asked about.
+    next frame. gate_pixels: for each gate the number of pixels that were compared. changed: for each output whether any of it may differ
+    from the frame before. watched_pixels: for each map that output gates look at the number of pixels whose change was measured. asked:
+    for each layer with an output gate the number of outputs it was asked about.
     """
 
     outputs: tuple[Tensor, ...]
     active: Sequence[int]
     computed: Sequence[NDArray[np.bool_]]
     gate_pixels: Mapping[str, int]
+    changed: Sequence[bool]
     watched_pixels: Mapping[str, int] = field(default_factory=dict)
     asked: Mapping[str, int] = field(default_factory=dict)
 
@@ -46,10 +49,13 @@ class Program(Protocol):
     def new_state(self) -> State:
         """An empty state; the first frame run on it must be a keyframe."""
 
-    def run(self, state: Any, inputs: Sequence[Tensor], keyframe: bool) -> Step:
-        """Advance the stream by one frame, updating `state`, which this program made. inputs: (1, C, H, W) float32, as at export."""
+    def run(self, state: Any, inputs: Sequence[Input], keyframe: bool) -> Step:
+        """Advance the stream by one frame, updating `state`, which this program made.
 
-    def run_dense(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        inputs: (1, C, H, W) float32, as at export, or a picture; from one to the other a stream changes at keyframes only.
+        """
+
+    def run_dense(self, inputs: Sequence[Input]) -> tuple[Tensor, ...]:
         """The same network without gates or memory, on the same kernels. Returns the outputs as in Step."""
 
 

@@ -32,8 +32,9 @@ class SkipConfig:
     threads: for the back end "cpu", 0 = one per core.
     reference: "accumulated": changes are measured against what was last published, so that none is lost; "previous": against the last
     frame, as in the paper (norm gates only, on the back end "reference").
-    refresh: a keyframe every so many frames, 0 = never. thresholds, scales: calibrated values, of single maps, or of single layers for
-    "norm-output" and "previous".
+    refresh: a keyframe every so many frames, 0 = never. dense_above: after a gated frame that executed more than this share of the
+    MACs some keyframes follow, because gates then cost more time than they save; 1 = never. thresholds, scales: calibrated values, of
+    single maps, or of single layers for "norm-output" and "previous".
 
     Raises UsageError for a value out of its range.
     """
@@ -45,6 +46,7 @@ class SkipConfig:
     threads: int = 0
     reference: str = "accumulated"
     refresh: int = 0
+    dense_above: float = 0.85
     thresholds: Mapping[str, float] = field(default_factory=dict)
     scales: Mapping[str, float] = field(default_factory=dict)
     p: float = 1.0
@@ -60,6 +62,8 @@ class SkipConfig:
         for meaning, threshold in (("threshold", self.threshold), ("input_threshold", self.before_outputs)):
             if not (math.isfinite(threshold) and threshold >= 0):
                 raise UsageError(f"{meaning} is {threshold}", "it must be a number of 0 or more, e.g. 0.03")
+        if not 0 <= self.dense_above <= 1:
+            raise UsageError(f"dense_above is {self.dense_above}", "it must be a share from 0 to 1")
         for kind, values in (("threshold", self.thresholds), ("scale", self.scales)):
             for map_name, number in values.items():
                 if not (math.isfinite(number) and number >= 0):

@@ -19,6 +19,7 @@ from skipvid.graph.plan import ConversionReport, Plan, describe, make_plan
 from skipvid.runtime.backends import make_backend
 from skipvid.runtime.base import Backend, Program
 from skipvid.runtime.config import SkipConfig
+from skipvid.runtime.picture import Input
 from skipvid.runtime.session import Session
 
 MOST_PLANS = 4
@@ -65,7 +66,7 @@ class SkipModel:
         """A new stream."""
         return Session(self)
 
-    def dense(self, *inputs: Tensor) -> Any:
+    def dense(self, *inputs: Input) -> Any:
         """The network without gates on the same back end: what a session is measured against. Returns what the network returns."""
         program = self.program(tuple(tuple(item.shape) for item in inputs))
         return program.plan.restore(program.run_dense(inputs))

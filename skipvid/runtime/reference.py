@@ -21,6 +21,7 @@ from skipvid.graph.movement import call
 from skipvid.graph.plan import Plan
 from skipvid.runtime.base import Step
 from skipvid.runtime.gates import OutputRule, measure_scale, open_gate, output_rule
+from skipvid.runtime.picture import Input, as_tensors
 
 
 class ReferenceBackend:
@@ -76,17 +77,17 @@ class ReferenceProgram:
         return ReferenceState()
 
     @torch.no_grad()
-    def run_dense(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    def run_dense(self, inputs: Sequence[Input]) -> tuple[Tensor, ...]:
         values: dict[str, Tensor] = {}
-        queue = iter(inputs)
+        queue = iter(as_tensors(inputs))
         for node in self.plan.graph:
             values[node.name] = next(queue).contiguous() if node.op == "input" else evaluate(node, values)
         return tuple(values[name] for name in self._outputs)
 
     @torch.no_grad()
-    def run(self, state: ReferenceState, inputs: Sequence[Tensor], keyframe: bool) -> Step:
+    def run(self, state: ReferenceState, inputs: Sequence[Input], keyframe: bool) -> Step:
         masks = FrameMasks()
-        queue = iter(inputs)
+        queue = iter(as_tensors(inputs))
         state.before = dict(state.values)
         for node in self.plan.graph:
             value = next(queue) if node.op == "input" else None
@@ -99,6 +100,7 @@ class ReferenceProgram:
             [int(np.count_nonzero(mask)) for mask in computed],
             computed,
             {} if keyframe else {name: _count(masks.computed[name]) for name in self.plan.gates},
+            [bool(masks.changed[name].any()) for name in self._outputs],
             {} if keyframe else {name: _count(masks.changed[name]) for name in self.plan.watched},
             {name: _count(mask) for name, mask in masks.asked.items()},
         )

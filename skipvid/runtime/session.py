@@ -16,9 +16,14 @@ from skipvid.graph.plan import Plan
 from skipvid.results import FrameCost
 from skipvid.runtime.account import frame_cost
 from skipvid.runtime.base import Program, State, Step
+from skipvid.runtime.picture import Input, Picture
 
 if TYPE_CHECKING:
     from skipvid.runtime.model import SkipModel
+
+
+LONGEST_DENSE_RUN = 8
+"""Keyframes in a row where nearly everything moves, before gates are tried again: doubled from 1 on, so that a flash costs little."""
 
 
 class Session:
@@ -34,37 +39,54 @@ class Session:
         self._state: State | None = None
         self._step: Step | None = None
         self._shapes: tuple[tuple[int, ...], ...] = ()
+        self._kinds: tuple[type, ...] = ()
         self._since_keyframe = 0
+        self._dense_left = self._dense_run = 0
 
-    def __call__(self, *inputs: Tensor) -> Any:
-        """Run one frame, (1, C, H, W) float32. Returns what the network returns, in the same structure.
+    def __call__(self, *inputs: Input) -> Any:
+        """Run one frame: (1, C, H, W) float32, or a Picture, which is converted only where it changed.
+
+        Returns what the network returns, in the same structure.
 
         The returned tensors belong to the session and are valid until the next call: clone what must last or be written to.
         A frame of another size is a keyframe, and so is the frame after one that raised an error. Raises UsageError for inputs
-        that are no float32 tensors.
+        that are neither float32 tensors nor pictures.
         """
-        if any(not isinstance(item, Tensor) or item.dtype != torch.float32 for item in inputs):
+        if any(not isinstance(item, Picture) and (not isinstance(item, Tensor) or item.dtype != torch.float32) for item in inputs):
             kinds = ", ".join(str(getattr(item, "dtype", type(item).__name__)) for item in inputs)
             raise UsageError(f"the inputs of the network are {kinds}", "pass float32 tensors, e.g. torch.from_numpy(image).float()")
         shapes = tuple(tuple(item.shape) for item in inputs)
-        if shapes != self._shapes:
+        kinds_of_input = tuple(type(item) for item in inputs)
+        if (shapes, kinds_of_input) != (self._shapes, self._kinds):
             self.reset()
-            self._program, self._shapes = self.model.program(shapes), shapes
+            self._program, self._shapes, self._kinds = self.model.program(shapes), shapes, kinds_of_input
         assert self._program is not None
         refresh = self.model.config.refresh
-        due = refresh > 0 and self._since_keyframe >= refresh
+        due = (refresh > 0 and self._since_keyframe >= refresh) or self._dense_left > 0
         self.keyframe = self._state is None or due or self.model.config.gate == "none"
         # A frame that fails or is interrupted half-way leaves no state behind, rather than one that is part old, part new.
         state, self._state = (self._program.new_state() if self._state is None else self._state), None
         self._step = self._program.run(state, inputs, self.keyframe)
         self._state = state
         self._since_keyframe = 1 if self.keyframe else self._since_keyframe + 1
+        self._watch(self._program.plan, self._step)
         return self._program.plan.restore(self._step.outputs)
 
     def reset(self) -> None:
         """Forget the stream: the next frame is a keyframe."""
         self._state = None
         self._since_keyframe = 0
+        self._dense_left = self._dense_run = 0
+
+    def _watch(self, plan: Plan, step: Step) -> None:
+        """Where nearly everything moves, gates cost more than they save: the next frames are keyframes, until it is tried again."""
+        if self.keyframe:
+            self._dense_left = max(0, self._dense_left - 1)
+            return
+        macs = sum(layer.dense_macs * active / layer.outputs for layer, active in zip(plan.layers, step.active, strict=True))
+        busy = macs > self.model.config.dense_above * plan.dense_macs
+        self._dense_run = min(2 * self._dense_run or 1, LONGEST_DENSE_RUN) if busy else 0
+        self._dense_left = self._dense_run
 
     @property
     def memory_bytes(self) -> int:
@@ -75,6 +97,11 @@ class Session:
         if self._step is None or self._program is None:
             raise UsageError("the session has run no frame yet", "call it with a frame first")
         return self._program.plan, self._step
+
+    @property
+    def changed(self) -> tuple[bool, ...]:
+        """For each output map, in the order of the network's leaves, whether any of it may differ from the frame before."""
+        return tuple(self._last()[1].changed)
 
     @property
     def cost(self) -> FrameCost:

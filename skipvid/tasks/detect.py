@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from skipvid.models.anchors import Anchors, decode_detections, make_anchors
+from skipvid.models.anchors import Anchors, Candidates, choose_detections, find_candidates, make_anchors
 from skipvid.presets import Preset
 from skipvid.results import Detections
+from skipvid.runtime.picture import Picture
 from skipvid.tasks.letterbox import Letterbox, Preprocessor
 
 
@@ -28,6 +29,7 @@ class DetectTask:
         self._preprocess = Preprocessor(preset.channels, preset.mean, preset.std)
         self._letterbox: Letterbox | None = None
         self._anchors: Anchors | None = None
+        self._candidates: dict[int, Candidates] = {}
 
     def letterbox(self, frame_size: tuple[int, int]) -> Letterbox:
         """The placing of frames of (height, width) pixels in the network's input."""
@@ -35,16 +37,25 @@ class DetectTask:
             self._letterbox = Letterbox.fit(frame_size, self._preset.input_size(*frame_size))
         return self._letterbox
 
-    def prepare(self, image: NDArray[np.uint8]) -> Tensor:
-        """image: (H, W, 3) uint8 BGR -> the network's input, (1, 3, h, w) float32."""
+    def prepare(self, image: NDArray[np.uint8]) -> Picture:
+        """image: (H, W, 3) uint8 BGR -> the network's input, of shape (1, 3, h, w)."""
         return self._preprocess(image, self.letterbox((image.shape[0], image.shape[1])))
 
-    def decode(self, output: tuple[Sequence[Tensor], Sequence[Tensor]], frame_size: tuple[int, int]) -> Detections:
-        """output: the class and box maps of a network's five levels -> detections in pixels of the frame, best first."""
+    def decode(
+        self, output: tuple[Sequence[Tensor], Sequence[Tensor]], frame_size: tuple[int, int], changed: Sequence[bool] | None = None
+    ) -> Detections:
+        """output: the class and box maps of a network's five levels -> detections in pixels of the frame, best first.
+
+        changed: for each class map, then for each box map, whether it differs from the last call's; only those are read. None = all.
+        """
         letterbox = self.letterbox(frame_size)
         if self._anchors is None or self._anchors.image_size != letterbox.input_size:
             self._anchors = make_anchors(letterbox.input_size, self._anchor_scale)
-        raw = decode_detections(output[0], output[1], self._anchors, self.score_threshold)[0]
+            self._candidates = {}
+        for level, (class_map, box_map) in enumerate(zip(*output, strict=True)):
+            if changed is None or changed[level] or changed[len(output[0]) + level] or level not in self._candidates:
+                self._candidates[level] = find_candidates(class_map[0], box_map[0], self.score_threshold)
+        raw = choose_detections([self._candidates[level] for level in range(len(output[0]))], self._anchors)
         categories = self._labels.category_ids(raw.classes)
         boxes = letterbox.boxes_to_frame(raw.boxes)
         # Outputs without a category (COCO leaves ten numbers out), and boxes that lie wholly in the filling.

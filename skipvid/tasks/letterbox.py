@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
+
+from skipvid.runtime.picture import Picture
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,21 +49,19 @@ class Preprocessor:
     """
 
     def __init__(self, channels: str, mean: tuple[float, float, float], std: tuple[float, float, float]) -> None:
-        self._order = [2, 1, 0] if channels == "rgb" else [0, 1, 2]
+        self._order = (2, 1, 0) if channels == "rgb" else (0, 1, 2)
         # One table per channel instead of arithmetic per pixel: a byte has only 256 values, and the same byte always gives the same bits.
         levels = np.arange(256, dtype=np.float64) / 255
-        self._tables = [((levels - m) / s).astype(np.float32) for m, s in zip(mean, std, strict=True)]
+        self._tables = np.array([(levels - m) / s for m, s in zip(mean, std, strict=True)], np.float32)
 
-    def __call__(self, image: NDArray[np.uint8], letterbox: Letterbox) -> Tensor:
-        """image: (H, W, 3) uint8 BGR of letterbox.frame_size -> (1, 3, h, w) float32 of letterbox.input_size, filled up with 0."""
+    def __call__(self, image: NDArray[np.uint8], letterbox: Letterbox) -> Picture:
+        """image: (H, W, 3) uint8 BGR of letterbox.frame_size -> an input of letterbox.input_size, filled up with 0.
+
+        What is not scaled is not copied: the picture is the frame's own memory.
+        """
         height, width = letterbox.content_size
         if (height, width) != letterbox.frame_size:
             # Area averaging when shrinking: it also averages sensor noise away, so that less counts as changed.
             shrinks = height < letterbox.frame_size[0]
-            resized = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-        else:
-            resized = image
-        result = np.zeros((1, 3, *letterbox.input_size), np.float32)
-        for target, (source, table) in enumerate(zip(self._order, self._tables, strict=True)):
-            result[0, target, :height, :width] = table[resized[..., source]]
-        return torch.from_numpy(result)
+            image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)  # type: ignore[assignment]
+        return Picture(np.ascontiguousarray(image), letterbox.input_size, self._tables, self._order)

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from skipvid.models.heatmaps import STRIDE, decode_heatmaps
 from skipvid.presets import Preset
+from skipvid.runtime.picture import Picture
 from skipvid.tasks.crops import CropWindow
 from skipvid.tasks.letterbox import Letterbox, Preprocessor
 
@@ -24,8 +25,8 @@ class PoseTask:
     def __init__(self, preset: Preset) -> None:
         self._preprocess = Preprocessor(preset.channels, preset.mean, preset.std)
 
-    def prepare(self, image: NDArray[np.uint8], window: CropWindow) -> Tensor:
-        """image: (H, W, 3) uint8 BGR -> the network's input, (1, 3, h, w) float32."""
+    def prepare(self, image: NDArray[np.uint8], window: CropWindow) -> Picture:
+        """image: (H, W, 3) uint8 BGR -> the network's input, of shape (1, 3, h, w)."""
         size = window.input_size
         return self._preprocess(window.cut(image), Letterbox(size, size, size))
 

@@ -83,7 +83,7 @@ def test_sessions_and_threads_share_one_plan(backend: str) -> None:
     ],
 )
 def test_keyframes_are_the_first_and_every_refresh(config: dict[str, Any], keyframes: list[int], backend: str) -> None:
-    session = everything(**config, backend=backend).session()
+    session = everything(**config, backend=backend, dense_above=1.0).session()  # these frames move too much for gates
     found = []
     for number, frame in enumerate(frames(SHAPE, 7)):
         session(frame)
@@ -227,3 +227,24 @@ def test_later_change_of_the_network_does_not_reach_the_model(backend: str) -> N
         for parameter in net.parameters():
             parameter.zero_()
     assert torch.equal(model.dense(frame), before)
+
+
+def test_where_everything_moves_most_frames_are_keyframes_until_it_stops(backend: str) -> None:
+    torch.manual_seed(0)
+    net = torch.nn.Conv2d(3, 4, 3, padding=1).eval()
+    model, _ = convert(net, torch.zeros(1, 3, 16, 16), SkipConfig(threshold=0.0, backend=backend))
+    session, keyframes = model.session(), []
+    frame = torch.randn(1, 3, 16, 16)
+    for number in range(48):
+        frame = torch.randn(1, 3, 16, 16) if number < 30 else frame
+        assert torch.equal(session(frame), model.dense(frame))
+        keyframes.append(session.keyframe)
+    assert keyframes[:11] == [True, False, True, False, True, True, False, True, True, True, True]
+    assert sum(keyframes[15:30]) >= 12  # of 15
+    assert not any(keyframes[39:])  # still: gates are asked in every frame
+
+
+def test_a_threshold_of_one_for_dense_runs_never_leaves_the_gates() -> None:
+    model, _ = convert(torch.nn.Conv2d(3, 4, 1).eval(), torch.zeros(1, 3, 8, 8), SkipConfig(threshold=0.0, dense_above=1.0))
+    session = model.session()
+    assert [session(torch.randn(1, 3, 8, 8)) is not None and session.keyframe for _ in range(6)] == [True] + [False] * 5

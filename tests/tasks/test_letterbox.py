@@ -38,7 +38,7 @@ def test_boxes_in_the_filling_are_clipped_to_the_frame() -> None:
 def test_pixels_are_normalised_in_the_wanted_channel_order_and_the_rest_is_zero() -> None:
     image = np.zeros((32, 64, 3), np.uint8)
     image[...] = (255, 51, 0)  # blue, green, red
-    result = Preprocessor("rgb", (0.5, 0.2, 0.0), (0.5, 1.0, 2.0))(image, Letterbox.fit((32, 64), (64, 64)))
+    result = Preprocessor("rgb", (0.5, 0.2, 0.0), (0.5, 1.0, 2.0))(image, Letterbox.fit((32, 64), (64, 64))).tensor()
     assert result.shape == (1, 3, 64, 64)
     np.testing.assert_allclose(result[0, :, 0, 0], [-1.0, 0.0, 0.5], atol=1e-6)
     assert not result[0, :, 32:].any()
@@ -51,7 +51,7 @@ def test_unchanged_pixels_give_the_same_bits(size: tuple[int, int]) -> None:
     moved = image.copy()
     moved[: size[0] // 4, : size[1] // 4] ^= 255
     box = Letterbox.fit(size, (384, 512))
-    before, after = IDENTITY(image, box), IDENTITY(moved, box)
+    before, after = IDENTITY(image, box).tensor(), IDENTITY(moved, box).tensor()
     changed = (before != after).any(1)[0]
     assert changed.any()
     assert not changed[box.content_size[0] // 3 :].any() and not changed[:, box.content_size[1] // 3 :].any()

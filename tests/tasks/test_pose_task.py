@@ -31,7 +31,7 @@ def test_a_window_is_prepared_in_the_networks_colours_and_size() -> None:
     preset = load_preset("hrnet_w32_256x192")
     image = np.zeros((300, 300, 3), np.uint8)
     image[...] = (10, 100, 200)
-    x = PoseTask(preset).prepare(image, CropWindow(0, 0, 96, 128, (256, 192)))
+    x = PoseTask(preset).prepare(image, CropWindow(0, 0, 96, 128, (256, 192))).tensor()
     assert x.shape == (1, 3, 256, 192) and x.dtype == torch.float32
     expected = [(value / 255 - m) / s for value, m, s in zip((200, 100, 10), preset.mean, preset.std, strict=True)]
     np.testing.assert_allclose(x[0, :, 5, 5], expected, rtol=1e-5)

@@ -6,38 +6,49 @@
 namespace skipvid {
 namespace {
 
-SKIPVID_INLINE float distance(const float* a, const float* b, int channels) {
+SKIPVID_INLINE Floats distances(const float* a, const float* b, int channels) {
   Floats total{};
   int c = 0;
   for (; c + width <= channels; c += width) total += absolute(load(a + c) - load(b + c));
   if (c < channels) total += first(absolute(load(a + c) - load(b + c)), channels - c);
-  return sum(total);
+  return total;
 }
+
+// Negated, because a NaN must open.
+SKIPVID_INLINE std::uint64_t opens(float distance, float limit) { return static_cast<std::uint64_t>(!(distance <= limit)); }
 
 std::uint64_t publish(const float* values, std::ptrdiff_t stride, float* const* published, int count, int channels, float limit, bool copy) {
   std::uint64_t opened = 0;
-  for (int row = 0; row < count; ++row, values += stride) {
-    // Negated, because a NaN must open.
-    if (!(distance(values, published[row], channels) <= limit)) opened |= std::uint64_t{1} << row;
+  const auto row = [&](int number) { return distances(values + number * stride, published[number], channels); };
+  int number = 0;
+  for (; number + 4 <= count; number += 4) {
+    const Floats sums = four_sums(row(number), row(number + 1), row(number + 2), row(number + 3));
+    const std::uint64_t four = opens(sums[0], limit) | opens(sums[width / 4], limit) << 1 | opens(sums[width / 2], limit) << 2 |
+                               opens(sums[width / 4 * 3], limit) << 3;
+    opened |= four << number;
   }
+  for (; number < count; ++number) opened |= opens(sum(row(number)), limit) << number;
   for (std::uint64_t rows = copy ? opened : 0; rows != 0; rows &= rows - 1) {
-    const int row = __builtin_ctzll(rows);
-    const float* from = values - (count - row) * stride;
-    for (int c = 0; c < channels; c += width) store(published[row] + c, load(from + c));
+    const int open = __builtin_ctzll(rows);
+    const float* from = values + open * stride;
+    for (int c = 0; c < channels; c += width) store(published[open] + c, load(from + c));
   }
   return opened;
 }
 
-double absolute_sum(const float* data, std::ptrdiff_t stride, int pixels, int channels) {
-  double total = 0;
-  for (int p = 0; p < pixels; ++p, data += stride) {
-    Floats row{};
+void absolute_sums(const float* const* rows, int count, int channels, float* sums) {
+  const auto row = [&](int number) {
+    Floats total{};
     int c = 0;
-    for (; c + width <= channels; c += width) row += absolute(load(data + c));
-    if (c < channels) row += first(absolute(load(data + c)), channels - c);
-    total += static_cast<double>(sum(row));
+    for (; c + width <= channels; c += width) total += absolute(load(rows[number] + c));
+    return c < channels ? total + first(absolute(load(rows[number] + c)), channels - c) : total;
+  };
+  int number = 0;
+  for (; number + 4 <= count; number += 4) {
+    const Floats four = four_sums(row(number), row(number + 1), row(number + 2), row(number + 3));
+    for (int i = 0; i < 4; ++i) sums[number + i] = four[i * (width / 4)];
   }
-  return total;
+  for (; number < count; ++number) sums[number] = sum(row(number));
 }
 
 void maximum(const float* const* rows, int count, int channels, float* output) {

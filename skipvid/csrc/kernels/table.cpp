@@ -16,7 +16,7 @@ extern const Kernels SKIPVID_JOIN(kernels_, SKIPVID_TABLE);
 
 const Kernels SKIPVID_JOIN(kernels_, SKIPVID_TABLE) = {
     SKIPVID_TEXT(SKIPVID_TABLE), tile_pixels, tile_vectors, width,    gemm,         depthwise_run, depthwise_pixel, pointwise, activate,
-    maximum,                     weighted_sum, publish,      ask,      change,       absolute_sum,  row_sum,         input_changes, exercise,
+    maximum,                     weighted_sum, publish,      ask,      change,       absolute_sums, row_sum,         input_changes, exercise,
 };
 
 }  // namespace skipvid

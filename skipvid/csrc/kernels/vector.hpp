@@ -53,6 +53,32 @@ SKIPVID_INLINE float sum(Floats x) {
   }
 }
 
+// Two vectors' lanes added at a distance, side by side in one vector: what sum() does to each of them, for several at a time.
+template <int Distance, int Offset, class Numbers>
+struct Halves;
+template <int Distance, int Offset, int... Number>
+struct Halves<Distance, Offset, Lanes<Number...>> {
+  static constexpr Ints numbers{(Number / (width / 2) * width + Number % (width / 2) / Distance * 2 * Distance +
+                                 Number % (width / 2) % Distance + Offset)...};
+};
+template <int... Number>
+Lanes<Number...> lanes_of(const Lanes<Number...>&);
+using LaneNumbers = decltype(lanes_of(Lane{}));
+
+template <int Distance>
+SKIPVID_INLINE Floats add_pairs(Floats a, Floats b) {
+  return __builtin_shuffle(a, b, Halves<Distance, 0, LaneNumbers>::numbers) +
+         __builtin_shuffle(a, b, Halves<Distance, Distance, LaneNumbers>::numbers);
+}
+
+// The sums of four vectors, each the same bits as sum(): of vector i in lane i * (width / 4).
+SKIPVID_INLINE Floats four_sums(Floats a, Floats b, Floats c, Floats d) {
+  Floats total = add_pairs<width / 4>(add_pairs<width / 2>(a, b), add_pairs<width / 2>(c, d));
+  if constexpr (width >= 16) total += __builtin_shuffle(total, Lane::partners<2>);
+  if constexpr (width >= 8) total += __builtin_shuffle(total, Lane::partners<1>);
+  return total;
+}
+
 // x with the lanes from `count` on set to zero.
 SKIPVID_INLINE Floats first(Floats x, int count) { return as_floats(as_ints(x) & (Lane::numbers < count)); }
 

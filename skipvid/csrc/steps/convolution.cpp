@@ -17,6 +17,20 @@ std::vector<int> cut(int vectors, int most) {
   return blocks;
 }
 
+// The rows under one tap for a run of adjacent outputs: input pixels (y, x), (y, x + step), ...; `zeros` outside the map.
+void point(const Rows& source, const float* zeros, int y, int x, int step, int length, const float** pointers) {
+  if (y < 0 || y >= source.height) {
+    std::fill_n(pointers, length, zeros);
+    return;
+  }
+  const int from = std::clamp((-x + step - 1) / step, 0, length);
+  const int to = x >= source.width ? from : std::clamp((source.width - 1 - x) / step + 1, from, length);
+  std::fill_n(pointers, from, zeros);
+  const float* row = source.at(y, 0) + static_cast<std::ptrdiff_t>(x) * source.stride;
+  for (int i = from; i < to; ++i) pointers[i] = row + static_cast<std::ptrdiff_t>(i) * step * source.stride;
+  std::fill_n(pointers + to, length - to, zeros);
+}
+
 }  // namespace
 
 Convolution::Convolution(const Program& program, int source, int target, std::array<int, 2> step, std::array<int, 2> period, int groups,
@@ -104,11 +118,21 @@ void Convolution::compute_phase(const Frame& frame, const Packed& packed, std::s
   const std::size_t count = pixels.size();
   scratch.pointers.resize(count * taps);
   const float** pointers = scratch.pointers.data();
-  for (std::size_t i = 0; i < count; ++i) {
-    const int y = row_of(pixels[i]) / period_[0] * step_[0], x = column_of(pixels[i]) / period_[1] * step_[1];
-    for (int tap = 0; tap < taps; ++tap) {
-      const int from_y = y + packed.taps[2 * tap], from_x = x + packed.taps[2 * tap + 1];
-      pointers[tap * count + i] = source.contains(from_y, from_x) ? source.at(from_y, from_x) : zeros_.data();
+  if (period_[0] == 1 && period_[1] == 1) {
+    for (std::size_t i = 0; i < count;) {
+      const int length = run_length(pixels, i), y = row_of(pixels[i]) * step_[0], x = column_of(pixels[i]) * step_[1];
+      for (int tap = 0; tap < taps; ++tap) {
+        point(source, zeros_.data(), y + packed.taps[2 * tap], x + packed.taps[2 * tap + 1], step_[1], length, pointers + tap * count + i);
+      }
+      i += length;
+    }
+  } else {
+    for (std::size_t i = 0; i < count; ++i) {
+      const int y = row_of(pixels[i]) / period_[0] * step_[0], x = column_of(pixels[i]) / period_[1] * step_[1];
+      for (int tap = 0; tap < taps; ++tap) {
+        const int from_y = y + packed.taps[2 * tap], from_x = x + packed.taps[2 * tap + 1];
+        pointers[tap * count + i] = source.contains(from_y, from_x) ? source.at(from_y, from_x) : zeros_.data();
+      }
     }
   }
   kernels_.gemm({pointers, count, taps, static_cast<int>(count), packed.weights.data(), bias_.data(), packed.blocks.data() + first,

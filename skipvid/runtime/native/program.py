@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import overload
 
 import numpy as np
@@ -18,6 +18,7 @@ from skipvid.graph.plan import Plan
 from skipvid.runtime.base import Step
 from skipvid.runtime.native._native import State, ThreadPool
 from skipvid.runtime.native.lowering import lower
+from skipvid.runtime.picture import Input, Picture, as_tensors
 from skipvid.runtime.reference import FrameMasks, ReferenceState, advance, evaluate, start
 
 
@@ -66,6 +67,8 @@ class NativeProgram:
         self.fallbacks = tuple(self._lowered.layout.foreign.items())
         self._outputs = tuple(leaf for leaf in plan.graph.outputs if isinstance(leaf, str))
         self._by_name = plan.graph.by_name
+        # A picture is known to native entries only; where PyTorch reads the input, it is converted.
+        self._takes_pictures = all(node.op != "input" or (node.is_map and node.channels == 3) for node in plan.graph)
         self._read = {name for node in plan.graph if node.name in self._lowered.layout.foreign for name in node.inputs}
         self._layer_nodes = [layer.node for layer in plan.layers]
         # What has no native map is counted by PyTorch; map 0 stands in for it.
@@ -79,16 +82,16 @@ class NativeProgram:
         wanted = self._read.union(self._outputs)
         return NativeState(core, {name: self._view(core, name) for name in wanted if self._is_native(name)})
 
-    def run(self, state: NativeState, inputs: Sequence[Tensor], keyframe: bool) -> Step:
-        arrays = [_as_array(item) for item in inputs]
+    def run(self, state: NativeState, inputs: Sequence[Input], keyframe: bool) -> Step:
+        run_entries = self._bind(inputs)
         masks = FrameMasks()
-        computed = masks.computed
+        computed, changed = masks.computed, masks.changed
         state.frame += 1
         for segment in self._lowered.segments:
             if isinstance(segment, Node):
                 self._run_foreign(segment, state, keyframe, masks)
             else:
-                self._lowered.program.run(state.core, arrays, *segment, keyframe, True)
+                run_entries(state.core, *segment, keyframe, True)
         counts = state.core.counts()
         active = counts[self._layer_maps].tolist()
         pixels = {} if keyframe else dict(zip(self.plan.gates, counts[self._gate_maps].tolist(), strict=True))
@@ -99,17 +102,18 @@ class NativeProgram:
         watched = {} if keyframe else {name: int(asked[entry]) for name, entry in self._lowered.watches.items()}
         candidates = {} if keyframe else {name: int(asked[entry]) for name, entry in self._lowered.output_gates.items()}
         outputs = tuple(state.foreign.values[name] if name not in state.views else state.views[name] for name in self._outputs)
-        layer_masks = Masks(state, self._layer_nodes, self._lowered.maps, computed)
-        return Step(outputs, active, layer_masks, pixels, watched, candidates)
+        maps = self._lowered.maps
+        news = [bool(changed[name].any()) if name in changed else state.core.any_changed(maps[name]) for name in self._outputs]
+        return Step(outputs, active, Masks(state, self._layer_nodes, maps, computed), pixels, news, watched, candidates)
 
     @torch.no_grad()
-    def run_dense(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    def run_dense(self, inputs: Sequence[Input]) -> tuple[Tensor, ...]:
         core = self._borrow()
-        arrays = [_as_array(item) for item in inputs]
+        run_entries = self._bind(inputs)
         values: dict[str, Tensor] = {}
         for segment in self._lowered.segments:
             if not isinstance(segment, Node):
-                self._lowered.program.run(core, arrays, *segment, True, False)
+                run_entries(core, *segment, True, False)
                 continue
             for name in segment.inputs:
                 if self._is_native(name):
@@ -117,6 +121,16 @@ class NativeProgram:
             values[segment.name] = evaluate(segment, values)
             self._put(core, segment, values[segment.name])
         return self._lend(core, values)
+
+    def _bind(self, inputs: Sequence[Input]) -> Callable[[State, int, int, bool, bool], None]:
+        """What runs entries of the program on these inputs."""
+        program, only = self._lowered.program, inputs[0]
+        if len(inputs) == 1 and isinstance(only, Picture) and self._takes_pictures:
+            return lambda core, first, last, keyframe, gates: program.run_picture(
+                core, only.pixels, only.tables, only.order, first, last, keyframe, gates
+            )
+        arrays = [_as_array(item) for item in as_tensors(inputs)]
+        return lambda core, first, last, keyframe, gates: program.run(core, arrays, first, last, keyframe, gates)
 
     @torch.no_grad()
     def _run_foreign(self, node: Node, state: NativeState, keyframe: bool, masks: FrameMasks) -> None:

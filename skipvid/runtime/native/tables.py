@@ -117,17 +117,22 @@ def resize_footprint(node: Node, source: Node) -> Footprint:
 
 
 def resize_axis(node: Node, source: Node, axis: int) -> tuple[Ints, Ints, Floats, Floats]:
-    """For each output row (axis 0) or column: two input rows and their weights, measured by having torch resize a ramp.
+    """For each output row (axis 0) or column: two input rows and their weights, measured by having torch resize test patterns.
 
-    That way torch's rules for rounding and scale factors need not be written down a second time.
+    That way torch's rules for rounding and scale factors need not be written down a second time. A ramp tells where an output lies; the
+    weights come from patterns of zeros and ones, which no rounding can blur: of the two rows one is even and one is odd.
     """
     extent = source.size[axis]
-    ramp = torch.arange(extent, dtype=torch.float32)
-    plane = (ramp.view(-1, 1) if axis == 0 else ramp.view(1, -1)).expand(source.size)
-    values: dict[str, Any] = {source.name: plane.reshape(1, 1, *source.size).contiguous()}
-    where = evaluate(node, values)[0, 0]
-    position = (where[:, 0] if axis == 0 else where[0]).double()
-    low = position.floor().clamp(0, extent - 1)
+    ramp = torch.arange(extent)
+
+    def resized(line: Tensor) -> Tensor:
+        plane = (line.float().view(-1, 1) if axis == 0 else line.float().view(1, -1)).expand(source.size)
+        values: dict[str, Any] = {source.name: plane.reshape(1, 1, *source.size).contiguous()}
+        result = evaluate(node, values)[0, 0]
+        return result[:, 0] if axis == 0 else result[0]
+
+    low = resized(ramp).double().floor().clamp(0, extent - 1).int()
     high = (low + 1).clamp(max=extent - 1)
-    fraction = array(position - low)
-    return (low.int().numpy(), high.int().numpy(), 1 - fraction, fraction)
+    even, odd = resized(ramp % 2 == 0), resized(ramp % 2 == 1)
+    low_is_even = low % 2 == 0
+    return low.numpy(), high.numpy(), array(torch.where(low_is_even, even, odd)), array(torch.where(low_is_even, odd, even))

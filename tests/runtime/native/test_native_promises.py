@@ -11,6 +11,8 @@ from torch import Tensor
 
 from skipvid.graph.ir import Node
 from skipvid.runtime.config import SkipConfig
+from skipvid.runtime.native._native import instruction_sets
+from skipvid.runtime.native.backend import NativeBackend
 from skipvid.runtime.native.program import NativeProgram, NativeState
 from skipvid.runtime.reference import evaluate
 
@@ -55,3 +57,22 @@ def test_bound_and_invariant_hold_on_every_map(name: str, threshold: float, bloc
             worst = float((distance.mean(1) if node.is_map else distance.mean()).max())
             slack = 1e-5 * float(exact.abs().max())
             assert worst <= allowed(program, state, node) + slack, f"frame {number}: {node.op} {node.name}"
+
+
+@pytest.mark.parametrize("instruction_set", instruction_sets())
+@pytest.mark.parametrize("name", [name for name in NETWORKS if name != "types"])
+def test_number_of_threads_and_choice_of_pixels_change_no_bit(name: str, instruction_set: str) -> None:
+    shape = NETWORKS[name][1]
+    plan = converted(name)[1].regated(SkipConfig(threshold=0.1, backend="cpu")).program((shape,)).plan
+    exact = converted(name)[1].regated(SkipConfig(threshold=0.0, backend="cpu")).program((shape,)).plan
+    gated = [NativeBackend(threads, instruction_set).compile(plan) for threads in (1, 2, 4)]
+    all_or_few = [NativeBackend(threads, instruction_set).compile(exact) for threads in (1, 2, 4)]
+    states = [program.new_state() for program in (*gated, *all_or_few)]
+    for number, frame in enumerate(frames(shape, 8, seed=3)):
+        steps = [program.run(state, (frame,), number == 0) for program, state in zip((*gated, *all_or_few), states, strict=True)]
+        dense = all_or_few[number % 3].run_dense((frame,))
+        for other in steps[1:3]:
+            assert list(other.active) == list(steps[0].active)
+            assert all(torch.equal(a, b) for a, b in zip(other.outputs, steps[0].outputs, strict=True)), f"frame {number}, gated"
+        for other in steps[3:]:
+            assert all(torch.equal(a, b) for a, b in zip(other.outputs, dense, strict=True)), f"frame {number}, against dense"

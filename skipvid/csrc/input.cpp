@@ -1,0 +1,126 @@
+// Network inputs: compare with what was published, take over what the gate lets through.
+//
+// An input comes as floats, or as the bytes of a picture with a table of values for each channel. Of a picture the published bytes are kept,
+// too: equal bytes have equal values, so that only pixels whose bytes differ are looked up, and only those published are converted.
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "program.hpp"
+
+namespace skipvid {
+
+namespace {
+
+template <class Callable>
+void for_each_set(const std::uint64_t* words, int count, const Callable& callable) {
+  for (int word = 0; word < count; ++word) {
+    for (std::uint64_t bits = words[word]; bits != 0; bits &= bits - 1) callable(word * 64 + __builtin_ctzll(bits));
+  }
+}
+
+// Runs `compare` (sets a row's bits in the published bitmap), `copy` (y, x) and `copy_row` (y) over an input, as its gate wants it.
+template <class Compare, class Copy, class CopyRow>
+void take(const Frame& frame, const Entry& entry, int height, const Compare& compare, const Copy& copy, const CopyRow& copy_row) {
+  const Gate& gate = frame.program.gates[entry.map];
+  Bitmap& published = frame.state.published[entry.map];
+  const bool ask = gate.gated && !frame.keyframe;
+  const auto copy_open = [&](int y) { for_each_set(published.row(y), published.words(), [&](int x) { copy(y, x); }); };
+  frame.lease.run(height, [&](int y, int) {
+    if (!ask) return copy_row(y);
+    compare(y);
+    if (gate.block == 1) copy_open(y);
+  });
+  if (!ask) return;
+  published.settle();
+  if (gate.block > 1) {
+    published.round_to_blocks(gate.block);
+    frame.lease.run(height, [&](int y, int) { copy_open(y); });
+  }
+}
+
+void take_floats(const Frame& frame, const Entry& entry) {
+  const MapInfo& info = frame.program.maps[entry.map];
+  const Rows target = frame.state.rows(entry.map);
+  const InputArray& array = frame.inputs[entry.input];
+  Bitmap& published = frame.state.published[entry.map];
+  const float limit = frame.state.limits[entry.map];
+  const auto source = [&](int y, int x) { return array.data + y * array.row + x * array.column; };
+  const auto compare = [&](int y) {
+    for (int x = 0; x < info.width; x += 64) {
+      published.row(y)[x / 64] =
+          frame.program.kernels.input_changes(source(y, x), array.channel, array.column, target.at(y, x), target.stride,
+                                              std::min(64, info.width - x), info.channels, limit);
+    }
+  };
+  const auto copy = [&](int y, int x) {
+    const float* from = source(y, x);
+    float* to = target.at(y, x);
+    for (int c = 0; c < info.channels; ++c) to[c] = from[c * array.channel];
+  };
+  take(frame, entry, info.height, compare, copy, [&](int y) {
+    for (int x = 0; x < info.width; ++x) copy(y, x);
+  });
+}
+
+void take_bytes(const Frame& frame, const Entry& entry) {
+  const MapInfo& info = frame.program.maps[entry.map];
+  const Rows target = frame.state.rows(entry.map);
+  const Picture& picture = *frame.inputs[entry.input].picture;
+  const float limit = frame.state.limits[entry.map];
+  Bitmap& published = frame.state.published[entry.map];
+  std::vector<std::uint8_t>& taken = frame.state.taken[entry.map];
+  const std::size_t line = static_cast<std::size_t>(picture.width) * 3;
+  const float* const tables[3] = {picture.tables, picture.tables + 256, picture.tables + 512};
+  const std::array<int, 3> order = picture.order;
+  const auto value = [=](const std::uint8_t* pixel, int c) { return tables[c][pixel[order[c]]]; };
+  if (frame.keyframe) {
+    taken.resize(line * picture.height);
+    for (int y = 0; y < info.height; ++y) {  // what the picture does not cover is 0
+      const int from = y < picture.height ? picture.width : 0;
+      std::fill(target.at(y, from), target.at(y, 0) + target.stride * info.width, 0.0F);
+    }
+  }
+  const auto compare = [&](int y) {
+    const std::uint8_t* now = picture.bytes + y * line;
+    const std::uint8_t* before = taken.data() + y * line;
+    for (int x = 0; x < picture.width; x += 64, now += 192, before += 192) {
+      const int count = std::min(64, picture.width - x);
+      if (std::memcmp(now, before, static_cast<std::size_t>(count) * 3) == 0) continue;  // the bitmap is clear
+      std::uint64_t bits = 0;
+      for (int i = 0; i < count; ++i) {
+        float total = 0;
+        for (int c = 0; c < 3; ++c) total += std::fabs(value(now + 3 * i, c) - value(before + 3 * i, c));
+        bits |= static_cast<std::uint64_t>(total > limit) << i;
+      }
+      published.row(y)[x / 64] = bits;
+    }
+  };
+  const auto copy = [&](int y, int x) {
+    if (x >= picture.width) return;  // a block may reach beyond the picture
+    const std::size_t at = y * line + static_cast<std::size_t>(x) * 3;
+    float* to = target.at(y, x);
+    for (int c = 0; c < 3; ++c) to[c] = value(picture.bytes + at, c);
+    std::memcpy(taken.data() + at, picture.bytes + at, 3);
+  };
+  take(frame, entry, picture.height, compare, copy, [&](int y) {
+    const std::uint8_t* from = picture.bytes + y * line;
+    float* to = target.at(y, 0);
+    for (int x = 0; x < picture.width; ++x, from += 3, to += target.stride) {
+      for (int c = 0; c < 3; ++c) to[c] = value(from, c);
+    }
+    std::memcpy(taken.data() + y * line, picture.bytes + y * line, line);
+  });
+}
+
+}  // namespace
+
+void take_input(const Frame& frame, const Entry& entry) {
+  if (frame.inputs[entry.input].picture != nullptr) {
+    take_bytes(frame, entry);
+  } else {
+    take_floats(frame, entry);
+  }
+}
+
+}  // namespace skipvid
