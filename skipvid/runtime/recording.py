@@ -11,6 +11,7 @@ from torch.utils._pytree import tree_leaves
 
 from skipvid.runtime.config import SkipConfig
 from skipvid.runtime.model import SkipModel
+from skipvid.runtime.picture import Input, as_tensors
 from skipvid.runtime.session import Session
 
 Run = list[tuple[Tensor, ...]]
@@ -41,13 +42,13 @@ class _RecordingSession(Session):
         self._recorder = recorder
         self._run: Run = []
 
-    def __call__(self, *inputs: Tensor) -> Any:
+    def __call__(self, *inputs: Input) -> Any:
         result = super().__call__(*inputs)
         if self._recorder.left > 0:
             if self.keyframe or not self._run:
                 self._run = []
                 self._recorder.runs.append(self._run)
-            self._run.append(tuple(item.clone() for item in inputs))
+            self._run.append(tuple(item.clone() for item in as_tensors(inputs)))
             self._recorder.left -= 1
         return result
 
