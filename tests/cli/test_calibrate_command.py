@@ -22,7 +22,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: DetectEngine)
     """A working directory with a clip; the command finds the tests' detector loaded already."""
 
     def loaded(options: Mapping[str, Any], preset: Preset, talk: Talk) -> DetectEngine:
-        return engine.regated(skip_config(options, preset))
+        return engine.regated(skip_config(options, preset, talk))
 
     monkeypatch.setattr("skipvid.cli.setup.load_detect_engine", loaded)
     monkeypatch.chdir(tmp_path)
