@@ -25,7 +25,7 @@ def test_one_layer_computes_the_same_outputs_with_the_same_result(kind: str, tau
     torch.manual_seed(0)
     net = nn.Sequential(NETS[kind]()).eval()
     clip = sequence(6, 1, 4, 13, 18)
-    model, _ = skipvid.convert(net, clip[:, 0], skipvid.SkipConfig(threshold=tau, block=block, backend="reference"))
+    model, _ = skipvid.convert(net, clip[:, 0], skipvid.SkipConfig(threshold=tau, block=block, backend="reference", dense_above=1.0))
     ours, _ = convert_modules(net, gate=NormGate(tau, block=block))
     session = model.session()
     skipped = 0
@@ -47,7 +47,7 @@ def test_a_chain_of_layers_computes_the_same_outputs_with_the_same_result(tau: f
         nn.Conv2d(3, 8, 3, stride=2, padding=1), nn.ReLU(), nn.Conv2d(8, 8, 3, padding=1, groups=8), nn.Hardswish(), nn.Conv2d(8, 4, 1)
     ).eval()
     clip = sequence(8, 1, 3, 24, 22)
-    model, _ = skipvid.convert(net, clip[:, 0], skipvid.SkipConfig(threshold=tau, backend="reference"))
+    model, _ = skipvid.convert(net, clip[:, 0], skipvid.SkipConfig(threshold=tau, backend="reference", dense_above=1.0))
     ours, _ = convert_modules(net, gate=NormGate(tau))
     session = model.session()
     with torch.no_grad():
