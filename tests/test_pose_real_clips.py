@@ -84,7 +84,7 @@ def test_threshold_zero_gives_the_bits_of_dense_in_every_crop_of_a_whole_clip(
     name = "wave_and_say_hi_wave_u_nm_np1_fr_med_0.avi"
     joints = np.array(json.loads((folder / "joints.json").read_text())["clips"][name]["joints"], np.float32)
     detector.boxes = {i: np.concatenate([frame.min(0), frame.max(0)])[None] for i, frame in enumerate(joints)}
-    exact = engine.regated(SkipConfig(threshold=0.0, backend=backend))
+    exact = engine.regated(SkipConfig(threshold=0.0, backend=backend, dense_above=1.0))
     gated, dense = exact.stream(), exact.dense_stream()
     skipped = 0
     for frame in read(folder / name, 40):

@@ -115,7 +115,7 @@ def test_output_gate_agrees_with_the_papers_module(options: dict[str, object], p
 def test_paper_mode_agrees_with_the_papers_module(options: dict[str, object], gate: str) -> None:
     torch.manual_seed(0)
     conv = nn.Conv2d(4, 6, 3, **{"padding": 1, **options}).eval()  # type: ignore[arg-type]
-    config = SkipConfig(threshold=0.3, gate=gate, reference="previous", backend="auto")
+    config = SkipConfig(threshold=0.3, gate=gate, reference="previous", backend="auto", dense_above=1.0)
     session = convert(conv, torch.zeros(1, 4, 11, 12), config)[0].session()
     layer = SkipConv2d.from_conv(conv, NormGate(0.3, form="input" if gate == "norm" else "output"), reference="previous")
     for number, frame in enumerate(frames((1, 4, 11, 12), 12)):
@@ -204,7 +204,7 @@ def test_learned_gate_agrees_with_the_papers_module(magnitude: bool, block: int,
         gate.weight.copy_(torch.tensor([0.8, 1.0, 0.6, 0.9]).view(1, 4, 1, 1) * 2)
     net = nn.Sequential(conv).eval()
     question = Question(gate.weight.detach().flatten(), float(gate.bias.detach()), magnitude)
-    config = SkipConfig(gate="gumbel", questions={"0": question}, block=block, backend=backend)
+    config = SkipConfig(gate="gumbel", questions={"0": question}, block=block, backend=backend, dense_above=1.0)
     session = convert(net, torch.zeros(1, 4, 11, 12), config)[0].session()
     skipped, last = 0, None
     for frame in frames((1, 4, 11, 12), 12):
