@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import Tensor
@@ -11,6 +11,7 @@ from torch.utils._pytree import tree_leaves
 
 from skipvid.runtime.config import SkipConfig
 from skipvid.runtime.model import SkipModel
+from skipvid.runtime.picture import Input, as_tensors
 from skipvid.runtime.session import Session
 
 Run = list[tuple[Tensor, ...]]
@@ -21,7 +22,8 @@ class Recorder(SkipModel):
     """The same network; what its sessions are given is kept, `left` more inputs of it."""
 
     def __init__(self, model: SkipModel) -> None:
-        super().__init__(model._net, model.config)
+        # Keyframes cut what is recorded into pieces: none for the sake of speed.
+        super().__init__(model._net, replace(model.config, dense_above=1.0))
         self._graphs, self._lock = model._graphs, model._lock
         self.runs: list[Run] = []
         self.left = 0
@@ -41,13 +43,13 @@ class _RecordingSession(Session):
         self._recorder = recorder
         self._run: Run = []
 
-    def __call__(self, *inputs: Tensor) -> Any:
+    def __call__(self, *inputs: Input) -> Any:
         result = super().__call__(*inputs)
         if self._recorder.left > 0:
             if self.keyframe or not self._run:
                 self._run = []
                 self._recorder.runs.append(self._run)
-            self._run.append(tuple(item.clone() for item in inputs))
+            self._run.append(tuple(item.clone() for item in as_tensors(inputs)))
             self._recorder.left -= 1
         return result
 

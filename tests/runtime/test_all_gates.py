@@ -204,7 +204,7 @@ def test_learned_gate_agrees_with_the_papers_module(magnitude: bool, block: int,
         gate.weight.copy_(torch.tensor([0.8, 1.0, 0.6, 0.9]).view(1, 4, 1, 1) * 2)
     net = nn.Sequential(conv).eval()
     question = Question(gate.weight.detach().flatten(), float(gate.bias.detach()), magnitude)
-    config = SkipConfig(gate="gumbel", questions={"0": question}, block=block, backend=backend)
+    config = SkipConfig(gate="gumbel", questions={"0": question}, block=block, backend=backend, dense_above=1.0)
     session = convert(net, torch.zeros(1, 4, 11, 12), config)[0].session()
     skipped, last = 0, None
     for frame in frames((1, 4, 11, 12), 12):
