@@ -12,7 +12,7 @@ folder="${SANITIZE_FOLDER:-$(mktemp -d)}"
 [ -n "${SANITIZE_FOLDER:-}" ] || trap 'rm -rf "$folder"' EXIT
 mkdir -p "$folder/tree"
 
-cmake -S "$root" -B "$folder/build" -DCMAKE_BUILD_TYPE=Debug -DCMAKE_CXX_FLAGS_DEBUG="-O1 -g" -DPython_EXECUTABLE="$python" \
+cmake -S "$root" -B "$folder/build" -DCMAKE_BUILD_TYPE=None -DPython_EXECUTABLE="$python" \
   -DSKIPVID_SANITIZE=address,undefined > "$folder/cmake.log"
 cmake --build "$folder/build" --parallel "${JOBS:-2}" > "$folder/build.log" || { tail -40 "$folder/build.log"; exit 1; }
 cp -R "$root/skipvid" "$root/presets" "$root/tests" "$root/pyproject.toml" "$folder/tree/"

@@ -33,8 +33,8 @@ class SkipConfig:
     reference: "accumulated": changes are measured against what was last published, so that none is lost; "previous": against the last
     frame, as in the paper (norm gates only, on the back end "reference").
     refresh: a keyframe every so many frames, 0 = never. dense_above: after a gated frame that executed more than this share of the
-    MACs some keyframes follow, because gates then cost more time than they save; 1 = never. thresholds, scales: calibrated values, of
-    single maps, or of single layers for "norm-output" and "previous".
+    MACs some keyframes follow, because gates then cost more time than they save; 1 = never, as always with the reference "previous".
+    thresholds, scales: calibrated values, of single maps, or of single layers for "norm-output" and "previous".
 
     Raises UsageError for a value out of its range.
     """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import Tensor
@@ -22,7 +22,8 @@ class Recorder(SkipModel):
     """The same network; what its sessions are given is kept, `left` more inputs of it."""
 
     def __init__(self, model: SkipModel) -> None:
-        super().__init__(model._net, model.config)
+        # Keyframes cut what is recorded into pieces: none for the sake of speed.
+        super().__init__(model._net, replace(model.config, dense_above=1.0))
         self._graphs, self._lock = model._graphs, model._lock
         self.runs: list[Run] = []
         self.left = 0
