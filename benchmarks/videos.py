@@ -80,7 +80,7 @@ def main() -> None:
         torch.set_num_threads(options.threads)
     preset = load_preset(options.preset)
     weights = resolve_weights(preset)
-    engine = DetectEngine(preset, SkipConfig(threshold=options.threshold), weights.path, weights.sha256)
+    engine = DetectEngine(preset, SkipConfig(threshold=options.threshold, threads=options.threads or 0), weights.path, weights.sha256)
     print(f"{preset.name}, norm gate, threshold {options.threshold:g}, {engine.backend} back end, {torch.get_num_threads()} threads\n")
     print("| clip | size | frames | MACs saved | fewer | F1 to dense | flicker floor | speed to dense |")
     print("|---|---|---|---|---|---|---|---|")

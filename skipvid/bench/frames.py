@@ -16,7 +16,10 @@ from skipvid.tasks.crops import whole_frame
 from skipvid.tasks.letterbox import Letterbox, Preprocessor
 
 SPEED = 6
-"""Pixels that the patch, and the texture inside it, go from frame to frame."""
+"""Pixels that the patch goes from frame to frame, down and to the right, or back."""
+
+DRIFT = (10, 14)
+"""Pixels that the texture goes inside the patch: never what makes up for the patch's own way."""
 
 
 def patch_frames(preset: Preset, size: tuple[int, int], share: float, count: int, seed: int = 0) -> Iterator[Picture]:
@@ -31,7 +34,7 @@ def patch_frames(preset: Preset, size: tuple[int, int], share: float, count: int
     for number in range(count):
         picture = still.copy()
         top, left = (_back_and_forth(number * SPEED, free) for free in (size[0] - height, size[1] - width))
-        moved = np.roll(texture, (number * SPEED, -number * SPEED), (0, 1))
+        moved = np.roll(texture, (number * DRIFT[0], number * DRIFT[1]), (0, 1))
         picture[top : top + height, left : left + width] = moved[:height, :width]
         yield preprocess(picture, Letterbox(size, size, size))
 

@@ -208,7 +208,11 @@ void set_limit(const Frame& frame, int map) {
   const MapInfo& info = frame.program.maps[map];
   double scale = gate.scale;
   if (measures(frame, map)) {
-    const double total = std::accumulate(frame.workspace.sums.begin(), frame.workspace.sums.end(), 0.0);
+    // Eight sums side by side: a single one would wait for each addition.
+    const std::vector<float>& sums = frame.workspace.sums;
+    double parts[8] = {};
+    for (std::size_t i = 0; i < sums.size(); ++i) parts[i % 8] += sums[i];
+    const double total = std::accumulate(std::begin(parts), std::end(parts), 0.0);
     scale = total / (static_cast<double>(info.pixels()) * info.channels);
   }
   if (!std::isfinite(scale)) scale = 0;  // such a gate lets every change through

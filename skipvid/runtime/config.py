@@ -46,7 +46,7 @@ class SkipConfig:
     threads: int = 0
     reference: str = "accumulated"
     refresh: int = 0
-    dense_above: float = 0.85
+    dense_above: float = 0.75
     thresholds: Mapping[str, float] = field(default_factory=dict)
     scales: Mapping[str, float] = field(default_factory=dict)
     p: float = 1.0

@@ -26,11 +26,11 @@ PRESET = load_preset("efficientdet-nano")
 
 @pytest.mark.parametrize("share", [0.0, 0.02, 0.25, 1.0])
 def test_patch_changes_its_share_of_the_picture_in_every_frame(share: float) -> None:
-    frames = list(patch_frames(PRESET, (96, 160), share, 6))
+    frames = list(patch_frames(PRESET, (96, 160), share, 40))
     for before, after in zip(frames, frames[1:], strict=False):
         changed = float((before.pixels != after.pixels).any(2).mean())
         # The strip that a small patch uncovers comes on top; a byte of the texture may stay the same by chance.
-        assert 0.9 * share <= changed <= share + 0.15 * (0 < share < 1)
+        assert 0.9 * share <= changed <= share + 0.2 * (0 < share < 1)
 
 
 def test_patch_moves_the_same_way_in_every_run() -> None:

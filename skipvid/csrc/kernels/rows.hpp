@@ -82,7 +82,7 @@ double exercise(std::int64_t rounds, float* sink) {
   constexpr int chains = width == 16 ? 24 : 12;
   Floats sums[chains];
 #pragma GCC unroll 24
-  for (Floats& sum : sums) sum = all(sink[0]);
+  for (int i = 0; i < chains; ++i) sums[i] = all(sink[0] + static_cast<float>(i));  // equal chains would be computed once
   const Floats a = all(sink[1]), b = all(sink[2]);
   for (std::int64_t round = 0; round < rounds; ++round) {
 #pragma GCC unroll 24
