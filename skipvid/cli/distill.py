@@ -10,7 +10,7 @@ import click
 
 from skipvid.cli.options import option
 from skipvid.cli.train import finish, say, set_threads
-from skipvid.cli.train_detector import recipe_of, schedule_options
+from skipvid.cli.train_detector import recipe_of, recipe_options
 from skipvid.errors import UsageError
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ HEATMAPS = "heatmaps"
 @option("--held-out", type=click.FloatRange(0, 0.9), default=0.2, show_default=True, help="Last part of each clip, to measure on.")
 @option("--start", type=click.Path(path_type=Path), metavar="FILE", help="Weights to begin with.  [the bundled ones]")
 @option("--name", default="my-camera", show_default=True, help="Name of the preset.")
-@schedule_options
+@recipe_options
 def distill(
     clips: tuple[Path, ...],
     output: Path,
@@ -73,7 +73,7 @@ def distill(
         "report": say(quiet),
     }
     if _finds_keypoints(teacher, layout):
-        from skipvid.train.pose_distill import distill_pose
+        from skipvid.train.distill import distill_pose
         from skipvid.train.pose_teacher import open_pose_teacher
 
         pose_teacher = open_pose_teacher(teacher, teacher_weights, threads=threads or 1)
@@ -83,7 +83,7 @@ def distill(
     if teacher_weights is not None:
         raise UsageError("--teacher-weights is for a pose preset", f"{teacher} detects, and has its weights in its preset")
     from skipvid.presets import DEFAULT_DETECT, load_preset
-    from skipvid.train.detector import distill_detector
+    from skipvid.train.distill import distill_detector
     from skipvid.train.label import Trust
     from skipvid.weights import resolve_weights
 
@@ -101,7 +101,7 @@ def _finds_keypoints(teacher: str, layout: str) -> bool:
 
 
 def _open_teacher(teacher: str, layout: str, tiles: bool, threads: int) -> Teacher:
-    from skipvid.train.detector import open_preset_teacher
+    from skipvid.train.preset_teacher import open_preset_teacher
     from skipvid.train.teachers import TEACHER_LAYOUTS, Ensemble
 
     path = Path(teacher)

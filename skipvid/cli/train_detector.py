@@ -1,4 +1,4 @@
-"""`skipvid train` and `skipvid distill`: small models of one's own."""
+"""`skipvid train detector` and `skipvid train grade`: small detectors of one's own."""
 
 from __future__ import annotations
 
@@ -8,28 +8,18 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from skipvid.cli.options import combine, option
-from skipvid.cli.train import finish, names_of, root_option, say, set_threads
+from skipvid.cli.train import finish, mix_options, names_of, root_option, say, schedule_options, set_threads, threads_option
 from skipvid.errors import UsageError
 
 if TYPE_CHECKING:
     from skipvid.train.detector import Recipe
 
-schedule_options = combine(
-    option("--steps", type=click.IntRange(min=1), default=2000, show_default=True, metavar="N", help="Optimiser steps in all."),
-    option("--batch", type=click.IntRange(min=1), default=16, show_default=True, metavar="N", help="Pictures a step."),
+recipe_options = combine(
     option("--crop", default="320", show_default=True, metavar="PX,...", help="Sides of training pictures, one after the other."),
     option("--size", type=click.IntRange(min=64), default=512, show_default=True, metavar="PX", help="Longer side of the input in use."),
-    option("--rate", type=click.FloatRange(min=0, min_open=True), default=2e-3, show_default=True, help="Highest learning rate."),
     option("--slow", type=click.FloatRange(min=0), default=0.35, show_default=True, help="Factor on the backbone's learning rate."),
     option("--freeze", type=click.IntRange(min=0), default=3, show_default=True, metavar="N", help="Leave the first N stages as they are."),
-    option("--evaluate-every", type=click.IntRange(min=1), default=250, show_default=True, metavar="N", help="Steps between measurements."),
-    option(
-        "--patience", type=click.IntRange(min=0), default=0, metavar="N", help="Stop after N measurements without a new best; 0 = never."
-    ),
-    option("--seed", type=int, default=0, show_default=True, help="Of pictures and augmentation."),
-    option("--threads", type=click.IntRange(min=1), metavar="N", help="Threads for the network.  [all cores]"),
-    option("--resume", is_flag=True, help="Go on with the run in the output folder."),
-    option("-q", "--quiet", is_flag=True, help="Only errors."),
+    schedule_options(steps=2000, batch=16, of="Pictures", evaluate_every=250),
 )
 
 
@@ -50,15 +40,10 @@ def recipe_of(
 
 
 @click.command()
-@click.argument("mix", type=click.Path(path_type=Path), metavar="MIX.yaml")
-@option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="FOLDER", help="Checkpoints, weights and preset go here.")
-@root_option
-@option("--labels", type=click.Path(path_type=Path), metavar="FOLDER", help="Where teachers' labels are kept.  [OUTPUT/labels]")
-@option("--without", metavar="NAME,...", help="Leave these sources out: to measure on a clip, never train on it.")
-@option("--start", type=click.Path(path_type=Path), metavar="FILE", help="Weights to begin with.")
+@mix_options
 @option("--backbone", type=click.Path(path_type=Path), metavar="FILE.xml", help="Begin with the backbone of a PicoDet-LCNet instead.")
 @option("--name", default="my-detector", show_default=True, help="Name of the preset.")
-@schedule_options
+@recipe_options
 def detector(
     mix: Path,
     output: Path,
@@ -80,7 +65,7 @@ def detector(
     skipvid train detector street.mix.yaml -o run --resume
     """
     set_threads(threads)
-    from skipvid.train.detector import train_detector, write_preset
+    from skipvid.train.detector import train_detector, write_detector_preset
     from skipvid.train.exams import open_exams
     from skipvid.train.measure import exams_of_samples
     from skipvid.train.mix import gather, load_mix, split_off
@@ -90,7 +75,7 @@ def detector(
     samples, held = split_off(gather(plan, labels or output / "labels", say(quiet)), plan.held_out)
     exams = open_exams(plan) + exams_of_samples(held)
     trained = train_detector(recipe, samples, exams, output, shares=plan.shares, start=start, backbone=backbone, resume=resume, quiet=quiet)
-    preset = write_preset(trained, recipe, output / f"{name}.yaml", source=f"trained on {mix.name} by skipvid")
+    preset = write_detector_preset(trained, recipe, output / f"{name}.yaml", source=f"trained on {mix.name} by skipvid")
     finish(preset, quiet)
 
 
@@ -102,7 +87,7 @@ def detector(
 )
 @option("--size", type=click.IntRange(min=64), default=512, show_default=True, metavar="PX", help="Longer side of the input.")
 @option("--stride", type=click.IntRange(min=1), default=1, show_default=True, metavar="N", help="Every N-th frame.")
-@option("--threads", type=click.IntRange(min=1), metavar="N", help="Threads for the network.  [all cores]")
+@threads_option
 def grade(mix: Path, root: Path, weights: Path | None, size: int, stride: int, threads: int | None) -> None:
     """AP50 on the exams of a mix: one line each on stdout, the exam's name and the figure."""
     set_threads(threads)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from skipvid.cli.options import option
-from skipvid.cli.train import finish, names_of, root_option, say, set_threads
+from skipvid.cli.train import finish, mix_options, names_of, say, schedule_options, set_threads, threads_option
 from skipvid.errors import UsageError
 
 if TYPE_CHECKING:
@@ -34,25 +34,12 @@ def _teacher(mix: Mix, threads: int) -> PoseTeacher | None:
 
 
 @click.command()
-@click.argument("mix", type=click.Path(path_type=Path), metavar="MIX.yaml")
-@option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="FOLDER", help="Checkpoints, weights and preset go here.")
-@root_option
-@option("--labels", type=click.Path(path_type=Path), metavar="FOLDER", help="Where teachers' labels are kept.  [OUTPUT/labels]")
-@option("--without", metavar="NAME,...", help="Leave these sources out: to measure on a clip, never train on it.")
-@option("--start", type=click.Path(path_type=Path), metavar="FILE", help="Weights to begin with.  [random ones]")
+@mix_options
 @option("--network", default="hrnet-nano", show_default=True, help="An HRNet: see skipvid presets list.")
 @option("--name", default="my-pose", show_default=True, help="Name of the preset.")
 @option("--input", "size", default="256x192", show_default=True, metavar="HxW", help="Size of a person's window; multiples of 32.")
-@option("--steps", type=click.IntRange(min=1), default=20000, show_default=True, metavar="N", help="Optimiser steps in all.")
-@option("--batch", type=click.IntRange(min=1), default=32, show_default=True, metavar="N", help="Persons a step.")
-@option("--rate", type=click.FloatRange(min=0, min_open=True), default=2e-3, show_default=True, help="Highest learning rate.")
-@option("--evaluate-every", type=click.IntRange(min=1), default=1000, show_default=True, metavar="N", help="Steps between measurements.")
-@option("--patience", type=click.IntRange(min=0), default=0, metavar="N", help="Stop after N measurements without a new best; 0 = never.")
 @option("--light", is_flag=True, help="Vary persons less: for short trainings.")
-@option("--seed", type=int, default=0, show_default=True, help="Of persons and augmentation.")
-@option("--threads", type=click.IntRange(min=1), metavar="N", help="Threads for the network.  [all cores]")
-@option("--resume", is_flag=True, help="Go on with the run in the output folder.")
-@option("-q", "--quiet", is_flag=True, help="Only errors.")
+@schedule_options(steps=20000, batch=32, of="Persons", evaluate_every=1000)
 def pose(
     mix: Path,
     output: Path,
@@ -102,7 +89,7 @@ def pose(
 @option("--weights", type=click.Path(path_type=Path), metavar="FILE", help="Instead of the preset's.")
 @option("--joints", type=click.IntRange(1, 17), default=1, show_default=True, metavar="N", help="Persons with so many labelled joints.")
 @option("--part", nargs=2, type=int, default=(0, 1 << 30), metavar="FIRST BEHIND", help="Of the pictures with persons.  [all]")
-@option("--threads", type=click.IntRange(min=1), metavar="N", help="Threads for the network.  [all cores]")
+@threads_option
 def grade_pose(
     annotations: Path, pictures: Path, preset: str | None, weights: Path | None, joints: int, part: tuple[int, int], threads: int | None
 ) -> None:

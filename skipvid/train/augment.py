@@ -5,7 +5,6 @@ Every batch is a function of (seed, step) alone, so that a run which was interru
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from skipvid.errors import UsageError
+from skipvid.train.draws import Draws
 from skipvid.train.samples import Sample, Targets
 
 Image = NDArray[np.uint8]
@@ -53,27 +52,11 @@ class Batch:
 
 
 class BatchMaker:
-    """Draws batches from samples, each source as often as its share says.
-
-    shares: source name -> relative frequency; a source that it does not name is not drawn. None: every sample is drawn alike.
-    Raises UsageError where nothing is left to draw from.
-    """
+    """Makes batches of samples, each source as often as its share says. Raises UsageError where there is nothing to draw from."""
 
     def __init__(self, samples: Sequence[Sample], config: AugmentConfig | None = None, shares: Mapping[str, float] | None = None) -> None:
-        if not samples:
-            raise UsageError("there is no sample to train on", "give labelled pictures or a video to label")
         self._config = config or AugmentConfig()
-        groups: defaultdict[str, list[Sample]] = defaultdict(list)
-        for sample in samples:
-            groups[sample.source].append(sample)
-        self._groups = list(groups.values())
-        if shares is None:
-            weights = np.array([len(group) for group in self._groups], np.float64)
-        else:
-            weights = np.array([shares.get(name, 0.0) for name in groups], np.float64)
-            if weights.sum() <= 0:
-                raise UsageError(f"no source has a share: {', '.join(groups)}", f"shares were given for {', '.join(shares)}")
-        self._weights = weights / weights.sum()
+        self._samples = Draws(samples, shares)
 
     def batch(self, count: int, size: int, *, seed: int, step: int) -> Batch:
         """`count` pictures of `size` pixels squared."""
@@ -86,21 +69,17 @@ class BatchMaker:
             known.append(mask)
         return Batch(images, tuple(targets), np.stack(known))
 
-    def _draw(self, rng: Rng) -> Sample:
-        group = self._groups[int(rng.choice(len(self._groups), p=self._weights))]
-        return group[int(rng.integers(len(group)))]
-
     def _one(self, size: int, rng: Rng) -> tuple[Image, Targets, NDArray[np.bool_]]:
         config = self._config
         canvas = np.full((size, size, 3), 114, np.uint8)
         if rng.random() >= config.p_mosaic:
-            sample = self._draw(rng)
+            sample = self._samples.draw(rng)
             targets = place(sample, canvas, (0, 0, size, size), 1.0, rng, config)
             return distort(canvas, rng, config), targets, sample.known
         x, y = (int(v) for v in rng.uniform(0.3, 0.7, 2) * size)
         targets, known = Targets.empty(), np.ones(0, np.bool_)
         for window in ((0, 0, x, y), (x, 0, size, y), (0, y, x, size), (x, y, size, size)):
-            sample = self._draw(rng)
+            sample = self._samples.draw(rng)
             targets = targets + place(sample, canvas, window, 0.7, rng, config)
             known = sample.known if not len(known) else known & sample.known
         return distort(canvas, rng, config), targets, known

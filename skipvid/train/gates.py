@@ -19,14 +19,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from skipvid.errors import OutputError, UsageError
+from skipvid.errors import UsageError
 from skipvid.graph.gating import Question
 from skipvid.nn import GumbelGate, convert_modules, macs, run_clip, skip_layers, sparsity_loss
-from skipvid.presets import dump_preset
 from skipvid.runtime.learned import save_questions
 from skipvid.train.clips import GAPS, Piece
-from skipvid.train.detector import export_weights
 from skipvid.train.loop import Schedule, Trainer
+from skipvid.train.ship import export_weights, save_preset
 from skipvid.train.subjects import Subject, frames_of
 
 LOG_EVERY = 10
@@ -289,11 +288,7 @@ def _write(subject: Subject, recipe: GateRecipe, student: nn.Module, grades: Map
         scales={},
         source=f"learned from clips by skipvid, out of {subject.preset.name}",
     )
-    try:
-        path.write_text(dump_preset(preset), encoding="utf-8")
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror}", "check the folder") from error
-    return path
+    return save_preset(preset, path)
 
 
 def piece_length(frames: int) -> int:

@@ -7,15 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from skipvid.models.heatmaps import STRIDE, decode_heatmaps
+from skipvid.models.heatmaps import COCO_TOLERANCES, STRIDE, decode_heatmaps
 from skipvid.tasks.crops import CropWindow
 from skipvid.train.people import PRESENT, Person
 from skipvid.train.pose_teacher import Heat, network_input
-
-SIGMAS: NDArray[np.float64] = (
-    np.array([0.26, 0.25, 0.25, 0.35, 0.35, 0.79, 0.79, 0.72, 0.72, 0.62, 0.62, 1.07, 1.07, 0.87, 0.87, 0.89, 0.89]) / 10
-)
-"""How far annotators differ, per joint, relative to the root of the person's area (COCO's evaluation code)."""
 
 PCK = 0.2
 """Distance at which a joint counts as found, as a fraction of the longer side of the person's box."""
@@ -25,7 +20,7 @@ def oks(joints: NDArray[np.float32], person: Person) -> float:
     """The similarity in [0, 1] of joints (17, 2), in pixels of the person's picture, over the joints that are labelled; NaN without any."""
     labelled = person.states == PRESENT
     distance = ((joints - person.joints) ** 2).sum(axis=1)[labelled]
-    return float(np.exp(-distance / (2 * person.area * (2 * SIGMAS[labelled]) ** 2)).mean()) if labelled.any() else float("nan")
+    return float(np.exp(-distance / (2 * person.area * (2 * COCO_TOLERANCES[labelled]) ** 2)).mean()) if labelled.any() else float("nan")
 
 
 def near(joints: NDArray[np.float32], person: Person) -> NDArray[np.bool_]:
@@ -46,7 +41,7 @@ def grade_people(people: Sequence[Person], heat: Heat, input_size: tuple[int, in
         windows = [CropWindow.around(person.box, input_size) for person in chosen]
         cuts = np.stack([window.cut(person.image) for window, person in zip(windows, chosen, strict=True)])
         for person, window, maps in zip(chosen, windows, heat(network_input(cuts)), strict=True):
-            joints = window.to_frame(decode_heatmaps(maps)[:, :2] * STRIDE)
+            joints = window.to_frame(decode_heatmaps(maps, tolerances=COCO_TOLERANCES)[:, :2] * STRIDE)
             scores.append(oks(joints, person))
             hits.append(near(joints, person))
     known = np.array([score for score in scores if not np.isnan(score)])

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from skipvid.errors import OutputError, SourceError
 from skipvid.tasks.crops import PADDING
+from skipvid.train.packs import read_pack, write_pack
 
 JOINTS = 17
 """COCO's keypoints."""
@@ -64,40 +65,23 @@ def cut_out(person: Person, height: int = 256) -> Person:
     return Person(np.ascontiguousarray(small), moved_box, joints, person.states, area, person.source)
 
 
-def save_people(path: Path, people: Sequence[Person], *, quality: int = 92) -> None:
-    """Write persons as one .npz of JPEG bytes and labels; the file appears whole or not at all. Raises OutputError."""
-    jpegs = [cv2.imencode(".jpg", person.image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].ravel() for person in people]
-    count, part = len(people), path.with_name(path.name + ".part")
-    try:
-        with part.open("wb") as file:
-            np.savez(
-                file,
-                jpegs=np.concatenate(jpegs) if jpegs else np.zeros(0, np.uint8),
-                jpeg_sizes=np.array([len(jpeg) for jpeg in jpegs], np.int64),
-                boxes=np.array([person.box for person in people], np.float32).reshape(count, 4),
-                joints=np.array([person.joints for person in people], np.float32).reshape(count, JOINTS, 2),
-                states=np.array([person.states for person in people], np.int8).reshape(count, JOINTS),
-                areas=np.array([person.area for person in people], np.float64),
-                sources=np.array([person.source for person in people], np.str_),
-            )
-        part.replace(path)
-    except OSError as error:
-        raise OutputError(f"cannot write the pack {path}: {error.strerror}", "choose a folder that exists and can be written") from error
+def save_people(path: Path, people: Sequence[Person]) -> None:
+    """Write persons as one file, whole or not at all. Raises OutputError."""
+    count = len(people)
+    arrays: dict[str, NDArray[Any]] = {
+        "boxes": np.array([person.box for person in people], np.float32).reshape(count, 4),
+        "joints": np.array([person.joints for person in people], np.float32).reshape(count, JOINTS, 2),
+        "states": np.array([person.states for person in people], np.int8).reshape(count, JOINTS),
+        "areas": np.array([person.area for person in people], np.float64),
+        "sources": np.array([person.source for person in people], np.str_),
+    }
+    write_pack(path, [person.image for person in people], arrays)
 
 
 def load_people(path: Path) -> list[Person]:
-    """Read a pack whole, pictures decoded. Raises SourceError where the file is missing, damaged or no pack of persons."""
-    try:
-        with np.load(path, allow_pickle=False) as pack:
-            arrays = {name: pack[name] for name in pack.files}
-        ends = np.cumsum(arrays["jpeg_sizes"])
-        people = []
-        for i, source in enumerate(arrays["sources"]):
-            image = cv2.imdecode(arrays["jpegs"][ends[i] - arrays["jpeg_sizes"][i] : ends[i]], cv2.IMREAD_COLOR)
-            if image is None:
-                raise ValueError(f"picture {i} is damaged")
-            row = (arrays["boxes"][i], arrays["joints"][i], arrays["states"][i], float(arrays["areas"][i]))
-            people.append(Person(np.asarray(image, np.uint8), *row, str(source)))
-    except (OSError, ValueError, KeyError) as error:
-        raise SourceError(f"cannot read the pack of persons {path}: {error}", "delete it, and it is made anew") from error
-    return people
+    """Read a pack whole. Raises SourceError where the file is missing, damaged or no pack of persons."""
+    images, arrays = read_pack(path, ("boxes", "joints", "states", "areas", "sources"))
+    return [
+        Person(image, arrays["boxes"][i], arrays["joints"][i], arrays["states"][i], float(arrays["areas"][i]), str(arrays["sources"][i]))
+        for i, image in enumerate(images)
+    ]

@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from skipvid.errors import OutputError, UsageError
+from skipvid.errors import UsageError
 from skipvid.labels import COCO_KEYPOINTS
 from skipvid.models import build_model, load_weights
 from skipvid.models.hrnet import CONFIGS, BasicBlock, Bottleneck, HRNet
-from skipvid.presets import Preset, dump_preset
-from skipvid.train.detector import Trained, export_weights
+from skipvid.train.imagenet import normalise
 from skipvid.train.loop import Schedule, Trainer
 from skipvid.train.oks import grade_people
 from skipvid.train.people import Person
 from skipvid.train.pose_augment import PersonBatches, PoseAugment
-from skipvid.train.pose_teacher import Heat, network_input
+from skipvid.train.pose_teacher import heat_of
+from skipvid.train.ship import Trained, ship, write_preset
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +98,7 @@ def train_pose(
 
     def loss_of_step(net: nn.Module, step: int) -> tuple[Tensor, dict[str, float]]:
         batch = maker.batch(schedule.batch, size, seed=schedule.seed, step=step)
-        images = torch.from_numpy(network_input(batch.images)).contiguous(memory_format=torch.channels_last)
+        images = normalise(batch.images)
         with torch.autocast("cpu", torch.bfloat16, enabled=half):
             found = net(images)
         return heat_loss(found.float(), torch.from_numpy(batch.heat), torch.from_numpy(batch.known), recipe.near), {}
@@ -112,48 +108,19 @@ def train_pose(
 
     trainer = Trainer(net, schedule, folder, resume=resume)
     best = trainer.run(loss_of_step, evaluate if held else None, quiet=quiet)
-    grades = max(trainer.history, key=lambda row: row["OKS"], default={})
-    about = {"network": recipe.network, "steps": trainer.step, "batch": schedule.batch, "input": list(size), "grades": dict(grades)}
-    weights = folder / "weights.pt"
-    export_weights(torch.load(best, weights_only=True), weights, about)
-    return Trained(weights, {name: value for name, value in grades.items() if name != "step"})
-
-
-def heat_of(net: nn.Module) -> Heat:
-    """A network in eval mode as a function on arrays."""
-
-    def heat(x: NDArray[np.float32]) -> NDArray[np.float32]:
-        with torch.inference_mode():
-            return np.asarray(net(torch.from_numpy(x)).numpy(), np.float32)
-
-    return heat
+    return ship(trainer, best, "OKS", {"network": recipe.network, "input": list(size)})
 
 
 def write_pose_preset(trained: Trained, recipe: PoseRecipe, path: Path, *, source: str) -> Path:
     """A preset file that uses the trained weights, by a path relative to it. Raises OutputError."""
-    grade = f"OKS {trained.grades['OKS']:.3f} held out" if trained.grades else "not measured"
-    preset = Preset(
-        name=path.stem,
-        description=f"{recipe.network} trained with skipvid, {grade}",
+    return write_preset(
+        trained,
+        path,
         task="pose",
-        model=recipe.network,
+        network=recipe.network,
         labels=COCO_KEYPOINTS,
         image_size=recipe.input_size,
-        size_multiple=32,
-        channels="rgb",
-        mean=(0.485, 0.456, 0.406),
-        std=(0.229, 0.224, 0.225),
-        weights=os.path.relpath(trained.weights, path.parent),
-        sha256=hashlib.sha256(trained.weights.read_bytes()).hexdigest(),
-        score_threshold=0.3,
-        gate="norm",
         threshold=0.06,
-        block=1,
-        licence="as the material it was trained on",
+        measure="OKS",
         source=source,
     )
-    try:
-        path.write_text(dump_preset(preset), encoding="utf-8")
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror}", "check the folder") from error
-    return path

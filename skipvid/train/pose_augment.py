@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -10,10 +9,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from skipvid.errors import UsageError
 from skipvid.models.heatmaps import SIGMA_PER_PIXEL, STRIDE
 from skipvid.tasks.crops import PADDING
 from skipvid.train.augment import AugmentConfig, distort
+from skipvid.train.draws import Draws
 from skipvid.train.people import ABSENT, JOINTS, MIRRORED, PRESENT, Person
 
 Rng = np.random.Generator
@@ -61,13 +60,7 @@ class PersonBatches:
 
     def __init__(self, people: Sequence[Person], config: PoseAugment | None = None, shares: Mapping[str, float] | None = None) -> None:
         self._config = config or PoseAugment()
-        groups: defaultdict[str, list[Person]] = defaultdict(list)
-        for person in people:
-            groups[person.source].append(person)
-        weights = np.array([len(group) if shares is None else shares.get(name, 0.0) for name, group in groups.items()], np.float64)
-        if weights.sum() <= 0:
-            raise UsageError("there is no person to train on", "give labelled persons, or clips and a teacher that finds some")
-        self._groups, self._weights = list(groups.values()), weights / weights.sum()
+        self._people = Draws(people, shares)
 
     def batch(self, count: int, size: tuple[int, int], *, seed: int, step: int) -> PoseBatch:
         """size: (height, width) of the network's input, pixels."""
@@ -75,8 +68,7 @@ class PersonBatches:
         images = np.empty((count, *size, 3), np.uint8)
         joints, states = np.empty((count, JOINTS, 2), np.float32), np.empty((count, JOINTS), np.int8)
         for i in range(count):
-            group = self._groups[int(rng.choice(len(self._groups), p=self._weights))]
-            images[i], joints[i], states[i] = vary(group[int(rng.integers(len(group)))], size, rng, self._config)
+            images[i], joints[i], states[i] = vary(self._people.draw(rng), size, rng, self._config)
         return PoseBatch(images, draw_heat(joints, states == PRESENT, size), np.asarray((states == PRESENT) | (states == ABSENT)))
 
 

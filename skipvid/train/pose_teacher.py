@@ -9,12 +9,14 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from skipvid.errors import UsageError
 from skipvid.models import build_model, load_weights
-from skipvid.models.heatmaps import STRIDE, decode_heatmaps
+from skipvid.models.heatmaps import COCO_TOLERANCES, STRIDE, decode_heatmaps
 from skipvid.presets import load_preset
 from skipvid.tasks.crops import CropWindow
+from skipvid.train.imagenet import normalise
 from skipvid.train.people import ABSENT, JOINTS, MIRRORED, PRESENT, UNKNOWN, Person
 from skipvid.train.teachers import open_runner
 from skipvid.weights import resolve_weights
@@ -41,7 +43,7 @@ class PoseTeacher:
         cut = window.cut(image)
         both = self.heat(network_input(np.stack([cut, cut[:, ::-1]])))
         heat = (both[0] + both[1][list(MIRRORED)][:, :, ::-1]) / 2
-        found = decode_heatmaps(np.ascontiguousarray(heat))
+        found = decode_heatmaps(np.ascontiguousarray(heat), tolerances=COCO_TOLERANCES)
         found[:, :2] = window.to_frame(found[:, :2] * STRIDE)
         return found
 
@@ -60,13 +62,17 @@ class PoseTeacher:
 
 def network_input(images: NDArray[np.uint8]) -> NDArray[np.float32]:
     """(N, h, w, 3) uint8 BGR -> (N, 3, h, w) float32, RGB, normalised as our pose presets are."""
-    rgb = np.ascontiguousarray(images[..., ::-1].transpose(0, 3, 1, 2), np.float32)
-    mean, std = MEAN[:, None, None], STD[:, None, None]
-    return np.asarray((rgb / 255 - mean) / std, np.float32)
+    return np.ascontiguousarray(normalise(images).numpy())
 
 
-MEAN, STD = np.array([0.485, 0.456, 0.406], np.float32), np.array([0.229, 0.224, 0.225], np.float32)
-"""ImageNet's, RGB: what pose networks are trained with."""
+def heat_of(net: nn.Module) -> Heat:
+    """A network in eval mode as a function on arrays."""
+
+    def heat(x: NDArray[np.float32]) -> NDArray[np.float32]:
+        with torch.inference_mode():
+            return np.asarray(net(torch.from_numpy(x)).numpy(), np.float32)
+
+    return heat
 
 
 def open_pose_teacher(name_or_path: str, weights: Path | None = None, *, threads: int = 1) -> PoseTeacher:
@@ -77,22 +83,16 @@ def open_pose_teacher(name_or_path: str, weights: Path | None = None, *, threads
     path = Path(name_or_path)
     if path.suffix in (".onnx", ".xml"):
         run, size = open_runner(path, threads=threads)
-        return PoseTeacher(lambda x: np.concatenate([_heat_of(run(one[None]), path) for one in x]), size)
+        return PoseTeacher(lambda x: np.concatenate([_heat_maps(run(one[None]), path) for one in x]), size)
     preset = load_preset(name_or_path)
     if preset.task != "pose" or isinstance(preset.image_size, int):
         raise UsageError(f"preset {preset.name} is for the task '{preset.task}'", "a pose teacher is needed: skipvid presets list")
     net = build_model(preset.model)
     load_weights(net, resolve_weights(preset, weights).path)
-    net.eval()
-
-    def heat(x: NDArray[np.float32]) -> NDArray[np.float32]:
-        with torch.inference_mode():
-            return np.asarray(net(torch.from_numpy(x)).numpy(), np.float32)
-
-    return PoseTeacher(heat, preset.image_size)
+    return PoseTeacher(heat_of(net.eval()), preset.image_size)
 
 
-def _heat_of(outputs: list[NDArray[np.float32]], path: Path) -> NDArray[np.float32]:
+def _heat_maps(outputs: list[NDArray[np.float32]], path: Path) -> NDArray[np.float32]:
     """The heat maps among a network's outputs."""
     for output in outputs:
         if output.ndim == 4 and output.shape[1] == JOINTS:

@@ -9,20 +9,11 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from skipvid.models.anchors import Anchors, decode_detections, make_anchors
+from skipvid.train.imagenet import normalise
 from skipvid.train.teachers import Found
-
-MEAN = (123.675, 116.28, 103.53)
-STD = (58.395, 57.12, 57.375)
-"""ImageNet's statistics of RGB, 0 to 255."""
-
-
-def normalise(images: NDArray[np.uint8]) -> Tensor:
-    """(N, H, W, 3) uint8 BGR -> (N, 3, H, W) float32, normalised RGB, channels last in memory."""
-    x = torch.from_numpy(np.ascontiguousarray(images[..., ::-1])).permute(0, 3, 1, 2).float()
-    return (x - torch.tensor(MEAN).view(1, 3, 1, 1)) / torch.tensor(STD).view(1, 3, 1, 1)
 
 
 @lru_cache(maxsize=64)

@@ -1,19 +1,17 @@
-"""Training samples: one picture with its boxes, and packs of them in one file.
-
-A pack is a NumPy .npz with JPEG bytes back to back, so that thousands of pictures load in seconds and travel as one file.
-"""
+"""Training samples: one picture with its boxes, and packs of them in one file."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from skipvid.errors import OutputError, SourceError
+from skipvid.train.packs import read_pack, write_pack
 
 CATEGORIES: dict[int, str] = {1: "person", 2: "bicycle", 3: "car", 4: "motorcycle", 6: "bus", 8: "truck"}
 """What the bundled detector knows: COCO's category numbers and names, in the order of its class channels."""
@@ -88,48 +86,29 @@ def shrink(image: NDArray[np.uint8], boxes: NDArray[np.float32], longest: int) -
     return small, (boxes * np.array([size[0] / width, size[1] / height] * 2, np.float32)).astype(np.float32)
 
 
-def save_pack(path: Path, samples: Sequence[Sample], *, quality: int = 92) -> None:
-    """Write samples as one .npz of JPEG bytes and labels; the file appears whole or not at all. Raises OutputError."""
-    jpegs = [cv2.imencode(".jpg", sample.image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].ravel() for sample in samples]
+def save_pack(path: Path, samples: Sequence[Sample]) -> None:
+    """Write samples as one file, whole or not at all. Raises OutputError."""
     together = Targets.empty()
     for sample in samples:
         together = together + sample.targets
-    part = path.with_name(path.name + ".part")
-    try:
-        with part.open("wb") as file:
-            np.savez(
-                file,
-                jpegs=np.concatenate(jpegs) if jpegs else np.zeros(0, np.uint8),
-                jpeg_sizes=np.array([len(jpeg) for jpeg in jpegs], np.int64),
-                boxes=together.boxes,
-                classes=together.classes,
-                ignore=together.ignore,
-                box_counts=np.array([len(sample.targets) for sample in samples], np.int64),
-                known=np.array([sample.known for sample in samples], np.bool_).reshape(len(samples), CLASS_COUNT),
-                sources=np.array([sample.source for sample in samples], np.str_),
-            )
-        part.replace(path)
-    except OSError as error:
-        raise OutputError(
-            f"cannot write the sample pack {path}: {error.strerror}", "choose a folder that exists and can be written"
-        ) from error
+    arrays: dict[str, NDArray[Any]] = {
+        "boxes": together.boxes,
+        "classes": together.classes,
+        "ignore": together.ignore,
+        "box_counts": np.array([len(sample.targets) for sample in samples], np.int64),
+        "known": np.array([sample.known for sample in samples], np.bool_).reshape(len(samples), CLASS_COUNT),
+        "sources": np.array([sample.source for sample in samples], np.str_),
+    }
+    write_pack(path, [sample.image for sample in samples], arrays)
 
 
 def load_pack(path: Path) -> list[Sample]:
-    """Read a pack whole, pictures decoded. Raises SourceError where the file is missing, damaged or no pack."""
-    try:
-        with np.load(path, allow_pickle=False) as pack:
-            arrays = {name: pack[name] for name in pack.files}
-        jpeg_ends, box_ends = np.cumsum(arrays["jpeg_sizes"]), np.cumsum(arrays["box_counts"])
-        samples = []
-        for i, source in enumerate(arrays["sources"]):
-            jpeg = arrays["jpegs"][jpeg_ends[i] - arrays["jpeg_sizes"][i] : jpeg_ends[i]]
-            rows = slice(box_ends[i] - arrays["box_counts"][i], box_ends[i])
-            image = cv2.imdecode(jpeg, cv2.IMREAD_COLOR)
-            if image is None:
-                raise ValueError(f"picture {i} is damaged")
-            targets = Targets(arrays["boxes"][rows], arrays["classes"][rows], arrays["ignore"][rows])
-            samples.append(Sample(np.asarray(image, np.uint8), targets, str(source), arrays["known"][i]))
-    except (OSError, ValueError, KeyError) as error:
-        raise SourceError(f"cannot read the sample pack {path}: {error}", "make it anew with `skipvid distill`") from error
+    """Read a pack whole. Raises SourceError where the file is missing, damaged or no pack of samples."""
+    images, arrays = read_pack(path, ("boxes", "classes", "ignore", "box_counts", "known", "sources"))
+    ends = np.cumsum(arrays["box_counts"])
+    samples = []
+    for i, image in enumerate(images):
+        rows = slice(ends[i] - arrays["box_counts"][i], ends[i])
+        targets = Targets(arrays["boxes"][rows], arrays["classes"][rows], arrays["ignore"][rows])
+        samples.append(Sample(image, targets, str(arrays["sources"][i]), arrays["known"][i]))
     return samples

@@ -170,7 +170,7 @@ def open_subject(preset: Preset, weights: Path, sure: float = 0.4) -> Subject:
     if preset.task == "detect":
         return DetectSubject(preset, weights)
     from skipvid.presets import DEFAULT_DETECT
-    from skipvid.train.detector import open_preset_teacher
+    from skipvid.train.preset_teacher import open_preset_teacher
 
     detector = open_preset_teacher(DEFAULT_DETECT)
 

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skipvid.errors import UsageError, WeightsError
+from skipvid.train.imagenet import normalise
 from skipvid.train.samples import CATEGORY_IDS, CLASS_COUNT
 
 Floats = NDArray[np.float32]
@@ -104,9 +105,6 @@ class PicoDetTeacher:
     category_ids: COCO's number of each of its C classes.
     """
 
-    MEAN = np.array([123.675, 116.28, 103.53], np.float32)
-    STD = np.array([58.395, 57.12, 57.375], np.float32)
-
     def __init__(self, path: Path, category_ids: Sequence[int] = (1,), *, floor: float = 0.05, threads: int = 1) -> None:
         self._run, self._size = open_runner(path, threads=threads)
         self._channels, self.known = _channels(category_ids)
@@ -115,9 +113,8 @@ class PicoDetTeacher:
     def detect(self, image: NDArray[np.uint8]) -> Found:
         height, width = image.shape[:2]
         rows, columns = self._size
-        rgb = cv2.resize(image, (columns, rows), interpolation=cv2.INTER_LINEAR)[:, :, ::-1].astype(np.float32)
-        x = np.ascontiguousarray(((rgb - self.MEAN) / self.STD).transpose(2, 0, 1)[None], np.float32)
-        boxes, scores = self._run(x)
+        small = np.asarray(cv2.resize(image, (columns, rows), interpolation=cv2.INTER_LINEAR), np.uint8)
+        boxes, scores = self._run(np.ascontiguousarray(normalise(small[None]).numpy()))
         scale = np.array([width / columns, height / rows] * 2, np.float32)
         return _select(boxes[0] * scale, scores[0].T, self._channels, self._floor, (height, width))
 

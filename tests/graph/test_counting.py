@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 import torch
-from exported import Net, graph_of
+from exported import graph_of
+from function_network import Net
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 import torch
-from exported import Net, graph_of
+from exported import graph_of
+from function_network import Net
 from torch import Tensor, nn
 from torch.nn import functional
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 import torch
-from exported import Net, graph_of, operations, raw_graph, run
+from exported import graph_of, operations, raw_graph, run
+from function_network import Net
 from torch import Tensor, nn
 from torch.nn import functional
 

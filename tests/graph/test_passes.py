@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 import torch
-from exported import Net, graph_of, operations, raw_graph, run
+from exported import graph_of, operations, raw_graph, run
+from function_network import Net
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn

@@ -11,13 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from sparsity import assert_runs_wholly_sparsely_and_exactly
 from torch import Tensor
 
 from skipvid.errors import WeightsError
 from skipvid.models import build_model, load_weights
 from skipvid.models.hrnet import CONFIGS, HRNet
-from skipvid.runtime.config import SkipConfig
-from skipvid.runtime.model import convert
 
 
 def narrow(**changes: int) -> HRNet:
@@ -116,15 +115,7 @@ def test_a_converted_network_runs_wholly_sparsely_and_threshold_zero_is_exact() 
         if isinstance(module, torch.nn.BatchNorm2d):
             module.running_mean.uniform_(-0.2, 0.2)  # type: ignore[union-attr, operator]
             module.running_var.uniform_(0.5, 1.5)  # type: ignore[union-attr, operator]
-    model, report = convert(net, torch.zeros(1, 3, 96, 64), SkipConfig(threshold=0.0))
-    assert report.dense == ()
-    session = model.session()
-    x = torch.randn(1, 3, 96, 64)
-    for step in range(4):
-        x = x.clone()
-        x[..., 20 + step : 28 + step, 30:36] += 0.5
-        torch.testing.assert_close(session(x), net(x), rtol=1e-4, atol=1e-5)
-    assert session.cost.saving > 0.05
+    assert_runs_wholly_sparsely_and_exactly(net, frames=4)
 
 
 def test_gradients_reach_every_parameter() -> None:

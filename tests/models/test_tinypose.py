@@ -8,13 +8,12 @@ from typing import Any
 
 import pytest
 import torch
+from sparsity import assert_runs_wholly_sparsely_and_exactly
 from torch import nn
 
 from skipvid.errors import WeightsError
 from skipvid.models import build_model, load_weights
 from skipvid.models.tinypose import TinyPose
-from skipvid.runtime.config import SkipConfig
-from skipvid.runtime.model import convert
 
 
 def published(net: nn.Module) -> dict[str, torch.Tensor]:
@@ -63,15 +62,7 @@ def test_heat_maps_have_a_quarter_of_any_size(net: TinyPose, size: tuple[int, in
 
 @pytest.mark.slow
 def test_a_converted_network_runs_wholly_sparsely_and_threshold_zero_is_exact(net: TinyPose) -> None:
-    model, report = convert(net, torch.zeros(1, 3, 96, 64), SkipConfig(threshold=0.0))
-    assert report.dense == ()
-    session = model.session()
-    x = torch.randn(1, 3, 96, 64)
-    for step in range(3):
-        x = x.clone()
-        x[..., 20 + step : 24 + step, 30:34] += 0.5
-        torch.testing.assert_close(session(x), net(x), rtol=1e-4, atol=1e-5)
-    assert session.cost.saving > 0.05
+    assert_runs_wholly_sparsely_and_exactly(net, frames=3)
 
 
 @pytest.mark.realdata

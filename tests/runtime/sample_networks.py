@@ -10,6 +10,7 @@ from functools import cache
 from typing import Any
 
 import torch
+from function_network import Net
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils._pytree import tree_leaves
@@ -43,22 +44,6 @@ def dense_leaves(net: nn.Module, frame: Tensor) -> list[Any]:
     """What the original network returns, as a flat list. Some of the networks write into their input: they get a copy."""
     with torch.no_grad():
         return tree_leaves(net(frame.clone()))
-
-
-class Net(nn.Module):
-    """A network written as a function of the modules it is given: Net(lambda m, x: m.conv(x), conv=nn.Conv2d(...))."""
-
-    def __init__(self, function: Callable[..., Any], **members: Any) -> None:
-        super().__init__()
-        self.function = function
-        for name, member in members.items():
-            if isinstance(member, Tensor) and not isinstance(member, nn.Parameter):
-                self.register_buffer(name, member)
-            else:
-                setattr(self, name, member)
-
-    def forward(self, *inputs: Tensor) -> Any:
-        return self.function(self, *inputs)
 
 
 class SqueezeExcite(nn.Module):

@@ -8,8 +8,9 @@ import operator
 import numpy as np
 import pytest
 import torch
+from function_network import Net
 from sample_frames import frames
-from sample_networks import NETWORKS, Net, converted
+from sample_networks import NETWORKS, converted
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 

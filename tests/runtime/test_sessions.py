@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 import torch
+from function_network import Net
 from sample_frames import frames
-from sample_networks import NETWORKS, Net, converted
+from sample_networks import NETWORKS, converted
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 

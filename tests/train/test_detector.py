@@ -9,10 +9,12 @@ from skipvid.errors import UsageError
 from skipvid.models import build_model, load_weights
 from skipvid.presets import load_preset
 from skipvid.train.augment import AugmentConfig
-from skipvid.train.detector import Recipe, distill_detector, export_weights, train_detector
+from skipvid.train.detector import Recipe, train_detector
+from skipvid.train.distill import distill_detector
 from skipvid.train.loop import Schedule
 from skipvid.train.measure import exams_of_samples
 from skipvid.train.samples import CLASS_COUNT, Sample, Targets
+from skipvid.train.ship import export_weights
 from skipvid.train.teachers import Found
 
 CALM = AugmentConfig(

@@ -12,14 +12,15 @@ from click.testing import CliRunner
 from skipvid.cli.app import cli
 from skipvid.errors import UsageError
 from skipvid.models import build_model, load_weights
-from skipvid.models.heatmaps import STRIDE, decode_heatmaps
+from skipvid.models.heatmaps import COCO_TOLERANCES, STRIDE, decode_heatmaps
 from skipvid.presets import load_preset
 from skipvid.train.augment import AugmentConfig
 from skipvid.train.loop import Schedule
-from skipvid.train.oks import SIGMAS, grade_people, near, oks
+from skipvid.train.oks import grade_people, near, oks
 from skipvid.train.people import ABSENT, JOINTS, MIRRORED, PRESENT, UNKNOWN, Person, cut_out
-from skipvid.train.pose import PoseRecipe, heat_loss, heat_of, train_pose
+from skipvid.train.pose import PoseRecipe, heat_loss, train_pose
 from skipvid.train.pose_augment import PersonBatches, PoseAugment, draw_heat, vary
+from skipvid.train.pose_teacher import PoseTeacher, heat_of
 
 CLEAR = AugmentConfig(p_colour=0, p_grey=0, p_blur=0, p_noise=0, p_jpeg=0, p_coarse=0)
 TURNED = PoseAugment(p_hidden=0, p_far=0, distortion=CLEAR)
@@ -101,7 +102,7 @@ def test_a_source_without_a_share_is_not_drawn():
     second = Person(second.image[:, :, ::-1].copy(), second.box, second.joints, np.full(JOINTS, UNKNOWN, np.int8), 1.0, "other")
     batch = PersonBatches([first, second], PoseAugment(p_half=0), {"dots": 1.0}).batch(12, (64, 64), seed=0, step=0)
     assert batch.known.all()
-    with pytest.raises(UsageError, match="no person"):
+    with pytest.raises(UsageError, match="no source has a share"):
         PersonBatches([first], shares={"elsewhere": 1.0})
 
 
@@ -109,7 +110,7 @@ def test_oks_is_one_for_the_truth_and_falls_as_coco_says():
     person, _ = coloured()
     assert oks(person.joints, person) == 1.0
     moved = person.joints.copy()
-    moved[0, 0] += 2 * SIGMAS[0] * np.sqrt(person.area)  # one spread of the nose: exp(-1/2)
+    moved[0, 0] += 2 * COCO_TOLERANCES[0] * np.sqrt(person.area)  # one spread of the nose: exp(-1/2)
     assert oks(moved, person) == pytest.approx((16 + np.exp(-0.5)) / 17)
     unlabelled = Person(person.image, person.box, person.joints, np.full(JOINTS, UNKNOWN, np.int8), 1.0, "x")
     assert np.isnan(oks(person.joints, unlabelled))
@@ -249,21 +250,20 @@ class OnePerson:
 
 def test_a_clip_without_labels_becomes_a_pose_preset(tmp_path, monkeypatch):
     from skipvid.presets import DEFAULT_POSE
-    from skipvid.train import pose_distill
-    from skipvid.train.pose_teacher import PoseTeacher
+    from skipvid.train import distill
 
     def heat(x):
         maps = np.zeros((len(x), JOINTS, 64, 48), np.float32)
         maps[:, :, 30, 23:25] = 0.9  # the middle: a mirror image leaves it there
         return maps
 
-    monkeypatch.setattr(pose_distill, "open_preset_teacher", lambda name: OnePerson())
+    monkeypatch.setattr(distill, "open_preset_teacher", lambda name: OnePerson())
     start = tmp_path / "start.pt"
     torch.save(build_model(load_preset(DEFAULT_POSE).model).state_dict(), start)
     schedule = Schedule(1, batch=16, evaluate_every=1)
     arguments = {"name": "my-gym", "stride": 2, "held_out": 0.4, "start": start, "quiet": True, "report": lambda line: None}
     clip = gym_clip(tmp_path / "gym.mp4")
-    path = pose_distill.distill_pose(schedule, [clip], PoseTeacher(heat, (256, 192)), tmp_path / "out", **arguments)
+    path = distill.distill_pose(schedule, [clip], PoseTeacher(heat, (256, 192)), tmp_path / "out", **arguments)
     preset = load_preset(path)
     assert preset.task == "pose" and "OKS" in preset.description
     from skipvid.train.people import load_people
@@ -271,4 +271,4 @@ def test_a_clip_without_labels_becomes_a_pose_preset(tmp_path, monkeypatch):
     people = load_people(tmp_path / "out" / "labels" / "00-gym.people.npz")
     assert len(people) == 6 and all((person.states == PRESENT).all() for person in people)
     with pytest.raises(UsageError, match="no person"):
-        pose_distill.distill_pose(schedule, [clip], PoseTeacher(lambda x: heat(x) * 0.1, (256, 192)), tmp_path / "none", **arguments)
+        distill.distill_pose(schedule, [clip], PoseTeacher(lambda x: heat(x) * 0.1, (256, 192)), tmp_path / "none", **arguments)
