@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 
 from skipvid.engine import DetectEngine
 from skipvid.models import build_model
@@ -14,6 +15,8 @@ from skipvid.presets import load_preset
 from skipvid.runtime.config import SkipConfig
 
 torch.set_num_threads(1)  # small networks gain nothing from a second thread, and tests may run beside each other
+settings.register_profile("shared machine", deadline=None)  # how long an example takes says something about the machine's other users
+settings.load_profile("shared machine")
 
 
 @pytest.fixture(scope="session")

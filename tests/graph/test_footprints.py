@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional
@@ -103,8 +103,9 @@ def test_transposed_convolution_footprint_is_exactly_what_changes(data: st.DataO
     attrs = {"stride": stride, "padding": padding, "output_padding": extra, "groups": groups, "dilation": dilation}
     try:
         node = operation("conv_transpose", (x,), {"weight": weight}, **attrs)
-    except RuntimeError:  # so much padding that nothing is left
+    except RuntimeError:  # so much padding that less than nothing is left
         return
+    assume(all(node.shape))  # PyTorch computes an empty map for some sizes of batch and refuses it for others
     check(node, (x,), (masks_of(draw, size),))
 
 
