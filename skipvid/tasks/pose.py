@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from skipvid.models.heatmaps import STRIDE, decode_heatmaps
+from skipvid.models.heatmaps import COCO_TOLERANCES, STRIDE, decode_heatmaps
 from skipvid.presets import Preset
 from skipvid.runtime.picture import Picture
 from skipvid.tasks.crops import CropWindow
@@ -31,8 +31,8 @@ class PoseTask:
         return self._preprocess(window.cut(image), Letterbox(size, size, size))
 
     def decode(self, heatmaps: Tensor, window: CropWindow) -> NDArray[np.float32]:
-        """heatmaps: (1, J, h, w) -> (J, 3) float32: x, y in pixels of the frame (whole numbers are pixel centres), and score."""
-        keypoints = decode_heatmaps(heatmaps[0].numpy())
+        """heatmaps: (1, 17, h, w) -> (17, 3) float32: x, y in pixels of the frame (whole numbers are pixel centres), and score."""
+        keypoints = decode_heatmaps(heatmaps[0].numpy(), tolerances=COCO_TOLERANCES)
         keypoints[:, :2] = window.to_frame(keypoints[:, :2] * STRIDE)
         return keypoints
 

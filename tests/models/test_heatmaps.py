@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from skipvid.models.heatmaps import decode_heatmaps
+from skipvid.models.heatmaps import COCO_TOLERANCES, decode_heatmaps
 
 
 def peaks(
@@ -62,3 +62,19 @@ def test_dark_withstands_noise_better_than_the_highest_pixel(size: tuple[int, in
         for refine, all_errors in errors.items():
             all_errors.append(float(np.linalg.norm(decode_heatmaps(heat, refine)[0, :2] - point)))
     assert np.mean(errors["dark"]) < 0.5 * np.mean(errors["none"])
+
+
+@given(st.floats(12, 35), st.floats(12, 51))
+def test_tolerances_leave_a_single_peak_where_it_is(x: float, y: float) -> None:
+    found = decode_heatmaps(peaks([(x, y)] * 17), tolerances=COCO_TOLERANCES)
+    assert np.abs(found[:, :2] - (x, y)).max() < 0.1
+    assert (found[:, 2] == decode_heatmaps(peaks([(x, y)]))[0, 2]).all()
+
+
+def test_with_tolerances_a_broad_rise_beats_a_higher_spike() -> None:
+    heat = peaks([(12, 40)], sigma=3.0, top=0.4)
+    heat[0, 10, 36] = 0.5
+    assert decode_heatmaps(heat)[0, :2] == pytest.approx((36, 10), abs=1)
+    found = decode_heatmaps(heat, tolerances=[0.06])[0]
+    assert found[:2] == pytest.approx((12, 40), abs=0.1)
+    assert found[2] == pytest.approx(0.5)
