@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from skipvid.labels import COCO_KEYPOINTS
 from skipvid.models.heatmaps import COCO_TOLERANCES, STRIDE, decode_heatmaps
 from skipvid.presets import Preset
 from skipvid.runtime.picture import Picture
@@ -24,6 +25,7 @@ class PoseTask:
 
     def __init__(self, preset: Preset) -> None:
         self._preprocess = Preprocessor(preset.channels, preset.mean, preset.std)
+        self._tolerances = COCO_TOLERANCES if preset.labels == COCO_KEYPOINTS else None  # of other joints nobody knows them
 
     def prepare(self, image: NDArray[np.uint8], window: CropWindow) -> Picture:
         """image: (H, W, 3) uint8 BGR -> the network's input, of shape (1, 3, h, w)."""
@@ -31,8 +33,8 @@ class PoseTask:
         return self._preprocess(window.cut(image), Letterbox(size, size, size))
 
     def decode(self, heatmaps: Tensor, window: CropWindow) -> NDArray[np.float32]:
-        """heatmaps: (1, 17, h, w) -> (17, 3) float32: x, y in pixels of the frame (whole numbers are pixel centres), and score."""
-        keypoints = decode_heatmaps(heatmaps[0].numpy(), tolerances=COCO_TOLERANCES)
+        """heatmaps: (1, J, h, w) -> (J, 3) float32: x, y in pixels of the frame (whole numbers are pixel centres), and score."""
+        keypoints = decode_heatmaps(heatmaps[0].numpy(), tolerances=self._tolerances)
         keypoints[:, :2] = window.to_frame(keypoints[:, :2] * STRIDE)
         return keypoints
 
