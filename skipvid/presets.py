@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from skipvid.errors import PresetError
+from skipvid.errors import OutputError, PresetError
 from skipvid.labels import COCO_LABELS, LabelSet, label_set
 
 DEFAULT_DETECT = "efficientdet-nano"
@@ -126,6 +126,15 @@ def dump_preset(preset: Preset) -> str:
             continue
         content[spec.name] = list(value) if isinstance(value, tuple) else dict(value) if isinstance(value, Mapping) else value
     return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=140, default_flow_style=None)
+
+
+def save_preset(preset: Preset, path: Path) -> Path:
+    """Write a preset file; returns its path. Raises OutputError."""
+    try:
+        path.write_text(dump_preset(preset), encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror}", "choose another folder") from error
+    return path
 
 
 def _read(path: Path) -> Preset:

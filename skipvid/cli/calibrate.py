@@ -42,7 +42,7 @@ def calibrate(**options: Any) -> int:
     from skipvid.cli.setup import check_options, chosen_preset, read_options
     from skipvid.cli.talk import Talk
     from skipvid.errors import OutputError
-    from skipvid.presets import DEFAULT_DETECT
+    from skipvid.presets import DEFAULT_DETECT, save_preset
     from skipvid.sinks.targets import check_path
     from skipvid.sources.specs import expand_specs
 
@@ -58,7 +58,7 @@ def calibrate(**options: Any) -> int:
         engine = load_engine(options, preset, talk)
         sources = [_frames(spec, read_options(options)) for spec in specs]
         result = run(engine, sources, options["saving"], options["inputs"], talk.say)
-        _write(target, _preset(preset, engine, result, target.stem, options["weights"]))
+        save_preset(_preset(preset, engine, result, target.stem, options["weights"]), target)
         _tell(result, target, options, talk)
     return 0
 
@@ -92,16 +92,6 @@ def _preset(preset: Preset, engine: DetectEngine | PoseEngine, result: Calibrati
         threshold=result.threshold,
         thresholds=dict(result.thresholds),
     )
-
-
-def _write(target: Path, preset: Preset) -> None:
-    from skipvid.errors import OutputError
-    from skipvid.presets import dump_preset
-
-    try:
-        target.write_text(dump_preset(preset), encoding="utf-8")
-    except OSError as error:
-        raise OutputError(f"{target} cannot be written: {error.strerror}", "choose another folder") from None
 
 
 def _tell(result: Calibration, target: Path, options: Mapping[str, Any], talk: Talk) -> None:

@@ -22,10 +22,11 @@ from torch import Tensor, nn
 from skipvid.errors import UsageError
 from skipvid.graph.gating import Question
 from skipvid.nn import GumbelGate, convert_modules, macs, run_clip, skip_layers, sparsity_loss
+from skipvid.presets import save_preset
 from skipvid.runtime.learned import save_questions
 from skipvid.train.clips import GAPS, Piece
 from skipvid.train.loop import Schedule, Trainer
-from skipvid.train.ship import export_weights, save_preset
+from skipvid.train.ship import export_weights
 from skipvid.train.subjects import Subject, frames_of
 
 LOG_EVERY = 10

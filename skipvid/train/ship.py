@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from skipvid.errors import OutputError
-from skipvid.presets import Preset, dump_preset
+from skipvid.presets import Preset, save_preset
 from skipvid.train.imagenet import MEAN, STD
 from skipvid.train.loop import Trainer
 
@@ -83,12 +83,3 @@ def write_preset(
         source=source,
     )
     return save_preset(preset, path)
-
-
-def save_preset(preset: Preset, path: Path) -> Path:
-    """Raises OutputError."""
-    try:
-        path.write_text(dump_preset(preset), encoding="utf-8")
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror}", "check the folder") from error
-    return path
