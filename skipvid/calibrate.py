@@ -46,8 +46,8 @@ def calibrate(
 ) -> Calibration:
     """Calibrate an engine's network (of a pose engine: the pose network) on the frames of `sources`, each a stream of its own.
 
-    saving: the fraction of MACs to save on this material, keyframes included; None: as much as the engine's own thresholds save, with a
-    smaller error. most: network inputs to use, shared fairly among the sources. tell: called with a line for each stage.
+    saving: the fraction of MACs that gates are to save on this material, keyframes included; None: as much as the engine's own thresholds
+    save, with a smaller error. most: network inputs to use, shared fairly among the sources. tell: called with a line for each stage.
     Raises UsageError where the engine has no norm gates or the saving cannot be reached, SourceError where there is nothing to look at.
     """
     model = engine.model
@@ -90,6 +90,8 @@ def measure(model: SkipModel, runs: Sequence[Run]) -> Sensitivity:
 
 def _search(model: SkipModel, runs: Sequence[Run], sensitivity: Sensitivity, saving: float | None, frames: int) -> Calibration:
     """The level at which the thresholds save what is wanted."""
+    # Frames that are computed densely because nearly everything moved would make the saving jump from level to level.
+    model = model.regated(replace(model.config, dense_above=1.0))
     unit = model.config.threshold or 0.03
     levels = [unit * factor for factor in LEVELS]
     configs = [replace(model.config, threshold=level, thresholds=sensitivity.thresholds(level)) for level in levels]
