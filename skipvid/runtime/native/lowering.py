@@ -208,8 +208,9 @@ class _Lowering:
             numbers = [operand(name) for name in node.inputs]
             operation = OPERATIONS.get(node.op, COPY)
             if node.op == "affine":
-                operation = MULTIPLY_ADD
-                for key in ("scale", "shift"):
+                shifted = bool(node.consts["shift"].any())
+                operation = MULTIPLY_ADD if shifted else OPERATIONS["mul"]
+                for key in ("scale", "shift") if shifted else ("scale",):
                     numbers.append(len(leaves))
                     leaves.append(_constant_leaf(node.consts[key], node))
             links.append((operation, numbers, tables.activation_code(node.activation)))
