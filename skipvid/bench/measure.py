@@ -29,6 +29,9 @@ WARM_UP = 2
 DENSE_EVERY = 4
 """Of the dense runtimes one run per so many frames: they do not depend on what changed, and take most of the time."""
 
+SETTLE = 0.02
+"""Seconds after the other runtimes' turn, some of whose threads wait for work by spinning and would have a core of the next frame's."""
+
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
@@ -125,6 +128,8 @@ def measure(subject: Subject, size: tuple[int, int], what: str, frames: Iterable
             if number > 1:
                 for times, value in zip((dense_ms, *others_ms.values()), spent, strict=True):
                     times.append(value)
+            if calls:
+                time.sleep(SETTLE)
     if not skip_ms or not dense_ms:
         raise UsageError(f"{what} has too few frames to be measured", f"{DENSE_EVERY + 1} are the fewest")
     return Measurement(

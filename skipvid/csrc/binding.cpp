@@ -198,13 +198,13 @@ void bind_steps(nb::class_<Program>& type) {
                                          Pair{f.dilation[0], f.dilation[1]}, Pair{f.origin[0], f.origin[1]}, floats(weights), floats(bias),
                                          activation(act)));
   });
-  using LeafTuple = std::tuple<int, FloatArray, bool, bool, bool>;
+  using LeafTuple = std::tuple<int, FloatArray, bool, bool, bool, IntArray, IntArray>;
   using LinkTuple = std::tuple<int, std::array<int, 3>, ActivationTuple>;
   type.def("add_pointwise", [](Program& p, int map, Sources sources, Footprints f, const std::vector<LeafTuple>& leaves,
                                const std::vector<LinkTuple>& links) {
     std::vector<PointwiseChain::Leaf> leaf_list;
-    for (const auto& [source, values, by_row, by_column, scalar] : leaves) {
-      leaf_list.push_back({source, floats(values), by_row, by_column, scalar});
+    for (const auto& [source, values, by_row, by_column, scalar, rows, columns] : leaves) {
+      leaf_list.push_back({source, floats(values), by_row, by_column, scalar, ints(rows), ints(columns)});
     }
     std::vector<PointwiseChain::Link> link_list;
     for (const auto& [operation, operands, act] : links) link_list.push_back({static_cast<Pointwise>(operation), operands, activation(act)});

@@ -73,25 +73,29 @@ void spread_window(const Footprint& f, const Bitmap& input, Bitmap& output) {
 }
 
 void spread_taps(const Footprint& f, const Bitmap& input, Bitmap& output) {
-  std::vector<std::uint64_t> tall(input.words());
+  std::vector<std::uint64_t> tall(input.words()), wide(output.words());
   const int row_taps = static_cast<int>(f.table[0].size()) / output.height();
   const int column_taps = static_cast<int>(f.table[1].size()) / output.width();
   for (int y = 0; y < output.height(); ++y) {
-    bool seen = false;
-    std::fill(tall.begin(), tall.end(), 0);
-    for (int tap = 0; tap < row_taps; ++tap) {
-      const int from = f.table[0][y * row_taps + tap];
-      if (from >= 0) seen |= or_row(input, from, tall);
-    }
-    if (!seen) continue;
-    for (int x = 0; x < output.width(); ++x) {
-      std::uint64_t bit = 0;
-      for (int tap = 0; tap < column_taps; ++tap) {
-        const int from = f.table[1][x * column_taps + tap];
-        if (from >= 0) bit |= tall[from / 64] >> (from % 64) & 1U;
+    const std::int32_t* rows = f.table[0].data() + static_cast<std::ptrdiff_t>(y) * row_taps;
+    // Rows that read what the row above reads, as when a map is enlarged, change where that one does.
+    if (y == 0 || !std::equal(rows, rows + row_taps, rows - row_taps)) {
+      bool seen = false;
+      std::fill(tall.begin(), tall.end(), 0);
+      std::fill(wide.begin(), wide.end(), 0);
+      for (int tap = 0; tap < row_taps; ++tap) {
+        if (rows[tap] >= 0) seen |= or_row(input, rows[tap], tall);
       }
-      output.row(y)[x / 64] |= bit << (x % 64);
+      for (int x = 0; seen && x < output.width(); ++x) {
+        std::uint64_t bit = 0;
+        for (int tap = 0; tap < column_taps; ++tap) {
+          const int from = f.table[1][x * column_taps + tap];
+          if (from >= 0) bit |= tall[from / 64] >> (from % 64) & 1U;
+        }
+        wide[x / 64] |= bit << (x % 64);
+      }
     }
+    for (int word = 0; word < output.words(); ++word) output.row(y)[word] |= wide[word];
   }
 }
 
@@ -156,16 +160,20 @@ void Bitmap::round_to_blocks(int block) {
   }
 }
 
-void Bitmap::list(std::vector<Pixel>& pixels) const {
+std::size_t Bitmap::list(Pixel* pixels) const {
+  Pixel* to = pixels;
   for (int y = 0; y < height_; ++y) {
     const std::uint64_t* words = row(y);
     for (int word = 0; word < words_; ++word) {
       const Pixel base = static_cast<Pixel>(y) << 16 | static_cast<Pixel>(word * 64);
-      for (std::uint64_t bits = words[word]; bits != 0; bits &= bits - 1) {
-        pixels.push_back(base + static_cast<Pixel>(__builtin_ctzll(bits)));
+      if (words[word] == ~std::uint64_t{0}) {
+        for (Pixel bit = 0; bit < 64; ++bit) *to++ = base + bit;
+        continue;
       }
+      for (std::uint64_t bits = words[word]; bits != 0; bits &= bits - 1) *to++ = base + static_cast<Pixel>(__builtin_ctzll(bits));
     }
   }
+  return static_cast<std::size_t>(to - pixels);
 }
 
 void spread(const Footprint& footprint, const Bitmap& input, Bitmap& output) {

@@ -34,8 +34,8 @@ class Bitmap {
   void merge(int y, int word, std::uint64_t bits);
   // Round up to blocks of block x block pixels, counted from the top left.
   void round_to_blocks(int block);
-  // Append the set pixels, row by row from left to right.
-  void list(std::vector<Pixel>& pixels) const;
+  // Write the set pixels, row by row from left to right; returns their number. There must be room for all pixels of the map.
+  std::size_t list(Pixel* pixels) const;
 
  private:
   std::uint64_t last_word() const;

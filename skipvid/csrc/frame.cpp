@@ -16,7 +16,7 @@ namespace skipvid {
 
 namespace {
 
-constexpr double work_worth_sharing = 40000;       // vector operations; below, waking the other threads costs more
+constexpr double work_worth_sharing = 10000;  // cycles; below, handing it to other threads costs more
 constexpr std::size_t staged_floats = std::size_t{1} << 20;  // of rows staged at a time
 
 struct Job {
@@ -49,6 +49,19 @@ void activate_rows(const Kernels& kernels, const Activation& activation, float* 
     while (to < count && rows[to] == rows[to - 1] + stride) ++to;
     kernels.activate(activation, rows[from], stride, to - from, channels);
     from = to;
+  }
+}
+
+// Rough number of cycles for a vector.
+double activation_work(const Activation& activation) {
+  switch (activation.kind) {
+    case Activation::Kind::none:
+    case Activation::Kind::clamp: return 0;  // part of the step
+    case Activation::Kind::silu:
+    case Activation::Kind::sigmoid:
+    case Activation::Kind::tanh:
+    case Activation::Kind::elu: return 20;
+    default: return 4;
   }
 }
 
@@ -120,10 +133,10 @@ void run_fused(const Job& job) {
     for (int i = 0; i < size; ++i) {
       scratch.rows[i] = scratch.values.data() + static_cast<std::size_t>(i) * row;
       scratch.targets[i] = target.at(pixels[i]);
-      // The gate will read the published rows, which lie far apart and are seldom in a cache: they come while the chunk is computed.
-      prefetch(scratch.targets[i], row);
     }
+    scratch.ahead = scratch.targets.data();  // the gate's, far apart and seldom in a cache
     job.step.compute(frame, pixels, scratch.rows.data(), scratch, 0, job.step.parts());
+    scratch.ahead = nullptr;
     activate_rows(frame.program.kernels, job.step.activation, scratch.rows.data(), size, row, row);
     ask_gate(frame, job.map, pixels, scratch.values.data(), scratch.targets.data(), true);
   });
@@ -223,11 +236,13 @@ void set_limit(const Frame& frame, int map) {
 bool run_step(const Frame& frame, const Entry& entry, std::span<const Pixel> pixels) {
   const Gate& gate = frame.program.gates[entry.map];
   entry.step->prepare(frame);
-  const bool shared = entry.step->work() * static_cast<double>(pixels.size()) > work_worth_sharing;
+  const bool ask = gate.gated && !frame.keyframe;
+  const int vectors = padded(frame.program.maps[entry.map].channels) / lanes;
+  const double pixel_work = entry.step->work() + vectors * (activation_work(entry.step->activation) + (ask ? 10 : 2)) + 15;
+  const bool shared = pixel_work * static_cast<double>(pixels.size()) > work_worth_sharing;
   const Job job{frame, *entry.step, entry.map, pixels, shared};
   const int tiles = static_cast<int>(pixels.size()) / frame.program.kernels.gemm_pixels;
   const bool few = job.workers() > 1 && entry.step->parts() > 1 && tiles < job.workers() * 2;
-  const bool ask = gate.gated && !frame.keyframe;
   if (few || (ask && gate.block > 1)) {
     run_staged(job);
     return false;
@@ -257,11 +272,10 @@ void run_entry(const Frame& frame, const Entry& entry) {
       spread(entry.footprints[i], static_cast<const State&>(state).changed(entry.sources[i]), computed);
     }
     if (entry.gate) ask_outputs(frame, entry, computed);
-    if (const std::size_t count = computed.any() ? computed.count() : 0; count != pixels.size()) {
-      frame.workspace.list.clear();
-      if (count > 0) computed.list(frame.workspace.list);
-      pixels = frame.workspace.list;
-    }
+    std::vector<Pixel>& list = frame.workspace.list;
+    if (list.size() < pixels.size()) list.resize(pixels.size());
+    const std::size_t count = computed.any() ? computed.list(list.data()) : 0;
+    if (count != pixels.size()) pixels = std::span(list).first(count);
   }
   state.counts[entry.map] = pixels.size();
   if (gated) state.published[entry.map].clear();
@@ -272,11 +286,11 @@ void run_entry(const Frame& frame, const Entry& entry) {
   } else if (entry.kind == Entry::Kind::step) {
     collected = run_step(frame, entry, pixels);
   }
-  if (!frame.keyframe || !frame.gates) return;
+  if (!frame.keyframe) return;
+  if (gated) state.published[entry.map].fill();
+  if (!frame.gates) return;
   if (entry.gate) begin_outputs(frame, entry);
-  if (gated) {
-    state.published[entry.map].fill();
-    if (frame.program.gates[entry.map].question) return;
+  if (gated && !frame.program.gates[entry.map].question) {
     if (measures(frame, entry.map) && !collected) collect_sums(frame, entry.map);
     set_limit(frame, entry.map);
   }

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <limits>
 
 #include "program.hpp"
 
@@ -73,6 +74,18 @@ void take_bytes(const Frame& frame, const Entry& entry) {
   const std::size_t line = static_cast<std::size_t>(picture.width) * 3;
   const float* const tables[3] = {picture.tables, picture.tables + 256, picture.tables + 512};
   const std::array<int, 3> order = picture.order;
+  // How much the value changes at least and at most for each step of a byte, with room for rounding: most pixels need no more than that.
+  float least = std::numeric_limits<float>::infinity(), most = 0;
+  for (int c = 0; c < 3; ++c) {
+    const bool up = tables[c][255] >= tables[c][0];
+    for (int byte = 0; byte < 255; ++byte) {
+      const float step = up ? tables[c][byte + 1] - tables[c][byte] : tables[c][byte] - tables[c][byte + 1];
+      least = std::min(least, step);
+      most = std::max(most, std::fabs(step));
+    }
+  }
+  const int never = most > 0 && limit >= 0 ? static_cast<int>(std::clamp(std::ceil(limit / most * 0.999F), 1.0F, 1000.0F)) : 1;
+  const int surely = least > 0 && limit >= 0 ? static_cast<int>(std::clamp(std::floor(limit / least * 1.001F) + 1, 1.0F, 1000.0F)) : 1000;
   const auto value = [=](const std::uint8_t* pixel, int c) { return tables[c][pixel[order[c]]]; };
   if (frame.keyframe) {
     taken.resize(line * picture.height);
@@ -87,12 +100,14 @@ void take_bytes(const Frame& frame, const Entry& entry) {
     for (int x = 0; x < picture.width; x += 64, now += 192, before += 192) {
       const int count = std::min(64, picture.width - x);
       if (std::memcmp(now, before, static_cast<std::size_t>(count) * 3) == 0) continue;  // the bitmap is clear
-      std::uint64_t bits = 0;
-      for (int i = 0; i < count; ++i) {
+      const auto [some, enough] = frame.program.kernels.byte_changes(now, before, count, never, surely);
+      std::uint64_t bits = enough;
+      const std::uint64_t unsure = some & ~enough;
+      for_each_set(&unsure, 1, [&](int i) {
         float total = 0;
         for (int c = 0; c < 3; ++c) total += std::fabs(value(now + 3 * i, c) - value(before + 3 * i, c));
         bits |= static_cast<std::uint64_t>(total > limit) << i;
-      }
+      });
       published.row(y)[x / 64] = bits;
     }
   };

@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 
 namespace skipvid {
 
@@ -37,6 +38,7 @@ struct GemmArgs {
   int block_count;
   float low, high;  // the result is clamped
   float* const* outputs;
+  float* const* ahead;  // rows of as many channels to be prefetched, or null
 };
 
 struct DepthwiseArgs {
@@ -52,6 +54,7 @@ struct Operand {
   const float* data;
   std::ptrdiff_t stride;  // from pixel to pixel, in floats; 0: the same row for all
   bool scalar;            // one number for all channels
+  const float* const* rows = nullptr;  // of each pixel, in place of data and stride
 };
 
 // How a change is measured over channels: sum of magnitudes, sum of squares, largest magnitude.
@@ -68,6 +71,9 @@ struct Kernels {
   void (*gemm)(const GemmArgs&);
   // Adjacent outputs of a row whose windows lie inside the map from left to right. rows: [kernel_height], at the first window's left edge.
   void (*depthwise_run)(const DepthwiseArgs&, const float* const* rows, std::ptrdiff_t column, int pixels, float* const* outputs);
+  // Outputs anywhere whose windows lie inside the map. centres: an input row for each; offsets: from there to the row under each tap.
+  void (*depthwise_scattered)(const DepthwiseArgs&, const float* const* centres, const std::ptrdiff_t* offsets, int pixels,
+                              float* const* outputs);
   // One output; taps: [kernel_height * kernel_width].
   void (*depthwise_pixel)(const DepthwiseArgs&, const float* const* taps, float* output);
   void (*pointwise)(Pointwise, const Operand* operands, float* output, std::ptrdiff_t stride, int pixels, int channels);
@@ -91,6 +97,8 @@ struct Kernels {
   // Of up to 64 adjacent pixels of an input with any strides, those that differ from the published row by more than the threshold.
   std::uint64_t (*input_changes)(const float* data, std::ptrdiff_t channel_stride, std::ptrdiff_t column_stride, const float* published,
                                  std::ptrdiff_t stride, int pixels, int channels, float threshold);
+  // Of up to 64 pixels of three bytes, those whose sum of |now - before| is at least `least` (low bits), and those with `many` of it.
+  std::pair<std::uint64_t, std::uint64_t> (*byte_changes)(const std::uint8_t* now, const std::uint8_t* before, int pixels, int least, int many);
   // Multiply-adds in registers, the given number of times: what the processor can do at best. Returns the floating-point operations done.
   double (*exercise)(std::int64_t rounds, float* sink);
 };

@@ -5,8 +5,7 @@
 namespace skipvid {
 
 State::State(const Program& owner)
-    : program(owner), counts(owner.maps.size(), 0), limits(owner.maps.size(), 0.0F), taken(owner.maps.size()) {
-  for (const std::size_t size : owner.buffers) buffers.emplace_back(size);
+    : program(owner), floats(owner.floats), counts(owner.maps.size(), 0), limits(owner.maps.size(), 0.0F), taken(owner.maps.size()) {
   for (std::size_t map = 0; map < owner.maps.size(); ++map) {
     const MapInfo& info = owner.maps[map];
     computed.emplace_back(info.height, info.width);
@@ -23,15 +22,14 @@ State::State(const Program& owner)
 
 Rows State::rows(int map) const {
   const MapInfo& info = program.maps[map];
-  return {buffers[info.buffer].data() + info.offset, info.stride, info.height, info.width};
+  return {floats.data() + info.offset, info.stride, info.height, info.width};
 }
 
 const Bitmap& State::changed(int map) const { return program.gates[map].gated ? published[map] : computed[map]; }
 Bitmap& State::changed(int map) { return program.gates[map].gated ? published[map] : computed[map]; }
 
 std::size_t State::bytes() const {
-  std::size_t total = 0;
-  for (const Buffer& buffer : buffers) total += buffer.bytes();
+  std::size_t total = floats.bytes();
   for (const Buffer& buffer : memory) total += buffer.bytes();
   for (const OutputMemory& output : outputs) total += output.pending.bytes();
   for (const std::vector<std::uint8_t>& bytes : taken) total += bytes.size();
@@ -44,8 +42,9 @@ std::size_t State::bytes() const {
 int Program::add_map(int height, int width, int channels, bool compact) {
   // A network input of few channels is stored without padding lanes: it is the largest map, and only convolutions read it, by the element.
   const std::ptrdiff_t stride = compact && channels <= 4 ? 4 : padded(channels);
-  maps.push_back({height, width, channels, static_cast<int>(buffers.size()), 0, stride});
-  buffers.push_back(maps.back().pixels() * stride);
+  maps.push_back({height, width, channels, static_cast<std::ptrdiff_t>(floats), stride});
+  // A kernel may read one vector past the last row; and maps that start at the same place of a page would displace each other in a cache.
+  floats += (maps.back().pixels() * stride + lanes - 1) / lanes * lanes + 3 * lanes;
   gates.emplace_back();
   const std::size_t line = static_cast<std::size_t>(width) * stride;
   if (zeros_.bytes() < line * sizeof(float)) zeros_.reserve(line);

@@ -18,11 +18,10 @@
 
 namespace skipvid {
 
-// A map: (height, width) rows of channels in a buffer, which several maps may share (parts of a concatenation, slices).
+// A map: (height, width) rows of channels, which may be parts of another map's rows (of a concatenation, or slices).
 struct MapInfo {
   int height, width, channels;
-  int buffer;
-  std::ptrdiff_t offset, stride;  // of pixel 0 in the buffer, and from pixel to pixel; in floats
+  std::ptrdiff_t offset, stride;  // of pixel 0 among the rows of all maps, and from pixel to pixel; in floats
   std::size_t pixels() const { return static_cast<std::size_t>(height) * width; }
 };
 
@@ -59,7 +58,7 @@ class State {
   std::size_t bytes() const;
 
   const Program& program;
-  std::vector<Buffer> buffers;
+  Buffer floats;                      // the rows of all maps: one block, so that its pages may be large ones
   std::vector<Bitmap> computed;       // by map: pixels computed in this frame
   std::vector<Bitmap> published;      // by map: those of them that its gate let through; unused where there is no gate
   std::vector<std::size_t> counts;    // by map: number of computed pixels
@@ -90,13 +89,14 @@ struct Scratch {
   Buffer values, more;
   std::vector<const float*> pointers;
   std::vector<float*> rows, targets;
-  std::vector<Pixel> pixels;
+  // Rows that will be read when the ones at hand are computed: while that is done, they may come. None = null.
+  float* const* ahead = nullptr;
 };
 
 // Working memory of one frame, reused by later frames of any stream.
 struct Workspace {
   std::vector<Scratch> threads;
-  std::vector<Pixel> list;
+  std::vector<Pixel> list;  // as long as the largest map
   std::vector<float> sums;  // of |value| over the channels of each pixel
   Buffer values;
 };
@@ -108,7 +108,7 @@ struct Frame {
   Workspace& workspace;
   std::span<const InputArray> inputs;
   bool keyframe;  // compute everything
-  bool gates;     // keep a reference for the frames to come
+  bool gates;     // the next frame may be a gated one: measure and keep what its gates need
 };
 
 class Step {
@@ -123,7 +123,7 @@ class Step {
   virtual int parts() const { return 1; }
   // Pixels that are best computed together.
   virtual int chunk() const = 0;
-  // Rough number of vector operations per pixel: decides whether threads are worth it.
+  // Rough number of processor cycles per pixel: decides whether threads are worth it.
   virtual double work() const = 0;
   // Floats remembered per stream besides the map.
   virtual std::size_t memory() const { return 0; }
@@ -173,7 +173,7 @@ class Program {
   const Kernels& kernels;
   std::shared_ptr<ThreadPool> pool;
   std::vector<MapInfo> maps;
-  std::vector<std::size_t> buffers;  // sizes, in floats
+  std::size_t floats = 0;  // of the rows of all maps
   std::vector<Gate> gates;
   std::vector<Entry> entries;
 

@@ -29,10 +29,12 @@ class Convolution final : public Step {
  private:
   struct Packed {
     std::vector<int> taps;
+    std::vector<std::ptrdiff_t> offsets;  // from the input row (0, 0) to the one under each tap, in floats
+    std::array<int, 2> low, high;         // the smallest and largest of the taps' y and x, and 0
     Buffer weights;
     std::vector<GemmBlock> blocks;
   };
-  Packed pack(const Phase& phase, int width) const;
+  Packed pack(const Program& program, const Phase& phase, int width) const;
   void compute_phase(const Frame&, const Packed&, std::span<const Pixel>, float* const* rows, Scratch&, int first, int last) const;
 
   const Kernels& kernels_;
@@ -53,13 +55,14 @@ class Depthwise final : public Step {
 
   void compute(const Frame&, std::span<const Pixel>, float* const* rows, Scratch&, int, int) const override;
   int chunk() const override { return std::max(8, 12288 / args_.channels); }
-  double work() const override { return static_cast<double>(kernel_[0]) * kernel_[1] * args_.channels / lanes; }
+  double work() const override { return 1.5 * kernel_[0] * kernel_[1] * args_.channels / lanes; }
 
  private:
   const Kernels& kernels_;
   int source_;
   std::array<int, 2> kernel_, stride_, dilation_, origin_;
   Buffer weights_, bias_;
+  std::vector<std::ptrdiff_t> offsets_;  // from the input row at an output's place to the one under each tap, in floats
   DepthwiseArgs args_;
 };
 
@@ -70,6 +73,7 @@ class PointwiseChain final : public Step {
     int map;                   // or -1: constant
     std::vector<float> values;  // of a constant: rows, padded
     bool by_row, by_column, scalar;  // whether it varies along y and along x; one number for all channels
+    std::vector<int> rows, columns;  // where to look in the map for each row and column of the target; empty = at the same place
   };
   struct Link {
     Pointwise operation;
@@ -80,7 +84,7 @@ class PointwiseChain final : public Step {
 
   void compute(const Frame&, std::span<const Pixel>, float* const* rows, Scratch&, int, int) const override;
   int chunk() const override { return std::max(8, 16384 / channels_); }
-  double work() const override { return 2.0 * static_cast<double>(links_.size()) * channels_ / lanes; }
+  double work() const override { return 4.0 * static_cast<double>(links_.size()) * channels_ / lanes; }
 
  private:
   const Kernels& kernels_;
@@ -98,13 +102,14 @@ class Pool final : public Step {
 
   void compute(const Frame&, std::span<const Pixel>, float* const* rows, Scratch&, int, int) const override;
   int chunk() const override { return std::max(8, 12288 / channels_); }
-  double work() const override { return static_cast<double>(kernel_[0]) * kernel_[1] * channels_ / lanes; }
+  double work() const override { return 2.0 * kernel_[0] * kernel_[1] * channels_ / lanes; }
 
  private:
   const Kernels& kernels_;
   int source_, channels_;
   bool maximum_, count_padding_;
   std::array<int, 2> kernel_, stride_, dilation_, origin_;
+  Buffer equal_;  // weights of an average whose window lies inside the map
 };
 
 // Weighted sum of 1 (nearest) or 2 x 2 (bilinear) input pixels, by tables of coordinates and weights for each axis.

@@ -1,5 +1,7 @@
 #include "thread_pool.hpp"
 
+#include <algorithm>
+
 namespace skipvid {
 
 namespace {
@@ -16,7 +18,7 @@ void relax(int round) {
 
 }  // namespace
 
-ThreadPool::ThreadPool(int threads) {
+ThreadPool::ThreadPool(int threads) : shares_(std::max(threads, 1)) {
   for (int worker = 1; worker < threads; ++worker) workers_.emplace_back(&ThreadPool::work, this, worker);
 }
 
@@ -65,15 +67,23 @@ void ThreadPool::work(int worker) {
 }
 
 void ThreadPool::drain(int worker) {
-  for (int item = next_.fetch_add(1, std::memory_order_relaxed); item < items_; item = next_.fetch_add(1, std::memory_order_relaxed)) {
-    (*task_)(item, worker);
+  const int workers = size();
+  for (int turn = 0; turn < workers; ++turn) {
+    Share& share = shares_[(worker + turn) % workers];
+    for (int item = share.next.fetch_add(1, std::memory_order_relaxed); item < share.last;
+         item = share.next.fetch_add(1, std::memory_order_relaxed)) {
+      (*task_)(item, worker);
+    }
   }
 }
 
 void ThreadPool::share(int items, const Task& task) {
-  items_ = items;
+  const std::int64_t workers = size();
+  for (int worker = 0; worker < workers; ++worker) {
+    shares_[worker].next.store(static_cast<int>(items * worker / workers), std::memory_order_relaxed);
+    shares_[worker].last = static_cast<int>(items * (worker + 1) / workers);
+  }
   task_ = &task;
-  next_.store(0, std::memory_order_relaxed);
   const std::uint64_t number = (gate_.load(std::memory_order_relaxed) >> 32) + 1;
   gate_.store(number << 32 | open, std::memory_order_release);
   drain(0);

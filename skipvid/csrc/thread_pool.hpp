@@ -43,7 +43,7 @@ class ThreadPool {
 
     // Number of workers that may call a task, each with its own number below this.
     int workers() const { return owned_ ? pool_.size() : 1; }
-    // Call task(item, worker) for all items, handed out one by one; returns when all are done. The task must not throw.
+    // Call task(item, worker) for all items; returns when all are done. The task must not throw.
     template <class Callable>
     void run(int items, const Callable& callable) {
       if (items <= 1 || !owned_ || pool_.workers_.empty()) {
@@ -63,12 +63,18 @@ class ThreadPool {
   void share(int items, const Task& task);
   void drain(int worker);
 
+  // The items that a worker takes first. Items follow the rows of a map, so that from step to step the same rows meet the same worker, which
+  // finds in its caches what it has written; what it leaves, the others take.
+  struct alignas(64) Share {
+    std::atomic<int> next{0};
+    int last = 0;
+  };
+
   // gate_: loop number in the upper half, whether it may be joined, and how many workers are in it. A worker that is late does not hold
   // up a loop that the others have finished.
   static constexpr std::uint64_t open = std::uint64_t{1} << 31;
   std::atomic<std::uint64_t> gate_{0};
-  std::atomic<int> next_{0};
-  int items_ = 0;
+  std::vector<Share> shares_;
   const Task* task_ = nullptr;
 
   std::mutex frame_;  // held by the lease

@@ -49,10 +49,11 @@ class Program(Protocol):
     def new_state(self) -> State:
         """An empty state; the first frame run on it must be a keyframe."""
 
-    def run(self, state: Any, inputs: Sequence[Input], keyframe: bool) -> Step:
+    def run(self, state: Any, inputs: Sequence[Input], keyframe: bool, gated_next: bool = True) -> Step:
         """Advance the stream by one frame, updating `state`, which this program made.
 
         inputs: (1, C, H, W) float32, as at export, or a picture; from one to the other a stream changes at keyframes only.
+        gated_next: False promises that the next frame will be a keyframe, too: what gates need of this one may be left out.
         """
 
     def run_dense(self, inputs: Sequence[Input]) -> tuple[Tensor, ...]:

@@ -85,7 +85,7 @@ class ReferenceProgram:
         return tuple(values[name] for name in self._outputs)
 
     @torch.no_grad()
-    def run(self, state: ReferenceState, inputs: Sequence[Input], keyframe: bool) -> Step:
+    def run(self, state: ReferenceState, inputs: Sequence[Input], keyframe: bool, gated_next: bool = True) -> Step:
         masks = FrameMasks()
         queue = iter(as_tensors(inputs))
         state.before = dict(state.values)

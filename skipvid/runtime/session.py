@@ -66,7 +66,8 @@ class Session:
         self.keyframe = self._state is None or due or self.model.config.gate == "none"
         # A frame that fails or is interrupted half-way leaves no state behind, rather than one that is part old, part new.
         state, self._state = (self._program.new_state() if self._state is None else self._state), None
-        self._step = self._program.run(state, inputs, self.keyframe)
+        gated_next = self.model.config.gate != "none" and not (self.keyframe and self._dense_left > 1)
+        self._step = self._program.run(state, inputs, self.keyframe, gated_next)
         self._state = state
         self._since_keyframe = 1 if self.keyframe else self._since_keyframe + 1
         self._watch(self._program.plan, self._step)

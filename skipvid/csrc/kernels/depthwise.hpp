@@ -41,12 +41,75 @@ void depthwise_line(const DepthwiseArgs& args, const float* const* rows, std::pt
   for (; pixels >= 1; pixels -= 1, advance(1)) depthwise_tile<Kernel, Stride, 1>(args, at, column, outputs);
 }
 
+template <int Pixels, int Vectors>
+void depthwise_group(const DepthwiseArgs& args, const float* const* centres, const std::ptrdiff_t* offsets, int from, int to,
+                     float* const* outputs) {
+  const int taps = args.kernel_height * args.kernel_width;
+  const Floats low = all(args.low), high = all(args.high);
+  for (int c = from; c < to; c += Vectors * width) {
+    Floats sums[Pixels][Vectors];
+    const float* rows[Pixels];
+#pragma GCC unroll 4
+    for (int p = 0; p < Pixels; ++p) rows[p] = centres[p] + c;
+#pragma GCC unroll 4
+    for (int v = 0; v < Vectors; ++v) {
+#pragma GCC unroll 4
+      for (int p = 0; p < Pixels; ++p) sums[p][v] = load(args.bias + c + v * width);
+    }
+    const float* weights = args.weights + c;
+    for (int tap = 0; tap < taps; ++tap, weights += args.channels) {
+#pragma GCC unroll 4
+      for (int v = 0; v < Vectors; ++v) {
+        const Floats w = load(weights + v * width);
+#pragma GCC unroll 4
+        for (int p = 0; p < Pixels; ++p) sums[p][v] += load(rows[p] + offsets[tap] + v * width) * w;
+      }
+    }
+#pragma GCC unroll 4
+    for (int p = 0; p < Pixels; ++p) {
+#pragma GCC unroll 4
+      for (int v = 0; v < Vectors; ++v) store(outputs[p] + c + v * width, clamp(sums[p][v], low, high));
+    }
+  }
+}
+
+// Few pixels take several vectors of channels at a time: one sum would wait for itself at every tap.
+template <int Pixels>
+void depthwise_pixels(const DepthwiseArgs& args, const float* const* centres, const std::ptrdiff_t* offsets, float* const* outputs) {
+  constexpr int vectors = 8 / Pixels < 4 ? 8 / Pixels : 4;
+  const int even = args.channels / (vectors * width) * vectors * width;
+  depthwise_group<Pixels, vectors>(args, centres, offsets, 0, even, outputs);
+  depthwise_group<Pixels, 1>(args, centres, offsets, even, args.channels, outputs);
+}
+
+void depthwise_scattered(const DepthwiseArgs& args, const float* const* centres, const std::ptrdiff_t* offsets, int pixels,
+                         float* const* outputs) {
+  for (; pixels >= 4; pixels -= 4, centres += 4, outputs += 4) depthwise_pixels<4>(args, centres, offsets, outputs);
+  for (; pixels >= 2; pixels -= 2, centres += 2, outputs += 2) depthwise_pixels<2>(args, centres, offsets, outputs);
+  if (pixels == 1) depthwise_pixels<1>(args, centres, offsets, outputs);
+}
+
 void depthwise_pixel(const DepthwiseArgs& args, const float* const* taps, float* output) {
+  constexpr int vectors = 4;
   const int count = args.kernel_height * args.kernel_width;
-  for (int c = 0; c < args.channels; c += width) {
+  const Floats low = all(args.low), high = all(args.high);
+  int c = 0;
+  for (; c + vectors * width <= args.channels; c += vectors * width) {
+    Floats sums[vectors];
+#pragma GCC unroll 4
+    for (int v = 0; v < vectors; ++v) sums[v] = load(args.bias + c + v * width);
+    const float* weights = args.weights + c;
+    for (int tap = 0; tap < count; ++tap, weights += args.channels) {
+#pragma GCC unroll 4
+      for (int v = 0; v < vectors; ++v) sums[v] += load(taps[tap] + c + v * width) * load(weights + v * width);
+    }
+#pragma GCC unroll 4
+    for (int v = 0; v < vectors; ++v) store(output + c + v * width, clamp(sums[v], low, high));
+  }
+  for (; c < args.channels; c += width) {
     Floats sum = load(args.bias + c);
     for (int tap = 0; tap < count; ++tap) sum += load(taps[tap] + c) * load(args.weights + tap * static_cast<std::ptrdiff_t>(args.channels) + c);
-    store(output + c, clamp(sum, all(args.low), all(args.high)));
+    store(output + c, clamp(sum, low, high));
   }
 }
 

@@ -25,6 +25,10 @@ void gemm_tile(const GemmArgs& args, const GemmBlock& block, int pixel) {
 #pragma GCC unroll 8
     for (int i = 0; i < Pixels; ++i) sums[i][j] = bias;
   }
+  for (int i = 0; args.ahead != nullptr && i < Pixels; ++i) {
+    const float* row = args.ahead[pixel + i] + block.output;
+    for (int at = 0; at < Vectors * width; at += 16) __builtin_prefetch(row + at, 0, 2);
+  }
   const float* weights = args.weights + block.weights;
   for (int tap = 0; tap < args.taps; ++tap) {
     const float* const* inputs = args.inputs + tap * args.tap_stride + pixel;

@@ -53,28 +53,39 @@ void activate(const Activation& activation, float* data, std::ptrdiff_t stride, 
   }
 }
 
-SKIPVID_INLINE Floats fetch(const Operand& operand, int pixel, int channel) {
-  const float* row = operand.data + pixel * operand.stride;
-  return operand.scalar ? all(*row) : load(row + channel);
-}
-
-template <class Function>
-SKIPVID_INLINE void combine(float* output, std::ptrdiff_t stride, int pixels, int channels, Function function) {
+// Calls function with as many operands as it takes, for each vector of each pixel.
+template <int Count, class Function>
+SKIPVID_INLINE void combine(const Operand* operands, float* output, std::ptrdiff_t stride, int pixels, int channels, Function function) {
   for (int p = 0; p < pixels; ++p, output += stride) {
-    for (int c = 0; c < channels; c += width) store(output + c, function(p, c));
+    const float* rows[3];
+    bool scalar[3];
+    Floats numbers[3];
+    for (int i = 0; i < Count; ++i) {
+      const Operand& operand = operands[i];
+      rows[i] = operand.rows != nullptr ? operand.rows[p] : operand.data + p * operand.stride;
+      scalar[i] = operand.scalar;
+      numbers[i] = all(*rows[i]);
+    }
+    const auto fetch = [&](int i, int c) { return scalar[i] ? numbers[i] : load(rows[i] + c); };
+    for (int c = 0; c < channels; c += width) {
+      if constexpr (Count == 1) store(output + c, fetch(0, c));
+      if constexpr (Count == 2) store(output + c, function(fetch(0, c), fetch(1, c)));
+      if constexpr (Count == 3) store(output + c, function(fetch(0, c), fetch(1, c), fetch(2, c)));
+    }
   }
 }
 
 void pointwise(Pointwise operation, const Operand* operands, float* output, std::ptrdiff_t stride, int pixels, int channels) {
-  const Operand x = operands[0], y = operands[1], z = operands[2];
-  const auto run = [&](auto function) { combine(output, stride, pixels, channels, function); };
+  const auto two = [&](auto function) { combine<2>(operands, output, stride, pixels, channels, function); };
   switch (operation) {
-    case Pointwise::copy: run([=](int p, int c) { return fetch(x, p, c); }); break;
-    case Pointwise::add: run([=](int p, int c) { return fetch(x, p, c) + fetch(y, p, c); }); break;
-    case Pointwise::sub: run([=](int p, int c) { return fetch(x, p, c) - fetch(y, p, c); }); break;
-    case Pointwise::mul: run([=](int p, int c) { return fetch(x, p, c) * fetch(y, p, c); }); break;
-    case Pointwise::div: run([=](int p, int c) { return fetch(x, p, c) / fetch(y, p, c); }); break;
-    case Pointwise::multiply_add: run([=](int p, int c) { return fetch(x, p, c) * fetch(y, p, c) + fetch(z, p, c); }); break;
+    case Pointwise::copy: combine<1>(operands, output, stride, pixels, channels, 0); break;
+    case Pointwise::add: two([](Floats x, Floats y) { return x + y; }); break;
+    case Pointwise::sub: two([](Floats x, Floats y) { return x - y; }); break;
+    case Pointwise::mul: two([](Floats x, Floats y) { return x * y; }); break;
+    case Pointwise::div: two([](Floats x, Floats y) { return x / y; }); break;
+    case Pointwise::multiply_add:
+      combine<3>(operands, output, stride, pixels, channels, [](Floats x, Floats y, Floats z) { return x * y + z; });
+      break;
   }
 }
 

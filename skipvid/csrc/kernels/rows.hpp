@@ -51,15 +51,26 @@ void absolute_sums(const float* const* rows, int count, int channels, float* sum
   for (; number < count; ++number) sums[number] = sum(row(number));
 }
 
-void maximum(const float* const* rows, int count, int channels, float* output) {
-  for (int c = 0; c < channels; c += width) {
-    Floats best = load(rows[0] + c);
-    for (int row = 1; row < count; ++row) {
-      const Floats x = load(rows[row] + c);
-      best = (x > best) | (x != x) ? x : best;  // a NaN wins, and stays
+template <int Vectors>
+SKIPVID_INLINE void maximum_from(const float* const* rows, int count, int c, float* output) {
+  Floats best[Vectors];
+#pragma GCC unroll 4
+  for (int v = 0; v < Vectors; ++v) best[v] = load(rows[0] + c + v * width);
+  for (int row = 1; row < count; ++row) {
+#pragma GCC unroll 4
+    for (int v = 0; v < Vectors; ++v) {
+      const Floats x = load(rows[row] + c + v * width);
+      best[v] = (x > best[v]) | (x != x) ? x : best[v];  // a NaN wins, and stays
     }
-    store(output + c, best);
   }
+#pragma GCC unroll 4
+  for (int v = 0; v < Vectors; ++v) store(output + c + v * width, best[v]);
+}
+
+void maximum(const float* const* rows, int count, int channels, float* output) {
+  int c = 0;
+  for (; c + 4 * width <= channels; c += 4 * width) maximum_from<4>(rows, count, c, output);
+  for (; c < channels; c += width) maximum_from<1>(rows, count, c, output);
 }
 
 void weighted_sum(const float* const* rows, const float* weights, int count, int channels, float* output) {
@@ -76,6 +87,29 @@ void row_sum(const float* data, std::ptrdiff_t stride, int rows, int channels, f
     for (int row = 0; row < rows; ++row) total += load(data + row * stride + c);
     store(output + c, total);
   }
+}
+
+// Bit i = whether byte i, 0 or 1, is set.
+SKIPVID_INLINE std::uint64_t gather_bits(const std::uint8_t* flags) {
+  std::uint64_t bits = 0;
+  for (int i = 0; i < 8; ++i) {
+    std::uint64_t eight;
+    __builtin_memcpy(&eight, flags + 8 * i, 8);
+    bits |= (eight * 0x0102040810204080U >> 56) << (8 * i);
+  }
+  return bits;
+}
+
+std::pair<std::uint64_t, std::uint64_t> byte_changes(const std::uint8_t* now, const std::uint8_t* before, int pixels, int least, int many) {
+  std::uint8_t bytes[192] = {}, some[64], enough[64];
+  for (int i = 0; i < 3 * pixels; ++i) bytes[i] = static_cast<std::uint8_t>(now[i] > before[i] ? now[i] - before[i] : before[i] - now[i]);
+  const auto low = static_cast<std::uint16_t>(least), high = static_cast<std::uint16_t>(many);
+  for (int p = 0; p < 64; ++p) {
+    const auto total = static_cast<std::uint16_t>(bytes[3 * p] + bytes[3 * p + 1] + bytes[3 * p + 2]);
+    some[p] = total >= low;
+    enough[p] = total >= high;
+  }
+  return {gather_bits(some), gather_bits(enough)};
 }
 
 double exercise(std::int64_t rounds, float* sink) {

@@ -15,8 +15,8 @@ namespace skipvid {
 extern const Kernels SKIPVID_JOIN(kernels_, SKIPVID_TABLE);
 
 const Kernels SKIPVID_JOIN(kernels_, SKIPVID_TABLE) = {
-    SKIPVID_TEXT(SKIPVID_TABLE), tile_pixels, tile_vectors, width,    gemm,         depthwise_run, depthwise_pixel, pointwise, activate,
-    maximum,                     weighted_sum, publish,      ask,      change,       absolute_sums, row_sum,         input_changes, exercise,
+    SKIPVID_TEXT(SKIPVID_TABLE), tile_pixels, tile_vectors, width,    gemm,         depthwise_run, depthwise_scattered, depthwise_pixel, pointwise, activate,
+    maximum,                     weighted_sum, publish,      ask,      change,       absolute_sums, row_sum,             input_changes,   byte_changes, exercise,
 };
 
 }  // namespace skipvid

@@ -47,20 +47,28 @@ Convolution::Convolution(const Program& program, int source, int target, std::ar
   activation = act;
   std::copy(bias.begin(), bias.end(), bias_.data());
   for (const Phase& phase : phases) {
-    packed_.push_back(pack(phase, kernels_.width));
+    packed_.push_back(pack(program, phase, kernels_.width));
     double products = 0;
     for (const GemmBlock& block : packed_.back().blocks) products += static_cast<double>(block.vectors) * block.depth;
     work_ = std::max(work_, products * kernels_.width / lanes * static_cast<double>(phase.taps.size() / 2));
   }
 }
 
-Convolution::Packed Convolution::pack(const Phase& phase, int width) const {
+Convolution::Packed Convolution::pack(const Program& program, const Phase& phase, int width) const {
   const int taps = static_cast<int>(phase.taps.size()) / 2;
   const int group_inputs = inputs_ / groups_, group_outputs = outputs_ / groups_;
   // A block of a grouped convolution reads the input channels of all groups that it touches, with zero weights where they do not meet;
   // narrow blocks touch few groups.
   const std::vector<int> widths = cut(padded(outputs_) / width, groups_ == 1 ? kernels_.gemm_vectors : 1);
-  Packed packed{phase.taps, {}, {}};
+  Packed packed{phase.taps, {}, {0, 0}, {0, 0}, {}, {}};
+  const MapInfo& source = program.maps[source_];
+  for (int tap = 0; tap < taps; ++tap) {
+    packed.offsets.push_back((static_cast<std::ptrdiff_t>(phase.taps[2 * tap]) * source.width + phase.taps[2 * tap + 1]) * source.stride);
+    for (int axis = 0; axis < 2; ++axis) {
+      packed.low[axis] = std::min(packed.low[axis], phase.taps[2 * tap + axis]);
+      packed.high[axis] = std::max(packed.high[axis], phase.taps[2 * tap + axis]);
+    }
+  }
   std::size_t size = 0;
   int output = 0;
   for (const int vectors : widths) {
@@ -99,6 +107,7 @@ void Convolution::compute(const Frame& frame, std::span<const Pixel> pixels, flo
   if (packed_.size() == 1) return compute_phase(frame, packed_[0], pixels, rows, scratch, first_part, last_part);
   std::vector<Pixel> chosen;
   std::vector<float*> targets;
+  scratch.ahead = nullptr;  // in another order
   for (int phase = 0; phase < static_cast<int>(packed_.size()); ++phase) {
     chosen.clear();
     targets.clear();
@@ -120,7 +129,16 @@ void Convolution::compute_phase(const Frame& frame, const Packed& packed, std::s
   const float** pointers = scratch.pointers.data();
   if (period_[0] == 1 && period_[1] == 1) {
     for (std::size_t i = 0; i < count;) {
-      const int length = run_length(pixels, i), y = row_of(pixels[i]) * step_[0], x = column_of(pixels[i]) * step_[1];
+      const int y = row_of(pixels[i]) * step_[0], x = column_of(pixels[i]) * step_[1];
+      const int length = run_length(pixels, i), last = x + (length - 1) * step_[1];
+      if (length < 8 && y + packed.low[0] >= 0 && y + packed.high[0] < source.height && x + packed.low[1] >= 0 &&
+          last + packed.high[1] < source.width) {
+        const float* row = source.at(y, x);
+        for (int pixel = 0; pixel < length; ++pixel, ++i, row += step_[1] * source.stride) {
+          for (int tap = 0; tap < taps; ++tap) pointers[tap * count + i] = row + packed.offsets[tap];
+        }
+        continue;
+      }
       for (int tap = 0; tap < taps; ++tap) {
         point(source, zeros_.data(), y + packed.taps[2 * tap], x + packed.taps[2 * tap + 1], step_[1], length, pointers + tap * count + i);
       }
@@ -136,7 +154,7 @@ void Convolution::compute_phase(const Frame& frame, const Packed& packed, std::s
     }
   }
   kernels_.gemm({pointers, count, taps, static_cast<int>(count), packed.weights.data(), bias_.data(), packed.blocks.data() + first,
-                 last - first, clamp_low(activation), clamp_high(activation), rows});
+                 last - first, clamp_low(activation), clamp_high(activation), rows, scratch.ahead});
 }
 
 }  // namespace skipvid

@@ -14,6 +14,11 @@ Depthwise::Depthwise(const Program& program, int source, int target, std::array<
   bias_ = Buffer(row);
   for (int tap = 0; tap < taps; ++tap) std::copy_n(weights.begin() + tap * channels, channels, weights_.data() + tap * row);
   std::copy(bias.begin(), bias.end(), bias_.data());
+  const MapInfo& map = program.maps[source];
+  for (int tap = 0; tap < taps; ++tap) {
+    const int y = origin[0] + tap / kernel[1] * dilation[0], x = origin[1] + tap % kernel[1] * dilation[1];
+    offsets_.push_back((static_cast<std::ptrdiff_t>(y) * map.width + x) * map.stride);
+  }
   args_ = {weights_.data(), bias_.data(), kernel[0], kernel[1], stride[1], row, clamp_low(act), clamp_high(act)};
 }
 
@@ -23,32 +28,61 @@ void Depthwise::compute(const Frame& frame, std::span<const Pixel> pixels, float
   const int taps = kernel_[0] * kernel_[1];
   scratch.pointers.resize(taps);
   const float** pointers = scratch.pointers.data();
-  // Columns whose whole window lies inside the map.
-  const int inside_from = (std::max(-origin_[1], 0) + stride_[1] - 1) / stride_[1];
-  const int reach = source.width - 1 - (kernel_[1] - 1) * dilation_[1] - origin_[1];
-  const int inside_to = dilation_[1] != 1 || reach < 0 ? inside_from : reach / stride_[1] + 1;
+  // Rows and columns whose whole window lies inside the map.
+  std::array<int, 2> from{}, to{};
+  for (int axis = 0; axis < 2; ++axis) {
+    const int reach = (axis == 0 ? source.height : source.width) - 1 - (kernel_[axis] - 1) * dilation_[axis] - origin_[axis];
+    from[axis] = (std::max(-origin_[axis], 0) + stride_[axis] - 1) / stride_[axis];
+    to[axis] = reach < 0 ? from[axis] : reach / stride_[axis] + 1;
+  }
+  constexpr int group = 4, most = 4 * group;
+  const float* centres[most];
+  float* scattered[most];
+  int waiting = 0;
+  const std::ptrdiff_t line = static_cast<std::ptrdiff_t>(source.width) * source.stride * dilation_[0];
+  const std::ptrdiff_t reach = (kernel_[1] - 1) * dilation_[1] * source.stride + args_.channels;
+  const auto flush = [&] {
+    kernels_.depthwise_scattered(args_, centres, offsets_.data(), waiting, scattered);
+    waiting = 0;
+  };
+  const auto bring = [&](std::size_t first, int count) {
+    if (scratch.ahead == nullptr) return;
+    for (int i = 0; i < count; ++i) prefetch(scratch.ahead[first + i], args_.channels);
+  };
   for (std::size_t i = 0; i < pixels.size();) {
     const int y = row_of(pixels[i]), x = column_of(pixels[i]);
     const int top = y * stride_[0] + origin_[0], left = x * stride_[1] + origin_[1];
-    if (x >= inside_from && x < inside_to) {
-      const int length = std::min(run_length(pixels, i), inside_to - x);
-      for (int ky = 0; ky < kernel_[0]; ++ky) {
-        const int from = top + ky * dilation_[0];
-        pointers[ky] = from >= 0 && from < source.height ? source.at(from, left) : zeros;
+    const bool inside = y >= from[0] && y < to[0];
+    if (x < from[1] || x >= to[1] || (dilation_[1] != 1 && !inside)) {
+      for (int tap = 0; tap < taps; ++tap) {
+        const int from_y = top + tap / kernel_[1] * dilation_[0], from_x = left + tap % kernel_[1] * dilation_[1];
+        pointers[tap] = source.contains(from_y, from_x) ? source.at(from_y, from_x) : zeros;
       }
-      kernels_.depthwise_run(args_, pointers, source.stride, length, rows + i);
-      i += length;
+      bring(i, 1);
+      kernels_.depthwise_pixel(args_, pointers, rows[i]);
+      ++i;
       continue;
     }
-    for (int ky = 0; ky < kernel_[0]; ++ky) {
-      for (int kx = 0; kx < kernel_[1]; ++kx) {
-        const int from_y = top + ky * dilation_[0], from_x = left + kx * dilation_[1];
-        pointers[ky * kernel_[1] + kx] = source.contains(from_y, from_x) ? source.at(from_y, from_x) : zeros;
+    // The outputs of a run share their input columns. What is left of it, and what is dilated, waits for others to share the weights with.
+    const int length = std::min(run_length(pixels, i), to[1] - x);
+    const int run = dilation_[1] != 1 ? 0 : inside ? length / group * group : length;
+    bring(i, length);
+    if (run > 0) {
+      for (int ky = 0; ky < kernel_[0]; ++ky) {
+        const int from_y = top + ky * dilation_[0];
+        pointers[ky] = from_y >= 0 && from_y < source.height ? source.at(from_y, left) : zeros;
       }
+      kernels_.depthwise_run(args_, pointers, source.stride, run, rows + i);
     }
-    kernels_.depthwise_pixel(args_, pointers, rows[i]);
-    ++i;
+    for (int at = run; at < length; ++at) {
+      centres[waiting] = source.at(y * stride_[0], (x + at) * stride_[1]);
+      for (int ky = 0; ky < kernel_[0]; ++ky) prefetch(centres[waiting] + offsets_[0] + ky * line, reach);
+      scattered[waiting++] = rows[i + at];
+      if (waiting == most) flush();
+    }
+    i += length;
   }
+  if (waiting > 0) flush();
 }
 
 }  // namespace skipvid

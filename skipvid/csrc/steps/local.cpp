@@ -16,25 +16,37 @@ Pool::Pool(const Program& program, int source, int target, bool maximum, bool co
       kernel_(kernel),
       stride_(stride),
       dilation_(dilation),
-      origin_(origin) {}
+      origin_(origin),
+      equal_(static_cast<std::size_t>(kernel[0]) * kernel[1]) {
+  const int window = kernel[0] * kernel[1];
+  std::fill_n(equal_.data(), window, 1.0F / static_cast<float>(window));
+}
 
 void Pool::compute(const Frame& frame, std::span<const Pixel> pixels, float* const* rows, Scratch& scratch, int, int) const {
   const Rows source = frame.state.rows(source_);
   const int window = kernel_[0] * kernel_[1];
+  const int height = (kernel_[0] - 1) * dilation_[0], width = (kernel_[1] - 1) * dilation_[1];
   scratch.more.reserve(window);
+  scratch.pointers.resize(window);
+  const float** pointers = scratch.pointers.data();
   for (std::size_t i = 0; i < pixels.size(); ++i) {
-    scratch.pointers.clear();
-    for (int tap = 0; tap < window; ++tap) {
-      const int y = row_of(pixels[i]) * stride_[0] + origin_[0] + tap / kernel_[1] * dilation_[0];
-      const int x = column_of(pixels[i]) * stride_[1] + origin_[1] + tap % kernel_[1] * dilation_[1];
-      if (source.contains(y, x)) scratch.pointers.push_back(source.at(y, x));
+    const int top = row_of(pixels[i]) * stride_[0] + origin_[0], left = column_of(pixels[i]) * stride_[1] + origin_[1];
+    const bool inside = top >= 0 && left >= 0 && top + height < source.height && left + width < source.width;
+    int count = 0;
+    for (int y = top; y <= top + height; y += dilation_[0]) {
+      for (int x = left; x <= left + width; x += dilation_[1]) {
+        if (inside || source.contains(y, x)) pointers[count++] = source.at(y, x);
+      }
     }
-    const int count = static_cast<int>(scratch.pointers.size());
     if (!maximum_) {
-      std::fill_n(scratch.more.data(), count, 1.0F / static_cast<float>(count_padding_ ? window : std::max(count, 1)));
-      kernels_.weighted_sum(scratch.pointers.data(), scratch.more.data(), count, channels_, rows[i]);
+      const float* weights = equal_.data();
+      if (!count_padding_ && count < window) {
+        std::fill_n(scratch.more.data(), count, 1.0F / static_cast<float>(std::max(count, 1)));
+        weights = scratch.more.data();
+      }
+      kernels_.weighted_sum(pointers, weights, count, channels_, rows[i]);
     } else if (count > 0) {
-      kernels_.maximum(scratch.pointers.data(), count, channels_, rows[i]);
+      kernels_.maximum(pointers, count, channels_, rows[i]);
     } else {
       std::fill_n(rows[i], channels_, -std::numeric_limits<float>::infinity());
     }

@@ -21,14 +21,21 @@ void PointwiseChain::compute(const Frame& frame, std::span<const Pixel> pixels, 
   const int most = std::max(1, 2048 / channels_), leaf_count = static_cast<int>(leaves_.size());
   const std::size_t block = static_cast<std::size_t>(most) * channels_;
   scratch.more.reserve(block * links_.size());
+  scratch.pointers.resize(static_cast<std::size_t>(most) * leaf_count);
   for (std::size_t i = 0; i < pixels.size();) {
     const int count = std::min(run_length(pixels, i), most), y = row_of(pixels[i]), x = column_of(pixels[i]);
+    for (int pixel = 0; scratch.ahead != nullptr && pixel < count; ++pixel) prefetch(scratch.ahead[i + pixel], channels_);
     const std::ptrdiff_t stride = count > 1 ? rows[i + 1] - rows[i] : channels_;
     const auto operand = [&](int number) -> Operand {
       if (number >= leaf_count) return {scratch.more.data() + (number - leaf_count) * block, channels_, false};
       const Leaf& leaf = leaves_[number];
       if (leaf.map >= 0) {
         const Rows source = frame.state.rows(leaf.map);
+        if (!leaf.columns.empty()) {
+          const float** looked_up = scratch.pointers.data() + static_cast<std::ptrdiff_t>(number) * most;
+          for (int pixel = 0; pixel < count; ++pixel) looked_up[pixel] = source.at(leaf.rows[y], leaf.columns[x + pixel]);
+          return {looked_up[0], 0, leaf.scalar, looked_up};
+        }
         return {source.at(leaf.by_row ? y : 0, leaf.by_column ? x : 0), leaf.by_column ? source.stride : 0, leaf.scalar};
       }
       const std::ptrdiff_t row = leaf.scalar ? 1 : channels_;

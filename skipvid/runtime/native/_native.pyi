@@ -58,7 +58,7 @@ class Program:
         map: int,
         sources: Sequence[int],
         footprints: Sequence[Footprint],
-        leaves: Sequence[tuple[int, Floats, bool, bool, bool]],
+        leaves: Sequence[tuple[int, Floats, bool, bool, bool, Ints, Ints]],
         links: Sequence[tuple[int, tuple[int, int, int], Activation]],
     ) -> None: ...
     def add_pool(self, map: int, source: int, footprint: Footprint, maximum: bool, count_padding: bool) -> None: ...

@@ -30,13 +30,15 @@ class Part:
 class Layout:
     """foreign: nodes without a kernel, run by PyTorch, and why. chains: for the last node of a point-wise chain all its nodes, in order.
 
-    absorbed: nodes inside a chain, which have no map of their own. parts: maps inside others.
+    absorbed: nodes inside a chain, which have no map of their own. parts: maps inside others. enlarged: those of the absorbed nodes that
+    resize to the nearest pixel: the chain that reads them looks their pixels up in the map that they resize.
     """
 
     foreign: Mapping[str, str]
     chains: Mapping[str, tuple[Node, ...]]
     absorbed: frozenset[str]
     parts: Mapping[str, Part]
+    enlarged: Mapping[str, Node]
 
 
 def make_layout(plan: Plan) -> Layout:
@@ -44,8 +46,9 @@ def make_layout(plan: Plan) -> Layout:
     by_name = plan.graph.by_name
     foreign = {node.name: reason for node in plan.graph if (reason := _why_foreign(node, by_name)) is not None}
     chains = _chains(plan, foreign)
-    absorbed = frozenset(node.name for last, chain in chains.items() for node in chain if node.name != last)
-    return Layout(foreign, chains, absorbed, _parts(plan, foreign, absorbed))
+    enlarged = _enlarged(plan, foreign)
+    absorbed = frozenset(node.name for last, chain in chains.items() for node in chain if node.name != last).union(enlarged)
+    return Layout(foreign, chains, absorbed, _parts(plan, foreign, absorbed), enlarged)
 
 
 def _why_foreign(node: Node, by_name: Mapping[str, Node]) -> str | None:
@@ -79,6 +82,19 @@ def _chains(plan: Plan, foreign: Mapping[str, str]) -> dict[str, tuple[Node, ...
                     del chains[name]
         chains[node.name] = chain
     return chains
+
+
+def _enlarged(plan: Plan, foreign: Mapping[str, str]) -> dict[str, Node]:
+    """Nearest-neighbour resizing that only one point-wise node reads, as often as not several times: looking up beats copying."""
+    consumers = plan.graph.consumers()
+    kept = plan.graph.output_names | plan.gates.keys() | foreign.keys()
+    found = {}
+    for node in plan.graph:
+        if node.op == "resize" and node.attrs["mode"] == "nearest" and node.name not in kept and node.inputs[0] not in foreign:
+            readers = {reader.name: reader for reader in consumers[node.name]}
+            if len(readers) == 1 and all(reader.op in POINTWISE and reader.name not in foreign for reader in readers.values()):
+                found[node.name] = node
+    return found
 
 
 def _parts(plan: Plan, foreign: Mapping[str, str], absorbed: frozenset[str]) -> dict[str, Part]:

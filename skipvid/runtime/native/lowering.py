@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,8 +20,10 @@ from skipvid.runtime.reference import output_rules
 COPY, OPERATIONS, MULTIPLY_ADD = 0, {"add": 1, "sub": 2, "mul": 3, "div": 4}, 5
 NORM_KINDS = {1.0: 0, 2.0: 1, math.inf: 2}
 EMPTY = np.zeros(0, np.float32)
-Leaf = tuple[int, tables.Floats, bool, bool, bool]
+NOWHERE = np.zeros(0, np.int32)
+Leaf = tuple[int, tables.Floats, bool, bool, bool, tables.Ints, tables.Ints]
 Link = tuple[int, tuple[int, int, int], tables.Code]
+OpenLink = tuple[int, list[int], tables.Code]
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,8 +191,9 @@ class _Lowering:
         inside = {node.name: position for position, node in enumerate(chain)}
         leaves: list[Leaf] = []
         outside: dict[str, int] = {}
+        footprints: list[Footprint] = []
         # Operands are numbered leaves first; how many there are is known only at the end, so links count from -1 downwards until then.
-        links: list[tuple[int, list[int], tables.Code]] = []
+        links: list[OpenLink] = []
 
         def operand(name: str) -> int:
             if name in inside:
@@ -197,28 +201,44 @@ class _Lowering:
             if name not in outside:
                 outside[name] = len(leaves)
                 leaves.append(self._map_leaf(self.by_name[name], last))
+                footprints.append(self._footprint_of(name, last))
             return outside[name]
 
         for node in chain:
             numbers = [operand(name) for name in node.inputs]
             operation = OPERATIONS.get(node.op, COPY)
             if node.op == "affine":
-                operation = MULTIPLY_ADD
-                for key in ("scale", "shift"):
+                shifted = bool(node.consts["shift"].any())
+                operation = MULTIPLY_ADD if shifted else OPERATIONS["mul"]
+                for key in ("scale", "shift") if shifted else ("scale",):
                     numbers.append(len(leaves))
                     leaves.append(_constant_leaf(node.consts[key], node))
             links.append((operation, numbers, tables.activation_code(node.activation)))
         resolved: list[Link] = []
-        for operation, numbers, activation in links:
+        for operation, numbers, activation in _fused(links):
             final = [number if number >= 0 else len(leaves) - 1 - number for number in numbers]
             final += [final[0]] * (3 - len(final))
             resolved.append((operation, (final[0], final[1], final[2]), activation))
-        footprints = [Footprint.same() if last.is_map else Footprint.any() for _ in outside]
-        self.program.add_pointwise(self.maps[last.name], [self.maps[name] for name in outside], footprints, leaves, resolved)
+        sources = [self.maps[self._origin(name).name] for name in outside]
+        self.program.add_pointwise(self.maps[last.name], sources, footprints, leaves, resolved)
+
+    def _origin(self, name: str) -> Node:
+        """The node whose map a chain reads for a value."""
+        resized = self.layout.enlarged.get(name)
+        return self.by_name[name if resized is None else resized.inputs[0]]
+
+    def _footprint_of(self, name: str, target: Node) -> Footprint:
+        if name in self.layout.enlarged:
+            return tables.resize_footprint(self.by_name[name], self._origin(name))
+        return Footprint.same() if target.is_map else Footprint.any()
 
     def _map_leaf(self, source: Node, target: Node) -> Leaf:
+        origin, scalar = self._origin(source.name), source.channels == 1 and target.channels > 1
+        if origin is not source:
+            rows, columns = (tables.resize_axis(source, origin, axis)[0] for axis in range(2))
+            return (self.maps[origin.name], EMPTY, True, True, scalar, rows, columns)
         height, width = source.size
-        return (self.maps[source.name], EMPTY, height > 1, width > 1, source.channels == 1 and target.channels > 1)
+        return (self.maps[source.name], EMPTY, height > 1, width > 1, scalar, NOWHERE, NOWHERE)
 
     def _concat(self, node: Node) -> None:
         parts, offset = [], 0
@@ -266,13 +286,32 @@ class _Lowering:
         self.program.add_move(self.maps[node.name], sources, [window], parts, (-top, -left), node.attrs["value"])
 
 
+def _fused(links: Sequence[OpenLink]) -> list[OpenLink]:
+    """A product that only goes into a sum becomes part of it: a multiply-add in place of two operations."""
+    reads = Counter(number for _, numbers, _ in links for number in set(numbers))
+    absorbed: set[int] = set()
+    result: list[tuple[int, OpenLink]] = []
+    for position, (operation, numbers, activation) in enumerate(links):
+        if operation == OPERATIONS["add"] and numbers[0] != numbers[1]:
+            for product, other in (numbers, numbers[::-1]):
+                source = links[-1 - product] if product < 0 else None
+                if source is not None and source[0] == OPERATIONS["mul"] and source[2] == tables.NONE and reads[product] == 1:
+                    operation, numbers = MULTIPLY_ADD, [*source[1], other]
+                    absorbed.add(-1 - product)
+                    break
+        result.append((position, (operation, numbers, activation)))
+    kept = [(position, link) for position, link in result if position not in absorbed]
+    renamed = {-1 - position: -1 - index for index, (position, _) in enumerate(kept)}
+    return [(operation, [renamed.get(number, number) for number in numbers], activation) for _, (operation, numbers, activation) in kept]
+
+
 def _constant_leaf(constant: Tensor, node: Node) -> Leaf:
     """A constant that broadcasts over a node's value, as rows padded like those of a map."""
     if constant.numel() == 1:
-        return (-1, tables.array(constant.reshape(1)), False, False, True)
+        return (-1, tables.array(constant.reshape(1)), False, False, True, NOWHERE, NOWHERE)
     if not node.is_map:
         flat = tables.array(constant.expand(node.shape).reshape(1, -1))
-        return (-1, _padded(flat), False, False, False)
+        return (-1, _padded(flat), False, False, False, NOWHERE, NOWHERE)
     channels, height, width = (*(1,) * (3 - constant.dim()), *constant.shape)[-3:]
     rows = tables.array(constant.reshape(channels, height * width).T)
     scalar = channels == 1 and node.channels > 1
@@ -280,7 +319,7 @@ def _constant_leaf(constant: Tensor, node: Node) -> Leaf:
     if 1 < height * width:
         full = constant.reshape(channels, height, width).expand(channels, *node.size)
         rows = tables.array(full.reshape(channels, -1).T)
-    return (-1, rows.reshape(-1) if scalar else _padded(rows), height * width > 1, height * width > 1, scalar)
+    return (-1, rows.reshape(-1) if scalar else _padded(rows), height * width > 1, height * width > 1, scalar, NOWHERE, NOWHERE)
 
 
 def _padded(rows: tables.Floats) -> tables.Floats:

@@ -82,7 +82,7 @@ class NativeProgram:
         wanted = self._read.union(self._outputs)
         return NativeState(core, {name: self._view(core, name) for name in wanted if self._is_native(name)})
 
-    def run(self, state: NativeState, inputs: Sequence[Input], keyframe: bool) -> Step:
+    def run(self, state: NativeState, inputs: Sequence[Input], keyframe: bool, gated_next: bool = True) -> Step:
         run_entries = self._bind(inputs)
         masks = FrameMasks()
         computed, changed = masks.computed, masks.changed
@@ -91,7 +91,7 @@ class NativeProgram:
             if isinstance(segment, Node):
                 self._run_foreign(segment, state, keyframe, masks)
             else:
-                run_entries(state.core, *segment, keyframe, True)
+                run_entries(state.core, *segment, keyframe, gated_next or not keyframe)
         counts = state.core.counts()
         active = counts[self._layer_maps].tolist()
         pixels = {} if keyframe else dict(zip(self.plan.gates, counts[self._gate_maps].tolist(), strict=True))

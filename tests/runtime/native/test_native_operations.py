@@ -236,3 +236,27 @@ def test_inputs_may_lie_in_memory_in_any_order(layout, channels, block) -> None:
     elif layout == "transposed":
         stream = [frame.transpose(2, 3).contiguous().transpose(2, 3) for frame in stream]
     plans.assert_agrees(plans.plan_of(nodes, [Gate("x", 0.05, None, block)]), [[frame] for frame in stream])
+
+
+@pytest.mark.parametrize("instruction_set", SETS)
+@pytest.mark.parametrize("channels", [3, 20, 64])
+def test_enlarged_maps_and_products_melt_into_sums(channels: int, instruction_set: str) -> None:
+    def scaled(name: str, source: str, scale: float, shift: float = 0.0) -> Node:
+        return node(name, "affine", source, consts={"scale": torch.tensor(scale), "shift": torch.tensor(shift)})
+
+    nodes = [
+        image(channels, 11, 9),
+        image(channels, 5, 4, "small"),
+        conv("deep", "small", channels, channels, 3),
+        node("large", "resize", "deep", mode="nearest", size=(11, 9), align_corners=False, scales=None),
+        scaled("half", "large", 0.5),
+        scaled("third", "x", 0.3),
+        node("sum", "add", "half", "third"),
+        scaled("moved", "x", 0.2, 1.0),
+        node("total", "add", "sum", "moved", activation=Activation("silu", ())),
+        conv("y", "total", channels, 6),
+    ]
+    gates = [Gate("x", 0.1, None, 1), Gate("small", 0.1, None, 1), Gate("total", 0.1, None, 1)]
+    program = plans.native(plans.plan_of(nodes, gates))
+    assert set(program._lowered.layout.enlarged) == {"large"} and set(program._lowered.layout.chains) == {"total"}
+    checked(nodes, gates, instruction_set)

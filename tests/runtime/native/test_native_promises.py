@@ -76,3 +76,20 @@ def test_number_of_threads_and_choice_of_pixels_change_no_bit(name: str, instruc
             assert all(torch.equal(a, b) for a, b in zip(other.outputs, steps[0].outputs, strict=True)), f"frame {number}, gated"
         for other in steps[3:]:
             assert all(torch.equal(a, b) for a, b in zip(other.outputs, dense, strict=True)), f"frame {number}, against dense"
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("gate", ["norm", "norm-output"])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_keyframe_before_a_keyframe_may_leave_out_what_gates_need(name: str, gate: str) -> None:
+    shape = NETWORKS[name][1]
+    config = SkipConfig(threshold=0.1, gate=gate, backend="cpu", threads=2)
+    program = converted(name)[1].regated(config).program((shape,))
+    one, other = program.new_state(), program.new_state()
+    for number, frame in enumerate(frames(shape, 12)):
+        keyframe = number in (0, 4, 5, 6)
+        plain = program.run(one, (frame,), keyframe)
+        spared = program.run(other, (frame,), keyframe, gated_next=number not in (4, 5))
+        assert plain.active == spared.active and plain.changed == spared.changed, f"frame {number}"
+        for expected, actual in zip(plain.outputs, spared.outputs, strict=True):
+            assert torch.equal(expected, actual), f"frame {number}"

@@ -1,0 +1,65 @@
+"""How many frames a second `skipvid detect` does as a whole, with gates and without: decoding, network, drawing and encoding included.
+
+    python benchmarks/pipeline.py CLIP... [--max-frames 150] [--threads N] [--rounds 2]
+
+Runs the command itself in processes of its own, with and without gates by turns, once with JSON lines as the only output and once with an
+annotated video besides. Frames per second are the command's own, from the first frame asked for to the last one written; of the rounds the
+fastest counts. Prints a Markdown table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+RUN = "from skipvid.cli.app import cli; cli()"
+GATES = ("norm", "none")
+
+
+def detect(clip: str, gate: str, outputs: list[Path], max_frames: int, threads: int | None) -> dict[str, Any]:
+    """What one run of the command says of itself."""
+    command = [sys.executable, "-c", RUN, "detect", clip, "--gate", gate, "--max-frames", str(max_frames)]
+    command += ["--json", "--offline", "--overwrite"]
+    for output in outputs:
+        command += ["-o", str(output)]
+    if threads is not None:
+        command += ["--threads", str(threads)]
+    finished = subprocess.run(command, check=True, capture_output=True, text=True)
+    run: dict[str, Any] = json.loads(finished.stdout)["runs"][0]
+    return run
+
+
+def main() -> None:
+    """Measure all clips."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("clips", nargs="+")
+    parser.add_argument("--max-frames", type=int, default=150)
+    parser.add_argument("--threads", type=int)
+    parser.add_argument("--rounds", type=int, default=2)
+    options = parser.parse_args()
+    print("| clip | fewer MACs | model ms | without gates | JSON lines: fps | without gates | and video: fps | without gates |")
+    print("|---|---|---|---|---|---|---|---|")
+    with tempfile.TemporaryDirectory() as folder:
+        lines, video = Path(folder, "out.jsonl"), Path(folder, "out.mp4")
+        for clip in options.clips:
+            runs: dict[tuple[str, bool], list[dict[str, Any]]] = {}
+            for _ in range(options.rounds):
+                for with_video in (False, True):
+                    for gate in GATES:
+                        run = detect(clip, gate, [lines, video] if with_video else [lines], options.max_frames, options.threads)
+                        runs.setdefault((gate, with_video), []).append(run)
+            model = {gate: min(run["median_ms"]["model"] for run in runs[gate, False]) for gate in GATES}
+            fps = {key: max(run["fps"] for run in found) for key, found in runs.items()}
+            cost = runs["norm", False][0]["cost"]
+            cells = [f"{cost['dense_macs'] / max(cost['macs'], 1):.2f}×", *(f"{model[gate]:.1f}" for gate in GATES)]
+            cells += [f"{fps[gate, with_video]:.1f}" for with_video in (False, True) for gate in GATES]
+            print(f"| {Path(clip).parent.name}/{Path(clip).stem} | {' | '.join(cells)} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
