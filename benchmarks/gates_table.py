@@ -130,8 +130,14 @@ def rows_of(options: argparse.Namespace, base: Preset) -> Iterator[Row]:
         yield Row(f"norm-output {threshold:g}", SkipConfig(threshold, gate="norm-output", threads=options.threads))
     for path in options.learned:
         preset = load_preset(path)
-        questions = load_questions(resolve_gate_weights(preset).path)
         block = f", blocks {preset.block}x{preset.block}" if preset.block > 1 else ""
+        if preset.gate == "norm":  # learned or calibrated thresholds; the network's weights are those of the base
+            own = SkipConfig(
+                preset.threshold, block=preset.block, thresholds=preset.thresholds, scales=preset.scales, threads=options.threads
+            )
+            yield Row(f"{preset.name}{block}", own)
+            continue
+        questions = load_questions(resolve_gate_weights(preset).path)
         for shift in options.shift:
             moved = {name: replace(question, bias=question.bias * shift) for name, question in questions.items()}
             note = f", bias x{shift:g}" if shift != 1 else ""
@@ -193,7 +199,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--frames", type=int, default=200, help="frames of each sequence")
     parser.add_argument("--norm", type=_numbers, default=[0.0, 0.03, 0.06, 0.1], help="thresholds of norm gates")
     parser.add_argument("--output", type=_numbers, default=[0.13, 0.25, 0.4], help="thresholds of output-norm gates")
-    parser.add_argument("--learned", nargs="*", default=[], help="presets with learned gates")
+    parser.add_argument("--learned", nargs="*", default=[], help="presets with learned gates or thresholds")
     parser.add_argument("--shift", type=_numbers, default=[1.0], help="factors on learned gates' biases: more than 1 closes them")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--csv", type=Path)

@@ -31,14 +31,21 @@ from skipvid.errors import UsageError
 @option("--block", type=click.Choice(["1", "2", "4", "8", "16"]), default="1", show_default=True, help="Gates open in blocks.")
 @option("--beta", type=click.FloatRange(min=0), default=0.1, show_default=True, help="Weight of the share of MACs in the loss.")
 @option("--target-saving", type=click.FloatRange(0, 1), metavar="S", help="Aim at saving this share of the MACs instead.")
-@option("--gates-only", is_flag=True, help="Leave the network's own weights as they are.")
-@option("--steps", type=click.IntRange(min=1), default=1000, show_default=True, metavar="N", help="Optimiser steps in all.")
+@option(
+    "--learn",
+    type=click.Choice(["thresholds", "gates", "all"]),
+    default="thresholds",
+    show_default=True,
+    help="A threshold for each map; or a gate with a weight for each channel; or such gates and the network's weights.",
+)
+@option("--steps", type=click.IntRange(min=1), default=400, show_default=True, metavar="N", help="Optimiser steps in all.")
 @option("--batch", type=click.IntRange(min=1), default=2, show_default=True, metavar="N", help="Clips a step.")
-@option("--frames", type=click.IntRange(min=2), default=4, show_default=True, metavar="T", help="Frames of a training clip.")
+@option("--frames", type=click.IntRange(min=2), default=6, show_default=True, metavar="T", help="Frames of a training clip.")
 @option("--crop", type=click.IntRange(min=64), default=256, show_default=True, metavar="PX", help="Side of a training clip's window.")
 @option("--most-frames", type=click.IntRange(min=1), default=1200, show_default=True, metavar="N", help="Frames to keep of all clips.")
 @option("--held-out", type=click.FloatRange(0, 0.9), default=0.2, show_default=True, help="Last part of each clip, to measure on.")
-@option("--rate", type=click.FloatRange(min=0, min_open=True), default=0.01, show_default=True, help="Highest learning rate of the gates.")
+@option("--start", type=click.FloatRange(min=0, min_open=True), metavar="TAU", help="Threshold to begin around.  [twice the preset's]")
+@option("--rate", type=click.FloatRange(min=0, min_open=True), help="Highest learning rate.  [0.04 for thresholds, 0.01 for gates]")
 @option("--evaluate-every", type=click.IntRange(min=1), default=200, show_default=True, metavar="N", help="Steps between measurements.")
 @option("--patience", type=click.IntRange(min=0), default=0, metavar="N", help="Stop after N measurements without a new best; 0 = never.")
 @option("--seed", type=int, default=0, show_default=True, help="Of clips and gates.")
@@ -56,14 +63,15 @@ def gates(
     block: str,
     beta: float,
     target_saving: float | None,
-    gates_only: bool,
+    learn: str,
     steps: int,
     batch: int,
     frames: int,
     crop: int,
     most_frames: int,
     held_out: float,
-    rate: float,
+    start: float | None,
+    rate: float | None,
     evaluate_every: int,
     patience: int,
     seed: int,
@@ -73,7 +81,7 @@ def gates(
     resume: bool,
     quiet: bool,
 ) -> None:
-    """Learn gates and weights together, from clips of your own camera; labels are not needed.
+    """Learn what may be skipped, from clips of your own camera; labels are not needed.
 
     \b
     skipvid train gates monday.mp4 tuesday.mp4 --target-saving 0.75 -o my-gates
@@ -86,6 +94,7 @@ def gates(
     from skipvid.presets import load_preset
     from skipvid.train.clips import cut_pieces, split_pieces
     from skipvid.train.gates import GateRecipe, piece_length, train_gates
+    from skipvid.train.levels import train_levels
     from skipvid.train.loop import Schedule
     from skipvid.train.subjects import open_subject
     from skipvid.weights import resolve_weights
@@ -98,10 +107,18 @@ def gates(
         if not path.exists():
             raise UsageError(f"{path} does not exist")
     chosen = load_preset(preset)
+    simple = learn == "thresholds"
     schedule = Schedule(
-        steps, batch=batch, rate=rate, warmup=min(50, steps // 4 + 1), evaluate_every=evaluate_every, patience=patience, seed=seed
+        steps,
+        batch=batch,
+        rate=rate or (0.04 if simple else 0.01),
+        warmup=min(50, steps // 4 + 1),
+        evaluate_every=evaluate_every,
+        patience=patience,
+        seed=seed,
     )
-    recipe = GateRecipe(schedule, frames, crop, int(block), beta, target_saving, gates_only=gates_only)
+    begun = start or (2 * chosen.threshold or 0.06 if simple else 0.03)
+    recipe = GateRecipe(schedule, frames, crop, int(block), beta, target_saving, start=begun, gates_only=learn == "gates")
     subject = open_subject(chosen, resolve_weights(chosen, weights, offline).path)
     files = [None if str(file) == "-" else file for file in labels] or [None] * len(clips)
     pieces = cut_pieces(clips, files, output / "frames", longest=subject.longest, length=piece_length(frames), most_frames=most_frames)
@@ -110,5 +127,6 @@ def gates(
     tell = say(quiet)
     labelled = sum(piece.targets is not None for piece in learned)
     tell(f"{len(learned)} pieces of {piece_length(frames)} frames ({labelled} labelled), {len(held)} held out")
-    written = train_gates(subject, recipe, learned, held, output, name=name, resume=resume, quiet=quiet, report=tell)
+    train = train_levels if simple else train_gates
+    written = train(subject, recipe, learned, held, output, name=name, resume=resume, quiet=quiet, report=tell)
     finish(written, quiet, chosen.task)

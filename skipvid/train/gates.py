@@ -32,12 +32,6 @@ from skipvid.train.subjects import Subject, frames_of
 LOG_EVERY = 10
 """Steps between rows of the log."""
 
-SURE = 6.0
-"""Logit of a gate, at the start, where the change is 0 (negative) and where it is twice the threshold.
-
-With a smaller one, gates that are closed in use open now and then in training, and refresh what use leaves stale.
-"""
-
 
 @dataclass(frozen=True, slots=True)
 class GateRecipe:
@@ -46,6 +40,8 @@ class GateRecipe:
     frames: of a training clip. size: side of its window, pixels. block: gates decide for blocks of so many pixels squared.
     beta: weight of the share of MACs in the loss. target_saving: instead, the share of MACs to be saved; below it there is no such loss.
     warmup: share of the steps in which the weight of that loss rises from 0. start: threshold of the norm gates that the gates begin as.
+    sure: logit of a gate, at the start, where the change is 0 (negative) and where it is twice the threshold: with a smaller one, gates
+    that are closed in use open now and then in training, and refresh what use leaves stale.
     temperatures: of the backward pass, at the first and at the last step. gates_only: leave the network's own weights as they are.
     weights_rate: learning rate of those, as a factor on that of the gates: the network is trained already, and where it is still near its
     teacher its gradients are mostly noise, which Adam would make full steps of.
@@ -59,6 +55,7 @@ class GateRecipe:
     target_saving: float | None = None
     warmup: float = 0.2
     start: float = 0.03
+    sure: float = 6.0
     temperatures: tuple[float, float] = (1.0, 0.5)
     gates_only: bool = False
     weights_rate: float = 0.001
@@ -105,9 +102,9 @@ def make_student(subject: Subject, recipe: GateRecipe, example: Tensor) -> nn.Mo
     for name, layer in skip_layers(student):
         question = layer.gate
         assert isinstance(question, GumbelGate) and question.weight is not None and question.bias is not None
-        gain = SURE / max(recipe.start, 1e-3)
+        gain = recipe.sure / max(recipe.start, 1e-3)
         nn.init.constant_(question.weight, gain / (layer.site.in_channels * max(scales[name], 1e-6)))
-        nn.init.constant_(question.bias, -SURE)
+        nn.init.constant_(question.bias, -recipe.sure)
     return student
 
 
@@ -239,14 +236,14 @@ def train_gates(
 
     exam = GateExam(subject, recipe, held) if held else None
     if exam is not None and trainer.step == 0:
-        _begin(trainer, student, exam, report)
+        begin(trainer, student, exam, report)
     best = trainer.run(loss_of_step, exam, keep_bounds, quiet=quiet)
     student.load_state_dict(torch.load(best, weights_only=True))
     grades = max(trainer.history, key=lambda row: row["goal"], default={})
     return _write(subject, recipe, student, grades, folder, name)
 
 
-def _begin(trainer: Trainer, student: nn.Module, exam: GateExam, report: Callable[[str], None]) -> None:
+def begin(trainer: Trainer, student: nn.Module, exam: GateExam, report: Callable[[str], None]) -> None:
     """Measure what the training begins with: it is the best so far, and stays it where nothing better comes."""
     grades = exam(student)
     trainer.best = grades["goal"]

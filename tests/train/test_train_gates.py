@@ -206,7 +206,8 @@ SMALL = ["--steps", "2", "--batch", "1", "--frames", "2", "--crop", "64", "--eva
 @pytest.mark.slow
 def test_clips_become_a_preset_whose_gates_run_and_can_be_gone_on_with(tmp_path):
     clip, output = write_clip(tmp_path / "c.mp4"), tmp_path / "run"
-    call(clip, "-o", output, *SMALL, "--block", "4", "--held-out", "0.5", "--most-frames", "18", "--target-saving", "0.5")
+    arguments = [clip, "-o", output, *SMALL, "--learn", "all", "--block", "4", "--held-out", "0.5", "--most-frames", "18"]
+    call(*arguments, "--target-saving", "0.5")
     preset = load_preset(output / "my-gates.yaml")
     assert preset.gate == "gumbel" and preset.block == 4 and "of the MACs" in preset.description
     questions = load_questions(output / preset.gate_weights)
@@ -214,9 +215,9 @@ def test_clips_become_a_preset_whose_gates_run_and_can_be_gone_on_with(tmp_path)
     DetectSubject(preset, resolve_weights(preset).path)  # the weights fit the network
     assert torch.load(output / "run" / "checkpoint.pt", weights_only=True)["history"][0]["step"] == 0
     assert (output / "log.csv").read_text().startswith("step,loss,task,share,open,temperature\n0,")
-    call(clip, "-o", output, *SMALL, "--block", "4", "--held-out", "0.5", "--most-frames", "18", "--target-saving", "0.5", "--resume")
+    call(*arguments, "--target-saving", "0.5", "--resume")
     with pytest.raises(UsageError, match="already holds a run"):
-        call(clip, "-o", output, *SMALL, "--block", "4", "--held-out", "0.5", "--most-frames", "18")
+        call(*arguments)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,192 @@
+"""Learning the thresholds of a network's gates by the paper's Gumbel training (section 3.2): from clips and a preset to a preset.
+
+A threshold for each map, and nothing else: such a gate costs what a norm gate costs, runs as one, and keeps its bound, where one with a
+weight for each channel (skipvid.train.gates) has to earn its own multiplications first. Training begins where the network's sensitivity
+(skipvid.runtime.sensitivity) says that thresholds should be.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from skipvid.errors import OutputError
+from skipvid.presets import dump_preset
+from skipvid.runtime.config import SkipConfig
+from skipvid.runtime.model import SkipModel
+from skipvid.runtime.sensitivity import MOST, Sensitivity
+from skipvid.train.clips import Piece
+from skipvid.train.detector import export_weights
+from skipvid.train.gates import LOG_EVERY, GateRecipe, Log, begin
+from skipvid.train.loop import Trainer
+from skipvid.train.streams import GatedStream
+from skipvid.train.subjects import Subject
+
+NOISE = 0.08
+"""Strongest noise that training adds, in units of the network's input: 4 to 5 grey levels. Clips to learn from are often cleaner than what is
+seen later, and gates that are right for them open everywhere in noise. Half of the clips stay as they are."""
+
+DIGITS = 3
+"""Significant digits of a threshold in a preset."""
+
+
+def starting_thresholds(subject: Subject, recipe: GateRecipe, example: Tensor) -> dict[str, float]:
+    """Those of the preset, where it has any; else by how much the outputs depend on each map, around `recipe.start`.
+
+    example: (K, 3, h, w), inputs to measure that on.
+    """
+    if subject.preset.thresholds and subject.preset.gate == "norm":
+        return dict(subject.preset.thresholds)
+    sensitivity = Sensitivity(SkipModel(subject.teacher, SkipConfig(threads=torch.get_num_threads())))
+    for frame in example:
+        sensitivity.add(frame[None])
+    return sensitivity.thresholds(recipe.start)
+
+
+class LevelExam:
+    """Measures thresholds on held-out pieces as they are used; the first number is the one to make large.
+
+    It is the negative loss: of the distance to the dense network, and of the share of MACs after the first frame, as in training.
+    """
+
+    def __init__(self, subject: Subject, recipe: GateRecipe, pieces: Sequence[Piece]) -> None:
+        self._subject, self._recipe = subject, recipe
+        # Frames that are computed densely because much moves would say nothing about gates.
+        self._model = SkipModel(
+            subject.teacher, SkipConfig(recipe.start, block=recipe.block, threads=torch.get_num_threads(), dense_above=1.0)
+        )
+        clips = subject.exam(pieces)
+        # Each as it is, and with noise; what is wanted is what the dense network finds without.
+        self._clips = [(clip, clip) for clip in clips]
+        self._clips += [(noisy(clip, NOISE / 2, torch.Generator().manual_seed(number)), clip) for number, clip in enumerate(clips)]
+
+    @torch.no_grad()
+    def __call__(self, net: nn.Module) -> dict[str, float]:
+        assert isinstance(net, GatedStream)
+        config = replace(self._model.config, thresholds=capped(net.thresholds()))
+        model = self._model.regated(config) if self._recipe.gates_only else SkipModel(net.network(), config)
+        distances, shares = [], []
+        for clip, clean in self._clips:
+            session = model.session()
+            session(clip[:1])
+            errors, spent, dense = [], 0, 0
+            for frame, original in zip(clip[1:], clean[1:], strict=True):
+                outputs = session(frame[None])
+                errors.append(float(self._subject.distance(outputs, self._model.dense(original[None]))))
+                spent, dense = spent + session.cost.macs, dense + session.cost.dense_macs
+            distances.append(float(np.mean(errors)))
+            shares.append(spent / dense)
+        distance, share = float(np.mean(distances)), float(np.mean(shares))
+        pressure = float(self._recipe.pressure(torch.tensor(share), self._recipe.schedule.steps))
+        return {"goal": -distance - pressure, "distance": distance, "share": share}
+
+
+def noisy(clip: Tensor, strength: float, generator: torch.Generator) -> Tensor:
+    """A clip (T, 3, h, w) with noise that is new in every frame, as sensors and coarse coding add it: half of it in single pixels, half in
+    spots of 2 x 2. strength: its standard deviation, in units of the network's input."""
+    count, channels, height, width = clip.shape
+    fine = torch.randn(clip.shape, generator=generator)
+    spots = torch.randn((count, channels, -(-height // 2), -(-width // 2)), generator=generator)
+    coarse = spots.repeat_interleave(2, 2).repeat_interleave(2, 3)[:, :, :height, :width]
+    return clip + strength * (fine + coarse) / math.sqrt(2)
+
+
+def capped(thresholds: Mapping[str, float]) -> dict[str, float]:
+    """As a preset has them."""
+    return {name: _rounded(min(value, MOST)) for name, value in thresholds.items()}
+
+
+def _rounded(value: float) -> float:
+    return round(value, DIGITS - 1 - math.floor(math.log10(value))) if value > 0 else 0.0
+
+
+def train_levels(
+    subject: Subject,
+    recipe: GateRecipe,
+    learned: Sequence[Piece],
+    held: Sequence[Piece],
+    folder: Path,
+    *,
+    name: str,
+    resume: bool = False,
+    quiet: bool = False,
+    report: Callable[[str], None] = lambda line: None,
+) -> Path:
+    """Learn thresholds; returns the path of a preset that has them. All lies in `folder`: run/, log.csv, NAME.yaml.
+
+    learned, held: pieces to learn from and to choose the best thresholds by. Raises UsageError where `folder` holds a run and resume is
+    not set.
+    """
+    frozen = ("kernels.",) if recipe.gates_only else ()
+    schedule = replace(
+        recipe.schedule, weight_decay=0.0, slow=recipe.weights_rate, slow_prefixes=("kernels.",), frozen=frozen, average=0.98
+    )
+    example = subject.example(learned, recipe.size)
+    thresholds = starting_thresholds(subject, recipe, example)
+    student = GatedStream(subject.teacher, example[:1], recipe.start, thresholds, recipe.sure, recipe.block)
+    trainer = Trainer(student, schedule, folder / "run", resume=resume)
+    log = Log(folder / "log.csv", trainer.step)
+
+    def loss_of_step(net: nn.Module, step: int) -> tuple[Tensor, dict[str, float]]:
+        assert isinstance(net, GatedStream)
+        net.temperature = recipe.temperature(step)
+        rng = np.random.default_rng((schedule.seed, step))
+        torch.manual_seed(schedule.seed * 1_000_003 + step)  # of the gates' samples: a run goes on as if never stopped
+        task, share = torch.zeros(()), torch.zeros(())
+        for _ in range(schedule.batch):
+            clip = subject.draw(learned, recipe.frames, recipe.size, rng)
+            x = subject.prepare(clip.images)
+            with torch.no_grad():
+                wanted = subject.teacher(x)
+            strength = max(0.0, float(rng.uniform(-NOISE, NOISE)))
+            streamed = net(noisy(x, strength, torch.Generator().manual_seed(int(rng.integers(2**31)))) if strength else x)
+            task = task + subject.loss(streamed.outputs, wanted, [clip]) / schedule.batch
+            share = share + streamed.share / schedule.batch
+        loss = task + recipe.pressure(share, step)
+        shown = {"task": float(task.detach()), "share": float(share.detach())}
+        if step % LOG_EVERY == 0:
+            log.add(step, float(loss.detach()), *shown.values(), shown["share"], recipe.temperature(step))
+        return loss, shown
+
+    exam = LevelExam(subject, recipe, held) if held else None
+    if exam is not None and trainer.step == 0:
+        begin(trainer, student, exam, report)
+    best = trainer.run(loss_of_step, exam, quiet=quiet)
+    student.load_state_dict(torch.load(best, weights_only=True))
+    grades = max(trainer.history, key=lambda row: row["goal"], default={})
+    return _write(subject, recipe, student, grades, folder, name)
+
+
+def _write(subject: Subject, recipe: GateRecipe, student: GatedStream, grades: Mapping[str, float], folder: Path, name: str) -> Path:
+    """The preset, and weights where they were trained."""
+    share = f"{grades['share']:.0%} of the MACs on held-out clips" if "share" in grades else "not measured"
+    preset = replace(
+        subject.preset,
+        name=name,
+        description=f"{subject.preset.name} with learned thresholds, {share}",
+        gate="norm",
+        threshold=recipe.start,
+        block=recipe.block,
+        reference="accumulated",
+        thresholds=capped(student.thresholds()),
+        scales={},
+        gate_weights="",
+        gate_sha256="",
+        source=f"learned from clips by skipvid, out of {subject.preset.name}",
+    )
+    if not recipe.gates_only:
+        about = {"preset": subject.preset.name, "steps": recipe.schedule.steps, "block": recipe.block, "grades": dict(grades)}
+        digest = export_weights(student.network().state_dict(), folder / f"{name}.pt", about)
+        preset = replace(preset, weights=f"{name}.pt", sha256=digest)
+    path = folder / f"{name}.yaml"
+    try:
+        path.write_text(dump_preset(preset), encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror}", "check the folder") from error
+    return path

@@ -1,0 +1,265 @@
+"""A network's graph as a stream that can be learned from: gates that open at random in training, and gradients for what they decide.
+
+The gates stand where those of `skipvid.convert` stand, on maps, and decide alike. What a stream of absolute values holds is known without
+computing sparsely: each published map is X̂ ← X̂ + g · (X − X̂), everything else its dense result. Only which pixels count as computed takes
+footprints, on maps of one channel.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils._pytree import tree_unflatten
+
+from skipvid.graph.cost import dense_macs
+from skipvid.graph.footprint import footprint, resize_taps
+from skipvid.graph.gating import layers_behind, place_gates
+from skipvid.graph.importer import export, import_program
+from skipvid.graph.ir import Graph, Node
+from skipvid.graph.passes import optimise
+from skipvid.nn.window import pool_blocks, spread_blocks
+from skipvid.runtime.reference import evaluate
+
+UNITED = frozenset({"add", "sub", "mul", "div", "concat"})
+"""Operations whose result changes where any of their inputs does."""
+UNMOVED = frozenset({"activation", "affine", "channels", "publish"})
+
+
+LEAST_WORK = 0.002
+"""Share of the network's MACs in the layers that read a map from which its threshold is learned; there are many small maps, and they take
+as long to learn from as the large ones."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Streamed:
+    """What a clip of T frames gave. outputs: as the network returns them, with T in place of the batch. share: of the dense MACs, spent
+    after the first frame, (); each gate's decision has a gradient in it, and so have those that it depended on."""
+
+    outputs: Any
+    share: Tensor
+
+
+class GatedStream(nn.Module):
+    """A network with a gate of its own threshold on each map that feeds a layer.
+
+    net: in eval mode; it is not changed: the weights that are trained are copies of its convolutions' (`network` puts them in). thresholds: by map, to begin with; `threshold` for all others. sure: logit of a
+    gate where the change is 0 (negative) and where it is twice the threshold. block: gates decide for blocks of so many pixels squared.
+
+    In training mode a gate opens with probability sigmoid(logit), by the difference of two Gumbel samples, and the backward pass sees
+    sigmoid((logit + difference) / temperature) (paper, section 3.2). In eval mode it opens where the logit is above 0, as a norm gate does.
+    """
+
+    def __init__(
+        self, net: nn.Module, example: Tensor, threshold: float, thresholds: Mapping[str, float], sure: float = 6.0, block: int = 1
+    ) -> None:
+        super().__init__()
+        self._net = (net,)  # in a tuple: its parameters are not the gates'
+        self._graphs: dict[tuple[int, ...], Graph] = {}
+        self.sure, self.block, self.temperature = sure, block, 1.0
+        self._example = example
+        graph = self.graph(example)
+        gates = place_gates(graph, threshold, 1, thresholds)
+        work = _work_behind(graph)
+        learned = [name for name in gates if work.get(name, 0.0) >= LEAST_WORK]
+        self.levels = nn.ParameterDict({name: nn.Parameter(torch.tensor(_log(gates[name].threshold))) for name in learned})
+        self.fixed = {name: _log(gate.threshold) for name, gate in gates.items() if name not in self.levels}
+        self.gated = frozenset(gates)
+        self.kernels = nn.ParameterDict({_key(path): nn.Parameter(weight.clone()) for path, weight in _kernels(net, graph).items()})
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> GatedStream:
+        other = GatedStream.__new__(GatedStream)
+        nn.Module.__init__(other)
+        for name in (
+            "_net",
+            "_graphs",
+            "sure",
+            "block",
+            "temperature",
+            "fixed",
+            "gated",
+            "training",
+        ):  # shared: none of these is changed in place
+            setattr(other, name, getattr(self, name))
+        for name in ("levels", "kernels"):
+            own = {key: nn.Parameter(value.detach().clone()) for key, value in getattr(self, name).items()}
+            setattr(other, name, nn.ParameterDict(own))
+        return other
+
+    def network(self) -> nn.Module:
+        """A copy of the network with the weights as they are now."""
+        net = copy.deepcopy(self._net[0])
+        with torch.no_grad():
+            for path, weight in _kernels(net, self.graph(self._example)).items():
+                weight.copy_(self.kernels[_key(path)])
+        return net
+
+    def nodes(self, graph: Graph) -> list[Node]:
+        """A graph's, with the weights as they are now, folded as they were."""
+        return [self._with_own_weights(node) for node in graph]
+
+    def _with_own_weights(self, node: Node) -> Node:
+        if _key(node.layer) not in self.kernels or node.op != "conv":
+            return node
+        factors = _factors(node.consts["weight"], self._net[0].get_submodule(node.layer).weight)
+        return replace(node, consts={**node.consts, "weight": self.kernels[_key(node.layer)] * factors})
+
+    def graph(self, frame: Tensor) -> Graph:
+        """Of the network for frames of this shape: (1, C, H, W)."""
+        shape = tuple(frame.shape)
+        if shape not in self._graphs:
+            self._graphs[shape] = optimise(import_program(export(self._net[0], (torch.zeros(shape),))))
+        return self._graphs[shape]
+
+    def thresholds(self) -> dict[str, float]:
+        """As they are now, by map."""
+        return {name: math.exp(level) for name, level in {**self.fixed, **{n: float(v.detach()) for n, v in self.levels.items()}}.items()}
+
+    def forward(self, clip: Tensor) -> Streamed:
+        """clip: (T, C, H, W), the first frame of which is computed densely."""
+        graph = self.graph(clip[:1])
+        stream = _Stream(self, graph, _shares(graph))
+        leaves = [stream.run(frame[None]) for frame in clip]
+        together = [torch.cat(parts) if isinstance(parts[0], Tensor) else parts[0] for parts in zip(*leaves, strict=True)]
+        return Streamed(tree_unflatten(together, graph.out_spec), stream.spent / max(len(clip) - 1, 1))
+
+    def decide(self, name: str, change: Tensor) -> Tensor:
+        """Where a gate opens, 0 or 1. change: (1, 1, H, W), in units of the map's mean magnitude."""
+        size = (change.shape[2], change.shape[3])
+        block = self.block if size != (1, 1) else 1
+        if name not in self.levels:
+            return spread_blocks((pool_blocks(change, block) > math.exp(self.fixed[name])).float(), block, size)
+        logits = pool_blocks(self.sure * (change * (-self.levels[name]).exp() - 1), block)
+        if not self.training:
+            return spread_blocks((logits > 0).float(), block, size)
+        uniform = torch.rand_like(logits).clamp_(1e-7, 1 - 1e-7)  # its logit is distributed as the difference of two Gumbel samples
+        return spread_blocks(_Opened.apply(logits + uniform.logit(), self.temperature), block, size)  # type: ignore[no-untyped-call]
+
+    def rounded(self, mask: Tensor) -> Tensor:
+        """A mask (1, 1, H, W) as the gates' blocks have it."""
+        size = (mask.shape[2], mask.shape[3])
+        return mask if size == (1, 1) else spread_blocks(pool_blocks(mask, self.block), self.block, size)
+
+
+class _Opened(torch.autograd.Function):
+    """1 where a number is above 0; the backward pass takes it for sigmoid(number / temperature)."""
+
+    @staticmethod
+    def forward(ctx: Any, noisy: Tensor, temperature: float) -> Tensor:
+        ctx.save_for_backward(noisy)
+        ctx.temperature = temperature
+        return (noisy > 0).float()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+        soft = (ctx.saved_tensors[0] / ctx.temperature).sigmoid()
+        return gradient * soft * (1 - soft) / ctx.temperature, None
+
+
+def _key(path: str) -> str:
+    """Of a ParameterDict, which takes no dots."""
+    return path.replace(".", "/")
+
+
+def _factors(folded: Tensor, weight: Tensor) -> Tensor:
+    """What folding has multiplied each output's weights with, (O, 1, 1, 1)."""
+    weight = weight.detach()
+    return ((folded * weight).sum((1, 2, 3)) / weight.square().sum((1, 2, 3)).clamp_min(1e-30)).view(-1, 1, 1, 1)
+
+
+def _kernels(net: nn.Module, graph: Graph) -> dict[str, Tensor]:
+    """Weights of a network's convolutions by path; those that folding did more to than to scale each output are left out."""
+    found: dict[str, Tensor] = {}
+    for node in graph:
+        weight = net.get_parameter(f"{node.layer}.weight") if node.op == "conv" and node.layer else None
+        folded = node.consts.get("weight")
+        if weight is None or folded is None or weight.shape != folded.shape:
+            continue
+        if torch.allclose(weight.detach() * _factors(folded, weight), folded, rtol=1e-4, atol=1e-6):
+            found[node.layer] = weight
+    return found
+
+
+def _log(threshold: float) -> float:
+    return math.log(max(threshold, 1e-6))
+
+
+def _shares(graph: Graph) -> dict[str, float]:
+    """Of the network's MACs, by node that has any."""
+    by_name = graph.by_name
+    macs = {node.name: dense_macs(node, [by_name[name] for name in node.inputs]) for node in graph}
+    return {name: count / sum(macs.values()) for name, count in macs.items() if count}
+
+
+def _work_behind(graph: Graph) -> dict[str, float]:
+    """Share of the MACs in the layers that read a map, directly or moved."""
+    shares = _shares(graph)
+    return {name: sum(shares[node.name] for node in nodes) for name, nodes in layers_behind(graph).items()}
+
+
+class _Stream:
+    """The maps of one clip as readers see them, and the share of MACs spent so far."""
+
+    def __init__(self, gated: GatedStream, graph: Graph, work: Mapping[str, float]) -> None:
+        self._gated, self._graph, self._work, self._nodes = gated, graph, work, gated.nodes(graph)
+        self._values: dict[str, Tensor] = {}
+        self._scales: dict[str, Tensor] = {}
+        self.spent = torch.zeros(())
+
+    def run(self, frame: Tensor) -> list[Any]:
+        first = not self._values
+        changed: dict[str, Tensor] = {}
+        for node in self._nodes:
+            value = frame if node.op == "input" else evaluate(node, self._values)
+            if first:
+                self._scales[node.name] = value.detach().abs().mean().clamp_min(1e-12)
+            else:
+                region = torch.ones(1, 1, *node.size) if node.op == "input" else spread(node, [changed[name] for name in node.inputs])
+                if node.name in self._work:
+                    self.spent = self.spent + self._work[node.name] * region.mean()
+                value, changed[node.name] = self._publish(node, value, region)
+            self._values[node.name] = value
+        return [self._values[leaf] if isinstance(leaf, str) else leaf for leaf in self._graph.outputs]
+
+    def _publish(self, node: Node, value: Tensor, region: Tensor) -> tuple[Tensor, Tensor]:
+        if node.name not in self._gated.gated:
+            return value, region
+        old = self._values[node.name]
+        difference = value - old
+        size = difference.abs().mean(1, keepdim=True) if node.is_map else difference.abs().mean().view(1, 1, 1, 1)
+        # Only what was computed is asked; but a block that opens is computed as a whole by whoever reads it.
+        asked = size.detach() / self._scales[node.name] * (region.detach() > 0)
+        opened = self._gated.decide(node.name, asked)
+        step = opened * region
+        changed = step if self._gated.block == 1 else opened * self._gated.rounded(region)
+        return old + difference * (step if node.is_map else step.view([1] * value.dim())), changed
+
+
+def spread(node: Node, masks: Sequence[Tensor]) -> Tensor:
+    """The footprint of masks (1, 1, H, W) of 0 and 1, as numbers that have a gradient: each output's goes to one pixel that it reads."""
+    if node.op in UNMOVED:
+        return masks[0]
+    if node.op in UNITED and node.is_map:
+        result = masks[0]
+        for mask in masks[1:]:
+            result = torch.maximum(result, mask)
+        return result.expand(1, 1, *node.size)
+    if node.op in {"conv", "max_pool", "avg_pool"}:
+        attrs = node.attrs
+        kernel = tuple(node.consts["weight"].shape[2:]) if node.op == "conv" else attrs["kernel"]
+        top, bottom, left, right = attrs["pads"]
+        padded = functional.pad(masks[0], (left, right, top, bottom))
+        return functional.max_pool2d(padded, kernel, attrs["stride"], 0, attrs.get("dilation", (1, 1)))
+    if node.op == "resize":
+        height, width = masks[0].shape[-2:]
+        rows, columns = resize_taps(node, 0, height), resize_taps(node, 1, width)
+        return masks[0][:, :, rows].amax(3)[..., columns].amax(4)
+    if node.op == "aten":
+        return torch.stack([mask.amax() for mask in masks]).amax().view(1, 1, 1, 1).expand(1, 1, *node.size)
+    return footprint(node, [mask > 0 for mask in masks]).float()
