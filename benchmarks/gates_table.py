@@ -131,11 +131,11 @@ def rows_of(options: argparse.Namespace, base: Preset) -> Iterator[Row]:
     for path in options.learned:
         preset = load_preset(path)
         block = f", blocks {preset.block}x{preset.block}" if preset.block > 1 else ""
-        if preset.gate == "norm":  # learned or calibrated thresholds; the network's weights are those of the base
+        if preset.gate == "norm":  # learned or calibrated thresholds
             own = SkipConfig(
                 preset.threshold, block=preset.block, thresholds=preset.thresholds, scales=preset.scales, threads=options.threads
             )
-            yield Row(f"{preset.name}{block}", own)
+            yield Row(f"{preset.name}{block}", own, None if preset.weights == base.weights else preset)
             continue
         questions = load_questions(resolve_gate_weights(preset).path)
         for shift in options.shift:
@@ -162,7 +162,7 @@ def main() -> None:
         for sequence, (images, truths) in material.items():
             result = measure(own, images, truths, sequence)
             dense.setdefault(sequence, result)
-            f1 = sum((agreement(a, b) for a, b in _shown(dense[sequence], result, base.score_threshold)), Agreement()).f1
+            f1 = sum((agreement(a, b) for a, b in _shown(dense[sequence], result, sequence, base.score_threshold)), Agreement()).f1
             cells.append(f"{result.ap50:.1f} | {result.fewer:.2f}x fewer | {result.milliseconds:.1f} | {result.speed:.2f}x | {f1:.3f}")
             values = {"ap50": result.ap50, "fewer": result.fewer, "ms": result.milliseconds, "speed": result.speed, "f1": f1}
             record |= {f"{sequence.name} {key}": f"{value:.4g}" for key, value in values.items()}
@@ -175,15 +175,15 @@ def main() -> None:
             writer.writerows(table)
 
 
-def _shown(one: Measured, other: Measured, threshold: float) -> Iterator[tuple[Detections, Detections]]:
-    """Detections that would be shown, frame by frame."""
+def _shown(one: Measured, other: Measured, sequence: Sequence, threshold: float) -> Iterator[tuple[Detections, Detections]]:
+    """Detections of the sequence's categories that would be shown, frame by frame."""
     for pair in zip(one.detections, other.detections, strict=True):
-        a, b = (_above(each, threshold) for each in pair)
+        a, b = (_above(each, sequence, threshold) for each in pair)
         yield a, b
 
 
-def _above(detections: Detections, threshold: float) -> Detections:
-    chosen = detections.scores >= threshold
+def _above(detections: Detections, sequence: Sequence, threshold: float) -> Detections:
+    chosen = (detections.scores >= threshold) & np.isin(detections.category_ids, sequence.categories)
     labels = tuple(label for label, keep in zip(detections.labels, chosen, strict=True) if keep)
     return Detections(detections.boxes[chosen], detections.scores[chosen], detections.category_ids[chosen], labels)
 

@@ -13,7 +13,7 @@ Windows: "sticky" as the product has them; "following" are placed anew around th
 and go through one session, so that a gate compares what lies at the same place of the window.
 
   python benchmarks/pose_jhmdb.py --data DIR --weights tinypose_256x192_state_dict.pt [--preset FILE]
-      [--boxes truth|detector] [--windows sticky|following] [--thresholds 0,0.03,0.06,0.1] [--levels 0.1,0.16]
+      [--boxes truth|detector] [--half even|odd] [--windows sticky|following] [--thresholds 0,0.03,0.06,0.1] [--levels 0.1,0.16]
 """
 
 from __future__ import annotations
@@ -116,15 +116,22 @@ def agreement(outcomes: list[Outcome], reference: list[Outcome]) -> float:
 def main() -> None:
     arguments = _arguments()
     torch.set_num_threads(arguments.threads)
-    clips = read_clips(arguments.data / "sequences" / "jhmdb")
+    every = read_clips(arguments.data / "sequences" / "jhmdb")
+    measured_ones = {"": slice(None), "even": slice(0, None, 2), "odd": slice(1, None, 2)}[arguments.half]
     preset = load_preset(arguments.preset)
     options = PoseOptions(scene_cuts=False, rule=StickyRule(room=arguments.room))
     plain = SkipConfig(threads=arguments.threads)
     engine = PoseEngine(preset, plain, arguments.weights, detector=Truth(), options=options)
     gates: Gates = {f"{t:g}": (replace(plain, threshold=t),) * 2 for t in arguments.thresholds}
-    gates |= _calibrated(engine, clips, arguments.levels)
-    if preset.thresholds:
-        gates["preset"] = (replace(plain, threshold=preset.threshold, thresholds=preset.thresholds, scales=preset.scales),) * 2
+    gates |= _calibrated(engine, every, arguments.levels)
+    for path in [arguments.preset, *arguments.learned]:
+        own = load_preset(path)
+        if own.thresholds:
+            config = replace(plain, threshold=own.threshold, block=own.block, thresholds=own.thresholds, scales=own.scales)
+            gates[own.name] = (config, config)
+    clips = every[measured_ones]
+    if arguments.half:  # all of them are measured with what belongs to their half
+        gates = {name: (pair[arguments.half == "odd"],) * 2 for name, pair in gates.items()}
     if arguments.boxes == "detector":
         engine.detector = _detector(options.score_threshold, arguments.threads)
     rows = measured(through_engine if arguments.windows == "sticky" else following, engine, clips, gates)
@@ -203,6 +210,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--preset", default="tinypose_256x192")
     parser.add_argument("--thresholds", type=_numbers, default=[0, 0.03, 0.06, 0.1])
     parser.add_argument("--levels", type=_numbers, default=[], help="of calibrated thresholds")
+    parser.add_argument("--learned", nargs="*", default=[], help="presets with thresholds, for the weights given")
+    parser.add_argument("--half", choices=["even", "odd"], default="", help="measure only these clips: a preset was learned on the others")
     parser.add_argument("--boxes", choices=["truth", "detector"], default="truth")
     parser.add_argument("--windows", choices=["sticky", "following"], default="sticky", help="following: only with true boxes")
     parser.add_argument("--room", type=float, default=StickyRule().room, help="padding of a new window")

@@ -32,12 +32,13 @@ from skipvid.errors import UsageError
 @option("--beta", type=click.FloatRange(min=0), default=0.1, show_default=True, help="Weight of the share of MACs in the loss.")
 @option("--target-saving", type=click.FloatRange(0, 1), metavar="S", help="Aim at saving this share of the MACs instead.")
 @option(
-    "--learn",
-    type=click.Choice(["thresholds", "gates", "all"]),
-    default="thresholds",
+    "--form",
+    type=click.Choice(["threshold", "channels"]),
+    default="threshold",
     show_default=True,
-    help="A threshold for each map; or a gate with a weight for each channel; or such gates and the network's weights.",
+    help="What a gate learns: a threshold for its map, or a weight for each channel of a layer's input.",
 )
+@option("--gates-only", is_flag=True, help="Leave the network's own weights as they are.")
 @option("--steps", type=click.IntRange(min=1), default=400, show_default=True, metavar="N", help="Optimiser steps in all.")
 @option("--batch", type=click.IntRange(min=1), default=2, show_default=True, metavar="N", help="Clips a step.")
 @option("--frames", type=click.IntRange(min=2), default=6, show_default=True, metavar="T", help="Frames of a training clip.")
@@ -45,7 +46,7 @@ from skipvid.errors import UsageError
 @option("--most-frames", type=click.IntRange(min=1), default=1200, show_default=True, metavar="N", help="Frames to keep of all clips.")
 @option("--held-out", type=click.FloatRange(0, 0.9), default=0.2, show_default=True, help="Last part of each clip, to measure on.")
 @option("--start", type=click.FloatRange(min=0, min_open=True), metavar="TAU", help="Threshold to begin around.  [twice the preset's]")
-@option("--rate", type=click.FloatRange(min=0, min_open=True), help="Highest learning rate.  [0.04 for thresholds, 0.01 for gates]")
+@option("--rate", type=click.FloatRange(min=0, min_open=True), help="Highest learning rate of the gates.  [0.02 for thresholds, else 0.01]")
 @option("--evaluate-every", type=click.IntRange(min=1), default=200, show_default=True, metavar="N", help="Steps between measurements.")
 @option("--patience", type=click.IntRange(min=0), default=0, metavar="N", help="Stop after N measurements without a new best; 0 = never.")
 @option("--seed", type=int, default=0, show_default=True, help="Of clips and gates.")
@@ -63,7 +64,8 @@ def gates(
     block: str,
     beta: float,
     target_saving: float | None,
-    learn: str,
+    form: str,
+    gates_only: bool,
     steps: int,
     batch: int,
     frames: int,
@@ -81,7 +83,7 @@ def gates(
     resume: bool,
     quiet: bool,
 ) -> None:
-    """Learn what may be skipped, from clips of your own camera; labels are not needed.
+    """Learn gates and weights together, from clips of your own camera; labels are not needed.
 
     \b
     skipvid train gates monday.mp4 tuesday.mp4 --target-saving 0.75 -o my-gates
@@ -107,18 +109,18 @@ def gates(
         if not path.exists():
             raise UsageError(f"{path} does not exist")
     chosen = load_preset(preset)
-    simple = learn == "thresholds"
+    simple = form == "threshold"
     schedule = Schedule(
         steps,
         batch=batch,
-        rate=rate or (0.04 if simple else 0.01),
+        rate=rate or (0.02 if simple else 0.01),
         warmup=min(50, steps // 4 + 1),
         evaluate_every=evaluate_every,
         patience=patience,
         seed=seed,
     )
     begun = start or (2 * chosen.threshold or 0.06 if simple else 0.03)
-    recipe = GateRecipe(schedule, frames, crop, int(block), beta, target_saving, start=begun, gates_only=learn == "gates")
+    recipe = GateRecipe(schedule, frames, crop, int(block), beta, target_saving, start=begun, gates_only=gates_only)
     subject = open_subject(chosen, resolve_weights(chosen, weights, offline).path)
     files = [None if str(file) == "-" else file for file in labels] or [None] * len(clips)
     pieces = cut_pieces(clips, files, output / "frames", longest=subject.longest, length=piece_length(frames), most_frames=most_frames)

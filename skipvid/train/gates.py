@@ -25,7 +25,7 @@ from skipvid.nn import GumbelGate, convert_modules, macs, run_clip, skip_layers,
 from skipvid.presets import save_preset
 from skipvid.runtime.learned import save_questions
 from skipvid.train.clips import GAPS, Piece
-from skipvid.train.loop import Schedule, Trainer
+from skipvid.train.loop import Evaluate, Schedule, Trainer
 from skipvid.train.ship import export_weights
 from skipvid.train.subjects import Subject, frames_of
 
@@ -243,7 +243,7 @@ def train_gates(
     return _write(subject, recipe, student, grades, folder, name)
 
 
-def begin(trainer: Trainer, student: nn.Module, exam: GateExam, report: Callable[[str], None]) -> None:
+def begin(trainer: Trainer, student: nn.Module, exam: Evaluate, report: Callable[[str], None]) -> None:
     """Measure what the training begins with: it is the best so far, and stays it where nothing better comes."""
     grades = exam(student)
     trainer.best = grades["goal"]

@@ -1,8 +1,8 @@
 """Learning the thresholds of a network's gates by the paper's Gumbel training (section 3.2): from clips and a preset to a preset.
 
 A threshold for each map, and nothing else: such a gate costs what a norm gate costs, runs as one, and keeps its bound, where one with a
-weight for each channel (skipvid.train.gates) has to earn its own multiplications first. Training begins where the network's sensitivity
-(skipvid.runtime.sensitivity) says that thresholds should be.
+weight for each channel (skipvid.train.gates) has to earn its own multiplications first. The network's weights learn along, through the
+same folded graph.
 """
 
 from __future__ import annotations
@@ -29,24 +29,25 @@ from skipvid.train.streams import GatedStream
 from skipvid.train.subjects import Subject
 
 NOISE = 0.08
-"""Strongest noise that training adds, in units of the network's input: 4 to 5 grey levels. Clips to learn from are often cleaner than what is
-seen later, and gates that are right for them open everywhere in noise. Half of the clips stay as they are."""
+"""Strongest noise that training adds, in units of the network's input: 4 to 5 grey levels. Clips to learn from are often cleaner than what
+is seen later, and gates that are right for them open everywhere in noise. Half of the clips stay as they are."""
 
 DIGITS = 3
 """Significant digits of a threshold in a preset."""
 
 
 def starting_thresholds(subject: Subject, recipe: GateRecipe, example: Tensor) -> dict[str, float]:
-    """Those of the preset, where it has any; else by how much the outputs depend on each map, around `recipe.start`.
+    """Those of the preset, where it has any; else half-way between `recipe.start` for all maps and what the network's sensitivity says.
 
-    example: (K, 3, h, w), inputs to measure that on.
+    Half-way, because sensitivity knows nothing of how much a threshold saves: on noisy clips the low ones of the first maps save nothing.
+    example: (K, 3, h, w), inputs to measure it on.
     """
     if subject.preset.thresholds and subject.preset.gate == "norm":
         return dict(subject.preset.thresholds)
     sensitivity = Sensitivity(SkipModel(subject.teacher, SkipConfig(threads=torch.get_num_threads())))
     for frame in example:
         sensitivity.add(frame[None])
-    return sensitivity.thresholds(recipe.start)
+    return {name: math.sqrt(recipe.start * value) for name, value in sensitivity.thresholds(recipe.start).items()}
 
 
 class LevelExam:

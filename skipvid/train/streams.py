@@ -49,8 +49,9 @@ class Streamed:
 class GatedStream(nn.Module):
     """A network with a gate of its own threshold on each map that feeds a layer.
 
-    net: in eval mode; it is not changed: the weights that are trained are copies of its convolutions' (`network` puts them in). thresholds: by map, to begin with; `threshold` for all others. sure: logit of a
-    gate where the change is 0 (negative) and where it is twice the threshold. block: gates decide for blocks of so many pixels squared.
+    net: in eval mode; it is not changed: the weights that are trained are copies of its convolutions' (`network` puts them in).
+    thresholds: by map, to begin with; `threshold` for all others. sure: logit of a gate where the change is 0 (negative) and where it is
+    twice the threshold. block: gates decide for blocks of so many pixels squared.
 
     In training mode a gate opens with probability sigmoid(logit), by the difference of two Gumbel samples, and the backward pass sees
     sigmoid((logit + difference) / temperature) (paper, section 3.2). In eval mode it opens where the logit is above 0, as a norm gate does.
@@ -84,6 +85,7 @@ class GatedStream(nn.Module):
             "temperature",
             "fixed",
             "gated",
+            "_example",
             "training",
         ):  # shared: none of these is changed in place
             setattr(other, name, getattr(self, name))
@@ -107,7 +109,7 @@ class GatedStream(nn.Module):
     def _with_own_weights(self, node: Node) -> Node:
         if _key(node.layer) not in self.kernels or node.op != "conv":
             return node
-        factors = _factors(node.consts["weight"], self._net[0].get_submodule(node.layer).weight)
+        factors = _factors(node.consts["weight"], self._net[0].get_parameter(f"{node.layer}.weight"))
         return replace(node, consts={**node.consts, "weight": self.kernels[_key(node.layer)] * factors})
 
     def graph(self, frame: Tensor) -> Graph:
@@ -157,7 +159,7 @@ class _Opened(torch.autograd.Function):
         return (noisy > 0).float()
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         soft = (ctx.saved_tensors[0] / ctx.temperature).sigmoid()
         return gradient * soft * (1 - soft) / ctx.temperature, None
 

@@ -206,7 +206,7 @@ SMALL = ["--steps", "2", "--batch", "1", "--frames", "2", "--crop", "64", "--eva
 @pytest.mark.slow
 def test_clips_become_a_preset_whose_gates_run_and_can_be_gone_on_with(tmp_path):
     clip, output = write_clip(tmp_path / "c.mp4"), tmp_path / "run"
-    arguments = [clip, "-o", output, *SMALL, "--learn", "all", "--block", "4", "--held-out", "0.5", "--most-frames", "18"]
+    arguments = [clip, "-o", output, *SMALL, "--form", "channels", "--block", "4", "--held-out", "0.5", "--most-frames", "18"]
     call(*arguments, "--target-saving", "0.5")
     preset = load_preset(output / "my-gates.yaml")
     assert preset.gate == "gumbel" and preset.block == 4 and "of the MACs" in preset.description

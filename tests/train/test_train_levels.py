@@ -20,7 +20,7 @@ from skipvid.runtime.config import SkipConfig
 from skipvid.runtime.model import convert
 from skipvid.train.clips import Piece
 from skipvid.train.gates import GateRecipe
-from skipvid.train.levels import LevelExam, starting_thresholds, train_levels
+from skipvid.train.levels import LevelExam, noisy, starting_thresholds, train_levels
 from skipvid.train.loop import Schedule
 from skipvid.train.streams import GatedStream, spread
 from skipvid.train.subjects import DetectSubject
@@ -172,29 +172,56 @@ def moving_piece(length=9):
 def test_thresholds_begin_where_the_network_is_insensitive_or_where_the_preset_has_them(subject):
     recipe = GateRecipe(Schedule(10), start=0.06)
     thresholds = starting_thresholds(subject, recipe, subject.example([moving_piece()], 64))
-    assert min(thresholds.values()) < 0.03 < 0.12 < max(thresholds.values())
+    assert min(thresholds.values()) < 0.04 < 0.09 < max(thresholds.values())
     own = copy.copy(subject)
     own.preset = replace(subject.preset, thresholds={"x": 0.5})
     assert starting_thresholds(own, recipe, subject.example([moving_piece()], 64)) == {"x": 0.5}
 
 
-def test_the_exam_of_thresholds_of_nothing_finds_no_distance(subject):
+def test_the_exam_of_thresholds_of_nothing_finds_no_distance(subject, monkeypatch):
     recipe = GateRecipe(Schedule(10), beta=0.1, warmup=0.0)
     example = subject.example([moving_piece()], 64)
+    monkeypatch.setattr("skipvid.train.levels.NOISE", 0.0)
     exact, coarse = (LevelExam(subject, recipe, [moving_piece()])(GatedStream(subject.teacher, example[:1], t, {})) for t in (0.0, 0.2))
     assert exact["distance"] < 1e-4 and exact["goal"] == pytest.approx(-exact["distance"] - 0.1 * exact["share"])
     assert coarse["distance"] > exact["distance"] and coarse["share"] < exact["share"]
 
 
-def test_training_lowers_its_loss_on_what_it_sees(subject, tmp_path):
-    schedule = Schedule(12, batch=1, rate=0.1, warmup=1, evaluate_every=6)
-    recipe = GateRecipe(schedule, frames=3, size=64, beta=1.0, start=0.03, warmup=0.0)
+def test_noise_is_new_in_every_frame_and_as_strong_as_asked():
+    clip = torch.zeros(3, 3, 101, 99)
+    found = noisy(clip, 0.5, torch.Generator().manual_seed(0))
+    assert found.shape == clip.shape and float(found.std()) == pytest.approx(0.5, rel=0.02)
+    assert abs(float(torch.corrcoef(found.flatten(1))[0, 1])) < 0.02
+
+
+def test_weights_are_trained_as_they_are_folded_and_put_back_as_they_were(subject):
+    x = subject.prepare(moving_piece().frames[:1])
+    stream = GatedStream(subject.teacher, x, 0.05, {}).eval()
+    convolutions = [name for name, module in subject.teacher.named_modules() if isinstance(module, nn.Conv2d)]
+    assert len(stream.kernels) == len(convolutions) > 50  # shared heads, depthwise layers and all
+    same = stream.network().state_dict()
+    assert all(torch.equal(value, same[name]) for name, value in subject.teacher.state_dict().items())
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for kernel in stream.kernels.values():
+            kernel.mul_(1 + 0.05 * torch.randn_like(kernel))
+        for got, wanted in zip(sum(stream(x).outputs, []), sum(stream.network()(x), []), strict=True):
+            torch.testing.assert_close(got, wanted, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("gates_only", [True, False])
+def test_training_lowers_its_loss_on_what_it_sees(subject, tmp_path, gates_only):
+    schedule = Schedule(12, batch=1, rate=0.1, warmup=1, evaluate_every=12)
+    recipe = GateRecipe(schedule, frames=3, size=64, beta=1.0, start=0.03, warmup=0.0, gates_only=gates_only)
     piece = moving_piece(17)
     path = train_levels(subject, recipe, [piece], [piece], tmp_path, name="mine", quiet=True)
     history = torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)["history"]
     assert history[-1]["goal"] > history[0]["goal"] and history[-1]["share"] < history[0]["share"]
     preset = load_preset(path)
-    assert (preset.gate, preset.name, preset.weights) == ("norm", "mine", subject.preset.weights)
+    assert (preset.gate, preset.name, preset.weights) == ("norm", "mine", subject.preset.weights if gates_only else "mine.pt")
+    learned = DetectSubject(preset, resolve_weights(preset).path).teacher.state_dict()
+    before = subject.teacher.state_dict()["backbone.conv_stem.weight"].half().float()
+    assert torch.equal(learned["backbone.conv_stem.weight"].half().float(), before) == gates_only
     assert len(preset.thresholds) > 100 and f"{history[-1]['share']:.0%} of the MACs" in preset.description
     with pytest.raises(UsageError, match="already holds a run"):
         train_levels(subject, recipe, [piece], [piece], tmp_path, name="mine", quiet=True)
@@ -211,6 +238,6 @@ def test_the_command_learns_thresholds_unless_told_otherwise(tmp_path):
     assert (
         preset.gate == "norm" and preset.block == 4 and preset.threshold == pytest.approx(0.06) and len(set(preset.thresholds.values())) > 5
     )
-    assert not (output / "my-gates.pt").exists()
+    assert (output / "my-gates.pt").exists() and not (output / "my-gates-gates.pt").exists()
     result = CliRunner().invoke(train, [*arguments, "--resume"], catch_exceptions=False)
     assert result.exit_code == 0
