@@ -37,6 +37,11 @@ LEAST_WORK = 0.002
 as long to learn from as the large ones."""
 
 
+REACH = math.log(2)
+"""How far a threshold may go from where it began, on a logarithmic scale. A few clips leave some thresholds free to rise to where
+nothing in these clips needs them any more: trained on pedestrians, those of a class head rose fivefold, and fast cars were lost."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Streamed:
     """What a clip of T frames gave. outputs: as the network returns them, with T in place of the batch. share: of the dense MACs, spent
@@ -70,6 +75,7 @@ class GatedStream(nn.Module):
         work = _work_behind(graph)
         learned = [name for name in gates if work.get(name, 0.0) >= LEAST_WORK]
         self.levels = nn.ParameterDict({name: nn.Parameter(torch.tensor(_log(gates[name].threshold))) for name in learned})
+        self.begun = {name: float(level.detach()) for name, level in self.levels.items()}
         self.fixed = {name: _log(gate.threshold) for name, gate in gates.items() if name not in self.levels}
         self.gated = frozenset(gates)
         self.kernels = nn.ParameterDict({_key(path): nn.Parameter(weight.clone()) for path, weight in _kernels(net, graph).items()})
@@ -85,6 +91,7 @@ class GatedStream(nn.Module):
             "temperature",
             "fixed",
             "gated",
+            "begun",
             "_example",
             "training",
         ):  # shared: none of these is changed in place
@@ -121,7 +128,13 @@ class GatedStream(nn.Module):
 
     def thresholds(self) -> dict[str, float]:
         """As they are now, by map."""
-        return {name: math.exp(level) for name, level in {**self.fixed, **{n: float(v.detach()) for n, v in self.levels.items()}}.items()}
+        learned = {name: float(self.level(name).detach()) for name in self.levels}
+        return {name: math.exp(level) for name, level in {**self.fixed, **learned}.items()}
+
+    def level(self, name: str) -> Tensor:
+        """Logarithm of a learned threshold, ()."""
+        level: Tensor = self.levels[name]
+        return level.clamp(self.begun[name] - REACH, self.begun[name] + REACH)
 
     def forward(self, clip: Tensor) -> Streamed:
         """clip: (T, C, H, W), the first frame of which is computed densely."""
@@ -137,7 +150,7 @@ class GatedStream(nn.Module):
         block = self.block if size != (1, 1) else 1
         if name not in self.levels:
             return spread_blocks((pool_blocks(change, block) > math.exp(self.fixed[name])).float(), block, size)
-        logits = pool_blocks(self.sure * (change * (-self.levels[name]).exp() - 1), block)
+        logits = pool_blocks(self.sure * (change * (-self.level(name)).exp() - 1), block)
         if not self.training:
             return spread_blocks((logits > 0).float(), block, size)
         uniform = torch.rand_like(logits).clamp_(1e-7, 1 - 1e-7)  # its logit is distributed as the difference of two Gumbel samples
