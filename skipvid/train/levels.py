@@ -16,15 +16,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from skipvid.errors import OutputError
-from skipvid.presets import dump_preset
+from skipvid.presets import save_preset
 from skipvid.runtime.config import SkipConfig
 from skipvid.runtime.model import SkipModel
 from skipvid.runtime.sensitivity import MOST, Sensitivity
 from skipvid.train.clips import Piece
-from skipvid.train.detector import export_weights
 from skipvid.train.gates import LOG_EVERY, GateRecipe, Log, begin
 from skipvid.train.loop import Trainer
+from skipvid.train.ship import export_weights
 from skipvid.train.streams import GatedStream
 from skipvid.train.subjects import Subject
 
@@ -185,9 +184,4 @@ def _write(subject: Subject, recipe: GateRecipe, student: GatedStream, grades: M
         about = {"preset": subject.preset.name, "steps": recipe.schedule.steps, "block": recipe.block, "grades": dict(grades)}
         digest = export_weights(student.network().state_dict(), folder / f"{name}.pt", about)
         preset = replace(preset, weights=f"{name}.pt", sha256=digest)
-    path = folder / f"{name}.yaml"
-    try:
-        path.write_text(dump_preset(preset), encoding="utf-8")
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror}", "check the folder") from error
-    return path
+    return save_preset(preset, folder / f"{name}.yaml")
