@@ -77,6 +77,14 @@ def resolve_gate_weights(
     return resolve_weights(replace(preset, weights=preset.gate_weights, sha256=preset.gate_sha256), override, offline, progress)
 
 
+def movable(preset: Preset, override: str | Path | None = None) -> Preset:
+    """A preset that means the same wherever its file lies: weights in a file of their own, or given by `override`, by their whole path."""
+    if override is None and (is_url(preset.weights) or preset.weights.startswith(BUNDLED)):
+        return preset
+    found = resolve_weights(preset, override)
+    return replace(preset, weights=str(found.path.resolve()), sha256=found.sha256)
+
+
 def file_sha256(path: Path) -> str:
     """64 hexadecimal digits of a file's content."""
     with path.open("rb") as file:

@@ -17,7 +17,7 @@ import pytest
 from skipvid import weights
 from skipvid.errors import WeightsError
 from skipvid.presets import Preset, load_preset
-from skipvid.weights import cache_folder, file_sha256, resolve_weights
+from skipvid.weights import cache_folder, file_sha256, movable, resolve_weights
 
 CONTENT = bytes(range(256)) * 4000  # 1,024,000 bytes
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
@@ -297,3 +297,14 @@ def test_bundled_files_lie_in_the_package(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="is missing") as caught:
         resolve_weights(preset("bundled:no-such-net.pt", ""))
     assert str(Path(skipvid.__file__).parent / "data" / "no-such-net.pt") in str(caught.value)
+
+
+def test_a_movable_preset_names_a_file_by_its_whole_path_and_leaves_what_is_bundled(tmp_path: Path) -> None:
+    bundled = load_preset("efficientdet-nano")
+    assert movable(bundled) == bundled
+    (tmp_path / "net.pth").write_bytes(CONTENT)
+    near = replace(bundled, weights="net.pth", sha256=DIGEST, folder=tmp_path)
+    elsewhere = replace(movable(near), folder=tmp_path / "elsewhere")
+    assert resolve_weights(elsewhere).path == (tmp_path / "net.pth").resolve()
+    assert elsewhere.sha256 == DIGEST
+    assert movable(bundled, tmp_path / "net.pth").weights == str((tmp_path / "net.pth").resolve())

@@ -75,16 +75,12 @@ def _preset(preset: Preset, engine: DetectEngine | PoseEngine, result: Calibrati
     """The preset with what was found, usable from anywhere: a weights file is named by its whole path."""
     from dataclasses import replace
 
-    from skipvid.presets import BUNDLED, is_url
-    from skipvid.weights import resolve_weights
+    from skipvid.weights import movable
 
-    if weights is not None or not (is_url(preset.weights) or preset.weights.startswith(BUNDLED)):
-        found = resolve_weights(preset, weights)
-        preset = replace(preset, weights=str(found.path.resolve()), sha256=found.sha256)
     config = engine.model.config
     about = f"{preset.description}; calibrated: {result.measured.saving:.0%} of the MACs saved on {result.frames} inputs"
     return replace(
-        preset,
+        movable(preset, weights),
         name=name,
         description=about,
         gate=config.gate,

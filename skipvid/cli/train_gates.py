@@ -99,7 +99,7 @@ def gates(
     from skipvid.train.levels import train_levels
     from skipvid.train.loop import Schedule
     from skipvid.train.subjects import open_subject
-    from skipvid.weights import resolve_weights
+    from skipvid.weights import movable, resolve_weights
 
     if labels and len(labels) != len(clips):
         raise UsageError(f"{len(clips)} clips and {len(labels)} --labels", "give one for each clip, in their order, - for none")
@@ -121,7 +121,8 @@ def gates(
     )
     begun = start or (2 * chosen.threshold or 0.06 if simple else 0.03)
     recipe = GateRecipe(schedule, frames, crop, int(block), beta, target_saving, start=begun, gates_only=gates_only)
-    subject = open_subject(chosen, resolve_weights(chosen, weights, offline).path)
+    found = resolve_weights(chosen, weights, offline)
+    subject = open_subject(movable(chosen, weights), found.path)
     files = [None if str(file) == "-" else file for file in labels] or [None] * len(clips)
     pieces = cut_pieces(clips, files, output / "frames", longest=subject.longest, length=piece_length(frames), most_frames=most_frames)
     learned, held = split_pieces(subject.keep(pieces), held_out)
