@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -13,16 +12,13 @@ from skipvid.pose_engine import PoseEngine
 from skipvid.results import Frame
 from skipvid.runtime.model import SkipModel
 from skipvid.runtime.recording import Recorder, Replay, Run, replay
-from skipvid.runtime.sensitivity import Sensitivity
+from skipvid.runtime.sensitivity import Sensitivity, rounded
 
 LEVELS = tuple(0.25 * 2 ** (step / 2) for step in range(9))
 """Levels that are tried, in units of the network's one threshold: from a quarter of it to four times."""
 
 SAMPLES = 24
 """Frames on which the sensitivity is measured, spread over the material."""
-
-DIGITS = 3
-"""Significant digits of a threshold in a preset."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,10 +105,6 @@ def _search(model: SkipModel, runs: Sequence[Run], sensitivity: Sensitivity, sav
         # Between two levels the saving grows with the logarithm of the level.
         share = (wanted - savings[upper - 1]) / (savings[upper] - savings[upper - 1])
         level = levels[upper - 1] * (levels[upper] / levels[upper - 1]) ** share
-    thresholds = {name: _rounded(value) for name, value in sensitivity.thresholds(level).items()}
-    chosen = replace(model.config, threshold=_rounded(level), thresholds=thresholds)
+    thresholds = {name: rounded(value) for name, value in sensitivity.thresholds(level).items()}
+    chosen = replace(model.config, threshold=rounded(level), thresholds=thresholds)
     return Calibration(chosen.threshold, thresholds, replay(model, runs, [chosen])[0], before, frames)
-
-
-def _rounded(value: float) -> float:
-    return round(value, DIGITS - 1 - math.floor(math.log10(value))) if value > 0 else 0.0

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from skipvid.graph.ir import Node
+from skipvid.graph.ir import Graph, Node
 from skipvid.graph.movement import call
 
 NOT_COUNTED = (
@@ -30,6 +30,12 @@ def dense_macs(node: Node, inputs: Sequence[Node]) -> int:
         # Each *input* pixel is multiplied with the whole kernel.
         return math.prod(inputs[0].size) * node.consts["weight"].numel()
     return _matrix_macs(node, inputs) if node.op == "aten" else 0
+
+
+def macs_by_node(graph: Graph) -> dict[str, int]:
+    """`dense_macs` of every node, 0 of those that are not counted."""
+    by_name = graph.by_name
+    return {node.name: dense_macs(node, [by_name[name] for name in node.inputs]) for node in graph}
 
 
 def executed_macs(total: int, active: int, outputs: int) -> int:

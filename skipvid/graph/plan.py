@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 from torch.utils._pytree import tree_unflatten
 
-from skipvid.graph.cost import dense_macs
+from skipvid.graph.cost import macs_by_node
 from skipvid.graph.footprint import SPARSE_OPS
 from skipvid.graph.gating import Gate, OutputGate
 from skipvid.graph.ir import Graph, Node
@@ -89,9 +89,10 @@ class ConversionReport:
 def make_plan(graph: Graph, gates: Mapping[str, Gate], output_gates: Mapping[str, OutputGate] | None = None) -> Plan:
     """Name and count the layers of `graph` and assign each gate to the layer that computes its map."""
     by_name = graph.by_name
-    counted = [node for node in graph.nodes if dense_macs(node, [by_name[name] for name in node.inputs]) > 0]
+    macs = macs_by_node(graph)
+    counted = [node for node in graph.nodes if macs[node.name] > 0]
     names = _layer_names(counted)
-    stages = assign_stages({names[node.name]: dense_macs(node, [by_name[name] for name in node.inputs]) for node in counted})
+    stages = assign_stages({names[node.name]: macs[node.name] for node in counted})
     readers = graph.consumers()
     owners = {
         name: _owner(by_name[name], by_name, names) if gate.question is None else _served(readers[name], names)
@@ -103,7 +104,7 @@ def make_plan(graph: Graph, gates: Mapping[str, Gate], output_gates: Mapping[str
             names[node.name],
             stages[names[node.name]],
             _kind(node),
-            dense_macs(node, [by_name[name] for name in node.inputs]),
+            macs[node.name],
             node.size[0] * node.size[1],
             tuple(name for name, owner in owners.items() if owner == node.name),
         )

@@ -16,7 +16,7 @@ from collections import defaultdict
 import torch
 from torch import Tensor
 
-from skipvid.graph.cost import dense_macs
+from skipvid.graph.cost import macs_by_node
 from skipvid.graph.gating import layers_behind
 from skipvid.graph.ir import Graph
 from skipvid.graph.plan import Plan
@@ -30,6 +30,14 @@ static clips, each half of the clips with thresholds from the other half: 0 leav
 
 MOST = 1.0
 """No threshold is set above this: at its own mean magnitude a map says nothing any more."""
+
+DIGITS = 3
+"""Significant digits of a threshold in a preset."""
+
+
+def rounded(threshold: float) -> float:
+    """A threshold as a preset has it."""
+    return round(threshold, DIGITS - 1 - math.floor(math.log10(threshold))) if threshold > 0 else 0.0
 
 
 class Sensitivity:
@@ -82,10 +90,5 @@ def _differentiable(graph: Graph, inputs: tuple[Tensor, ...]) -> dict[str, Tenso
 
 def _macs_behind(plan: Plan) -> dict[str, int]:
     """For each gated map the MACs of the weighted layers that read it, directly or moved."""
-    by_name = plan.graph.by_name
-    layers = layers_behind(plan.graph)
-    return {
-        name: sum(dense_macs(node, [by_name[source] for source in node.inputs]) for node in nodes)
-        for name, nodes in layers.items()
-        if name in plan.gates
-    }
+    macs = macs_by_node(plan.graph)
+    return {name: sum(macs[node.name] for node in nodes) for name, nodes in layers_behind(plan.graph).items() if name in plan.gates}

@@ -25,7 +25,7 @@ from skipvid.nn import GumbelGate, convert_modules, macs, run_clip, skip_layers,
 from skipvid.presets import save_preset
 from skipvid.runtime.learned import save_questions
 from skipvid.train.clips import GAPS, Piece
-from skipvid.train.loop import Evaluate, Schedule, Trainer
+from skipvid.train.loop import Evaluate, Finish, LossOfStep, Schedule, Trainer
 from skipvid.train.ship import export_weights
 from skipvid.train.subjects import Subject, frames_of
 
@@ -235,21 +235,33 @@ def train_gates(
         return loss, shown
 
     exam = GateExam(subject, recipe, held) if held else None
-    if exam is not None and trainer.step == 0:
-        begin(trainer, student, exam, report)
-    best = trainer.run(loss_of_step, exam, keep_bounds, quiet=quiet)
-    student.load_state_dict(torch.load(best, weights_only=True))
-    grades = max(trainer.history, key=lambda row: row["goal"], default={})
+    grades = improve(trainer, student, loss_of_step, exam, keep_bounds, quiet=quiet, report=report)
     return _write(subject, recipe, student, grades, folder, name)
 
 
-def begin(trainer: Trainer, student: nn.Module, exam: Evaluate, report: Callable[[str], None]) -> None:
-    """Measure what the training begins with: it is the best so far, and stays it where nothing better comes."""
-    grades = exam(student)
-    trainer.best = grades["goal"]
-    trainer.history.append({"step": 0.0, **grades})
-    torch.save(student.state_dict(), trainer.folder / "best.pt")
-    report("before training: " + ", ".join(f"{key} {value:.4f}" for key, value in grades.items()))
+def improve(
+    trainer: Trainer,
+    student: nn.Module,
+    loss_of_step: LossOfStep,
+    exam: Evaluate | None,
+    finish: Finish | None = None,
+    *,
+    quiet: bool,
+    report: Callable[[str], None],
+) -> dict[str, float]:
+    """Train, and leave the best that was measured in `student`; returns what was measured of it.
+
+    What the training begins with is measured, too, and stays the best where nothing better comes.
+    """
+    if exam is not None and trainer.step == 0:
+        grades = exam(student)
+        trainer.best = grades["goal"]
+        trainer.history.append({"step": 0.0, **grades})
+        torch.save(student.state_dict(), trainer.folder / "best.pt")
+        report("before training: " + ", ".join(f"{key} {value:.4f}" for key, value in grades.items()))
+    best = trainer.run(loss_of_step, exam, finish, quiet=quiet)
+    student.load_state_dict(torch.load(best, weights_only=True))
+    return max(trainer.history, key=lambda row: row["goal"], default={})
 
 
 def questions_of(student: nn.Module) -> dict[str, Question]:

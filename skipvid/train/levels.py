@@ -19,9 +19,9 @@ from torch import Tensor, nn
 from skipvid.presets import save_preset
 from skipvid.runtime.config import SkipConfig
 from skipvid.runtime.model import SkipModel
-from skipvid.runtime.sensitivity import MOST, Sensitivity
+from skipvid.runtime.sensitivity import MOST, Sensitivity, rounded
 from skipvid.train.clips import Piece
-from skipvid.train.gates import LOG_EVERY, GateRecipe, Log, begin
+from skipvid.train.gates import LOG_EVERY, GateRecipe, Log, improve
 from skipvid.train.loop import Trainer
 from skipvid.train.ship import export_weights
 from skipvid.train.streams import GatedStream
@@ -30,9 +30,6 @@ from skipvid.train.subjects import Subject
 NOISE = 0.08
 """Strongest noise that training adds, in units of the network's input: 4 to 5 grey levels. Clips to learn from are often cleaner than what
 is seen later, and gates that are right for them open everywhere in noise. Half of the clips stay as they are."""
-
-DIGITS = 3
-"""Significant digits of a threshold in a preset."""
 
 
 def starting_thresholds(subject: Subject, recipe: GateRecipe, example: Tensor) -> dict[str, float]:
@@ -99,11 +96,7 @@ def noisy(clip: Tensor, strength: float, generator: torch.Generator) -> Tensor:
 
 def capped(thresholds: Mapping[str, float]) -> dict[str, float]:
     """As a preset has them."""
-    return {name: _rounded(min(value, MOST)) for name, value in thresholds.items()}
-
-
-def _rounded(value: float) -> float:
-    return round(value, DIGITS - 1 - math.floor(math.log10(value))) if value > 0 else 0.0
+    return {name: rounded(min(value, MOST)) for name, value in thresholds.items()}
 
 
 def train_levels(
@@ -155,11 +148,7 @@ def train_levels(
         return loss, shown
 
     exam = LevelExam(subject, recipe, held) if held else None
-    if exam is not None and trainer.step == 0:
-        begin(trainer, student, exam, report)
-    best = trainer.run(loss_of_step, exam, quiet=quiet)
-    student.load_state_dict(torch.load(best, weights_only=True))
-    grades = max(trainer.history, key=lambda row: row["goal"], default={})
+    grades = improve(trainer, student, loss_of_step, exam, quiet=quiet, report=report)
     return _write(subject, recipe, student, grades, folder, name)
 
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils._pytree import tree_unflatten
 
-from skipvid.graph.cost import dense_macs
+from skipvid.graph.cost import macs_by_node
 from skipvid.graph.footprint import footprint, resize_taps
 from skipvid.graph.gating import layers_behind, place_gates
 from skipvid.graph.importer import export, import_program
@@ -207,9 +207,9 @@ def _log(threshold: float) -> float:
 
 def _shares(graph: Graph) -> dict[str, float]:
     """Of the network's MACs, by node that has any."""
-    by_name = graph.by_name
-    macs = {node.name: dense_macs(node, [by_name[name] for name in node.inputs]) for node in graph}
-    return {name: count / sum(macs.values()) for name, count in macs.items() if count}
+    macs = macs_by_node(graph)
+    total = sum(macs.values())
+    return {name: count / total for name, count in macs.items() if count}
 
 
 def _work_behind(graph: Graph) -> dict[str, float]:
