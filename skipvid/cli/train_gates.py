@@ -26,7 +26,7 @@ from skipvid.errors import UsageError
     multiple=True,
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Boxes of a clip, MOT text or COCO JSON: one for each clip, in their order, - for none.  [none: the dense network is the teacher]",
+    help="Boxes, or keypoints, of a clip, MOT text or COCO JSON: one for each clip in order, - for none.  [none: the dense network teaches]",
 )
 @option("--block", type=click.Choice(["1", "2", "4", "8", "16"]), default="1", show_default=True, help="Gates open in blocks.")
 @option("--beta", type=click.FloatRange(min=0), default=0.1, show_default=True, help="Weight of the share of MACs in the loss.")
@@ -47,6 +47,13 @@ from skipvid.errors import UsageError
 @option("--held-out", type=click.FloatRange(0, 0.9), default=0.2, show_default=True, help="Last part of each clip, to measure on.")
 @option("--start", type=click.FloatRange(min=0, min_open=True), metavar="TAU", help="Threshold to begin around.  [twice the preset's]")
 @option("--rate", type=click.FloatRange(min=0, min_open=True), help="Highest learning rate of the gates.  [0.02 for thresholds, else 0.01]")
+@option(
+    "--weights-rate",
+    type=click.FloatRange(min=0, min_open=True),
+    default=0.001,
+    show_default=True,
+    help="Learning rate of the network's own weights, as a factor on that of the gates.",
+)
 @option("--evaluate-every", type=click.IntRange(min=1), default=200, show_default=True, metavar="N", help="Steps between measurements.")
 @option("--patience", type=click.IntRange(min=0), default=0, metavar="N", help="Stop after N measurements without a new best; 0 = never.")
 @option("--seed", type=int, default=0, show_default=True, help="Of clips and gates.")
@@ -74,6 +81,7 @@ def gates(
     held_out: float,
     start: float | None,
     rate: float | None,
+    weights_rate: float,
     evaluate_every: int,
     patience: int,
     seed: int,
@@ -120,7 +128,9 @@ def gates(
         seed=seed,
     )
     begun = start or (2 * chosen.threshold or 0.06 if simple else 0.03)
-    recipe = GateRecipe(schedule, frames, crop, int(block), beta, target_saving, start=begun, gates_only=gates_only)
+    recipe = GateRecipe(
+        schedule, frames, crop, int(block), beta, target_saving, start=begun, gates_only=gates_only, weights_rate=weights_rate
+    )
     found = resolve_weights(chosen, weights, offline)
     subject = open_subject(movable(chosen, weights), found.path)
     files = [None if str(file) == "-" else file for file in labels] or [None] * len(clips)

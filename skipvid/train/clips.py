@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -34,16 +34,17 @@ class Piece:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Clip:
-    """What a training step sees of a piece: the same window of T frames. images: (T, h, w, 3) uint8, BGR. targets: for each, or None."""
+    """What a training step sees of a piece: the same window of T frames. images: (T, h, w, 3) uint8, BGR. targets: for each, or None.
+    joints: (T, 17, 3), as in Targets, of the person that the window is about, or None."""
 
     images: NDArray[np.uint8]
     targets: tuple[Targets, ...] | None
+    joints: NDArray[np.float32] | None = None
 
 
 def read_labels(path: Path) -> dict[int, Targets]:
-    """Boxes by 0-based frame from a MOT text file (persons, frames from 1) or a COCO file whose image ids are frames.
-
-    Raises SourceError where it is neither.
+    """Boxes by 0-based frame from a MOT text file (persons, frames from 1) or a COCO file whose image ids are frames; with keypoints, where
+    a COCO file has any. Raises SourceError where it is neither.
     """
     if path.suffix == ".txt":
         return {
@@ -52,6 +53,7 @@ def read_labels(path: Path) -> dict[int, Targets]:
         }
     ours = {name: CATEGORY_IDS.index(number) for number, name in CATEGORIES.items()}
     rows: defaultdict[int, list[tuple[list[float], int, bool]]] = defaultdict(list)
+    joints: defaultdict[int, list[NDArray[np.float32]]] = defaultdict(list)
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
         names = {entry["id"]: str(entry["name"]).lower() for entry in data["categories"]}
@@ -61,9 +63,21 @@ def read_labels(path: Path) -> dict[int, Targets]:
             if name in ours:
                 x, y, w, h = (float(number) for number in note["bbox"])
                 rows[note["image_id"]].append(([x, y, x + w, y + h], ours[name], bool(note.get("iscrowd", 0))))
+                joints[note["image_id"]].append(_joints(note.get("keypoints") or [0] * 51))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise SourceError(f"{path}: neither MOT text nor a COCO detection file: {error}", "see docs/gates.md") from error
-    return {frame: Targets.of(*([row[i] for row in rows[frame]] for i in range(3))) for frame in frames}  # type: ignore[arg-type]
+    found = {frame: Targets.of(*([row[i] for row in rows[frame]] for i in range(3))) for frame in frames}  # type: ignore[arg-type]
+    if not any(each[:, 2].any() for persons in joints.values() for each in persons):
+        return found
+    return {
+        frame: replace(targets, joints=np.array(joints[frame], np.float32).reshape(len(targets), 17, 3)) for frame, targets in found.items()
+    }
+
+
+def _joints(numbers: Sequence[float]) -> NDArray[np.float32]:
+    """COCO's x, y, v -> (17, 3) as in Targets. Raises ValueError for other than 17 keypoints."""
+    points: NDArray[np.float32] = np.asarray(numbers, np.float32).reshape(17, 3)
+    return np.concatenate([points[:, :2], points[:, 2:] > 0], 1).astype(np.float32)
 
 
 def cut_pieces(
@@ -132,7 +146,10 @@ def _frames(clip: Path) -> Iterator[tuple[int, NDArray[np.uint8]]]:
 
 
 def _scaled(targets: Targets, scale: float) -> Targets:
-    return Targets((targets.boxes * scale).astype(np.float32), targets.classes, targets.ignore)
+    joints = targets.joints
+    if joints is not None:
+        joints = np.concatenate([(joints[..., :2] + 0.5) * scale - 0.5, joints[..., 2:]], 2).astype(np.float32)
+    return replace(targets, boxes=(targets.boxes * scale).astype(np.float32), joints=joints)
 
 
 def draw_frames(piece: Piece, frames: int, rng: np.random.Generator) -> slice:

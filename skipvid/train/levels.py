@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from skipvid.presets import save_preset
 from skipvid.runtime.config import SkipConfig
 from skipvid.runtime.model import SkipModel
-from skipvid.runtime.sensitivity import MOST, Sensitivity, rounded
+from skipvid.runtime.sensitivity import MOST, rounded
 from skipvid.train.clips import Piece
 from skipvid.train.gates import LOG_EVERY, GateRecipe, Log, improve
 from skipvid.train.loop import Trainer
@@ -27,23 +27,18 @@ from skipvid.train.ship import export_weights
 from skipvid.train.streams import GatedStream
 from skipvid.train.subjects import Subject
 
-NOISE = 0.08
-"""Strongest noise that training adds, in units of the network's input: 4 to 5 grey levels. Clips to learn from are often cleaner than what
+NOISE = 0.05
+"""Strongest noise that training adds, in units of the network's input: about 3 grey levels. Clips to learn from are often cleaner than what
 is seen later, and gates that are right for them open everywhere in noise. Half of the clips stay as they are."""
 
 
-def starting_thresholds(subject: Subject, recipe: GateRecipe, example: Tensor) -> dict[str, float]:
-    """Those of the preset, where it has any; else half-way between `recipe.start` for all maps and what the network's sensitivity says.
+def starting_thresholds(subject: Subject) -> dict[str, float]:
+    """Those that the preset has; for all other maps, the training begins with `GateRecipe.start`.
 
-    Half-way, because sensitivity knows nothing of how much a threshold saves: on noisy clips the low ones of the first maps save nothing.
-    example: (K, 3, h, w), inputs to measure it on.
+    Not with what the network's sensitivity says: that gives the first maps low thresholds, and on a noisy camera, whose noise those maps
+    have to stop, everything opens then.
     """
-    if subject.preset.thresholds and subject.preset.gate == "norm":
-        return dict(subject.preset.thresholds)
-    sensitivity = Sensitivity(SkipModel(subject.teacher, SkipConfig(threads=torch.get_num_threads())))
-    for frame in example:
-        sensitivity.add(frame[None])
-    return {name: math.sqrt(recipe.start * value) for name, value in sensitivity.thresholds(recipe.start).items()}
+    return dict(subject.preset.thresholds) if subject.preset.gate == "norm" else {}
 
 
 class LevelExam:
@@ -94,6 +89,12 @@ def noisy(clip: Tensor, strength: float, generator: torch.Generator) -> Tensor:
     return clip + strength * (fine + coarse) / math.sqrt(2)
 
 
+def _perhaps_noisy(clip: Tensor, rng: np.random.Generator) -> Tensor:
+    """Half of the clips as they are, the others with noise of up to NOISE."""
+    strength = max(0.0, float(rng.uniform(-NOISE, NOISE)))
+    return noisy(clip, strength, torch.Generator().manual_seed(int(rng.integers(2**31)))) if strength else clip
+
+
 def capped(thresholds: Mapping[str, float]) -> dict[str, float]:
     """As a preset has them."""
     return {name: rounded(min(value, MOST)) for name, value in thresholds.items()}
@@ -120,9 +121,8 @@ def train_levels(
     schedule = replace(
         recipe.schedule, weight_decay=0.0, slow=recipe.weights_rate, slow_prefixes=("kernels.",), frozen=frozen, average=0.98
     )
-    example = subject.example(learned, recipe.size)
-    thresholds = starting_thresholds(subject, recipe, example)
-    student = GatedStream(subject.teacher, example[:1], recipe.start, thresholds, recipe.sure, recipe.block)
+    example = subject.example(learned, recipe.size)[:1]
+    student = GatedStream(subject.teacher, example, recipe.start, starting_thresholds(subject), recipe.sure, recipe.block)
     trainer = Trainer(student, schedule, folder / "run", resume=resume)
     log = Log(folder / "log.csv", trainer.step)
 
@@ -131,18 +131,14 @@ def train_levels(
         net.temperature = recipe.temperature(step)
         rng = np.random.default_rng((schedule.seed, step))
         torch.manual_seed(schedule.seed * 1_000_003 + step)  # of the gates' samples: a run goes on as if never stopped
-        task, share = torch.zeros(()), torch.zeros(())
-        for _ in range(schedule.batch):
-            clip = subject.draw(learned, recipe.frames, recipe.size, rng)
-            x = subject.prepare(clip.images)
-            with torch.no_grad():
-                wanted = subject.teacher(x)
-            strength = max(0.0, float(rng.uniform(-NOISE, NOISE)))
-            streamed = net(noisy(x, strength, torch.Generator().manual_seed(int(rng.integers(2**31)))) if strength else x)
-            task = task + subject.loss(streamed.outputs, wanted, [clip]) / schedule.batch
-            share = share + streamed.share / schedule.batch
-        loss = task + recipe.pressure(share, step)
-        shown = {"task": float(task.detach()), "share": float(share.detach())}
+        clips = [subject.draw(learned, recipe.frames, recipe.size, rng) for _ in range(schedule.batch)]
+        clean = torch.stack([subject.prepare(clip.images) for clip in clips])
+        with torch.no_grad():
+            wanted = subject.teacher(clean.flatten(0, 1))
+        streamed = net(torch.stack([_perhaps_noisy(clip, rng) for clip in clean]))
+        task = subject.loss(streamed.outputs, wanted, clips)
+        loss = task + recipe.pressure(streamed.share, step)
+        shown = {"task": float(task.detach()), "share": float(streamed.share.detach())}
         if step % LOG_EVERY == 0:
             log.add(step, float(loss.detach()), *shown.values(), shown["share"], recipe.temperature(step))
         return loss, shown

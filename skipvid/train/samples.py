@@ -25,17 +25,21 @@ class Targets:
     """The boxes of one picture.
 
     boxes: (K, 4) float32, xyxy, pixels. classes: (K,) int64, index into CATEGORY_IDS. ignore: (K,) bool, True = the box may or may not be
-    there: a detection of its class inside it is neither rewarded nor punished.
+    there: a detection of its class inside it is neither rewarded nor punished. joints: (K, 17, 3) float32, COCO's keypoints as x, y in
+    pixels (whole numbers are pixel centres) and 1, or 0 where nothing is known; None = no keypoints were labelled in this picture.
     """
 
     boxes: NDArray[np.float32]
     classes: NDArray[np.int64]
     ignore: NDArray[np.bool_]
+    joints: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         k = len(self.boxes)
         if self.boxes.shape != (k, 4) or self.classes.shape != (k,) or self.ignore.shape != (k,):
             raise ValueError(f"targets do not fit together: {self.boxes.shape}, {self.classes.shape}, {self.ignore.shape}")
+        if self.joints is not None and self.joints.shape != (k, 17, 3):
+            raise ValueError(f"keypoints {self.joints.shape} do not fit {k} boxes")
 
     def __len__(self) -> int:
         return len(self.boxes)
@@ -51,9 +55,11 @@ class Targets:
         return cls(np.asarray(boxes, np.float32).reshape(k, 4), np.asarray(classes, np.int64), flags)
 
     def take(self, index: NDArray[np.bool_] | NDArray[np.int64]) -> Targets:
-        return Targets(self.boxes[index], self.classes[index], self.ignore[index])
+        joints = None if self.joints is None else self.joints[index]
+        return Targets(self.boxes[index], self.classes[index], self.ignore[index], joints)
 
     def __add__(self, other: Targets) -> Targets:
+        """Of both, as boxes: keypoints are left behind."""
         return Targets(
             np.concatenate([self.boxes, other.boxes]),
             np.concatenate([self.classes, other.classes]),

@@ -44,8 +44,8 @@ nothing in these clips needs them any more: trained on pedestrians, those of a c
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Streamed:
-    """What a clip of T frames gave. outputs: as the network returns them, with T in place of the batch. share: of the dense MACs, spent
-    after the first frame, (); each gate's decision has a gradient in it, and so have those that it depended on."""
+    """What N clips of T frames gave. outputs: as the network returns them, with N · T in place of the batch, clip by clip. share: of the
+    dense MACs, spent after the first frames, (); each gate's decision has a gradient in it, and so have those that it depended on."""
 
     outputs: Any
     share: Tensor
@@ -136,16 +136,21 @@ class GatedStream(nn.Module):
         level: Tensor = self.levels[name]
         return level.clamp(self.begun[name] - REACH, self.begun[name] + REACH)
 
-    def forward(self, clip: Tensor) -> Streamed:
-        """clip: (T, C, H, W), the first frame of which is computed densely."""
-        graph = self.graph(clip[:1])
-        stream = _Stream(self, graph, _shares(graph))
-        leaves = [stream.run(frame[None]) for frame in clip]
+    def forward(self, clips: Tensor) -> Streamed:
+        """clips: (N, T, C, H, W), streams of their own, the first frames of which are computed densely."""
+        graph = self.graph(clips[0, :1])
+        # What torch.export wrote down of an operation that we have no word for may hold the batch that it saw: one.
+        apart = any(node.op == "aten" or not node.is_map for node in graph)
+        leaves, spent = [], torch.zeros(())
+        for group in torch.split(clips, 1 if apart else len(clips)):
+            stream = _Stream(self, graph, _shares(graph))
+            leaves.append([_in_order(parts) for parts in zip(*map(stream.run, group.unbind(1)), strict=True)])
+            spent = spent + stream.spent * (len(group) / len(clips))
         together = [torch.cat(parts) if isinstance(parts[0], Tensor) else parts[0] for parts in zip(*leaves, strict=True)]
-        return Streamed(tree_unflatten(together, graph.out_spec), stream.spent / max(len(clip) - 1, 1))
+        return Streamed(tree_unflatten(together, graph.out_spec), spent / max(clips.shape[1] - 1, 1))
 
     def decide(self, name: str, change: Tensor) -> Tensor:
-        """Where a gate opens, 0 or 1. change: (1, 1, H, W), in units of the map's mean magnitude."""
+        """Where a gate opens, 0 or 1. change: (N, 1, H, W), in units of the map's mean magnitude."""
         size = (change.shape[2], change.shape[3])
         block = self.block if size != (1, 1) else 1
         if name not in self.levels:
@@ -157,7 +162,7 @@ class GatedStream(nn.Module):
         return spread_blocks(_Opened.apply(logits + uniform.logit(), self.temperature), block, size)  # type: ignore[no-untyped-call]
 
     def rounded(self, mask: Tensor) -> Tensor:
-        """A mask (1, 1, H, W) as the gates' blocks have it."""
+        """Masks (N, 1, H, W) as the gates' blocks have them."""
         size = (mask.shape[2], mask.shape[3])
         return mask if size == (1, 1) else spread_blocks(pool_blocks(mask, self.block), self.block, size)
 
@@ -175,6 +180,11 @@ class _Opened(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         soft = (ctx.saved_tensors[0] / ctx.temperature).sigmoid()
         return gradient * soft * (1 - soft) / ctx.temperature, None
+
+
+def _in_order(leaves: Sequence[Any]) -> Any:
+    """Frames (N, ...) of N clips, T of them, as one batch (N · T, ...), clip by clip; what is no tensor is the same in every frame."""
+    return torch.stack(list(leaves), 1).flatten(0, 1) if isinstance(leaves[0], Tensor) else leaves[0]
 
 
 def _key(path: str) -> str:
@@ -219,7 +229,7 @@ def _work_behind(graph: Graph) -> dict[str, float]:
 
 
 class _Stream:
-    """The maps of one clip as readers see them, and the share of MACs spent so far."""
+    """The maps of N clips, (N, C, H, W), as readers see them, and the share of MACs spent: summed over frames, averaged over clips."""
 
     def __init__(self, gated: GatedStream, graph: Graph, work: Mapping[str, float]) -> None:
         self._gated, self._graph, self._work, self._nodes = gated, graph, work, gated.nodes(graph)
@@ -233,9 +243,10 @@ class _Stream:
         for node in self._nodes:
             value = frame if node.op == "input" else evaluate(node, self._values)
             if first:
-                self._scales[node.name] = value.detach().abs().mean().clamp_min(1e-12)
+                self._scales[node.name] = value.detach().abs().flatten(1).mean(1).clamp_min(1e-12).view(-1, 1, 1, 1)
             else:
-                region = torch.ones(1, 1, *node.size) if node.op == "input" else spread(node, [changed[name] for name in node.inputs])
+                masks = [changed[name] for name in node.inputs]
+                region = torch.ones(len(frame), 1, *node.size) if node.op == "input" else spread(node, masks)
                 if node.name in self._work:
                     self.spent = self.spent + self._work[node.name] * region.mean()
                 value, changed[node.name] = self._publish(node, value, region)
@@ -257,14 +268,14 @@ class _Stream:
 
 
 def spread(node: Node, masks: Sequence[Tensor]) -> Tensor:
-    """The footprint of masks (1, 1, H, W) of 0 and 1, as numbers that have a gradient: each output's goes to one pixel that it reads."""
+    """The footprints of masks (N, 1, H, W) of 0 and 1, as numbers that have a gradient: each output's goes to one pixel that it reads."""
     if node.op in UNMOVED:
         return masks[0]
     if node.op in UNITED and node.is_map:
         result = masks[0]
         for mask in masks[1:]:
             result = torch.maximum(result, mask)
-        return result.expand(1, 1, *node.size)
+        return result.expand(-1, 1, *node.size)
     if node.op in {"conv", "max_pool", "avg_pool"}:
         attrs = node.attrs
         kernel = tuple(node.consts["weight"].shape[2:]) if node.op == "conv" else attrs["kernel"]

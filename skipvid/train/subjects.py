@@ -1,8 +1,8 @@
-"""What gates are learned for: a detector on windows of the picture, or a pose network on windows of persons."""
+"""What gates are learned for: a detector on windows of the picture here, a pose network in pose_subject.py."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,23 +11,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from skipvid.errors import UsageError
 from skipvid.models import build_model, load_weights
 from skipvid.models.efficientdet import CONFIGS as EFFICIENTDETS
 from skipvid.presets import Preset
-from skipvid.tasks.crops import CropWindow, StickyRule
-from skipvid.train.clips import Clip, Piece, draw_clip, draw_frames, relight, whole_clip
-from skipvid.train.gate_losses import detector_distance, heatmap_distance
+from skipvid.train.clips import Clip, Piece, draw_clip, whole_clip
+from skipvid.train.gate_losses import detector_distance
 from skipvid.train.losses import detection_loss
 from skipvid.train.predict import cached_anchors
-from skipvid.train.samples import CATEGORIES, CATEGORY_IDS, CLASS_COUNT
-
-PERSON = CATEGORY_IDS.index(1)
-SMALLEST_PERSON = 32
-"""Height in pixels of a stored frame from which a person is worth a window."""
-
-FindPersons = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
-"""(H, W, 3) uint8 BGR -> (K, 4) boxes of persons, xyxy."""
+from skipvid.train.samples import CATEGORIES, CLASS_COUNT
 
 
 class Subject:
@@ -109,55 +100,6 @@ class DetectSubject(Subject):
         return detection_loss(class_levels, box_levels, anchors, targets, known).total + distance
 
 
-class PoseSubject(Subject):
-    """A top-down pose network, on windows that stay where a person was in the middle of a piece. find: for pieces without labels."""
-
-    longest = 640
-
-    def __init__(self, preset: Preset, weights: Path, find: FindPersons) -> None:
-        super().__init__(preset, weights)
-        if isinstance(preset.image_size, int):
-            raise UsageError(f"preset {preset.name} has no fixed input size", "choose a pose preset: skipvid presets list")
-        self._size: tuple[int, int] = preset.image_size
-        self._find = find
-        self._windows: dict[int, list[CropWindow]] = {}
-
-    def keep(self, pieces: Sequence[Piece]) -> list[Piece]:
-        """Those that show a person. Raises UsageError where none does."""
-        kept = [piece for piece in pieces if self.windows(piece)]
-        if not kept:
-            raise UsageError("no person was found in these clips", "give clips with persons, or their boxes with --labels")
-        return kept
-
-    def windows(self, piece: Piece) -> list[CropWindow]:
-        """One for each person in the middle of the piece."""
-        key = id(piece)
-        if key not in self._windows:
-            middle = len(piece.frames) // 2
-            if piece.targets is not None:
-                found = piece.targets[middle]
-                boxes = found.boxes[(found.classes == PERSON) & ~found.ignore]
-            else:
-                boxes = self._find(np.ascontiguousarray(piece.frames[middle]))
-            tall = boxes[boxes[:, 3] - boxes[:, 1] >= SMALLEST_PERSON]
-            self._windows[key] = [StickyRule().place(box, self._size) for box in tall]
-        return self._windows[key]
-
-    def draw(self, pieces: Sequence[Piece], frames: int, size: int, rng: np.random.Generator) -> Clip:
-        piece = pieces[int(rng.integers(len(pieces)))]
-        windows = self.windows(piece)
-        window = windows[int(rng.integers(len(windows)))]
-        part = relight(piece.frames[draw_frames(piece, frames, rng)], rng)
-        return Clip(np.stack([window.cut(image) for image in part]), None)
-
-    def exam(self, pieces: Sequence[Piece]) -> list[Tensor]:
-        clips = [(piece, window) for piece in pieces for window in self.windows(piece)[:2]]
-        return [self.prepare(np.stack([window.cut(np.ascontiguousarray(image)) for image in piece.frames])) for piece, window in clips]
-
-    def distance(self, student: Any, teacher: Any) -> Tensor:
-        return heatmap_distance(student, teacher)
-
-
 def frames_of(output: Any) -> Any:
     """(N, T, ...) tensors in any structure as batches (N · T, ...) of frames."""
     if isinstance(output, Tensor):
@@ -170,6 +112,7 @@ def open_subject(preset: Preset, weights: Path, sure: float = 0.4) -> Subject:
     if preset.task == "detect":
         return DetectSubject(preset, weights)
     from skipvid.presets import DEFAULT_DETECT
+    from skipvid.train.pose_subject import PERSON, PoseSubject
     from skipvid.train.preset_teacher import open_preset_teacher
 
     detector = open_preset_teacher(DEFAULT_DETECT)

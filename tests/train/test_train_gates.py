@@ -12,7 +12,6 @@ from click.testing import CliRunner
 from skipvid.cli.train import train
 from skipvid.errors import SourceError, UsageError
 from skipvid.graph.gating import Question
-from skipvid.models import build_model
 from skipvid.nn import macs, run_clip, skip_layers, sparsity_loss
 from skipvid.presets import DEFAULT_DETECT, load_preset
 from skipvid.runtime.config import SkipConfig
@@ -23,7 +22,7 @@ from skipvid.train.gate_losses import detector_distance, heatmap_distance
 from skipvid.train.gates import GateExam, GateRecipe, gates_of, keep_bounds, make_student, piece_length, questions_of
 from skipvid.train.loop import Schedule
 from skipvid.train.samples import Targets
-from skipvid.train.subjects import DetectSubject, PoseSubject
+from skipvid.train.subjects import DetectSubject
 from skipvid.weights import resolve_weights
 
 
@@ -70,6 +69,7 @@ def test_labels_are_read_from_mot_text_and_from_coco(tmp_path):
     }
     coco.write_text(json.dumps(data))
     found = read_labels(coco)
+    assert found[1].joints is None  # a file without keypoints says nothing of them
     assert len(found[0]) == 0 and found[1].boxes.tolist() == [[1, 2, 4, 6]] and found[1].classes.tolist() == [2]
     coco.write_text("{}")
     with pytest.raises(SourceError, match="neither MOT text nor a COCO"):
@@ -234,30 +234,6 @@ def test_what_cannot_be_meant_is_refused_before_any_work(tmp_path, monkeypatch, 
     with pytest.raises(UsageError, match=says):
         call(*arguments, "-o", tmp_path / "run")
     assert not (tmp_path / "run").exists()
-
-
-def test_a_pose_network_learns_on_windows_that_stay_on_a_person(tmp_path):
-    preset = replace(load_preset("tinypose_256x192"), image_size=(64, 32))
-    weights = tmp_path / "random.pt"
-    torch.manual_seed(0)
-    torch.save(build_model("tinypose_256x192").state_dict(), weights)
-    frames = np.full((9, 128, 192, 3), 90, np.uint8)
-    for index in range(9):
-        frames[index, 40:90, 60 + index : 90 + index] = 220
-    found = np.array([[64, 40, 94, 90], [0, 0, 5, 9]], np.float32)  # the second is too small
-    subject = PoseSubject(preset, weights, lambda image: found)
-    piece = Piece("a", frames, None)
-    (window,) = subject.windows(piece)
-    assert subject.keep([piece]) == [piece] and window.box[0] < 64 and window.box[3] > 90
-    clip = subject.draw([piece], 3, 256, np.random.default_rng(0))
-    assert clip.images.shape == (3, 64, 32, 3) and (clip.images[0] != clip.images[2]).any()
-    recipe = GateRecipe(Schedule(10))
-    student = make_student(subject, recipe, subject.example([piece], 256))
-    grades = GateExam(subject, recipe, [piece])(student)
-    assert 0 < grades["distance"] < 1 and 0 < grades["share"] < 1.2
-    none = PoseSubject(preset, weights, lambda image: found[1:])
-    with pytest.raises(UsageError, match="no person was found"):
-        none.keep([piece])
 
 
 def test_a_clip_of_one_length_of_pieces_is_enough():

@@ -65,7 +65,7 @@ def test_a_stream_in_eval_mode_gives_what_converted_networks_give_and_counts_ali
     clip = moving_clip()
     thresholds = {name: 0.04 * (1 + number % 3) for number, name in enumerate(GatedStream(net, clip[:1], 0.05, {}).thresholds())}
     with torch.no_grad():
-        streamed = GatedStream(net, clip[:1], 0.05, thresholds, block=block).eval()(clip)
+        streamed = GatedStream(net, clip[:1], 0.05, thresholds, block=block).eval()(clip[None])
     config = SkipConfig(0.05, block=block, thresholds=thresholds, backend="reference", dense_above=1.0)
     session = convert(net, clip[:1], config)[0].session()
     spent = dense = 0
@@ -74,6 +74,18 @@ def test_a_stream_in_eval_mode_gives_what_converted_networks_give_and_counts_ali
         if number:
             spent, dense = spent + session.cost.macs, dense + session.cost.dense_macs
     assert float(streamed.share) == pytest.approx(spent / dense, abs=0.01) and 0.1 < spent / dense < 0.9
+
+
+@pytest.mark.parametrize("block", [1, 4])
+def test_clips_that_run_together_are_streams_of_their_own(block):
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), nn.ReLU(), nn.Conv2d(8, 8, 3, 1, 1, groups=8), nn.Conv2d(8, 4, 1)).eval()
+    clips = torch.stack([moving_clip(), 3 * moving_clip().flip(0), moving_clip().roll(5, 2)])
+    stream = GatedStream(net, clips[0, :1], 0.1, {}, block=block).eval()
+    with torch.no_grad():
+        together, alone = stream(clips), [stream(clip[None]) for clip in clips]
+    torch.testing.assert_close(together.outputs, torch.cat([each.outputs for each in alone]))
+    assert float(together.share) == pytest.approx(np.mean([float(each.share) for each in alone]), abs=1e-6)
 
 
 def test_in_training_a_gate_opens_as_often_as_its_logit_says_and_backward_sees_the_sigmoid(net):
@@ -102,7 +114,7 @@ def test_higher_thresholds_spend_less_and_err_more_and_both_gradients_say_so(net
     clip = moving_clip()
     stream = GatedStream(net, clip[:1], 0.1, {}).train()
     torch.manual_seed(0)
-    streamed = stream(clip)
+    streamed = stream(clip[None])
     levels = list(stream.levels.values())
     by_share = torch.autograd.grad(streamed.share, levels, retain_graph=True, allow_unused=True)
     assert sum(float(slope) for slope in by_share if slope is not None) < -0.01
@@ -170,13 +182,13 @@ def moving_piece(length=9):
     return Piece("a", frames, None)
 
 
-def test_thresholds_begin_where_the_network_is_insensitive_or_where_the_preset_has_them(subject):
-    recipe = GateRecipe(Schedule(10), start=0.06)
-    thresholds = starting_thresholds(subject, recipe, subject.example([moving_piece()], 64))
-    assert min(thresholds.values()) < 0.04 < 0.09 < max(thresholds.values())
+def test_thresholds_begin_where_the_preset_has_them(subject):
+    assert starting_thresholds(subject) == {}
     own = copy.copy(subject)
     own.preset = replace(subject.preset, thresholds={"x": 0.5})
-    assert starting_thresholds(own, recipe, subject.example([moving_piece()], 64)) == {"x": 0.5}
+    assert starting_thresholds(own) == {"x": 0.5}
+    own.preset = replace(own.preset, gate="norm-output")  # of other gates
+    assert starting_thresholds(own) == {}
 
 
 def test_the_exam_of_thresholds_of_nothing_finds_no_distance(subject, monkeypatch):
@@ -206,7 +218,7 @@ def test_weights_are_trained_as_they_are_folded_and_put_back_as_they_were(subjec
     with torch.no_grad():
         for kernel in stream.kernels.values():
             kernel.mul_(1 + 0.05 * torch.randn_like(kernel))
-        for got, wanted in zip(sum(stream(x).outputs, []), sum(stream.network()(x), []), strict=True):
+        for got, wanted in zip(sum(stream(x[None]).outputs, []), sum(stream.network()(x), []), strict=True):
             torch.testing.assert_close(got, wanted, rtol=1e-3, atol=1e-3)
 
 
