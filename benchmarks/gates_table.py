@@ -3,16 +3,16 @@
     python benchmarks/gates_table.py --data DIR [--learned PRESET.yaml ...] [--frames N] [--csv FILE]
 
 Every row runs the same frames, one after the other, as a stream; the first frame, dense, is counted. AP50 is over the frames with truth
-(PETS 2009: persons; CDnet highway: vehicles). MACs include those of learned gates. Times are medians of the network alone; each row's dense
-time is measured in turns with it, so that their ratio holds on a busy machine, too. F1 is that of the row's detections against those of the
-dense network that all begin from; a learned preset has weights of its own.
+(PETS 2009 and TownCentre: persons; CDnet highway: vehicles). MACs include those of learned gates. Times are medians of the network alone;
+each row's dense time is measured in turns with it, so that their ratio holds on a busy machine, too. F1 is that of the row's detections
+against those of the dense network that all begin from; a learned preset has weights of its own. Below the table stands, for each row of
+another kind, how many times fewer MACs and how many times less time it needs than norm gates of the same AP50 (tradeoff.py).
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
-import itertools
 import statistics
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -22,6 +22,8 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from sequences import SEQUENCES, Sequence, as_found, load_frames
+from tradeoff import gain_at_equal_accuracy
 
 from skipvid.engine import DetectEngine
 from skipvid.presets import Preset, load_preset
@@ -29,33 +31,13 @@ from skipvid.report import Agreement, agreement
 from skipvid.results import Detections, Frame
 from skipvid.runtime.config import SkipConfig
 from skipvid.runtime.learned import load_questions
-from skipvid.train.evaluate import Truth, average_precision, merge_classes
-from skipvid.train.readers import NO_TRUTH, read_frames, read_mot
-from skipvid.train.teachers import Found
+from skipvid.train.evaluate import Truth, average_precision
 from skipvid.weights import resolve_gate_weights, resolve_weights
 
 FLOOR = 0.02
 """Score from which detections count for AP."""
 DENSE_EVERY = 4
 """The dense network is timed in every so many frames."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sequence:
-    """A clip with truth. first: number in the truth of the first frame. categories: COCO's, taken together as one class."""
-
-    name: str
-    clip: str
-    truth: str
-    first: int
-    categories: tuple[int, ...]
-    minimum_fill: float = 0.0
-
-
-SEQUENCES = (
-    Sequence("PETS09", "sequences/pets09_s2l1/vtest_480x360.avi", "sequences/pets09_s2l1/gt_mot_480x360.txt", 1, (1,)),
-    Sequence("highway", "sequences/cdnet_highway/input", "sequences/cdnet_highway/gt_boxes.txt", 470, (3, 4, 6, 8), 0.6),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +58,6 @@ class Measured:
     fewer: float
     milliseconds: float
     speed: float
-
-
-def load_frames(data: Path, sequence: Sequence, frames: int) -> tuple[list[NDArray[np.uint8]], list[Truth]]:
-    """The first frames and their truths."""
-    truth = read_mot(data / sequence.truth, minimum_fill=sequence.minimum_fill)
-    images = [image for _, image in itertools.islice(read_frames(data / sequence.clip), frames)]
-    return images, [truth.get(index + sequence.first, NO_TRUTH) for index in range(len(images))]
 
 
 def make_engine(preset: Preset, config: SkipConfig) -> DetectEngine:
@@ -115,12 +90,6 @@ def measure(engine: DetectEngine, images: list[NDArray[np.uint8]], truths: list[
     )
 
 
-def as_found(detections: Detections, sequence: Sequence) -> Found:
-    """Detections of the sequence's categories as one class."""
-    found = Found(detections.boxes, detections.scores, detections.category_ids)
-    return merge_classes(found, sequence.categories)
-
-
 def rows_of(options: argparse.Namespace, base: Preset) -> Iterator[Row]:
     """What is measured, in the order of the table."""
     yield Row("dense", SkipConfig(gate="none", threads=options.threads))
@@ -132,10 +101,13 @@ def rows_of(options: argparse.Namespace, base: Preset) -> Iterator[Row]:
         preset = load_preset(path)
         block = f", blocks {preset.block}x{preset.block}" if preset.block > 1 else ""
         if preset.gate == "norm":  # learned or calibrated thresholds
-            own = SkipConfig(
-                preset.threshold, block=preset.block, thresholds=preset.thresholds, scales=preset.scales, threads=options.threads
-            )
-            yield Row(f"{preset.name}{block}", own, None if preset.weights == base.weights else preset)
+            for scale in options.scale:
+                thresholds = {name: scale * value for name, value in preset.thresholds.items()}
+                own = SkipConfig(
+                    scale * preset.threshold, block=preset.block, thresholds=thresholds, scales=preset.scales, threads=options.threads
+                )
+                note = f", times {scale:g}" if scale != 1 else ""
+                yield Row(f"{preset.name}{block}{note}", own, None if preset.weights == base.weights else preset)
             continue
         questions = load_questions(resolve_gate_weights(preset).path)
         for shift in options.shift:
@@ -156,23 +128,45 @@ def main() -> None:
     material = {sequence: load_frames(options.data, sequence, options.frames) for sequence in SEQUENCES}
     dense: dict[Sequence, Measured] = {}
     table: list[dict[str, Any]] = []
+    found: dict[str, dict[Sequence, Measured]] = {}
     for row in rows_of(options, base):
         own = engine.regated(row.config) if row.preset is None else make_engine(row.preset, row.config)
         cells, record = [], {"gate": row.name}
         for sequence, (images, truths) in material.items():
             result = measure(own, images, truths, sequence)
             dense.setdefault(sequence, result)
+            found.setdefault(row.name, {})[sequence] = result
             f1 = sum((agreement(a, b) for a, b in _shown(dense[sequence], result, sequence, base.score_threshold)), Agreement()).f1
             cells.append(f"{result.ap50:.1f} | {result.fewer:.2f}x fewer | {result.milliseconds:.1f} | {result.speed:.2f}x | {f1:.3f}")
             values = {"ap50": result.ap50, "fewer": result.fewer, "ms": result.milliseconds, "speed": result.speed, "f1": f1}
             record |= {f"{sequence.name} {key}": f"{value:.4g}" for key, value in values.items()}
         table.append(record)
         print(f"| {row.name} | " + " | ".join(cells) + " |", flush=True)
+    _compare(found, [f"norm {threshold:g}" for threshold in options.norm])
     if options.csv is not None:
         with options.csv.open("w", newline="") as file:
             writer = csv.DictWriter(file, list(table[0]))
             writer.writeheader()
             writer.writerows(table)
+
+
+def _compare(found: dict[str, dict[Sequence, Measured]], norms: list[str]) -> None:
+    """Print what norm gates need for the accuracy of each other row."""
+    print("\n| at equal AP50, against norm gates | " + " | ".join(f"{s.name} MACs | time" for s in SEQUENCES) + " |")
+    print("|---|" + "---|" * 2 * len(SEQUENCES))
+    for name, results in found.items():
+        if name in ("dense", *norms):
+            continue
+        cells = []
+        for sequence, own in results.items():
+            others = [found["dense"][sequence], *(found[norm][sequence] for norm in norms)]
+            # More accurate than the dense network is not asked for: that much any kind of gate could lose.
+            ap50 = min(own.ap50, max(each.ap50 for each in others))
+            fewer = gain_at_equal_accuracy([(each.ap50, each.fewer) for each in others], ap50)
+            speed = gain_at_equal_accuracy([(each.ap50, each.speed) for each in others], ap50)
+            assert fewer is not None and speed is not None
+            cells.append(f"{own.fewer / fewer:.2f}x fewer | {own.speed / speed:.2f}x")
+        print(f"| {name} | " + " | ".join(cells) + " |", flush=True)
 
 
 def _shown(one: Measured, other: Measured, sequence: Sequence, threshold: float) -> Iterator[tuple[Detections, Detections]]:
@@ -201,6 +195,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--output", type=_numbers, default=[0.13, 0.25, 0.4], help="thresholds of output-norm gates")
     parser.add_argument("--learned", nargs="*", default=[], help="presets with learned gates or thresholds")
     parser.add_argument("--shift", type=_numbers, default=[1.0], help="factors on learned gates' biases: more than 1 closes them")
+    parser.add_argument("--scale", type=_numbers, default=[1.0], help="factors on learned thresholds: more than 1 closes gates")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--csv", type=Path)
     return parser.parse_args()

@@ -26,7 +26,7 @@ from skipvid.errors import UsageError
     multiple=True,
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Boxes, or keypoints, of a clip, MOT text or COCO JSON: one for each clip in order, - for none.  [none: the dense network teaches]",
+    help="Boxes, or keypoints, of a clip, MOT text or COCO JSON: one per clip, in order, - for none.  [none: the dense network teaches]",
 )
 @option("--block", type=click.Choice(["1", "2", "4", "8", "16"]), default="1", show_default=True, help="Gates open in blocks.")
 @option("--beta", type=click.FloatRange(min=0), default=0.1, show_default=True, help="Weight of the share of MACs in the loss.")
