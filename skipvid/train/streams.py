@@ -15,22 +15,17 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 from torch.utils._pytree import tree_unflatten
 
 from skipvid.graph.cost import macs_by_node
-from skipvid.graph.footprint import footprint, resize_taps
 from skipvid.graph.gating import layers_behind, place_gates
 from skipvid.graph.importer import export, import_program
 from skipvid.graph.ir import Graph, Node
 from skipvid.graph.passes import optimise
 from skipvid.nn.window import pool_blocks, spread_blocks
 from skipvid.runtime.reference import evaluate
-
-UNITED = frozenset({"add", "sub", "mul", "div", "concat"})
-"""Operations whose result changes where any of their inputs does."""
-UNMOVED = frozenset({"activation", "affine", "channels", "publish"})
-
+from skipvid.train.folded import folding_factors, parameter_key, trainable_kernels
+from skipvid.train.soft_masks import Opened, spread
 
 LEAST_WORK = 0.002
 """Share of the network's MACs in the layers that read a map from which its threshold is learned; there are many small maps, and they take
@@ -78,7 +73,9 @@ class GatedStream(nn.Module):
         self.begun = {name: float(level.detach()) for name, level in self.levels.items()}
         self.fixed = {name: _log(gate.threshold) for name, gate in gates.items() if name not in self.levels}
         self.gated = frozenset(gates)
-        self.kernels = nn.ParameterDict({_key(path): nn.Parameter(weight.clone()) for path, weight in _kernels(net, graph).items()})
+        self.kernels = nn.ParameterDict(
+            {parameter_key(path): nn.Parameter(weight.clone()) for path, weight in trainable_kernels(net, graph).items()}
+        )
 
     def __deepcopy__(self, memo: dict[int, Any]) -> GatedStream:
         other = GatedStream.__new__(GatedStream)
@@ -105,8 +102,8 @@ class GatedStream(nn.Module):
         """A copy of the network with the weights as they are now."""
         net = copy.deepcopy(self._net[0])
         with torch.no_grad():
-            for path, weight in _kernels(net, self.graph(self._example)).items():
-                weight.copy_(self.kernels[_key(path)])
+            for path, weight in trainable_kernels(net, self.graph(self._example)).items():
+                weight.copy_(self.kernels[parameter_key(path)])
         return net
 
     def nodes(self, graph: Graph) -> list[Node]:
@@ -114,10 +111,10 @@ class GatedStream(nn.Module):
         return [self._with_own_weights(node) for node in graph]
 
     def _with_own_weights(self, node: Node) -> Node:
-        if _key(node.layer) not in self.kernels or node.op != "conv":
+        if parameter_key(node.layer) not in self.kernels or node.op != "conv":
             return node
-        factors = _factors(node.consts["weight"], self._net[0].get_parameter(f"{node.layer}.weight"))
-        return replace(node, consts={**node.consts, "weight": self.kernels[_key(node.layer)] * factors})
+        factors = folding_factors(node.consts["weight"], self._net[0].get_parameter(f"{node.layer}.weight"))
+        return replace(node, consts={**node.consts, "weight": self.kernels[parameter_key(node.layer)] * factors})
 
     def graph(self, frame: Tensor) -> Graph:
         """Of the network for frames of this shape: (1, C, H, W)."""
@@ -159,7 +156,7 @@ class GatedStream(nn.Module):
         if not self.training:
             return spread_blocks((logits > 0).float(), block, size)
         uniform = torch.rand_like(logits).clamp_(1e-7, 1 - 1e-7)  # its logit is distributed as the difference of two Gumbel samples
-        return spread_blocks(_Opened.apply(logits + uniform.logit(), self.temperature), block, size)  # type: ignore[no-untyped-call]
+        return spread_blocks(Opened.apply(logits + uniform.logit(), self.temperature), block, size)  # type: ignore[no-untyped-call]
 
     def rounded(self, mask: Tensor) -> Tensor:
         """Masks (N, 1, H, W) as the gates' blocks have them."""
@@ -167,48 +164,9 @@ class GatedStream(nn.Module):
         return mask if size == (1, 1) else spread_blocks(pool_blocks(mask, self.block), self.block, size)
 
 
-class _Opened(torch.autograd.Function):
-    """1 where a number is above 0; the backward pass takes it for sigmoid(number / temperature)."""
-
-    @staticmethod
-    def forward(ctx: Any, noisy: Tensor, temperature: float) -> Tensor:
-        ctx.save_for_backward(noisy)
-        ctx.temperature = temperature
-        return (noisy > 0).float()
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        soft = (ctx.saved_tensors[0] / ctx.temperature).sigmoid()
-        return gradient * soft * (1 - soft) / ctx.temperature, None
-
-
 def _in_order(leaves: Sequence[Any]) -> Any:
     """Frames (N, ...) of N clips, T of them, as one batch (N · T, ...), clip by clip; what is no tensor is the same in every frame."""
     return torch.stack(list(leaves), 1).flatten(0, 1) if isinstance(leaves[0], Tensor) else leaves[0]
-
-
-def _key(path: str) -> str:
-    """Of a ParameterDict, which takes no dots."""
-    return path.replace(".", "/")
-
-
-def _factors(folded: Tensor, weight: Tensor) -> Tensor:
-    """What folding has multiplied each output's weights with, (O, 1, 1, 1)."""
-    weight = weight.detach()
-    return ((folded * weight).sum((1, 2, 3)) / weight.square().sum((1, 2, 3)).clamp_min(1e-30)).view(-1, 1, 1, 1)
-
-
-def _kernels(net: nn.Module, graph: Graph) -> dict[str, Tensor]:
-    """Weights of a network's convolutions by path; those that folding did more to than to scale each output are left out."""
-    found: dict[str, Tensor] = {}
-    for node in graph:
-        weight = net.get_parameter(f"{node.layer}.weight") if node.op == "conv" and node.layer else None
-        folded = node.consts.get("weight")
-        if weight is None or folded is None or weight.shape != folded.shape:
-            continue
-        if torch.allclose(weight.detach() * _factors(folded, weight), folded, rtol=1e-4, atol=1e-6):
-            found[node.layer] = weight
-    return found
 
 
 def _log(threshold: float) -> float:
@@ -265,27 +223,3 @@ class _Stream:
         step = opened * region
         changed = step if self._gated.block == 1 else opened * self._gated.rounded(region)
         return old + difference * (step if node.is_map else step.view([1] * value.dim())), changed
-
-
-def spread(node: Node, masks: Sequence[Tensor]) -> Tensor:
-    """The footprints of masks (N, 1, H, W) of 0 and 1, as numbers that have a gradient: each output's goes to one pixel that it reads."""
-    if node.op in UNMOVED:
-        return masks[0]
-    if node.op in UNITED and node.is_map:
-        result = masks[0]
-        for mask in masks[1:]:
-            result = torch.maximum(result, mask)
-        return result.expand(-1, 1, *node.size)
-    if node.op in {"conv", "max_pool", "avg_pool"}:
-        attrs = node.attrs
-        kernel = tuple(node.consts["weight"].shape[2:]) if node.op == "conv" else attrs["kernel"]
-        top, bottom, left, right = attrs["pads"]
-        padded = functional.pad(masks[0], (left, right, top, bottom))
-        return functional.max_pool2d(padded, kernel, attrs["stride"], 0, attrs.get("dilation", (1, 1)))
-    if node.op == "resize":
-        height, width = masks[0].shape[-2:]
-        rows, columns = resize_taps(node, 0, height), resize_taps(node, 1, width)
-        return masks[0][:, :, rows].amax(3)[..., columns].amax(4)
-    if node.op == "aten":
-        return torch.stack([mask.amax() for mask in masks]).amax().view(1, 1, 1, 1).expand(1, 1, *node.size)
-    return footprint(node, [mask > 0 for mask in masks]).float()

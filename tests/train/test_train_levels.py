@@ -22,7 +22,8 @@ from skipvid.train.clips import Piece
 from skipvid.train.gates import GateRecipe
 from skipvid.train.levels import LevelExam, noisy, starting_thresholds, train_levels
 from skipvid.train.loop import Schedule
-from skipvid.train.streams import GatedStream, spread
+from skipvid.train.soft_masks import spread
+from skipvid.train.streams import GatedStream
 from skipvid.train.subjects import DetectSubject
 from skipvid.weights import resolve_weights
 
