@@ -65,22 +65,22 @@ void add_other(Program& program, Entry::Kind kind, int map, int input, std::vect
   program.add(std::move(entry));
 }
 
-void run(const Program& program, State& state, const std::vector<nb::ndarray<const float, nb::ndim<3>, nb::device::cpu>>& arrays, int first,
-         int last, bool keyframe, bool gates) {
+void run(const Program& program, State& state, const std::vector<nb::ndarray<const float, nb::ndim<3>, nb::device::cpu>>& arrays, int segment,
+         bool keyframe, bool gates) {
   std::vector<InputArray> inputs;
   for (const auto& array : arrays) inputs.push_back({array.data(), array.stride(0), array.stride(1), array.stride(2)});
   const nb::gil_scoped_release unlocked;
-  program.run(state, inputs, first, last, keyframe, gates);
+  program.run(state, inputs, segment, keyframe, gates);
 }
 
 // The same for a network whose only input is a picture.
 void run_picture(const Program& program, State& state, const nb::ndarray<const std::uint8_t, nb::ndim<3>, nb::c_contig, nb::device::cpu>& bytes,
-                 const nb::ndarray<const float, nb::shape<3, 256>, nb::c_contig, nb::device::cpu>& tables, std::array<int, 3> order, int first,
-                 int last, bool keyframe, bool gates) {
+                 const nb::ndarray<const float, nb::shape<3, 256>, nb::c_contig, nb::device::cpu>& tables, std::array<int, 3> order,
+                 int segment, bool keyframe, bool gates) {
   const Picture picture{bytes.data(), static_cast<int>(bytes.shape(0)), static_cast<int>(bytes.shape(1)), tables.data(), order};
   const InputArray input{nullptr, 0, 0, 0, &picture};
   const nb::gil_scoped_release unlocked;
-  program.run(state, {&input, 1}, first, last, keyframe, gates);
+  program.run(state, {&input, 1}, segment, keyframe, gates);
 }
 
 using Mask = nb::ndarray<nb::numpy, bool, nb::ndim<2>>;
@@ -259,11 +259,7 @@ NB_MODULE(_native, m) {
       })
       .def_static("window", &window)
       .def_static("taps", [](const IntArray& rows, const IntArray& columns) {
-        Footprint footprint;
-        footprint.kind = Footprint::Kind::taps;
-        footprint.table[0] = ints(rows);
-        footprint.table[1] = ints(columns);
-        return footprint;
+        return Footprint::taps(ints(rows), ints(columns), static_cast<int>(columns.shape(0)));
       });
 
   auto program = nb::class_<Program>(m, "Program");
@@ -272,6 +268,7 @@ NB_MODULE(_native, m) {
       .def("add_map", &Program::add_map)
       .def("add_part", &Program::add_part)
       .def("set_gate", [](Program& p, int map, double threshold, double scale, int block) { p.gates[map] = {true, threshold, scale, block, nullptr}; })
+      .def("add_segment", &Program::add_segment)
       .def("run", &run)
       .def("run_picture", &run_picture);
   bind_steps(program);

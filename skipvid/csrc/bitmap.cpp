@@ -54,9 +54,9 @@ bool or_row(const Bitmap& input, int y, std::vector<std::uint64_t>& target) {
   return seen != 0;
 }
 
-void spread_window(const Footprint& f, const Bitmap& input, Bitmap& output) {
+void spread_window(const Footprint& f, const Bitmap& input, Bitmap& output, int top, int bottom) {
   std::vector<std::uint64_t> tall(input.words()), wide(static_cast<std::size_t>(output.words()) * f.stride[1] + 1);
-  for (int y = 0; y < output.height(); ++y) {
+  for (int y = top; y < bottom; ++y) {
     bool seen = false;
     std::fill(tall.begin(), tall.end(), 0);
     for (int k = 0; k < f.kernel[0]; ++k) {
@@ -72,35 +72,34 @@ void spread_window(const Footprint& f, const Bitmap& input, Bitmap& output) {
   }
 }
 
-void spread_taps(const Footprint& f, const Bitmap& input, Bitmap& output) {
+void spread_taps(const Footprint& f, const Bitmap& input, Bitmap& output, int top, int bottom) {
   std::vector<std::uint64_t> tall(input.words()), wide(output.words());
   const int row_taps = static_cast<int>(f.table[0].size()) / output.height();
-  const int column_taps = static_cast<int>(f.table[1].size()) / output.width();
-  for (int y = 0; y < output.height(); ++y) {
+  const int columns = static_cast<int>(f.starts.size()) - 1;
+  for (int y = top; y < bottom; ++y) {
     const std::int32_t* rows = f.table[0].data() + static_cast<std::ptrdiff_t>(y) * row_taps;
     // Rows that read what the row above reads, as when a map is enlarged, change where that one does.
-    if (y == 0 || !std::equal(rows, rows + row_taps, rows - row_taps)) {
+    if (y == top || !std::equal(rows, rows + row_taps, rows - row_taps)) {
       bool seen = false;
       std::fill(tall.begin(), tall.end(), 0);
       std::fill(wide.begin(), wide.end(), 0);
       for (int tap = 0; tap < row_taps; ++tap) {
         if (rows[tap] >= 0) seen |= or_row(input, rows[tap], tall);
       }
-      for (int x = 0; seen && x < output.width(); ++x) {
-        std::uint64_t bit = 0;
-        for (int tap = 0; tap < column_taps; ++tap) {
-          const int from = f.table[1][x * column_taps + tap];
-          if (from >= 0) bit |= tall[from / 64] >> (from % 64) & 1U;
+      for (int word = 0; seen && word < input.words(); ++word) {
+        for (std::uint64_t bits = tall[word]; bits != 0; bits &= bits - 1) {
+          const int x = word * 64 + __builtin_ctzll(bits);
+          if (x >= columns) break;  // nobody reads the rest
+          for (int i = f.starts[x]; i < f.starts[x + 1]; ++i) wide[f.reached[i].word] |= f.reached[i].bits;
         }
-        wide[x / 64] |= bit << (x % 64);
       }
     }
     for (int word = 0; word < output.words(); ++word) output.row(y)[word] |= wide[word];
   }
 }
 
-void spread_same(const Bitmap& input, Bitmap& output) {
-  for (int y = 0; y < output.height(); ++y) {
+void spread_same(const Bitmap& input, Bitmap& output, int top, int bottom) {
+  for (int y = top; y < bottom; ++y) {
     const std::uint64_t* source = input.row(input.height() == 1 ? 0 : y);
     if (input.width() == output.width()) {
       for (int word = 0; word < output.words(); ++word) output.row(y)[word] |= source[word];
@@ -112,6 +111,27 @@ void spread_same(const Bitmap& input, Bitmap& output) {
 
 }  // namespace
 
+Footprint Footprint::taps(std::vector<std::int32_t> rows, std::vector<std::int32_t> columns, int width) {
+  Footprint footprint;
+  footprint.kind = Kind::taps;
+  const int column_taps = static_cast<int>(columns.size()) / width;
+  const int inputs = *std::max_element(columns.begin(), columns.end()) + 1;
+  for (int input = 0; input < inputs; ++input) {
+    footprint.starts.push_back(static_cast<int>(footprint.reached.size()));
+    for (int x = 0; x < width; ++x) {
+      const auto taps = columns.begin() + static_cast<std::ptrdiff_t>(x) * column_taps;
+      if (std::find(taps, taps + column_taps, input) == taps + column_taps) continue;
+      const bool another = static_cast<int>(footprint.reached.size()) > footprint.starts.back() && footprint.reached.back().word == x / 64;
+      if (!another) footprint.reached.push_back({x / 64, 0});
+      footprint.reached.back().bits |= std::uint64_t{1} << (x % 64);
+    }
+  }
+  footprint.starts.push_back(static_cast<int>(footprint.reached.size()));
+  footprint.table[0] = std::move(rows);
+  footprint.table[1] = std::move(columns);
+  return footprint;
+}
+
 Bitmap::Bitmap(int height, int width)
     : height_(height), width_(width), words_((width + 63) / 64), bits_(static_cast<std::size_t>(height) * words_) {}
 
@@ -121,6 +141,8 @@ void Bitmap::clear() {
   if (any_) std::fill(bits_.begin(), bits_.end(), 0);
   any_ = false;
 }
+
+void Bitmap::clear_rows(int top, int bottom) { std::fill(row(top), row(top) + static_cast<std::size_t>(bottom - top) * words_, 0); }
 
 void Bitmap::settle() {
   any_ = std::any_of(bits_.begin(), bits_.end(), [](std::uint64_t word) { return word != 0; });
@@ -160,9 +182,9 @@ void Bitmap::round_to_blocks(int block) {
   }
 }
 
-std::size_t Bitmap::list(Pixel* pixels) const {
+std::size_t Bitmap::list(int top, int bottom, Pixel* pixels) const {
   Pixel* to = pixels;
-  for (int y = 0; y < height_; ++y) {
+  for (int y = top; y < bottom; ++y) {
     const std::uint64_t* words = row(y);
     for (int word = 0; word < words_; ++word) {
       const Pixel base = static_cast<Pixel>(y) << 16 | static_cast<Pixel>(word * 64);
@@ -176,15 +198,14 @@ std::size_t Bitmap::list(Pixel* pixels) const {
   return static_cast<std::size_t>(to - pixels);
 }
 
-void spread(const Footprint& footprint, const Bitmap& input, Bitmap& output) {
+void spread(const Footprint& footprint, const Bitmap& input, Bitmap& output, int top, int bottom) {
   if (!input.any()) return;
   switch (footprint.kind) {
-    case Footprint::Kind::same: spread_same(input, output); break;
-    case Footprint::Kind::window: spread_window(footprint, input, output); break;
-    case Footprint::Kind::taps: spread_taps(footprint, input, output); break;
+    case Footprint::Kind::same: spread_same(input, output, top, bottom); break;
+    case Footprint::Kind::window: spread_window(footprint, input, output, top, bottom); break;
+    case Footprint::Kind::taps: spread_taps(footprint, input, output, top, bottom); break;
     case Footprint::Kind::any: output.fill(); break;
   }
-  output.settle();
 }
 
 }  // namespace skipvid

@@ -23,10 +23,12 @@ class Bitmap {
   std::uint64_t* row(int y) { return bits_.data() + static_cast<std::size_t>(y) * words_; }
   const std::uint64_t* row(int y) const { return bits_.data() + static_cast<std::size_t>(y) * words_; }
 
-  // Whether a bit is set. Who writes through row() or merge() calls settle() afterwards.
+  // Whether a bit is set. Who writes through row() or merge() calls settle() afterwards, where it is not known without looking.
   bool any() const { return any_; }
   void settle();
+  void settle(bool any) { any_ = any; }
   void clear();
+  void clear_rows(int top, int bottom);
   void fill();
   std::size_t count() const;
   bool test(Pixel pixel) const { return (row(row_of(pixel))[column_of(pixel) / 64] >> (pixel % 64) & 1U) != 0; }
@@ -34,8 +36,8 @@ class Bitmap {
   void merge(int y, int word, std::uint64_t bits);
   // Round up to blocks of block x block pixels, counted from the top left.
   void round_to_blocks(int block);
-  // Write the set pixels, row by row from left to right; returns their number. There must be room for all pixels of the map.
-  std::size_t list(Pixel* pixels) const;
+  // Write the set pixels of some rows, row by row from left to right; returns their number. There must be room for all of them.
+  std::size_t list(int top, int bottom, Pixel* pixels) const;
 
  private:
   std::uint64_t last_word() const;
@@ -58,9 +60,18 @@ struct Footprint {
   int kernel[2] = {1, 1}, stride[2] = {1, 1}, dilation[2] = {1, 1}, origin[2] = {0, 0};
   // taps: per axis (outputs, taps) input coordinates; negative = reads nothing.
   std::vector<std::int32_t> table[2];
+  // taps, the other way round: bits of an output row that read input column x are reached[starts[x]] to reached[starts[x + 1]].
+  struct Reach {
+    int word;
+    std::uint64_t bits;
+  };
+  std::vector<Reach> reached;
+  std::vector<int> starts;
+
+  static Footprint taps(std::vector<std::int32_t> rows, std::vector<std::int32_t> columns, int width);
 };
 
-// output |= footprint of `input`.
-void spread(const Footprint& footprint, const Bitmap& input, Bitmap& output);
+// Rows [top, bottom) of output |= footprint of `input`. To be settled by the caller.
+void spread(const Footprint& footprint, const Bitmap& input, Bitmap& output, int top, int bottom);
 
 }  // namespace skipvid

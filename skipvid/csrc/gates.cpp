@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
-#include <numeric>
 
 #include "program.hpp"
 
@@ -133,38 +132,6 @@ void ask_outputs(const Frame& frame, const Entry& entry, Bitmap& computed) {
     float* line = pending + static_cast<std::size_t>(y) * target.width;
     for_bits(computed.row(y), computed.words(), [&](int x) { line[x] = 0; });
   }
-}
-
-void begin_outputs(const Frame& frame, const Entry& entry) {
-  const OutputGate& gate = *entry.gate;
-  OutputMemory& memory = frame.state.outputs[entry.index];
-  const MapInfo& info = frame.program.maps[entry.map];
-  std::fill_n(memory.pending.data(), info.pixels(), 0.0F);
-  memory.asked = 0;
-  double scale = gate.scale;
-  if (std::isnan(scale)) {
-    const Rows rows = frame.state.rows(entry.map);
-    std::vector<double> sums(info.height);
-    frame.lease.run(info.height, [&](int y, int) {
-      if (gate.bias.empty()) {
-        std::vector<const float*> line(info.width);
-        std::vector<float> amounts(info.width);
-        for (int x = 0; x < info.width; ++x) line[x] = rows.at(y, x);
-        frame.program.kernels.absolute_sums(line.data(), info.width, info.channels, amounts.data());
-        sums[y] = std::accumulate(amounts.begin(), amounts.end(), 0.0);
-        return;
-      }
-      for (int x = 0; x < info.width; ++x) {
-        const float* values = rows.at(y, x);
-        for (int c = 0; c < info.channels; ++c) sums[y] += std::abs(values[c] - gate.bias[c]);
-      }
-    });
-    double total = 0;
-    for (const double sum : sums) total += sum;
-    scale = total / (static_cast<double>(info.pixels()) * info.channels);
-  }
-  if (!std::isfinite(scale)) scale = 0;  // such a gate lets every change through
-  memory.limit = static_cast<float>(std::isinf(gate.limit) ? gate.limit : gate.limit * scale);
 }
 
 }  // namespace skipvid

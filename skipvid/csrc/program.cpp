@@ -73,11 +73,17 @@ void Program::add(Entry entry) {
   entries.push_back(std::move(entry));
 }
 
+int Program::add_segment(int first, int last) {
+  segments_.push_back({first, last, find_waves(*this, first, last)});
+  return static_cast<int>(segments_.size()) - 1;
+}
+
 std::unique_ptr<Workspace> Program::borrow() const {
   const std::lock_guard lock(lock_);
   if (idle_.empty()) {
     auto workspace = std::make_unique<Workspace>();
     workspace->threads.resize(pool->size());
+    workspace->shares.resize(pool->size());
     return workspace;
   }
   std::unique_ptr<Workspace> workspace = std::move(idle_.back());
@@ -90,11 +96,11 @@ void Program::give_back(std::unique_ptr<Workspace> workspace) const {
   idle_.push_back(std::move(workspace));
 }
 
-void Program::run(State& state, std::span<const InputArray> inputs, int first, int last, bool keyframe, bool gates_wanted) const {
+void Program::run(State& state, std::span<const InputArray> inputs, int segment, bool keyframe, bool gates_wanted) const {
   ThreadPool::Lease lease(*pool);
   std::unique_ptr<Workspace> workspace = borrow();
   const Frame frame{*this, state, lease, *workspace, inputs, keyframe, gates_wanted};
-  for (int index = first; index < last; ++index) run_entry(frame, entries[index]);
+  run_segment(frame, segments_[segment]);
   give_back(std::move(workspace));
 }
 

@@ -93,10 +93,27 @@ struct Scratch {
   float* const* ahead = nullptr;
 };
 
+// Rows [top, bottom) of an entry's map, and what of them is to be computed: `count` pixels listed from `first` on.
+struct Band {
+  int entry, top, bottom;
+  std::size_t first, count;
+};
+
+// Pixels of one entry that are computed together.
+struct Chunk {
+  int job;
+  std::size_t from;
+  int count;
+};
+
 // Working memory of one frame, reused by later frames of any stream.
 struct Workspace {
   std::vector<Scratch> threads;
-  std::vector<Pixel> list;  // as long as the largest map
+  std::vector<Band> bands;
+  std::vector<Pixel> list;
+  std::vector<std::vector<Chunk>> shares;  // by worker
+  std::vector<Chunk> chunks;
+  std::vector<int> bounds;  // of the workers' shares of the chunks
   std::vector<float> sums;  // of |value| over the channels of each pixel
   Buffer values;
 };
@@ -152,19 +169,33 @@ struct Entry {
   int index = 0;
 };
 
+// Entries that wait for none of each other, so that they can be run together.
+struct Wave {
+  std::vector<int> entries;
+  std::vector<int> views;  // of what is complete then; in order
+};
+
+// Entries [first, last) of the program, which are run in one call.
+struct Segment {
+  int first, last;
+  std::vector<Wave> waves;
+};
+
 class Program {
  public:
   Program(const Kernels& kernels, std::shared_ptr<ThreadPool> pool) : kernels(kernels), pool(std::move(pool)) {}
   Program(const Program&) = delete;
   Program& operator=(const Program&) = delete;
 
-  // Run entries [first, last) of a frame.
-  void run(State& state, std::span<const InputArray> inputs, int first, int last, bool keyframe, bool gates) const;
+  // Run one segment of a frame.
+  void run(State& state, std::span<const InputArray> inputs, int segment, bool keyframe, bool gates) const;
 
   int add_map(int height, int width, int channels, bool compact);
   // A map inside another one's rows.
   int add_part(int of, int channels, std::ptrdiff_t channel_offset);
   void add(Entry entry);
+  // Entries [first, last), all of them added before, will be run in one call. Returns the segment's number.
+  int add_segment(int first, int last);
 
   // Zeros, as many as the longest line of a map has.
   const float* zeros() const { return zeros_.data(); }
@@ -182,13 +213,16 @@ class Program {
   void give_back(std::unique_ptr<Workspace> workspace) const;
 
   Buffer zeros_;
+  std::vector<Segment> segments_;
   std::map<std::pair<int, int>, std::vector<Pixel>> all_pixels_;
   mutable std::mutex lock_;
   mutable std::vector<std::unique_ptr<Workspace>> idle_;
 };
 
-// Bring one map up to date (frame.cpp), or one network input (input.cpp).
-void run_entry(const Frame& frame, const Entry& entry);
+// Which of the entries [first, last) can be run together (waves.cpp).
+std::vector<Wave> find_waves(const Program& program, int first, int last);
+// Bring the maps of a segment up to date (frame.cpp), or one network input (input.cpp).
+void run_segment(const Frame& frame, const Segment& segment);
 void take_input(const Frame& frame, const Entry& entry);
 
 // The adjacent pixels of a row that start at pixels[from]; returns their number.

@@ -18,7 +18,7 @@ void relax(int round) {
 
 }  // namespace
 
-ThreadPool::ThreadPool(int threads) : shares_(std::max(threads, 1)) {
+ThreadPool::ThreadPool(int threads) : shares_(std::max(threads, 1)), even_(shares_.size() + 1) {
   for (int worker = 1; worker < threads; ++worker) workers_.emplace_back(&ThreadPool::work, this, worker);
 }
 
@@ -77,11 +77,16 @@ void ThreadPool::drain(int worker) {
   }
 }
 
-void ThreadPool::share(int items, const Task& task) {
+void ThreadPool::share_evenly(int items, const Task& task) {
   const std::int64_t workers = size();
-  for (int worker = 0; worker < workers; ++worker) {
-    shares_[worker].next.store(static_cast<int>(items * worker / workers), std::memory_order_relaxed);
-    shares_[worker].last = static_cast<int>(items * (worker + 1) / workers);
+  for (int worker = 0; worker <= workers; ++worker) even_[worker] = static_cast<int>(items * worker / workers);
+  share(even_, task);
+}
+
+void ThreadPool::share(std::span<const int> bounds, const Task& task) {
+  for (int worker = 0; worker < size(); ++worker) {
+    shares_[worker].next.store(bounds[worker], std::memory_order_relaxed);
+    shares_[worker].last = bounds[worker + 1];
   }
   task_ = &task;
   const std::uint64_t number = (gate_.load(std::memory_order_relaxed) >> 32) + 1;

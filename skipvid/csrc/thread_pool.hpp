@@ -5,6 +5,7 @@
 #include <condition_variable>
 #include <cstdint>
 #include <mutex>
+#include <span>
 #include <thread>
 #include <vector>
 
@@ -49,7 +50,16 @@ class ThreadPool {
       if (items <= 1 || !owned_ || pool_.workers_.empty()) {
         for (int item = 0; item < items; ++item) callable(item, 0);
       } else {
-        pool_.share(items, Task(callable));
+        pool_.share_evenly(items, Task(callable));
+      }
+    }
+    // The same, where each worker w starts with items [bounds[w], bounds[w + 1]); one bound more than there are workers.
+    template <class Callable>
+    void run_shares(std::span<const int> bounds, const Callable& callable) {
+      if (!owned_ || pool_.workers_.empty()) {
+        for (int item = 0; item < bounds.back(); ++item) callable(item, 0);
+      } else {
+        pool_.share(bounds, Task(callable));
       }
     }
 
@@ -60,7 +70,8 @@ class ThreadPool {
 
  private:
   void work(int worker);
-  void share(int items, const Task& task);
+  void share_evenly(int items, const Task& task);
+  void share(std::span<const int> bounds, const Task& task);
   void drain(int worker);
 
   // The items that a worker takes first. Items follow the rows of a map, so that from step to step the same rows meet the same worker, which
@@ -75,6 +86,7 @@ class ThreadPool {
   static constexpr std::uint64_t open = std::uint64_t{1} << 31;
   std::atomic<std::uint64_t> gate_{0};
   std::vector<Share> shares_;
+  std::vector<int> even_;  // bounds
   const Task* task_ = nullptr;
 
   std::mutex frame_;  // held by the lease

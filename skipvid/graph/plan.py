@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils._pytree import tree_unflatten
 
@@ -34,7 +37,7 @@ class Layer:
     gates: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)  # no slots: what is derived is kept
 class Plan:
     """What a back end compiles. gates: by map. output_gates: by the convolution that they decide about.
 
@@ -47,9 +50,19 @@ class Plan:
     other_gates: tuple[str, ...]
     output_gates: Mapping[str, OutputGate] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def dense_macs(self) -> int:
         return sum(layer.dense_macs for layer in self.layers)
+
+    def executed_macs(self, active: Sequence[int]) -> int:
+        """MACs of a frame that computes `active` output pixels of each layer: the sum of cost.executed_macs(), fast enough for every frame."""
+        macs, outputs = self._macs_and_outputs
+        return int(((macs * np.asarray(active, np.int64) + outputs // 2) // outputs).sum())
+
+    @cached_property
+    def _macs_and_outputs(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        table = np.array([(layer.dense_macs, layer.outputs) for layer in self.layers], np.int64).reshape(-1, 2)
+        return table[:, 0].copy(), table[:, 1].copy()
 
     @property
     def watched(self) -> tuple[str, ...]:

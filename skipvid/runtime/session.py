@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from skipvid.errors import UsageError
-from skipvid.graph.cost import executed_macs
 from skipvid.graph.plan import Plan
 from skipvid.results import FrameCost
 from skipvid.runtime.account import frame_cost
@@ -85,8 +84,10 @@ class Session:
         if self.keyframe:
             self._dense_left = max(0, self._dense_left - 1)
             return
-        macs = sum(executed_macs(layer.dense_macs, active, layer.outputs) for layer, active in zip(plan.layers, step.active, strict=True))
-        busy = macs > self.model.config.dense_above * plan.dense_macs and self.model.config.reference == "accumulated"
+        busy = (
+            plan.executed_macs(step.active) > self.model.config.dense_above * plan.dense_macs
+            and self.model.config.reference == "accumulated"
+        )
         self._dense_run = min(2 * self._dense_run or 1, LONGEST_DENSE_RUN) if busy else 0
         self._dense_left = self._dense_run
 

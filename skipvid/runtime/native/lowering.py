@@ -28,7 +28,7 @@ OpenLink = tuple[int, list[int], tables.Code]
 
 @dataclass(frozen=True, slots=True)
 class Lowered:
-    """maps: number of each node's map in the program. segments: what runs in turn, (first, last) native entries or a node for PyTorch.
+    """maps: number of each node's map in the program. segments: what runs in turn, a segment of the program or a node for PyTorch.
 
     watches: entry that measures a map's change. output_gates: entry of a layer with an output gate.
     """
@@ -36,7 +36,7 @@ class Lowered:
     program: Program
     layout: Layout
     maps: dict[str, int]
-    segments: tuple[tuple[int, int] | Node, ...]
+    segments: tuple[int | Node, ...]
     watches: dict[str, int]
     output_gates: dict[str, int]
 
@@ -72,14 +72,14 @@ class _Lowering:
 
     def run(self) -> Lowered:
         consumers = self.plan.graph.consumers()
-        segments: list[tuple[int, int] | Node] = []
+        segments: list[int | Node] = []
         first = entries = inputs = 0
         for node in self.plan.graph:
             if node.name in self.layout.absorbed:
                 continue
             if node.name in self.layout.foreign:
                 if entries > first:
-                    segments.append((first, entries))
+                    segments.append(self.program.add_segment(first, entries))
                 segments.append(node)
                 first = entries
                 if all(reader.name in self.layout.foreign for reader in consumers[node.name]):
@@ -98,7 +98,7 @@ class _Lowering:
                 self._gate_outputs(node)
             entries += 1
         if entries > first:
-            segments.append((first, entries))
+            segments.append(self.program.add_segment(first, entries))
         watches = {name: entry for (name, _), entry in self.watches.items()}
         return Lowered(self.program, self.layout, self.maps, tuple(segments), watches, self.output_gates)
 

@@ -83,7 +83,7 @@ class NativeProgram:
         return NativeState(core, {name: self._view(core, name) for name in wanted if self._is_native(name)})
 
     def run(self, state: NativeState, inputs: Sequence[Input], keyframe: bool, gated_next: bool = True) -> Step:
-        run_entries = self._bind(inputs)
+        run_segment = self._bind(inputs)
         masks = FrameMasks()
         computed, changed = masks.computed, masks.changed
         state.frame += 1
@@ -91,7 +91,7 @@ class NativeProgram:
             if isinstance(segment, Node):
                 self._run_foreign(segment, state, keyframe, masks)
             else:
-                run_entries(state.core, *segment, keyframe, gated_next or not keyframe)
+                run_segment(state.core, segment, keyframe, gated_next or not keyframe)
         counts = state.core.counts()
         active = counts[self._layer_maps].tolist()
         pixels = {} if keyframe else dict(zip(self.plan.gates, counts[self._gate_maps].tolist(), strict=True))
@@ -109,11 +109,11 @@ class NativeProgram:
     @torch.no_grad()
     def run_dense(self, inputs: Sequence[Input]) -> tuple[Tensor, ...]:
         core = self._borrow()
-        run_entries = self._bind(inputs)
+        run_segment = self._bind(inputs)
         values: dict[str, Tensor] = {}
         for segment in self._lowered.segments:
             if not isinstance(segment, Node):
-                run_entries(core, *segment, True, False)
+                run_segment(core, segment, True, False)
                 continue
             for name in segment.inputs:
                 if self._is_native(name):
@@ -122,15 +122,15 @@ class NativeProgram:
             self._put(core, segment, values[segment.name])
         return self._lend(core, values)
 
-    def _bind(self, inputs: Sequence[Input]) -> Callable[[State, int, int, bool, bool], None]:
-        """What runs entries of the program on these inputs."""
+    def _bind(self, inputs: Sequence[Input]) -> Callable[[State, int, bool, bool], None]:
+        """What runs a segment of the program on these inputs."""
         program, only = self._lowered.program, inputs[0]
         if len(inputs) == 1 and isinstance(only, Picture) and self._takes_pictures:
-            return lambda core, first, last, keyframe, gates: program.run_picture(
-                core, only.pixels, only.tables, only.order, first, last, keyframe, gates
+            return lambda core, segment, keyframe, gates: program.run_picture(
+                core, only.pixels, only.tables, only.order, segment, keyframe, gates
             )
         arrays = [_as_array(item) for item in as_tensors(inputs)]
-        return lambda core, first, last, keyframe, gates: program.run(core, arrays, first, last, keyframe, gates)
+        return lambda core, segment, keyframe, gates: program.run(core, arrays, segment, keyframe, gates)
 
     @torch.no_grad()
     def _run_foreign(self, node: Node, state: NativeState, keyframe: bool, masks: FrameMasks) -> None:

@@ -1,0 +1,36 @@
+// What a frame does with one entry: computing pixels and asking the gate about them (publish.cpp), measuring gates' scales (scales.cpp).
+#pragma once
+
+#include <span>
+
+#include "program.hpp"
+
+namespace skipvid {
+
+// The pixels of one entry's map that are computed in a frame.
+struct Job {
+  const Frame* frame;
+  const Entry* entry;
+  std::span<const Pixel> pixels;
+
+  const Gate& gate() const { return frame->program.gates[entry->map]; }
+  // Whether the gate decides which pixels readers get to see: at a keyframe they get all.
+  bool asks() const { return gate().gated && !frame->keyframe; }
+  // Gates that open in blocks decide when all of a block is computed.
+  bool in_blocks() const { return asks() && gate().block > 1; }
+  // Rough number of processor cycles for one pixel.
+  double pixel_work() const;
+};
+
+// Compute some pixels and publish what the gate lets through.
+void run_chunk(const Job& job, std::span<const Pixel> pixels, int worker);
+// Compute all pixels of a job into a buffer, then publish: for gates that open in blocks, and for so few pixels that their channels are
+// shared out among the threads.
+void run_staged(const Job& job);
+
+// Whether the scale of a map's gate is measured in this frame: a threshold of 0 needs none.
+bool measures_scale(const Frame& frame, int map);
+// Set the limit of a map's gate after a keyframe. collected: run_chunk() has left the sums of all pixels that the scale is measured from.
+void begin_gate(const Frame& frame, int map, bool collected);
+
+}  // namespace skipvid
