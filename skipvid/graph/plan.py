@@ -55,14 +55,14 @@ class Plan:
         return sum(layer.dense_macs for layer in self.layers)
 
     def executed_macs(self, active: Sequence[int]) -> int:
-        """MACs of a frame that computes `active` output pixels of each layer: the sum of cost.executed_macs(), fast enough for every frame."""
+        """MACs of a frame that computes `active` outputs of each layer: the sum of cost.executed_macs(), fast enough for every frame."""
         macs, outputs = self._macs_and_outputs
         return int(((macs * np.asarray(active, np.int64) + outputs // 2) // outputs).sum())
 
     @cached_property
     def _macs_and_outputs(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         table = np.array([(layer.dense_macs, layer.outputs) for layer in self.layers], np.int64).reshape(-1, 2)
-        return table[:, 0].copy(), table[:, 1].copy()
+        return table[:, 0].copy(), table[:, 1].clip(1)  # a layer without outputs has no MACs
 
     @property
     def watched(self) -> tuple[str, ...]:
