@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from skipvid.engine import DetectEngine
 from skipvid.errors import SourceError, UsageError
@@ -38,12 +39,14 @@ def calibrate(
     sources: Sequence[Iterable[Frame]],
     saving: float | None = None,
     most: int = 200,
+    floor: float = 0.0,
     tell: Callable[[str], None] = lambda text: None,
 ) -> Calibration:
     """Calibrate an engine's network (of a pose engine: the pose network) on the frames of `sources`, each a stream of its own.
 
     saving: the fraction of MACs that gates are to save on this material, keyframes included; None: as much as the engine's own thresholds
-    save, with a smaller error. most: network inputs to use, shared fairly among the sources. tell: called with a line for each stage.
+    save, with a smaller error. most: network inputs to use, shared fairly among the sources. floor: the lowest threshold of a map. tell:
+    called with a line for each stage.
     Raises UsageError where the engine has no norm gates or the saving cannot be reached, SourceError where there is nothing to look at.
     """
     model = engine.model
@@ -57,7 +60,7 @@ def calibrate(
     tell(f"recorded {frames} inputs of the network")
     sensitivity = measure(model, runs)
     tell("measured how much the outputs depend on each map")
-    return _search(model, runs, sensitivity, saving, frames)
+    return _search(model, runs, partial(sensitivity.thresholds, floor=floor), saving, frames)
 
 
 def record(engine: DetectEngine | PoseEngine, sources: Sequence[Iterable[Frame]], most: int) -> list[Run]:
@@ -84,13 +87,15 @@ def measure(model: SkipModel, runs: Sequence[Run]) -> Sensitivity:
     return sensitivity
 
 
-def _search(model: SkipModel, runs: Sequence[Run], sensitivity: Sensitivity, saving: float | None, frames: int) -> Calibration:
+def _search(
+    model: SkipModel, runs: Sequence[Run], thresholds_at: Callable[[float], dict[str, float]], saving: float | None, frames: int
+) -> Calibration:
     """The level at which the thresholds save what is wanted."""
     # Frames that are computed densely because nearly everything moved would make the saving jump from level to level.
     model = model.regated(replace(model.config, dense_above=1.0))
     unit = model.config.threshold or 0.03
     levels = [unit * factor for factor in LEVELS]
-    configs = [replace(model.config, threshold=level, thresholds=sensitivity.thresholds(level)) for level in levels]
+    configs = [replace(model.config, threshold=level, thresholds=thresholds_at(level)) for level in levels]
     before, *tried = replay(model, runs, [model.config, *configs])
     wanted = before.saving if saving is None else saving
     savings = [result.saving for result in tried]
@@ -105,6 +110,6 @@ def _search(model: SkipModel, runs: Sequence[Run], sensitivity: Sensitivity, sav
         # Between two levels the saving grows with the logarithm of the level.
         share = (wanted - savings[upper - 1]) / (savings[upper] - savings[upper - 1])
         level = levels[upper - 1] * (levels[upper] / levels[upper - 1]) ** share
-    thresholds = {name: rounded(value) for name, value in sensitivity.thresholds(level).items()}
+    thresholds = {name: rounded(value) for name, value in thresholds_at(level).items()}
     chosen = replace(model.config, threshold=rounded(level), thresholds=thresholds)
     return Calibration(chosen.threshold, thresholds, replay(model, runs, [chosen])[0], before, frames)

@@ -46,6 +46,13 @@ def test_without_a_goal_as_much_is_saved_as_one_threshold_saves(found: Calibrati
 
 
 @pytest.mark.slow
+def test_no_threshold_lies_below_the_floor(small: DetectEngine, found: Calibration) -> None:
+    result = calibrate(small, [clip(8)], most=8, floor=0.04)
+    assert min(result.thresholds.values()) == 0.04 > min(found.thresholds.values())
+    assert result.measured.saving == pytest.approx(result.before.saving, abs=0.03)
+
+
+@pytest.mark.slow
 def test_the_material_is_shared_among_the_sources(found: Calibration) -> None:
     assert found.frames == 12
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from skipvid.cli.options import Fraction, network_options, option, read_options, source_argument, talk_options
+from skipvid.cli.options import Fraction, Threshold, network_options, option, read_options, source_argument, talk_options
 from skipvid.cli.pose import check_people, load_engine, people_options
 
 if TYPE_CHECKING:
@@ -26,6 +26,13 @@ if TYPE_CHECKING:
 @source_argument
 @option("-o", "--output", required=True, metavar="FILE.yaml", help="The preset to write.")
 @option("--saving", type=Fraction(), help="Fraction of the MACs to save on this material.  [what the preset saves there, more exactly]")
+@option(
+    "--floor",
+    type=Threshold(),
+    default=0.0,
+    metavar="T",
+    help="No map gets a lower threshold; about 0.05 keeps a noisy camera from opening everything.  [default: 0]",
+)
 @option("--inputs", type=click.IntRange(min=2), default=200, metavar="N", help="Frames (or persons in frames) to use.  [default: 200]")
 @network_options("efficientdet-nano")
 @people_options
@@ -57,7 +64,7 @@ def calibrate(**options: Any) -> int:
         preset = chosen_preset(options, DEFAULT_DETECT)
         engine = load_engine(options, preset, talk)
         sources = [_frames(spec, read_options(options)) for spec in specs]
-        result = run(engine, sources, options["saving"], options["inputs"], talk.say)
+        result = run(engine, sources, options["saving"], options["inputs"], options["floor"], talk.say)
         save_preset(_preset(preset, engine, result, target.stem, options["weights"]), target)
         _tell(result, target, options, talk)
     return 0

@@ -67,15 +67,16 @@ class Sensitivity:
         for name, macs in _macs_behind(plan).items():
             self._work[name] += macs / plan.dense_macs
 
-    def thresholds(self, level: float) -> dict[str, float]:
+    def thresholds(self, level: float, floor: float = 0.0) -> dict[str, float]:
         """Per map, for `SkipConfig.thresholds`; their mean, weighted by MACs and taken over logarithms, is `level`.
 
+        floor: what is lower becomes this, so that the first maps still stop the noise of a camera, of which sensitivity knows nothing.
         Maps that no weighted layer reads directly, or that the outputs do not depend on, are left out: they keep the threshold of all.
         """
         ratios = {name: (work / self._damage[name]) ** (BLEND / 2) for name, work in self._work.items() if work and self._damage[name]}
         total = sum(self._work[name] for name in ratios)
         centre = math.exp(sum(self._work[name] * math.log(ratio) for name, ratio in ratios.items()) / total) if ratios else 1.0
-        return {name: min(level * ratio / centre, MOST) for name, ratio in ratios.items()}
+        return {name: max(min(level * ratio / centre, MOST), floor) for name, ratio in ratios.items()}
 
 
 def _differentiable(graph: Graph, inputs: tuple[Tensor, ...]) -> dict[str, Tensor]:
