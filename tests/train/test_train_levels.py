@@ -246,12 +246,12 @@ def test_the_command_learns_thresholds_unless_told_otherwise(tmp_path):
     from test_train_gates import SMALL, write_clip
 
     clip, output = write_clip(tmp_path / "c.mp4"), tmp_path / "run"
-    arguments = ["gates", str(clip), "-o", str(output), *SMALL, "--block", "4", "--held-out", "0.5", "--most-frames", "18"]
+    arguments = ["gates", str(clip), "-o", str(output), *SMALL, "--block", "4", "--rate", "0.2", "--most-frames", "18"]
+    arguments += ["--held-out", "0"]  # what two steps have learned need not be better than what they began with
     CliRunner().invoke(train, arguments, catch_exceptions=False)
     preset = load_preset(output / "my-gates.yaml")
-    assert (
-        preset.gate == "norm" and preset.block == 4 and preset.threshold == pytest.approx(0.06) and len(set(preset.thresholds.values())) > 5
-    )
+    assert preset.gate == "norm" and preset.block == 4 and preset.threshold == pytest.approx(0.06)
+    assert len(set(preset.thresholds.values())) > 5
     assert (output / "my-gates.pt").exists() and not (output / "my-gates-gates.pt").exists()
     result = CliRunner().invoke(train, [*arguments, "--resume"], catch_exceptions=False)
     assert result.exit_code == 0
