@@ -102,10 +102,9 @@ def rows_of(options: argparse.Namespace, base: Preset) -> Iterator[Row]:
         block = f", blocks {preset.block}x{preset.block}" if preset.block > 1 else ""
         if preset.gate == "norm":  # learned or calibrated thresholds
             for scale in options.scale:
-                thresholds = {name: scale * value for name, value in preset.thresholds.items()}
                 own = SkipConfig(
-                    scale * preset.threshold, block=preset.block, thresholds=thresholds, scales=preset.scales, threads=options.threads
-                )
+                    preset.threshold, block=preset.block, thresholds=preset.thresholds, scales=preset.scales, threads=options.threads
+                ).at(scale * preset.threshold)
                 note = f", times {scale:g}" if scale != 1 else ""
                 yield Row(f"{preset.name}{block}{note}", own, None if preset.weights == base.weights else preset)
             continue

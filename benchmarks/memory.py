@@ -59,10 +59,11 @@ def resident_mib() -> float:
 
 def load_engine(preset: Preset, weights: Weights) -> DetectEngine | PoseEngine:
     """The engine of a preset; for poses, behind the bundled detector."""
-    config = SkipConfig(threshold=preset.threshold)
+    config = SkipConfig(preset.threshold, thresholds=preset.thresholds)
     if preset.task == "detect":
         return DetectEngine(preset, config, weights.path, weights.sha256)
-    detector, own = load_preset(DEFAULT_DETECT), SkipConfig(threshold=load_preset(DEFAULT_DETECT).threshold)
+    detector = load_preset(DEFAULT_DETECT)
+    own = SkipConfig(detector.threshold, thresholds=detector.thresholds)
     finder = DetectEngine(detector, own, resolve_weights(detector).path, score_threshold=WEAK * preset.score_threshold)
     return PoseEngine(preset, config, weights.path, weights.sha256, finder)
 

@@ -1,6 +1,6 @@
 """Gated against dense on every clip of a folder: MACs saved, agreement of the detections, and that nothing fails.
 
-    python benchmarks/videos.py --data DIR [--threshold 0.03] [--max-frames N]
+    python benchmarks/videos.py --data DIR [--threshold T] [--max-frames N]
 
 DIR holds `videos/` and `sequences/`. Prints a Markdown table, a row per clip as soon as it is done. Agreement is F1 at IoU 0.5 of the
 gated detections against the dense ones of the same frames; beside it stands the flicker floor: the F1 of the dense network against itself
@@ -72,7 +72,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--preset", default="efficientdet-nano")
-    parser.add_argument("--threshold", type=float, default=0.03)
+    parser.add_argument("--threshold", type=float, help="instead of the preset's")
     parser.add_argument("--max-frames", type=int)
     parser.add_argument("--threads", type=int)
     options = parser.parse_args()
@@ -80,8 +80,11 @@ def main() -> None:
         torch.set_num_threads(options.threads)
     preset = load_preset(options.preset)
     weights = resolve_weights(preset)
-    engine = DetectEngine(preset, SkipConfig(threshold=options.threshold, threads=options.threads or 0), weights.path, weights.sha256)
-    print(f"{preset.name}, norm gate, threshold {options.threshold:g}, {engine.backend} back end, {torch.get_num_threads()} threads\n")
+    config = SkipConfig(preset.threshold, thresholds=preset.thresholds, threads=options.threads or 0)
+    if options.threshold is not None:
+        config = config.at(options.threshold)
+    engine = DetectEngine(preset, config, weights.path, weights.sha256)
+    print(f"{preset.name}, norm gate, threshold {config.threshold:g}, {engine.backend} back end, {torch.get_num_threads()} threads\n")
     print("| clip | size | frames | MACs saved | fewer | F1 to dense | flicker floor | speed to dense |")
     print("|---|---|---|---|---|---|---|---|")
     failed = 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,19 +66,19 @@ def report(**options: Any) -> int:
     check_openable([options["source"]], read_options(options))
     with Talk(options["quiet"], options["verbose"], options["log_file"]) as talk:
         if options["thresholds"]:
-            options["threshold"] = options["thresholds"][0]
+            options["threshold"] = None  # all in proportion to the preset's
         engine = load_detect_engine(options, chosen_preset(options, DEFAULT_DETECT), talk)
         if engine.model.config.gate == "none":
             raise UsageError("there is nothing to compare without gates", "leave out --gate none")
+        engines = [engine.regated(engine.model.config.at(t)) for t in options["thresholds"] or ()] or [engine]
         compared: list[ComparedStream] = []
         maps = GateMaps() if options["gate_maps"] else None
 
         def stream(engine: DetectEngine, header: RunHeader) -> ComparedStream:
-            engines = [engine.regated(replace(engine.model.config, threshold=t)) for t in (options["thresholds"] or ())[1:]]
-            compared.append(ComparedStream([engine, *engines], header, maps))
+            compared.append(ComparedStream([engine, *engines[1:]], header, maps))
             return compared[0]
 
-        done = run_jobs("report", [Job(options["source"], ())], engine, options, talk, lambda job, header: [], stream)
+        done = run_jobs("report", [Job(options["source"], ())], engines[0], options, talk, lambda job, header: [], stream)
         _show(done[0].summary, compared[0], options)
         if maps is not None:
             _show_gates(maps, done[0].summary, options)

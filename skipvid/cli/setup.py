@@ -53,26 +53,27 @@ def skip_config(options: Mapping[str, Any], preset: Preset, talk: Talk) -> SkipC
         raise UsageError(f"--gate-weights is given, but the gate is {gate}", "add --gate gumbel")
     # What a preset says of thresholds belongs to its own kind of gate, and those of single maps to its own working point.
     own = (gate, reference) == (preset.gate, preset.reference)
-    if options["threshold"] is not None:
-        threshold = options["threshold"]
-    elif gate == preset.gate:
+    if own or (gate == preset.gate and not preset.thresholds):
         threshold = preset.threshold
+    elif preset.thresholds:
+        threshold = TYPICAL_THRESHOLD[gate]
     else:
         threshold = preset.threshold * TYPICAL_THRESHOLD[gate] / TYPICAL_THRESHOLD[preset.gate]
-    return SkipConfig(
+    config = SkipConfig(
         threshold=threshold,
         gate=gate,
         block=int(options["block"] or preset.block),
         backend=options["backend"],
         threads=options["threads"] or 0,
         refresh=options["refresh"],
-        thresholds=preset.thresholds if own and options["threshold"] is None else {},
+        thresholds=preset.thresholds if own else {},
         scales=preset.scales if own else {},
         reference=reference,
         p=preset.p,
-        input_threshold=preset.input_threshold if own and options["threshold"] is None else None,
+        input_threshold=preset.input_threshold if own else None,
         questions=questions,
     )
+    return config if options["threshold"] is None else config.at(options["threshold"])
 
 
 def load_detect_engine(options: Mapping[str, Any], preset: Preset, talk: Talk) -> DetectEngine:

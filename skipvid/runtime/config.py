@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from skipvid.errors import UsageError
 from skipvid.graph.gating import NORMS, Question
@@ -57,6 +57,21 @@ class SkipConfig:
     def before_outputs(self) -> float:
         """Threshold of the norm gates before output gates."""
         return INPUT_SHARE * self.threshold if self.input_threshold is None else self.input_threshold
+
+    def at(self, threshold: float) -> SkipConfig:
+        """The same gates at another working point: those of single maps, and `input_threshold`, change in proportion.
+
+        There is no proportion to a threshold of 0: from there on all maps get `threshold`. Raises UsageError for one out of its range.
+        """
+        if not self.threshold:
+            return replace(self, threshold=threshold, thresholds={}, input_threshold=None)
+        factor = threshold / self.threshold
+        return replace(
+            self,
+            threshold=threshold,
+            thresholds={name: factor * value for name, value in self.thresholds.items()},
+            input_threshold=None if self.input_threshold is None else factor * self.input_threshold,
+        )
 
     def __post_init__(self) -> None:
         for meaning, threshold in (("threshold", self.threshold), ("input_threshold", self.before_outputs)):
