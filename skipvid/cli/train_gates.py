@@ -45,7 +45,12 @@ from skipvid.errors import UsageError
 @option("--crop", type=click.IntRange(min=64), default=256, show_default=True, metavar="PX", help="Side of a training clip's window.")
 @option("--most-frames", type=click.IntRange(min=1), default=1200, show_default=True, metavar="N", help="Frames to keep of all clips.")
 @option("--held-out", type=click.FloatRange(0, 0.9), default=0.2, show_default=True, help="Last part of each clip, to measure on.")
-@option("--start", type=click.FloatRange(min=0, min_open=True), metavar="TAU", help="Threshold to begin around.  [twice the preset's]")
+@option(
+    "--start",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="TAU",
+    help="Threshold to begin around; a preset's thresholds of single maps go with it.  [twice the preset's]",
+)
 @option("--rate", type=click.FloatRange(min=0, min_open=True), help="Highest learning rate of the gates.  [0.02 for thresholds, else 0.01]")
 @option(
     "--weights-rate",

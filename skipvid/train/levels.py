@@ -32,13 +32,14 @@ NOISE = 0.05
 is seen later, and gates that are right for them open everywhere in noise. Half of the clips stay as they are."""
 
 
-def starting_thresholds(subject: Subject) -> dict[str, float]:
-    """Those that the preset has; for all other maps, the training begins with `GateRecipe.start`.
+def starting_thresholds(subject: Subject, start: float) -> dict[str, float]:
+    """Those that the preset has for single maps, as they are where its own threshold is `start`; all other maps begin with `start` itself.
 
     Not with what the network's sensitivity says: that gives the first maps low thresholds, and on a noisy camera, whose noise those maps
     have to stop, everything opens then.
     """
-    return dict(subject.preset.thresholds) if subject.preset.gate == "norm" else {}
+    preset = subject.preset
+    return dict(SkipConfig(preset.threshold, thresholds=preset.thresholds).at(start).thresholds) if preset.gate == "norm" else {}
 
 
 class LevelExam:
@@ -122,7 +123,7 @@ def train_levels(
         recipe.schedule, weight_decay=0.0, slow=recipe.weights_rate, slow_prefixes=("kernels.",), frozen=frozen, average=0.98
     )
     example = subject.example(learned, recipe.size)[:1]
-    student = GatedStream(subject.teacher, example, recipe.start, starting_thresholds(subject), recipe.sure, recipe.block)
+    student = GatedStream(subject.teacher, example, recipe.start, starting_thresholds(subject, recipe.start), recipe.sure, recipe.block)
     trainer = Trainer(student, schedule, folder / "run", resume=resume)
     log = Log(folder / "log.csv", trainer.step)
 

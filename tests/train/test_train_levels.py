@@ -183,13 +183,15 @@ def moving_piece(length=9):
     return Piece("a", frames, None)
 
 
-def test_thresholds_begin_where_the_preset_has_them(subject):
-    assert starting_thresholds(subject) == {}
+def test_thresholds_begin_in_the_proportions_of_the_preset(subject):
     own = copy.copy(subject)
-    own.preset = replace(subject.preset, thresholds={"x": 0.5})
-    assert starting_thresholds(own) == {"x": 0.5}
+    own.preset = replace(subject.preset, threshold=0.1, thresholds={"x": 0.5, "add": 0.05})
+    assert starting_thresholds(own, 0.1) == {"x": 0.5, "add": 0.05}
+    assert starting_thresholds(own, 0.2) == pytest.approx({"x": 1.0, "add": 0.1})
     own.preset = replace(own.preset, gate="norm-output")  # of other gates
-    assert starting_thresholds(own) == {}
+    assert starting_thresholds(own, 0.2) == {}
+    own.preset = replace(subject.preset, thresholds={})
+    assert starting_thresholds(own, 0.2) == {}
 
 
 def test_the_exam_of_thresholds_of_nothing_finds_no_distance(subject, monkeypatch):
@@ -250,7 +252,7 @@ def test_the_command_learns_thresholds_unless_told_otherwise(tmp_path):
     arguments += ["--held-out", "0"]  # what two steps have learned need not be better than what they began with
     CliRunner().invoke(train, arguments, catch_exceptions=False)
     preset = load_preset(output / "my-gates.yaml")
-    assert preset.gate == "norm" and preset.block == 4 and preset.threshold == pytest.approx(0.06)
+    assert preset.gate == "norm" and preset.block == 4 and preset.threshold == pytest.approx(0.1)
     assert len(set(preset.thresholds.values())) > 5
     assert (output / "my-gates.pt").exists() and not (output / "my-gates-gates.pt").exists()
     result = CliRunner().invoke(train, [*arguments, "--resume"], catch_exceptions=False)
