@@ -3,41 +3,35 @@
     python benchmarks/gates_table.py --data DIR [--learned PRESET.yaml ...] [--frames N] [--csv FILE]
 
 Every row runs the same frames, one after the other, as a stream; the first frame, dense, is counted. AP50 is over the frames with truth
-(PETS 2009 and TownCentre: persons; CDnet highway: vehicles). MACs include those of learned gates. Times are medians of the network alone;
-each row's dense time is measured in turns with it, so that their ratio holds on a busy machine, too. F1 is that of the row's detections
-against those of the dense network that all begin from; a learned preset has weights of its own. Below the table stands, for each row of
-another kind, how many times fewer MACs and how many times less time it needs than norm gates of the same AP50 (tradeoff.py).
+(PETS 2009 and TownCentre: persons; CDnet highway: vehicles). MACs include those of learned gates. Times are medians of the network alone,
+on the first frames; each row's dense time is measured in turns with it, so that their ratio holds on a busy machine, too (passes.py). F1 is
+that of the row's detections against those of the dense network that all begin from; a learned preset has weights of its own. Below the
+table stands, for each row of another kind, how many times fewer MACs and how many times less time it needs than norm gates of the same AP50
+(tradeoff.py).
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
-import statistics
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from sequences import SEQUENCES, Sequence, as_found, load_frames
+from passes import Measured, agreement_of, measure
+from sequences import SEQUENCES, Sequence, load_frames
 from tradeoff import gain_at_equal_accuracy
 
 from skipvid.engine import DetectEngine
 from skipvid.presets import Preset, load_preset
-from skipvid.report import Agreement, agreement
-from skipvid.results import Detections, Frame
 from skipvid.runtime.config import SkipConfig
 from skipvid.runtime.learned import load_questions
-from skipvid.train.evaluate import Truth, average_precision
 from skipvid.weights import resolve_gate_weights, resolve_weights
 
 FLOOR = 0.02
 """Score from which detections count for AP."""
-DENSE_EVERY = 4
-"""The dense network is timed in every so many frames."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,45 +43,9 @@ class Row:
     preset: Preset | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Measured:
-    """Of one row on one sequence. fewer: MACs, times as many dense. speed: times as fast as dense."""
-
-    detections: list[Detections]
-    ap50: float
-    fewer: float
-    milliseconds: float
-    speed: float
-
-
 def make_engine(preset: Preset, config: SkipConfig) -> DetectEngine:
     weights = resolve_weights(preset)
     return DetectEngine(preset, config, weights.path, weights.sha256, FLOOR, scene_cuts=False)
-
-
-def measure(engine: DetectEngine, images: list[NDArray[np.uint8]], truths: list[Truth], sequence: Sequence) -> Measured:
-    """One pass over a sequence."""
-    gated = engine.model.config.gate != "none"
-    stream = engine.stream(DENSE_EVERY) if gated else engine.dense_stream()
-    detections, times, dense_times = [], [], []
-    macs = dense_macs = 0
-    for index, image in enumerate(images):
-        result = stream.process(Frame(image, index, index / 25, sequence.name))
-        detections.append(result.detections)
-        times.append(result.ms["model"])
-        if "dense_model" in result.ms:
-            dense_times.append(result.ms["dense_model"])
-        if result.cost is not None:
-            macs, dense_macs = macs + result.cost.macs, dense_macs + result.cost.dense_macs
-    time = statistics.median(times)
-    found = [as_found(each, sequence) for each in detections]
-    return Measured(
-        detections,
-        100 * average_precision(found, truths),
-        dense_macs / macs if macs else 1.0,
-        time,
-        statistics.median(dense_times) / time if dense_times else 1.0,
-    )
 
 
 def rows_of(options: argparse.Namespace, base: Preset) -> Iterator[Row]:
@@ -95,6 +53,9 @@ def rows_of(options: argparse.Namespace, base: Preset) -> Iterator[Row]:
     yield Row("dense", SkipConfig(gate="none", threads=options.threads))
     for threshold in options.norm:
         yield Row(f"norm {threshold:g}", SkipConfig(threshold, threads=options.threads))
+    own_gates = SkipConfig(base.threshold, thresholds=base.thresholds, threads=options.threads)
+    for threshold in options.calibrated:
+        yield Row(f"calibrated {threshold:g}", own_gates.at(threshold))
     for threshold in options.output:
         yield Row(f"norm-output {threshold:g}", SkipConfig(threshold, gate="norm-output", threads=options.threads))
     for path in options.learned:
@@ -118,7 +79,7 @@ def rows_of(options: argparse.Namespace, base: Preset) -> Iterator[Row]:
 
 def main() -> None:
     options = _arguments()
-    torch.set_num_threads(options.threads)
+    torch.set_num_threads(1)  # it has little to do here, and its threads spin afterwards
     base = load_preset(options.preset)
     engine = make_engine(base, SkipConfig(gate="none", threads=options.threads))
     print(f"{base.name}, {engine.backend} back end, {options.threads} threads\n", flush=True)
@@ -135,7 +96,7 @@ def main() -> None:
             result = measure(own, images, truths, sequence)
             dense.setdefault(sequence, result)
             found.setdefault(row.name, {})[sequence] = result
-            f1 = sum((agreement(a, b) for a, b in _shown(dense[sequence], result, sequence, base.score_threshold)), Agreement()).f1
+            f1 = agreement_of(dense[sequence], result, sequence, base.score_threshold)
             cells.append(f"{result.ap50:.1f} | {result.fewer:.2f}x fewer | {result.milliseconds:.1f} | {result.speed:.2f}x | {f1:.3f}")
             values = {"ap50": result.ap50, "fewer": result.fewer, "ms": result.milliseconds, "speed": result.speed, "f1": f1}
             record |= {f"{sequence.name} {key}": f"{value:.4g}" for key, value in values.items()}
@@ -168,19 +129,6 @@ def _compare(found: dict[str, dict[Sequence, Measured]], norms: list[str]) -> No
         print(f"| {name} | " + " | ".join(cells) + " |", flush=True)
 
 
-def _shown(one: Measured, other: Measured, sequence: Sequence, threshold: float) -> Iterator[tuple[Detections, Detections]]:
-    """Detections of the sequence's categories that would be shown, frame by frame."""
-    for pair in zip(one.detections, other.detections, strict=True):
-        a, b = (_above(each, sequence, threshold) for each in pair)
-        yield a, b
-
-
-def _above(detections: Detections, sequence: Sequence, threshold: float) -> Detections:
-    chosen = (detections.scores >= threshold) & np.isin(detections.category_ids, sequence.categories)
-    labels = tuple(label for label, keep in zip(detections.labels, chosen, strict=True) if keep)
-    return Detections(detections.boxes[chosen], detections.scores[chosen], detections.category_ids[chosen], labels)
-
-
 def _numbers(text: str) -> list[float]:
     return [float(item) for item in text.split(",") if item]
 
@@ -190,7 +138,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, required=True, help="folder with sequences/")
     parser.add_argument("--preset", default="efficientdet-nano")
     parser.add_argument("--frames", type=int, default=200, help="frames of each sequence")
-    parser.add_argument("--norm", type=_numbers, default=[0.0, 0.03, 0.06, 0.1], help="thresholds of norm gates")
+    parser.add_argument("--norm", type=_numbers, default=[0.0, 0.03, 0.06, 0.1], help="thresholds of norm gates with one for all maps")
+    parser.add_argument("--calibrated", type=_numbers, default=[], help="thresholds of the preset's own, calibrated gates")
     parser.add_argument("--output", type=_numbers, default=[0.13, 0.25, 0.4], help="thresholds of output-norm gates")
     parser.add_argument("--learned", nargs="*", default=[], help="presets with learned gates or thresholds")
     parser.add_argument("--shift", type=_numbers, default=[1.0], help="factors on learned gates' biases: more than 1 closes them")

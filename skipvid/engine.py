@@ -90,6 +90,7 @@ class DetectEngine:
         """The same network with other gates; what was loaded and exported is shared."""
         other = copy.copy(self)
         other.model = self.model.regated(config)
+        other.backend = other.model.backend.name
         return other
 
     def stream(self, dense_every: int = 0) -> DetectStream:

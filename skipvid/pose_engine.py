@@ -112,6 +112,7 @@ class PoseEngine:
         """The same pose network with other gates, behind the same detector; what was loaded and exported is shared."""
         other = copy.copy(self)
         other.model = self.model.regated(config)
+        other.backend = other.model.backend.name
         return other
 
     def stream(self, dense_every: int = 0) -> PoseStream:

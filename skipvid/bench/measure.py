@@ -123,8 +123,10 @@ def measure(subject: Subject, size: tuple[int, int], what: str, frames: Iterable
             changed.append(float((frame.pixels != before.pixels).any(2).mean()))
         before = frame
         if number <= 1 or number % DENSE_EVERY == 0:
-            tensor = frame.tensor()
-            spent = [_milliseconds(subject.model.dense, frame), *(_milliseconds(call, tensor) for call in calls.values())]
+            spent = [_milliseconds(subject.model.dense, frame)]
+            if calls:  # after our own turn: what PyTorch has touched, its threads spin on for a while
+                tensor = frame.tensor()
+                spent += [_milliseconds(call, tensor) for call in calls.values()]
             if number > 1:
                 for times, value in zip((dense_ms, *others_ms.values()), spent, strict=True):
                     times.append(value)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from skipvid.cli.setup import expected_frames, make_header, read_options
+from skipvid.cli.setup import cores_for, expected_frames, make_header, read_options
 from skipvid.cli.talk import Progress, Talk
 from skipvid.errors import SkipvidError, SomeSourcesFailed
 from skipvid.sinks.base import Sink
@@ -122,7 +122,8 @@ def _run_job(
             if window is not None:
                 window.write(result)
 
-        summary = run(source, make_stream(engine, header), sinks, SummaryBuilder(header), on_frame)
+        with cores_for(engine):
+            summary = run(source, make_stream(engine, header), sinks, SummaryBuilder(header), on_frame)
     for problem in (*summary.problems, *(sink.problem for sink in sinks if sink.problem)):
         talk.warn(f"{info.name}: {problem}")
     return Done(summary, tuple(sink.path.resolve() for sink in sinks if sink.path is not None))

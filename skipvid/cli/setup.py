@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -89,6 +90,24 @@ def load_detect_engine(options: Mapping[str, Any], preset: Preset, talk: Talk) -
     weights = resolve_weights(preset, options["weights"], options["offline"], DownloadBar(talk, preset.name))
     talk.say(f"preset {preset.name}, weights {weights.path}", detail=True)
     return DetectEngine(preset, config, weights.path, weights.sha256, options["conf"])
+
+
+@contextmanager
+def cores_for(engine: DetectEngine | PoseEngine) -> Iterator[None]:
+    """While frames run on native kernels, PyTorch keeps to one thread.
+
+    It has little to do then, but after each of its operations OpenMP's threads wait for the next one by spinning, and take a core from the
+    network's own threads: on two cores, PETS 2009, the dense network took 1.46 times as long, the gated one 1.24 times.
+    """
+    import torch
+
+    before = torch.get_num_threads()
+    if engine.backend == "cpu":
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def make_header(command: str, engine: DetectEngine | PoseEngine, info: SourceInfo) -> RunHeader:

@@ -20,11 +20,13 @@ import torch
 from clips import write_clip
 
 from skipvid.cli.app import run
-from skipvid.cli.setup import skip_config
+from skipvid.cli.setup import cores_for, skip_config
 from skipvid.cli.talk import Talk
 from skipvid.engine import DetectEngine
 from skipvid.graph.gating import Question
-from skipvid.presets import Preset
+from skipvid.presets import DEFAULT_DETECT, Preset, load_preset
+from skipvid.runtime import native
+from skipvid.runtime.config import SkipConfig
 from skipvid.runtime.learned import save_questions
 
 
@@ -171,6 +173,14 @@ def test_report_compares_thresholds_with_dense(place: Path, capsys: pytest.Captu
     assert "<svg" in (place / "page.html").read_text() and (place / "cost.csv").is_file()
 
 
+def test_one_threshold_turns_those_of_all_maps(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["report", "clip.mp4", "--json"]) == 0
+    as_preset = json.loads(capsys.readouterr().out)["cost"]["saving"]
+    assert run(["report", "clip.mp4", "--thresholds", f"0,{load_preset(DEFAULT_DETECT).threshold},0.5", "--json"]) == 0
+    savings = [row["saving"] for row in json.loads(capsys.readouterr().out)["thresholds"]]
+    assert savings[0] < savings[1] == as_preset < savings[2]
+
+
 def test_report_prints_tables_and_the_dense_time(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["report", "clip.mp4", "--layers", "--max-frames", "4"]) == 0
     text = capsys.readouterr().out
@@ -253,3 +263,17 @@ def test_report_draws_and_lists_what_the_gates_let_through(place: Path, capsys: 
     assert str(place / "gates.png") in captured.err and cv2.imread(str(place / "gates.png")).shape[1] > 1000
     assert run(["report", "clip.mp4", "--max-frames", "1", "--gate-maps", "none.png"]) == 2
     assert not (place / "none.png").exists()
+
+
+@pytest.mark.parametrize(("backend", "threads"), [("auto", 1), ("reference", 2)])
+def test_beside_native_kernels_pytorch_keeps_to_one_thread(engine: DetectEngine, backend: str, threads: int) -> None:
+    if backend == "auto" and not native.status().available:
+        pytest.skip("no native back end here")
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with cores_for(engine.regated(SkipConfig(backend=backend))):
+            assert torch.get_num_threads() == threads
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
