@@ -1,13 +1,11 @@
-"""The paper's table, ours: accuracy against MACs and time, by kind of gate, on sequences with ground truth.
+"""The paper's table, ours: accuracy against MACs, by kind of gate, on sequences with ground truth.
 
     python benchmarks/gates_table.py --data DIR [--learned PRESET.yaml ...] [--frames N] [--csv FILE]
 
 Every row runs the same frames, one after the other, as a stream; the first frame, dense, is counted. AP50 is over the frames with truth
-(PETS 2009 and TownCentre: persons; CDnet highway: vehicles). MACs include those of learned gates. Times are medians of the network alone,
-on the first frames; each row's dense time is measured in turns with it, so that their ratio holds on a busy machine, too (passes.py). F1 is
-that of the row's detections against those of the dense network that all begin from; a learned preset has weights of its own. Below the
-table stands, for each row of another kind, how many times fewer MACs and how many times less time it needs than norm gates of the same AP50
-(tradeoff.py).
+(PETS 2009 and TownCentre: persons; CDnet highway: vehicles). MACs include those of learned gates. F1 is that of the row's detections
+against those of the dense network that all begin from; a learned preset has weights of its own. Below the table stands, for each row of
+another kind, how many times fewer MACs it needs than norm gates of the same AP50 (tradeoff.py). Times: gates_time.py.
 """
 
 from __future__ import annotations
@@ -83,8 +81,8 @@ def main() -> None:
     base = load_preset(options.preset)
     engine = make_engine(base, SkipConfig(gate="none", threads=options.threads))
     print(f"{base.name}, {engine.backend} back end, {options.threads} threads\n", flush=True)
-    print("| gate | " + " | ".join(f"{s.name} AP50 | MACs | ms | speed | F1 to dense" for s in SEQUENCES) + " |")
-    print("|---|" + "---|" * 5 * len(SEQUENCES), flush=True)
+    print("| gate | " + " | ".join(f"{s.name} AP50 | MACs | F1 to dense" for s in SEQUENCES) + " |")
+    print("|---|" + "---|" * 3 * len(SEQUENCES), flush=True)
     material = {sequence: load_frames(options.data, sequence, options.frames) for sequence in SEQUENCES}
     dense: dict[Sequence, Measured] = {}
     table: list[dict[str, Any]] = []
@@ -97,8 +95,8 @@ def main() -> None:
             dense.setdefault(sequence, result)
             found.setdefault(row.name, {})[sequence] = result
             f1 = agreement_of(dense[sequence], result, sequence, base.score_threshold)
-            cells.append(f"{result.ap50:.1f} | {result.fewer:.2f}x fewer | {result.milliseconds:.1f} | {result.speed:.2f}x | {f1:.3f}")
-            values = {"ap50": result.ap50, "fewer": result.fewer, "ms": result.milliseconds, "speed": result.speed, "f1": f1}
+            cells.append(f"{result.ap50:.1f} | {result.fewer:.2f}x fewer | {f1:.3f}")
+            values = {"ap50": result.ap50, "fewer": result.fewer, "f1": f1}
             record |= {f"{sequence.name} {key}": f"{value:.4g}" for key, value in values.items()}
         table.append(record)
         print(f"| {row.name} | " + " | ".join(cells) + " |", flush=True)
@@ -112,8 +110,8 @@ def main() -> None:
 
 def _compare(found: dict[str, dict[Sequence, Measured]], norms: list[str]) -> None:
     """Print what norm gates need for the accuracy of each other row."""
-    print("\n| at equal AP50, against norm gates | " + " | ".join(f"{s.name} MACs | time" for s in SEQUENCES) + " |")
-    print("|---|" + "---|" * 2 * len(SEQUENCES))
+    print("\n| at equal AP50, against norm gates | " + " | ".join(f"{s.name} MACs" for s in SEQUENCES) + " |")
+    print("|---|" + "---|" * len(SEQUENCES))
     for name, results in found.items():
         if name in ("dense", *norms):
             continue
@@ -123,13 +121,13 @@ def _compare(found: dict[str, dict[Sequence, Measured]], norms: list[str]) -> No
             # More accurate than the dense network is not asked for: that much any kind of gate could lose.
             ap50 = min(own.ap50, max(each.ap50 for each in others))
             fewer = gain_at_equal_accuracy([(each.ap50, each.fewer) for each in others], ap50)
-            speed = gain_at_equal_accuracy([(each.ap50, each.speed) for each in others], ap50)
-            assert fewer is not None and speed is not None
-            cells.append(f"{own.fewer / fewer:.2f}x fewer | {own.speed / speed:.2f}x")
+            assert fewer is not None
+            cells.append(f"{own.fewer / fewer:.2f}x fewer")
         print(f"| {name} | " + " | ".join(cells) + " |", flush=True)
 
 
-def _numbers(text: str) -> list[float]:
+def numbers(text: str) -> list[float]:
+    """Of an option: numbers between commas."""
     return [float(item) for item in text.split(",") if item]
 
 
@@ -138,12 +136,12 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, required=True, help="folder with sequences/")
     parser.add_argument("--preset", default="efficientdet-nano")
     parser.add_argument("--frames", type=int, default=200, help="frames of each sequence")
-    parser.add_argument("--norm", type=_numbers, default=[0.0, 0.03, 0.06, 0.1], help="thresholds of norm gates with one for all maps")
-    parser.add_argument("--calibrated", type=_numbers, default=[], help="thresholds of the preset's own, calibrated gates")
-    parser.add_argument("--output", type=_numbers, default=[0.13, 0.25, 0.4], help="thresholds of output-norm gates")
+    parser.add_argument("--norm", type=numbers, default=[0.0, 0.03, 0.06, 0.1], help="thresholds of norm gates with one for all maps")
+    parser.add_argument("--calibrated", type=numbers, default=[], help="thresholds of the preset's own, calibrated gates")
+    parser.add_argument("--output", type=numbers, default=[0.13, 0.25, 0.4], help="thresholds of output-norm gates")
     parser.add_argument("--learned", nargs="*", default=[], help="presets with learned gates or thresholds")
-    parser.add_argument("--shift", type=_numbers, default=[1.0], help="factors on learned gates' biases: more than 1 closes them")
-    parser.add_argument("--scale", type=_numbers, default=[1.0], help="factors on learned thresholds: more than 1 closes gates")
+    parser.add_argument("--shift", type=numbers, default=[1.0], help="factors on learned gates' biases: more than 1 closes them")
+    parser.add_argument("--scale", type=numbers, default=[1.0], help="factors on learned thresholds: more than 1 closes gates")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--csv", type=Path)
     return parser.parse_args()

@@ -157,7 +157,7 @@ def _write(subject: Subject, recipe: GateRecipe, student: GatedStream, grades: M
         name=name,
         description=f"{subject.preset.name} with learned thresholds, {share}",
         gate="norm",
-        threshold=recipe.start,
+        threshold=rounded(recipe.start),
         block=recipe.block,
         reference="accumulated",
         thresholds=capped(student.thresholds()),

@@ -1,0 +1,80 @@
+"""How long the network takes with several kinds of gate, in turns on the same frames: for kinds that gates_table.py found equally accurate.
+
+    python benchmarks/gates_time.py --data DIR --norm 0.045 --calibrated 0.089 --learned PRESET.yaml
+
+Each kind has a stream of its own. They take turns after every BLOCK frames, in another order each time, so that whatever slows the machine
+down for a while meets all of them, and most frames follow one of their own stream, as in use; the first of a turn, which finds the others'
+maps in the caches, is not counted, nor is the first turn. Prints medians of the network's milliseconds and the ratio to the first kind.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from gates_table import make_engine, numbers
+from numpy.typing import NDArray
+from sequences import SEQUENCES, load_frames
+
+from skipvid.engine import DetectEngine
+from skipvid.presets import load_preset
+from skipvid.runtime.config import SkipConfig
+
+BLOCK = 12
+"""Frames of a turn."""
+
+
+def time_in_turns(engines: list[DetectEngine], images: list[NDArray[np.uint8]]) -> list[float]:
+    """Median milliseconds a frame of each engine's network, the conversion of the picture included."""
+    tasks, sessions = [engine.task() for engine in engines], [engine.model.session() for engine in engines]
+    times: list[list[float]] = [[] for _ in engines]
+    for turn, first in enumerate(range(0, len(images), BLOCK)):
+        for place in range(len(engines)):
+            number = (place + turn) % len(engines)
+            for index, image in enumerate(images[first : first + BLOCK]):
+                prepared = tasks[number].prepare(image)
+                begin = time.perf_counter()
+                sessions[number](prepared)
+                if turn and index:
+                    times[number].append(1000 * (time.perf_counter() - begin))
+    return [statistics.median(each) for each in times]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder with sequences/")
+    parser.add_argument("--preset", default="efficientdet-nano")
+    parser.add_argument("--norm", type=numbers, default=[0.045], help="thresholds of norm gates with one for all maps")
+    parser.add_argument("--calibrated", type=numbers, default=[], help="thresholds of the preset's own, calibrated gates")
+    parser.add_argument("--learned", nargs="*", default=[], help="presets with learned thresholds")
+    parser.add_argument("--frames", type=int, default=600, help="frames of each sequence")
+    parser.add_argument("--threads", type=int, default=2)
+    options = parser.parse_args()
+    torch.set_num_threads(1)  # it has little to do here, and its threads spin afterwards
+    base = load_preset(options.preset)
+    own = SkipConfig(base.threshold, thresholds=base.thresholds, threads=options.threads)
+    engines = {f"norm {t:g}": make_engine(base, SkipConfig(t, threads=options.threads)) for t in options.norm}
+    engines |= {f"calibrated {t:g}": make_engine(base, own.at(t)) for t in options.calibrated}
+    for path in options.learned:
+        learned = load_preset(path)
+        config = SkipConfig(learned.threshold, block=learned.block, thresholds=learned.thresholds, threads=options.threads)
+        engines[learned.name] = make_engine(learned, config)
+    engines["dense"] = make_engine(base, SkipConfig(gate="none", threads=options.threads))
+    print("| gate | " + " | ".join(f"{sequence.name} ms | times as fast" for sequence in SEQUENCES) + " |")
+    print("|---|" + "---|" * 2 * len(SEQUENCES))
+    cells: dict[str, list[str]] = {name: [] for name in engines}
+    for sequence in SEQUENCES:
+        images, _ = load_frames(options.data, sequence, options.frames)
+        found = time_in_turns(list(engines.values()), images)
+        for name, milliseconds in zip(engines, found, strict=True):
+            cells[name].append(f"{milliseconds:.2f} | {found[0] / milliseconds:.2f}x")
+    for name, row in cells.items():
+        print(f"| {name} | " + " | ".join(row) + " |")
+
+
+if __name__ == "__main__":
+    main()
