@@ -30,7 +30,7 @@ DENSE_EVERY = 4
 """Of the dense runtimes one run per so many frames: they do not depend on what changed, and take most of the time."""
 
 SETTLE = 0.02
-"""Seconds after the other runtimes' turn, some of whose threads wait for work by spinning and would have a core of the next frame's."""
+"""Seconds before and after another runtime's turn: some have threads that wait for work by spinning, and would take a core from others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,9 +124,11 @@ def measure(subject: Subject, size: tuple[int, int], what: str, frames: Iterable
         before = frame
         if number <= 1 or number % DENSE_EVERY == 0:
             spent = [_milliseconds(subject.model.dense, frame)]
-            if calls:  # after our own turn: what PyTorch has touched, its threads spin on for a while
+            if calls:
                 tensor = frame.tensor()
-                spent += [_milliseconds(call, tensor) for call in calls.values()]
+                for call in calls.values():
+                    time.sleep(SETTLE)
+                    spent.append(_milliseconds(call, tensor))
             if number > 1:
                 for times, value in zip((dense_ms, *others_ms.values()), spent, strict=True):
                     times.append(value)
