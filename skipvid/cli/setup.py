@@ -52,7 +52,7 @@ def skip_config(options: Mapping[str, Any], preset: Preset, talk: Talk) -> SkipC
         talk.say(f"preset {preset.name}, gates {found.path}", detail=True)
     elif options["gate_weights"]:
         raise UsageError(f"--gate-weights is given, but the gate is {gate}", "add --gate gumbel")
-    # What a preset says of thresholds belongs to its own kind of gate, and those of single maps to its own working point.
+    # What a preset says of thresholds belongs to its own kind of gate. One that was set by single maps says nothing about another kind's.
     own = (gate, reference) == (preset.gate, preset.reference)
     if own or (gate == preset.gate and not preset.thresholds):
         threshold = preset.threshold
