@@ -34,11 +34,14 @@ class Stream(Protocol):
 
 
 class Engine(Protocol):
-    """A loaded network that analyses any number of streams. backend: what it runs on. weights_sha256: of the loaded file."""
+    """A loaded network that analyses any number of streams. weights_sha256: of the loaded file."""
 
-    backend: str
     weights_sha256: str
     categories: Mapping[int, str]
+
+    @property
+    def backend(self) -> str:
+        """Name of what the network runs on."""
 
     def stream(self) -> Stream:
         """Begin a stream."""
@@ -72,7 +75,11 @@ class DetectEngine:
         net = build_model(preset.model, num_classes=preset.label_set.num_outputs)
         load_weights(net, weights)
         self.model = SkipModel(net.requires_grad_(False), config)
-        self.backend = self.model.backend.name
+
+    @property
+    def backend(self) -> str:
+        """Name of what the network runs on."""
+        return self.model.backend.name
 
     def prepare(self, height: int, width: int) -> None:
         """Build the plan for frames of this size, so that the first frame need not wait for it."""
@@ -90,7 +97,6 @@ class DetectEngine:
         """The same network with other gates; what was loaded and exported is shared."""
         other = copy.copy(self)
         other.model = self.model.regated(config)
-        other.backend = other.model.backend.name
         return other
 
     def stream(self, dense_every: int = 0) -> DetectStream:

@@ -82,7 +82,11 @@ class PoseEngine:
         net = build_model(preset.model, num_classes=preset.label_set.num_outputs)
         load_weights(net, weights)
         self.model = SkipModel(net.requires_grad_(False), config)
-        self.backend = self.model.backend.name
+
+    @property
+    def backend(self) -> str:
+        """Name of what the pose network runs on."""
+        return self.model.backend.name
 
     def prepare(self, height: int, width: int) -> None:
         """Build the plans for frames of this size, so that the first frame need not wait for them."""
@@ -112,7 +116,6 @@ class PoseEngine:
         """The same pose network with other gates, behind the same detector; what was loaded and exported is shared."""
         other = copy.copy(self)
         other.model = self.model.regated(config)
-        other.backend = other.model.backend.name
         return other
 
     def stream(self, dense_every: int = 0) -> PoseStream:

@@ -129,11 +129,10 @@ def measure(subject: Subject, size: tuple[int, int], what: str, frames: Iterable
                 for call in calls.values():
                     time.sleep(SETTLE)
                     spent.append(_milliseconds(call, tensor))
+                time.sleep(SETTLE)
             if number > 1:
                 for times, value in zip((dense_ms, *others_ms.values()), spent, strict=True):
                     times.append(value)
-            if calls:
-                time.sleep(SETTLE)
     if not skip_ms or not dense_ms:
         raise UsageError(f"{what} has too few frames to be measured", f"{DENSE_EVERY + 1} are the fewest")
     return Measurement(

@@ -74,8 +74,8 @@ def report(**options: Any) -> int:
         compared: list[ComparedStream] = []
         maps = GateMaps() if options["gate_maps"] else None
 
-        def stream(engine: DetectEngine, header: RunHeader) -> ComparedStream:
-            compared.append(ComparedStream([engine, *engines[1:]], header, maps))
+        def stream(_: DetectEngine, header: RunHeader) -> ComparedStream:
+            compared.append(ComparedStream(engines, header, maps))
             return compared[0]
 
         done = run_jobs("report", [Job(options["source"], ())], engines[0], options, talk, lambda job, header: [], stream)
