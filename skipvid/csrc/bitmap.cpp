@@ -144,6 +144,10 @@ void Bitmap::clear() {
 
 void Bitmap::clear_rows(int top, int bottom) { std::fill(row(top), row(top) + static_cast<std::size_t>(bottom - top) * words_, 0); }
 
+bool Bitmap::any(int y) const {
+  return std::any_of(row(y), row(y) + words_, [](std::uint64_t word) { return word != 0; });
+}
+
 void Bitmap::settle() {
   any_ = std::any_of(bits_.begin(), bits_.end(), [](std::uint64_t word) { return word != 0; });
 }

@@ -25,6 +25,7 @@ class Bitmap {
 
   // Whether a bit is set. Who writes through row() or merge() calls settle() afterwards, where it is not known without looking.
   bool any() const { return any_; }
+  bool any(int y) const;
   void settle();
   void settle(bool any) { any_ = any; }
   void clear();

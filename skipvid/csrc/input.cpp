@@ -27,11 +27,18 @@ void take(const Frame& frame, const Entry& entry, int height, const Compare& com
   Bitmap& published = frame.state.published[entry.map];
   const bool ask = gate.gated && !frame.keyframe;
   const auto copy_open = [&](int y) { for_each_set(published.row(y), published.words(), [&](int x) { copy(y, x); }); };
-  frame.lease.run(height, [&](int y, int) {
+  const auto take_row = [&](int y) {
     if (!ask) return copy_row(y);
     compare(y);
     if (gate.block == 1) copy_open(y);
-  });
+  };
+  // Until something has changed the other threads may sleep.
+  int first = 0;
+  for (bool changed = !ask; first < height && !changed; ++first) {
+    take_row(first);
+    changed = published.any(first);
+  }
+  frame.lease.run(height - first, [&](int y, int) { take_row(first + y); });
   if (!ask) return;
   published.settle();
   if (gate.block > 1) {

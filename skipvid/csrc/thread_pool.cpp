@@ -2,6 +2,11 @@
 
 #include <algorithm>
 
+#ifdef __linux__
+#include <pthread.h>
+#include <sched.h>
+#endif
+
 namespace skipvid {
 
 namespace {
@@ -31,19 +36,35 @@ ThreadPool::~ThreadPool() {
   for (std::thread& worker : workers_) worker.join();
 }
 
-ThreadPool::Lease::Lease(ThreadPool& pool) : pool_(pool), owned_(pool.frame_.try_lock()) {
-  if (!owned_ || pool_.workers_.empty()) return;
-  {
-    const std::lock_guard lock(pool_.sleep_);
-    pool_.busy_ = true;
-  }
-  pool_.wake_.notify_all();
-}
+ThreadPool::Lease::Lease(ThreadPool& pool) : pool_(pool), owned_(pool.frame_.try_lock()) {}
 
 ThreadPool::Lease::~Lease() {
   if (!owned_) return;
   pool_.busy_ = false;
   pool_.frame_.unlock();
+}
+
+void ThreadPool::wake() {
+  keep_apart();
+  {
+    const std::lock_guard lock(sleep_);
+    busy_ = true;
+  }
+  wake_.notify_all();
+}
+
+// Leave the caller's processor to the caller. A scheduler may put a thread that was woken on the processor of the one that woke it, where it
+// gets its turn after milliseconds: for many a frame never.
+void ThreadPool::keep_apart() {
+#ifdef __linux__
+  const int own = sched_getcpu();
+  cpu_set_t others;
+  if (own < 0 || own == apart_from_ || sched_getaffinity(0, sizeof others, &others) != 0) return;
+  apart_from_ = own;
+  CPU_CLR(own, &others);
+  if (CPU_COUNT(&others) < static_cast<int>(workers_.size())) return;
+  for (std::thread& worker : workers_) pthread_setaffinity_np(worker.native_handle(), sizeof others, &others);
+#endif
 }
 
 void ThreadPool::work(int worker) {

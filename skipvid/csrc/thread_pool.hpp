@@ -34,7 +34,7 @@ class ThreadPool {
 
   int size() const { return static_cast<int>(workers_.size()) + 1; }
 
-  // Holds the workers awake for the length of a frame, if they are free.
+  // Holds the workers for the length of a frame, if they are free. They are woken by the first loop: a frame that has none costs no waking.
   class Lease {
    public:
     explicit Lease(ThreadPool& pool);
@@ -50,6 +50,7 @@ class ThreadPool {
       if (items <= 1 || !owned_ || pool_.workers_.empty()) {
         for (int item = 0; item < items; ++item) callable(item, 0);
       } else {
+        wake();
         pool_.share_evenly(items, Task(callable));
       }
     }
@@ -59,17 +60,25 @@ class ThreadPool {
       if (!owned_ || pool_.workers_.empty()) {
         for (int item = 0; item < bounds.back(); ++item) callable(item, 0);
       } else {
+        wake();
         pool_.share(bounds, Task(callable));
       }
     }
 
    private:
+    void wake() {
+      if (!awake_) pool_.wake();
+      awake_ = true;
+    }
+
     ThreadPool& pool_;
-    bool owned_;
+    bool owned_, awake_ = false;
   };
 
  private:
   void work(int worker);
+  void wake();
+  void keep_apart();
   void share_evenly(int items, const Task& task);
   void share(std::span<const int> bounds, const Task& task);
   void drain(int worker);
@@ -94,6 +103,7 @@ class ThreadPool {
   std::condition_variable wake_;
   std::atomic<bool> busy_{false}, stop_{false};
   std::vector<std::thread> workers_;
+  int apart_from_ = -1;  // the processor that the workers leave to the caller
 };
 
 }  // namespace skipvid
