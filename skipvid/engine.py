@@ -135,9 +135,7 @@ class DetectStream:
         done = time.perf_counter()
         ms = _milliseconds(frame, begin, ready, ran, done)
         if self._dense_every and self._frames and self._frames % self._dense_every == 0:
-            begin = time.perf_counter()
-            self._engine.model.dense(prepared)
-            ms["dense_model"] = (time.perf_counter() - begin) * 1e3
+            ms["dense_model"] = self._engine.model.dense_ms(prepared)
         self._frames += 1
         letterbox = self._task.letterbox((frame.height, frame.width))
         gated = self._engine.model.config.gate != "none"

@@ -18,6 +18,7 @@ from skipvid.errors import SkipvidError, SomeSourcesFailed
 from skipvid.sinks.base import Sink
 
 if TYPE_CHECKING:
+    from skipvid.draw.text import Image
     from skipvid.engine import DetectEngine, Stream
     from skipvid.pose_engine import PoseEngine
     from skipvid.report import CostCsv
@@ -198,6 +199,22 @@ class StatusLine:
             self._saving = saving if self._saving is None or result.keyframe else self._saving + (saving - self._saving) / 12
         threshold = self._header.threshold if self._header.gate != "none" else None
         return Status(1 / self._seconds if self._seconds else None, self._saving, self._header.preset, threshold)
+
+
+class ResultDrawer:
+    """Draws the results of one run for one of its outputs, frame by frame: the status line and the mask remember a little."""
+
+    def __init__(self, header: RunHeader) -> None:
+        from skipvid.draw import RecentActivity
+
+        self._status = StatusLine(header)
+        self._recent = RecentActivity()
+
+    def __call__(self, result: FrameResult, mask: bool) -> Image:
+        """(H, W, 3) uint8 BGR."""
+        from skipvid.draw import draw_result
+
+        return draw_result(self._recent(result), overlay="mask" if mask else "none", status=self._status(result))
 
 
 def tell(done: Sequence[Done], options: Mapping[str, Any], talk: Talk, stdout_taken: bool = False) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -81,15 +82,9 @@ def _stream(engine: DetectEngine | PoseEngine, header: RunHeader) -> Stream:
 
 def _sinks(job: Job, header: RunHeader, options: dict[str, Any]) -> Sequence[Sink]:
     """The outputs of one source."""
-    from skipvid.cli.analyse import StatusLine
+    from skipvid.cli.analyse import ResultDrawer
     from skipvid.cli.setup import sink_options
-    from skipvid.draw import draw_result
     from skipvid.sinks.open import open_sink
 
-    status = StatusLine(header)
-    return [
-        open_sink(
-            target, header, sink_options(options), lambda result: draw_result(result, overlay=options["overlay"], status=status(result))
-        )
-        for target in job.targets
-    ]
+    mask = options["overlay"] == "mask"
+    return [open_sink(target, header, sink_options(options), partial(ResultDrawer(header), mask=mask)) for target in job.targets]

@@ -66,14 +66,7 @@ def watcher(options: dict[str, Any], source: Source, header: RunHeader) -> Sink 
     """The window of a run, where one is wanted; its q ends the source."""
     if not options["show"]:
         return None
-    from skipvid.cli.analyse import StatusLine
-    from skipvid.draw import draw_result
+    from skipvid.cli.analyse import ResultDrawer
     from skipvid.sinks.window import CvWindow, WindowSink
 
-    status = StatusLine(header)
-    return WindowSink(
-        CvWindow(f"skipvid {header.source.name}"),
-        lambda result, mask: draw_result(result, overlay="mask" if mask else "none", status=status(result)),
-        source.close,
-        mask=options["overlay"] == "mask",
-    )
+    return WindowSink(CvWindow(f"skipvid {header.source.name}"), ResultDrawer(header), source.close, mask=options["overlay"] == "mask")

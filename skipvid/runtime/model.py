@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import torch
@@ -36,11 +37,15 @@ def convert(net: nn.Module, example: Tensor | tuple[Tensor, ...], config: SkipCo
     """
     model = SkipModel(net, config or SkipConfig())
     examples = example if isinstance(example, tuple) else (example,)
-    return model, describe(model.program(tuple(tuple(item.shape) for item in examples)).plan)
+    return model, describe(model.program(_shapes(examples)).plan)
 
 
 Shapes = tuple[tuple[int, ...], ...]
 T = TypeVar("T")
+
+
+def _shapes(inputs: Sequence[Input]) -> Shapes:
+    return tuple(tuple(item.shape) for item in inputs)
 
 
 class SkipModel:
@@ -54,6 +59,7 @@ class SkipModel:
         self._net = net
         self._graphs: dict[Shapes, Graph] = {}
         self._programs: dict[Shapes, Program] = {}
+        self._dense_ran: set[Shapes] = set()
         self._lock = threading.RLock()
 
     def regated(self, config: SkipConfig) -> SkipModel:
@@ -68,8 +74,18 @@ class SkipModel:
 
     def dense(self, *inputs: Input) -> Any:
         """The network without gates on the same back end: what a session is measured against. Returns what the network returns."""
-        program = self.program(tuple(tuple(item.shape) for item in inputs))
+        program = self.program(_shapes(inputs))
         return program.plan.restore(program.run_dense(inputs))
+
+    def dense_ms(self, *inputs: Input) -> float:
+        """How many milliseconds dense() takes. The first run on inputs of these shapes is not counted: it has its memory to fetch."""
+        shapes = _shapes(inputs)
+        if shapes not in self._dense_ran:
+            self.dense(*inputs)
+            self._dense_ran.add(shapes)
+        begin = time.perf_counter()
+        self.dense(*inputs)
+        return (time.perf_counter() - begin) * 1e3
 
     def program(self, shapes: Shapes) -> Program:
         """The compiled plan for inputs of these shapes; exported when first asked for."""

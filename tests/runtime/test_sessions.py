@@ -249,3 +249,21 @@ def test_a_threshold_of_one_for_dense_runs_never_leaves_the_gates() -> None:
     model, _ = convert(torch.nn.Conv2d(3, 4, 1).eval(), torch.zeros(1, 3, 8, 8), SkipConfig(threshold=0.0, dense_above=1.0))
     session = model.session()
     assert [session(torch.randn(1, 3, 8, 8)) is not None and session.keyframe for _ in range(6)] == [True] + [False] * 5
+
+
+def test_the_first_dense_run_of_a_size_is_not_timed(monkeypatch: pytest.MonkeyPatch, backend: str) -> None:
+    model, _ = convert(nn.Conv2d(3, 4, 3).eval(), torch.zeros(1, 3, 16, 16), SkipConfig(backend=backend))
+    clock, slow = [0.0], {(16, 16), (16, 24)}  # the first run of a size takes 100 s, every other one 1 s
+    dense = model.dense
+
+    def run(frame: Tensor) -> Any:
+        size = (frame.shape[2], frame.shape[3])
+        clock[0] += 100.0 if size in slow else 1.0
+        slow.discard(size)
+        return dense(frame)
+
+    monkeypatch.setattr(model, "dense", run)
+    monkeypatch.setattr("skipvid.runtime.model.time.perf_counter", lambda: clock[0])
+    frames = [torch.zeros(1, 3, 16, 16)] * 2 + [torch.zeros(1, 3, 16, 24)] * 2
+    assert [model.dense_ms(frame) for frame in frames] == [1000.0] * 4
+    assert clock[0] == 2 * 100 + 4
