@@ -51,7 +51,7 @@ def rows_of(options: argparse.Namespace, base: Preset) -> Iterator[Row]:
     yield Row("dense", SkipConfig(gate="none", threads=options.threads))
     for threshold in options.norm:
         yield Row(f"norm {threshold:g}", SkipConfig(threshold, threads=options.threads))
-    own_gates = SkipConfig(base.threshold, thresholds=base.thresholds, threads=options.threads)
+    own_gates = SkipConfig.of(base, threads=options.threads)
     for threshold in options.calibrated:
         yield Row(f"calibrated {threshold:g}", own_gates.at(threshold))
     for threshold in options.output:
@@ -61,9 +61,7 @@ def rows_of(options: argparse.Namespace, base: Preset) -> Iterator[Row]:
         block = f", blocks {preset.block}x{preset.block}" if preset.block > 1 else ""
         if preset.gate == "norm":  # learned or calibrated thresholds
             for scale in options.scale:
-                own = SkipConfig(
-                    preset.threshold, block=preset.block, thresholds=preset.thresholds, scales=preset.scales, threads=options.threads
-                ).at(scale * preset.threshold)
+                own = SkipConfig.of(preset, threads=options.threads).at(scale * preset.threshold)
                 note = f", times {scale:g}" if scale != 1 else ""
                 yield Row(f"{preset.name}{block}{note}", own, None if preset.weights == base.weights else preset)
             continue
@@ -71,7 +69,7 @@ def rows_of(options: argparse.Namespace, base: Preset) -> Iterator[Row]:
         for shift in options.shift:
             moved = {name: replace(question, bias=question.bias * shift) for name, question in questions.items()}
             note = f", bias x{shift:g}" if shift != 1 else ""
-            config = SkipConfig(base.threshold, gate="gumbel", block=preset.block, questions=moved, threads=options.threads)
+            config = SkipConfig.of(preset, questions=moved, threads=options.threads)
             yield Row(f"gumbel {preset.name}{block}{note}", config, preset)
 
 

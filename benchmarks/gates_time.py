@@ -56,13 +56,12 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)  # it has little to do here, and its threads spin afterwards
     base = load_preset(options.preset)
-    own = SkipConfig(base.threshold, thresholds=base.thresholds, threads=options.threads)
+    own = SkipConfig.of(base, threads=options.threads)
     engines = {f"norm {t:g}": make_engine(base, SkipConfig(t, threads=options.threads)) for t in options.norm}
     engines |= {f"calibrated {t:g}": make_engine(base, own.at(t)) for t in options.calibrated}
     for path in options.learned:
         learned = load_preset(path)
-        config = SkipConfig(learned.threshold, block=learned.block, thresholds=learned.thresholds, threads=options.threads)
-        engines[learned.name] = make_engine(learned, config)
+        engines[learned.name] = make_engine(learned, SkipConfig.of(learned, threads=options.threads))
     engines["dense"] = make_engine(base, SkipConfig(gate="none", threads=options.threads))
     print("| gate | " + " | ".join(f"{sequence.name} ms | times as fast" for sequence in SEQUENCES) + " |")
     print("|---|" + "---|" * 2 * len(SEQUENCES))

@@ -59,12 +59,11 @@ def resident_mib() -> float:
 
 def load_engine(preset: Preset, weights: Weights) -> DetectEngine | PoseEngine:
     """The engine of a preset; for poses, behind the bundled detector."""
-    config = SkipConfig(preset.threshold, thresholds=preset.thresholds)
+    config = SkipConfig.of(preset)
     if preset.task == "detect":
         return DetectEngine(preset, config, weights.path, weights.sha256)
     detector = load_preset(DEFAULT_DETECT)
-    own = SkipConfig(detector.threshold, thresholds=detector.thresholds)
-    finder = DetectEngine(detector, own, resolve_weights(detector).path, score_threshold=WEAK * preset.score_threshold)
+    finder = DetectEngine(detector, SkipConfig.of(detector), resolve_weights(detector).path, score_threshold=WEAK * preset.score_threshold)
     return PoseEngine(preset, config, weights.path, weights.sha256, finder)
 
 

@@ -166,7 +166,7 @@ def _calibrated(engine: PoseEngine, clips: list[Clip], levels: list[float]) -> G
 
 def _detector(score_threshold: float, threads: int) -> DetectEngine:
     preset = load_preset(DEFAULT_DETECT)
-    config = SkipConfig(preset.threshold, thresholds=preset.thresholds, threads=threads)
+    config = SkipConfig.of(preset, threads=threads)
     return DetectEngine(preset, config, resolve_weights(preset).path, score_threshold=WEAK * score_threshold, scene_cuts=False)
 
 

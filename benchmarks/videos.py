@@ -80,7 +80,7 @@ def main() -> None:
     torch.set_num_threads(1)  # it has little to do here, and its threads spin afterwards
     preset = load_preset(options.preset)
     weights = resolve_weights(preset)
-    config = SkipConfig(preset.threshold, thresholds=preset.thresholds, threads=options.threads or 0)
+    config = SkipConfig.of(preset, threads=options.threads or 0)
     if options.threshold is not None:
         config = config.at(options.threshold)
     engine = DetectEngine(preset, config, weights.path, weights.sha256)

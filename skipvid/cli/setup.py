@@ -52,28 +52,22 @@ def skip_config(options: Mapping[str, Any], preset: Preset, talk: Talk) -> SkipC
         talk.say(f"preset {preset.name}, gates {found.path}", detail=True)
     elif options["gate_weights"]:
         raise UsageError(f"--gate-weights is given, but the gate is {gate}", "add --gate gumbel")
+    settings: dict[str, Any] = {
+        "block": int(options["block"] or preset.block),
+        "backend": options["backend"],
+        "threads": options["threads"] or 0,
+        "refresh": options["refresh"],
+        "questions": questions,
+    }
     # What a preset says of thresholds belongs to its own kind of gate. One that was set by single maps says nothing about another kind's.
-    own = (gate, reference) == (preset.gate, preset.reference)
-    if own or (gate == preset.gate and not preset.thresholds):
-        threshold = preset.threshold
-    elif preset.thresholds:
-        threshold = TYPICAL_THRESHOLD[gate]
+    if (gate, reference) == (preset.gate, preset.reference):
+        config = SkipConfig.of(preset, **settings)
     else:
-        threshold = preset.threshold * TYPICAL_THRESHOLD[gate] / TYPICAL_THRESHOLD[preset.gate]
-    config = SkipConfig(
-        threshold=threshold,
-        gate=gate,
-        block=int(options["block"] or preset.block),
-        backend=options["backend"],
-        threads=options["threads"] or 0,
-        refresh=options["refresh"],
-        thresholds=preset.thresholds if own else {},
-        scales=preset.scales if own else {},
-        reference=reference,
-        p=preset.p,
-        input_threshold=preset.input_threshold if own else None,
-        questions=questions,
-    )
+        if preset.thresholds:
+            threshold = TYPICAL_THRESHOLD[gate]
+        else:
+            threshold = preset.threshold * TYPICAL_THRESHOLD[gate] / TYPICAL_THRESHOLD[preset.gate]
+        config = SkipConfig(threshold, gate, reference=reference, p=preset.p, **settings)
     return config if options["threshold"] is None else config.at(options["threshold"])
 
 

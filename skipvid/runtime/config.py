@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from skipvid.errors import UsageError
 from skipvid.graph.gating import NORMS, Question
+from skipvid.presets import Preset
 
 GATES = ("norm", "norm-output", "gumbel", "none")
 REFERENCES = ("accumulated", "previous")
@@ -52,6 +54,21 @@ class SkipConfig:
     p: float = 1.0
     input_threshold: float | None = None
     questions: Mapping[str, Question] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, preset: Preset, **settings: Any) -> SkipConfig:
+        """The gates that a preset asks for. settings: other fields, or in place of the preset's; learned gates are given as `questions`."""
+        own = {
+            "threshold": preset.threshold,
+            "gate": preset.gate,
+            "block": preset.block,
+            "reference": preset.reference,
+            "thresholds": preset.thresholds,
+            "scales": preset.scales,
+            "p": preset.p,
+            "input_threshold": preset.input_threshold,
+        }
+        return cls(**{**own, **settings})
 
     @property
     def before_outputs(self) -> float:

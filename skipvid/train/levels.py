@@ -39,7 +39,7 @@ def starting_thresholds(subject: Subject, start: float) -> dict[str, float]:
     have to stop, everything opens then.
     """
     preset = subject.preset
-    return dict(SkipConfig(preset.threshold, thresholds=preset.thresholds).at(start).thresholds) if preset.gate == "norm" else {}
+    return dict(SkipConfig.of(preset).at(start).thresholds) if preset.gate == "norm" else {}
 
 
 class LevelExam:
