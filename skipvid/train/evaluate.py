@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from skipvid.train.teachers import Found, iou_matrix
+from skipvid.tasks.track import iou_matrix
+from skipvid.train.teachers import Found
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from skipvid.tasks.track import iou_matrix
 from skipvid.train.readers import read_frames
 from skipvid.train.samples import Sample, Targets, shrink
-from skipvid.train.teachers import Found, Teacher, iou_matrix
+from skipvid.train.teachers import Found, Teacher
 
 
 @dataclass(frozen=True, slots=True)

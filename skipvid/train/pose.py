@@ -21,19 +21,22 @@ from skipvid.train.pose_augment import PersonBatches, PoseAugment
 from skipvid.train.pose_teacher import heat_of
 from skipvid.train.ship import Trained, ship, write_preset
 
+NEAR = 4.0
+"""How much more a pixel at a joint counts than one of the dark: with equal weights a small network first learns that all is dark."""
+
 
 @dataclass(frozen=True, slots=True)
 class PoseRecipe:
     """What is trained, and on what size of windows.
 
-    near: how much more a pixel at a joint counts than one of the dark: with equal weights a small network first learns that all is dark.
+    near: in place of NEAR.
     half_precision: convolutions in bfloat16, where the processor has instructions for it, as fast again; None = where it has.
     """
 
     schedule: Schedule
     network: str = "hrnet-nano"
     input_size: tuple[int, int] = (256, 192)
-    near: float = 4.0
+    near: float = NEAR
     half_precision: bool | None = None
     augment: PoseAugment = field(default_factory=PoseAugment)
 

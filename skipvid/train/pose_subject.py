@@ -19,7 +19,7 @@ from skipvid.tasks.track import iou_matrix
 from skipvid.train.clips import Clip, Piece, draw_frames, relight
 from skipvid.train.gate_losses import heatmap_distance
 from skipvid.train.people import JOINTS
-from skipvid.train.pose import heat_loss
+from skipvid.train.pose import NEAR, heat_loss
 from skipvid.train.pose_augment import draw_heat
 from skipvid.train.samples import CATEGORY_IDS, Targets
 from skipvid.train.subjects import Subject
@@ -27,8 +27,6 @@ from skipvid.train.subjects import Subject
 PERSON = CATEGORY_IDS.index(1)
 SMALLEST_PERSON = 32
 """Height in pixels of a stored frame from which a person is worth a window."""
-NEAR = 4.0
-"""How much more a pixel at a joint counts in the loss than one of the dark, as in pose training."""
 LEAST_OVERLAP = 0.3
 """Intersection over union from which boxes of two successive frames can be one person's."""
 

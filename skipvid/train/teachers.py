@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skipvid.errors import UsageError, WeightsError
+from skipvid.tasks.track import iou_matrix
 from skipvid.train.imagenet import normalise
 from skipvid.train.samples import CATEGORY_IDS, CLASS_COUNT
 
@@ -177,15 +178,6 @@ def _select(boxes: Floats, scores: Floats, channels: Sequence[int], floor: float
     joined = np.concatenate(kept_boxes) if kept_boxes else np.zeros((0, 4), np.float32)
     joined = np.clip(joined, 0, np.array([width, height, width, height], np.float32)).astype(np.float32)
     return Found(joined, np.concatenate(kept_scores).astype(np.float32), np.concatenate(kept_classes))
-
-
-def iou_matrix(a: Floats, b: Floats) -> Floats:
-    """(N, 4) and (M, 4) xyxy -> (N, M) intersection over union."""
-    top_left = np.maximum(a[:, None, :2], b[None, :, :2])
-    bottom_right = np.minimum(a[:, None, 2:], b[None, :, 2:])
-    inter = np.prod(np.maximum(bottom_right - top_left, 0), axis=2)
-    area_a, area_b = np.prod(a[:, 2:] - a[:, :2], axis=1), np.prod(b[:, 2:] - b[:, :2], axis=1)
-    return np.asarray(inter / np.maximum(area_a[:, None] + area_b[None, :] - inter, 1e-9), np.float32)
 
 
 def nms(boxes: Floats, threshold: float) -> NDArray[np.int64]:
