@@ -96,6 +96,21 @@ Mask mask_of(const Bitmap& bitmap) {
   return {data, {height, width}, owner};
 }
 
+// For each pixel the sum of weights[i] over those of `maps`, which are of one size, that computed it.
+nb::ndarray<nb::numpy, float, nb::ndim<2>> weighted(const State& state, const IntArray& maps, const FloatArray& weights) {
+  const Bitmap& first = state.computed[maps.data()[0]];
+  const std::size_t height = first.height(), width = first.width();
+  auto total = std::make_unique<float[]>(height * width);
+  for (std::size_t i = 0; i < maps.size(); ++i) {
+    const Bitmap& bitmap = state.computed[maps.data()[i]];
+    if (bitmap.height() != first.height() || bitmap.width() != first.width()) throw std::invalid_argument("the maps differ in size");
+    bitmap.add_to(total.get(), weights.data()[i]);
+  }
+  float* data = total.release();
+  const nb::capsule owner(data, [](void* pointer) noexcept { delete[] static_cast<float*>(pointer); });
+  return {data, {height, width}, owner};
+}
+
 void set_changed(State& state, int map, const nb::ndarray<const bool, nb::ndim<2>, nb::c_contig, nb::device::cpu>& mask) {
   Bitmap& bitmap = state.changed(map);
   if (static_cast<int>(mask.shape(0)) != bitmap.height() || static_cast<int>(mask.shape(1)) != bitmap.width()) {
@@ -283,6 +298,7 @@ NB_MODULE(_native, m) {
       .def("counts", &counts_of)
       .def("asked", &asked_of)
       .def("computed", [](const State& s, int map) { return mask_of(s.computed[map]); })
+      .def("weighted", &weighted)
       .def("changed", [](const State& s, int map) { return mask_of(s.changed(map)); })
       .def("set_changed", &set_changed);
 }

@@ -213,6 +213,20 @@ void Bitmap::round_to_blocks(int block) {
   }
 }
 
+void Bitmap::add_to(float* target, float amount) const {
+  if (!any_) return;
+  for (int y = 0; y < height_; ++y, target += width_) {
+    for (int word = 0; word < words_; ++word) {
+      std::uint64_t bits = row(y)[word];
+      if (bits == ~std::uint64_t{0}) {
+        for (int bit = 0; bit < 64; ++bit) target[word * 64 + bit] += amount;
+      } else {
+        for (; bits != 0; bits &= bits - 1) target[word * 64 + __builtin_ctzll(bits)] += amount;
+      }
+    }
+  }
+}
+
 std::size_t Bitmap::list(int top, int bottom, Pixel* pixels) const {
   Pixel* to = pixels;
   for (int y = top; y < bottom; ++y) {

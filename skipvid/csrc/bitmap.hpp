@@ -37,6 +37,8 @@ class Bitmap {
   void merge(int y, int word, std::uint64_t bits);
   // Round up to blocks of block x block pixels, counted from the top left.
   void round_to_blocks(int block);
+  // target[y * width + x] += amount for all set pixels.
+  void add_to(float* target, float amount) const;
   // Write the set pixels of some rows, row by row from left to right; returns their number. There must be room for all of them.
   std::size_t list(int top, int bottom, Pixel* pixels) const;
 

@@ -64,6 +64,18 @@ class Plan:
         table = np.array([(layer.dense_macs, layer.outputs) for layer in self.layers], np.int64).reshape(-1, 2)
         return table[:, 0].copy(), table[:, 1].clip(1)  # a layer without outputs has no MACs
 
+    @cached_property
+    def layers_by_size(self) -> Mapping[tuple[int, int], tuple[NDArray[np.int32], NDArray[np.float32]]]:
+        """By (H, W) of their results the numbers of the layers with a spatial extent, and their shares of the MACs of all of those."""
+        by_name = self.graph.by_name
+        numbers: dict[tuple[int, int], list[int]] = {}
+        for number, layer in enumerate(self.layers):
+            if layer.outputs > 1:
+                numbers.setdefault(by_name[layer.node].size, []).append(number)
+        macs = np.array([layer.dense_macs for layer in self.layers], np.float64)
+        total = max(sum(macs[own].sum() for own in numbers.values()), 1.0)
+        return {size: (np.array(own, np.int32), (macs[own] / total).astype(np.float32)) for size, own in numbers.items()}
+
     @property
     def watched(self) -> tuple[str, ...]:
         """Maps whose change output gates look at, in the order of the graph."""

@@ -115,16 +115,18 @@ class Candidates:
 
 def find_candidates(class_map: Tensor, box_map: Tensor, score_threshold: float, limit: int = 5000) -> Candidates:
     """class_map: (A·C, h, w) logits, box_map: (A·4, h, w) of one level and image. limit: so many are kept at most."""
-    cells = class_map.shape[1] * class_map.shape[2]
+    columns = class_map.shape[2]
     num_classes = class_map.shape[0] // ANCHORS_PER_CELL
-    flat = class_map.reshape(-1)
-    found = (flat > _logit(score_threshold)).nonzero().squeeze(1)
-    if len(found) > limit:
-        found = found[flat[found].topk(limit).indices]
-    channel, cell = found // cells, found % cells
+    # Looked up in place: of a map that lies in memory pixel by pixel, channels first would be a copy.
+    channel, y, x = (class_map > _logit(score_threshold)).nonzero().unbind(1)
+    logits = class_map[channel, y, x]
+    if len(logits) > limit:
+        best = logits.topk(limit).indices
+        channel, y, x, logits = channel[best], y[best], x[best], logits[best]
     anchor = channel // num_classes
-    offsets = box_map.reshape(ANCHORS_PER_CELL, 4, cells)[anchor, :, cell]
-    return Candidates(flat[found], channel % num_classes, cell * ANCHORS_PER_CELL + anchor, offsets)
+    corners = 4 * anchor[:, None] + torch.arange(4, device=anchor.device)
+    offsets = box_map[corners, y[:, None], x[:, None]]
+    return Candidates(logits, channel % num_classes, (y * columns + x) * ANCHORS_PER_CELL + anchor, offsets)
 
 
 def decode_detections(

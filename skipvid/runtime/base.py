@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,20 +15,42 @@ from skipvid.graph.plan import Plan
 from skipvid.runtime.picture import Input
 
 
+class LayerMasks(Sequence[NDArray[np.bool_]]):
+    """The computed outputs of each layer of a plan, in order, as (h, w) masks."""
+
+    @abstractmethod
+    def mask(self, layer: int) -> NDArray[np.bool_]:
+        """That of one layer. Raises IndexError where there is none of that number."""
+
+    @overload
+    def __getitem__(self, index: int) -> NDArray[np.bool_]: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[NDArray[np.bool_]]: ...
+    def __getitem__(self, index: int | slice) -> NDArray[np.bool_] | Sequence[NDArray[np.bool_]]:
+        return [self.mask(layer) for layer in range(*index.indices(len(self)))] if isinstance(index, slice) else self.mask(index)
+
+    def weighted(self, layers: NDArray[np.int32], weights: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Σ weights[i] · the mask of layers[i], (h, w). layers: one or more whose masks are of one size."""
+        total = np.zeros(self.mask(int(layers[0])).shape, np.float32)
+        for layer, weight in zip(layers, weights, strict=True):
+            total += weight * self.mask(int(layer))
+        return total
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Step:
     """What one frame did.
 
     outputs: the network's output maps, in the order of the graph's leaves. active: for each layer of the plan, in order, the number of its
-    computed output pixels. computed: the same as (h, w) bool masks, which may be made only when asked for: read them before the state's
-    next frame. gate_pixels: for each gate the number of pixels that were compared. changed: for each output whether any of it may differ
-    from the frame before. watched_pixels: for each map that output gates look at the number of pixels whose change was measured. asked:
+    computed output pixels. computed: the same as masks, which may be made only when asked for: read them before the state's next frame.
+    gate_pixels: for each gate the number of pixels that were compared. changed: for each output whether any of it may differ from the
+    frame before. watched_pixels: for each map that output gates look at the number of pixels whose change was measured. asked:
     for each layer with an output gate the number of outputs it was asked about.
     """
 
     outputs: tuple[Tensor, ...]
     active: Sequence[int]
-    computed: Sequence[NDArray[np.bool_]]
+    computed: LayerMasks
     gate_pixels: Mapping[str, int]
     changed: Sequence[bool]
     watched_pixels: Mapping[str, int] = field(default_factory=dict)

@@ -19,7 +19,7 @@ from skipvid.graph.footprint import SPARSE_OPS, footprint, to_blocks
 from skipvid.graph.ir import Activation, Node
 from skipvid.graph.movement import call
 from skipvid.graph.plan import Plan
-from skipvid.runtime.base import Step
+from skipvid.runtime.base import LayerMasks, Step
 from skipvid.runtime.gates import OutputRule, measure_scale, open_gate, output_rule
 from skipvid.runtime.picture import Input, as_tensors
 
@@ -65,6 +65,19 @@ class FrameMasks:
     asked: dict[str, Tensor] = field(default_factory=dict)
 
 
+class KeptMasks(LayerMasks):
+    """Masks that are there already."""
+
+    def __init__(self, masks: Sequence[NDArray[np.bool_]]) -> None:
+        self._masks = masks
+
+    def __len__(self) -> int:
+        return len(self._masks)
+
+    def mask(self, layer: int) -> NDArray[np.bool_]:
+        return self._masks[layer]
+
+
 class ReferenceProgram:
     """See skipvid.runtime.base.Program."""
 
@@ -98,7 +111,7 @@ class ReferenceProgram:
         return Step(
             tuple(state.values[name] for name in self._outputs),
             [int(np.count_nonzero(mask)) for mask in computed],
-            computed,
+            KeptMasks(computed),
             {} if keyframe else {name: _count(masks.computed[name]) for name in self.plan.gates},
             [bool(masks.changed[name].any()) for name in self._outputs],
             {} if keyframe else {name: _count(masks.changed[name]) for name in self.plan.watched},

@@ -124,17 +124,8 @@ class Session:
         """
         plan, step = self._last()
         height, width = (math.ceil(extent / stride) for extent in self._shapes[0][2:])
-        work: dict[tuple[int, int], NDArray[np.float64]] = {}
-        total = 0
-        for layer, computed in zip(plan.layers, step.computed, strict=True):
-            if layer.outputs == 1:
-                continue
-            total += layer.dense_macs
-            work.setdefault(computed.shape, np.zeros(computed.shape))
-            work[computed.shape] += computed * (layer.dense_macs / max(plan.dense_macs, 1))
-        grid = np.zeros((height, width))
-        for size, macs in work.items():
-            finer = size[0] >= height
-            grid += cv2.resize(macs, (width, height), interpolation=cv2.INTER_AREA if finer else cv2.INTER_NEAREST)
-        share = total / max(plan.dense_macs, 1)
-        return np.clip(grid / share if share else grid, 0, 1).astype(np.float32)
+        grid = np.zeros((height, width), np.float32)
+        for size, (layers, shares) in plan.layers_by_size.items():
+            work = step.computed.weighted(layers, shares)
+            grid += cv2.resize(work, (width, height), interpolation=cv2.INTER_AREA if size[0] >= height else cv2.INTER_NEAREST)
+        return np.clip(grid, 0, 1, out=grid)

@@ -193,3 +193,20 @@ def test_activity_shows_where_the_work_was_done(backend: str) -> None:
     activity = session.activity(8)
     assert activity[4, 0] > 0.3 and activity[:3].max() == 0 and activity[:, 4:].max() == 0
     assert activity.min() >= 0 and activity.max() <= 1
+
+
+@pytest.mark.parametrize("width", [50, 150])  # in rows of one word of a bitmap and of three, some of them full
+def test_weighted_masks_are_the_sum_of_the_single_ones(backend: str, width: int) -> None:
+    shape = (1, 2, 37, width)
+    net = nn.Sequential(nn.Conv2d(2, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 2, 3, 2, 1))
+    model = model_of(net, shape, backend)
+    (layers, weights) = model.program((shape,)).plan.layers_by_size[37, width]
+    assert len(layers) == 2 and np.isclose(weights.sum(), (72 + 144) / (72 + 144 + 72 / 4), rtol=1e-2)
+    session, frame = model.session(), torch.randn(shape)
+    for top, bottom in ((0, 37), (3, 3), (5, 6), (5, 30)):
+        frame[..., top:bottom, 7 : width - 9] += 1
+        session(frame)
+        step = session._step
+        assert step is not None
+        expected = sum(weight * step.computed[int(layer)] for layer, weight in zip(layers, weights, strict=True))
+        np.testing.assert_allclose(step.computed.weighted(layers, weights), expected, rtol=1e-6)

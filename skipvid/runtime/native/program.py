@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Callable, Mapping, Sequence
-from typing import overload
 
 import numpy as np
 import torch
@@ -15,7 +14,7 @@ from torch import Tensor
 from skipvid.errors import BackendError
 from skipvid.graph.ir import Node
 from skipvid.graph.plan import Plan
-from skipvid.runtime.base import Step
+from skipvid.runtime.base import LayerMasks, Step
 from skipvid.runtime.native._native import State, ThreadPool
 from skipvid.runtime.native.lowering import lower
 from skipvid.runtime.picture import Input, Picture, as_tensors
@@ -35,26 +34,28 @@ class NativeState:
         return self.core.memory_bytes + self.foreign.memory_bytes()
 
 
-class Masks(Sequence[NDArray[np.bool_]]):
-    """The masks of a frame's layers, each made when it is asked for."""
+class Masks(LayerMasks):
+    """The masks of a frame, each made when it is asked for."""
 
-    def __init__(self, state: NativeState, nodes: Sequence[str], maps: Mapping[str, int], foreign: Mapping[str, Tensor]) -> None:
+    def __init__(self, state: NativeState, nodes: Sequence[str], maps: NDArray[np.int32], foreign: Mapping[str, Tensor]) -> None:
         self._state, self._nodes, self._maps, self._foreign, self._frame = state, nodes, maps, foreign, state.frame
 
     def __len__(self) -> int:
         return len(self._nodes)
 
-    @overload
-    def __getitem__(self, index: int) -> NDArray[np.bool_]: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[NDArray[np.bool_]]: ...
-    def __getitem__(self, index: int | slice) -> NDArray[np.bool_] | Sequence[NDArray[np.bool_]]:
+    def mask(self, layer: int) -> NDArray[np.bool_]:
+        core, name = self._core(), self._nodes[layer]
+        return np.asarray(self._foreign[name][0, 0].numpy()) if name in self._foreign else core.computed(int(self._maps[layer]))
+
+    def weighted(self, layers: NDArray[np.int32], weights: NDArray[np.float32]) -> NDArray[np.float32]:
+        if self._foreign:
+            return super().weighted(layers, weights)
+        return self._core().weighted(self._maps[layers], weights)
+
+    def _core(self) -> State:
         if self._state.frame != self._frame:
             raise BackendError("these masks belong to a frame before the last one", "read them before the next frame is run")
-        return [self._make(name) for name in self._nodes[index]] if isinstance(index, slice) else self._make(self._nodes[index])
-
-    def _make(self, name: str) -> NDArray[np.bool_]:
-        return np.asarray(self._foreign[name][0, 0].numpy()) if name in self._foreign else self._state.core.computed(self._maps[name])
+        return self._state.core
 
 
 class NativeProgram:
@@ -72,7 +73,7 @@ class NativeProgram:
         self._read = {name for node in plan.graph if node.name in self._lowered.layout.foreign for name in node.inputs}
         self._layer_nodes = [layer.node for layer in plan.layers]
         # What has no native map is counted by PyTorch; map 0 stands in for it.
-        self._layer_maps = np.array([self._lowered.maps.get(name, 0) for name in self._layer_nodes], np.intp)
+        self._layer_maps = np.array([self._lowered.maps.get(name, 0) for name in self._layer_nodes], np.int32)
         self._gate_maps = np.array([self._lowered.maps.get(name, 0) for name in plan.gates], np.intp)
         self._idle: list[State] = []
         self._lock = threading.RLock()  # re-entrant: releasing may happen in a garbage collection at any point
@@ -104,7 +105,7 @@ class NativeProgram:
         outputs = tuple(state.foreign.values[name] if name not in state.views else state.views[name] for name in self._outputs)
         maps = self._lowered.maps
         news = [bool(changed[name].any()) if name in changed else state.core.any_changed(maps[name]) for name in self._outputs]
-        return Step(outputs, active, Masks(state, self._layer_nodes, maps, computed), pixels, news, watched, candidates)
+        return Step(outputs, active, Masks(state, self._layer_nodes, self._layer_maps, computed), pixels, news, watched, candidates)
 
     @torch.no_grad()
     def run_dense(self, inputs: Sequence[Input]) -> tuple[Tensor, ...]:
