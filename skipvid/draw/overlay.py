@@ -16,8 +16,8 @@ Overlay = Literal["mask", "none"]
 def draw_result(result: FrameResult, *, overlay: Overlay = "mask", status: Status | None = None) -> Image:
     """A copy of the frame, (H, W, 3) uint8 BGR, with its result drawn on it.
 
-    overlay "mask": what was reused from earlier frames turns grey and dark, what was computed keeps its colours under an amber tint, in
-    proportion to the MACs that were spent there; a line surrounds the cells where at least half of them were. A result without activity
+    overlay "mask": what was reused turns grey and dark, what was computed keeps its colours under an amber tint, in proportion to the
+    activity of the result; a line surrounds the cells where at least half of them were. A result without activity
     has no mask. status None leaves the line of numbers away.
     """
     image = result.frame.image
