@@ -30,7 +30,12 @@ _output_options = combine(
         "for several sources a folder or a name with {stem}.  [default: STEM_skipvid.mp4]",
     ),
     option("--csv", metavar="FILE", help="Write the cost report: per frame, layer and stage."),
-    option("--overlay", type=click.Choice(["mask", "none"]), default="mask", help="Tint what was computed in the last four frames.  [default: mask]"),
+    option(
+        "--overlay",
+        type=click.Choice(["mask", "none"]),
+        default="mask",
+        help="Tint what was computed lately: in four frames.  [default: mask]",
+    ),
 )
 _say_options = combine(
     option("--layers", is_flag=True, help="Show every layer in the report."),
