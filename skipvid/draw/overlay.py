@@ -17,7 +17,8 @@ def draw_result(result: FrameResult, *, overlay: Overlay = "mask", status: Statu
     """A copy of the frame, (H, W, 3) uint8 BGR, with its result drawn on it.
 
     overlay "mask": what was reused turns grey and dark, what was computed keeps its colours under an amber tint, in proportion to the
-    activity of the result; a line surrounds the cells where at least half of the MACs were spent. A result without activity has no mask. status None leaves the line of numbers away.
+    activity of the result; a line surrounds the cells where at least half of the MACs were spent. A result without activity
+    has no mask. status None leaves the line of numbers away.
     """
     image = result.frame.image
     canvas = tint_activity(image, result.activity) if overlay == "mask" and result.activity is not None else image.copy()
