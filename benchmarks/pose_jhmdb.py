@@ -127,8 +127,7 @@ def main() -> None:
     for path in [arguments.preset, *arguments.learned]:
         own = load_preset(path)
         if own.thresholds:
-            config = replace(plain, threshold=own.threshold, block=own.block, thresholds=own.thresholds, scales=own.scales)
-            gates[own.name] = (config, config)
+            gates[own.name] = (SkipConfig.of(own, threads=arguments.threads),) * 2
     clips = every[measured_ones]
     if arguments.half:  # all of them are measured with what belongs to their half
         gates = {name: (pair[arguments.half == "odd"],) * 2 for name, pair in gates.items()}
