@@ -83,6 +83,14 @@ void run_picture(const Program& program, State& state, const nb::ndarray<const s
   program.run(state, {&input, 1}, segment, keyframe, gates);
 }
 
+// An array of its own memory.
+template <class Value, std::size_t Dimensions>
+nb::ndarray<nb::numpy, Value, nb::ndim<Dimensions>> owned(std::unique_ptr<Value[]> values, const std::size_t (&shape)[Dimensions]) {
+  Value* const data = values.release();
+  const nb::capsule owner(data, [](void* pointer) noexcept { delete[] static_cast<Value*>(pointer); });
+  return {data, Dimensions, shape, owner};
+}
+
 using Mask = nb::ndarray<nb::numpy, bool, nb::ndim<2>>;
 
 Mask mask_of(const Bitmap& bitmap) {
@@ -91,9 +99,7 @@ Mask mask_of(const Bitmap& bitmap) {
   for (std::size_t y = 0; y < height; ++y) {
     for (std::size_t x = 0; x < width; ++x) values[y * width + x] = (bitmap.row(static_cast<int>(y))[x / 64] >> (x % 64) & 1U) != 0;
   }
-  bool* data = values.release();
-  const nb::capsule owner(data, [](void* pointer) noexcept { delete[] static_cast<bool*>(pointer); });
-  return {data, {height, width}, owner};
+  return owned(std::move(values), {height, width});
 }
 
 // For each pixel the sum of weights[i] over those of `maps`, which are of one size, that computed it.
@@ -106,9 +112,7 @@ nb::ndarray<nb::numpy, float, nb::ndim<2>> weighted(const State& state, const In
     if (bitmap.height() != first.height() || bitmap.width() != first.width()) throw std::invalid_argument("the maps differ in size");
     bitmap.add_to(total.get(), weights.data()[i]);
   }
-  float* data = total.release();
-  const nb::capsule owner(data, [](void* pointer) noexcept { delete[] static_cast<float*>(pointer); });
-  return {data, {height, width}, owner};
+  return owned(std::move(total), {height, width});
 }
 
 void set_changed(State& state, int map, const nb::ndarray<const bool, nb::ndim<2>, nb::c_contig, nb::device::cpu>& mask) {
@@ -141,9 +145,7 @@ template <class Number>
 Counts counted(std::size_t size, const Number& number) {
   auto values = std::make_unique<std::int64_t[]>(size);
   for (std::size_t i = 0; i < size; ++i) values[i] = static_cast<std::int64_t>(number(i));
-  std::int64_t* data = values.release();
-  const nb::capsule owner(data, [](void* pointer) noexcept { delete[] static_cast<std::int64_t*>(pointer); });
-  return {data, {size}, owner};
+  return owned(std::move(values), {size});
 }
 
 Counts counts_of(const State& state) {

@@ -6,34 +6,11 @@ namespace skipvid {
 
 namespace {
 
-// Words of one row to work in, kept from call to call. Those before the first and behind the last are 0, so that a row can be shifted by up to
-// a word without looking where it ends.
-class Line {
- public:
-  void clear(int words) { words_.assign(static_cast<std::size_t>(words) + 2, 0); }
-  std::uint64_t* data() { return words_.data() + 1; }
-
- private:
-  std::vector<std::uint64_t> words_;
-};
-
-// target bit x |= source bit (x + shift), for as many bits as target has words. source: a Line of at least `words`.
-void or_near(std::uint64_t* target, int words, const std::uint64_t* source, int shift) {
-  if (shift == 0) {
-    for (int word = 0; word < words; ++word) target[word] |= source[word];
-  } else if (shift > 0) {
-    for (int word = 0; word < words; ++word) target[word] |= source[word] >> shift | source[word + 1] << (64 - shift);
-  } else {
-    for (int word = 0; word < words; ++word) target[word] |= source[word] << -shift | source[word - 1] >> (64 + shift);
-  }
-}
-
-// The same for any shift.
-void or_shifted(std::uint64_t* target, int words, const std::uint64_t* source, int source_words, int shift) {
-  if (-64 < shift && shift < 64) return or_near(target, words, source, shift);
+// target bit x |= source bit (x + shift), for as many bits as target has words.
+void or_shifted(std::uint64_t* target, int target_words, const std::uint64_t* source, int source_words, int shift) {
   const int whole = shift >= 0 ? shift / 64 : -((-shift + 63) / 64);
   const int part = shift - whole * 64;
-  for (int word = 0; word < words; ++word) {
+  for (int word = 0; word < target_words; ++word) {
     const int low = word + whole;
     const std::uint64_t first = low >= 0 && low < source_words ? source[low] : 0;
     const std::uint64_t second = low + 1 >= 0 && low + 1 < source_words ? source[low + 1] : 0;
@@ -67,7 +44,7 @@ void or_every(std::uint64_t* target, int width, const std::uint64_t* source, int
   if (width % 64 != 0) target[words - 1] &= (std::uint64_t{1} << (width % 64)) - 1;
 }
 
-bool or_row(const Bitmap& input, int y, std::uint64_t* target) {
+bool or_row(const Bitmap& input, int y, std::vector<std::uint64_t>& target) {
   std::uint64_t seen = 0;
   const std::uint64_t* row = input.row(y);
   for (int word = 0; word < input.words(); ++word) {
@@ -78,28 +55,29 @@ bool or_row(const Bitmap& input, int y, std::uint64_t* target) {
 }
 
 void spread_window(const Footprint& f, const Bitmap& input, Bitmap& output, int top, int bottom) {
-  thread_local Line tall, wide;
-  const int wide_words = output.words() * f.stride[1] + 1, tall_words = std::max(wide_words, input.words());
+  thread_local std::vector<std::uint64_t> tall, wide;  // kept, because this runs for every map of every frame
+  tall.resize(input.words());
+  wide.resize(static_cast<std::size_t>(output.words()) * f.stride[1] + 1);
   for (int y = top; y < bottom; ++y) {
     bool seen = false;
-    tall.clear(tall_words);
+    std::fill(tall.begin(), tall.end(), 0);
     for (int k = 0; k < f.kernel[0]; ++k) {
       const int from = y * f.stride[0] + f.origin[0] + k * f.dilation[0];
-      if (from >= 0 && from < input.height()) seen |= or_row(input, from, tall.data());
+      if (from >= 0 && from < input.height()) seen |= or_row(input, from, tall);
     }
     if (!seen) continue;
-    wide.clear(wide_words);
+    std::fill(wide.begin(), wide.end(), 0);
     for (int k = 0; k < f.kernel[1]; ++k) {
-      or_shifted(wide.data(), wide_words, tall.data(), tall_words, f.origin[1] + k * f.dilation[1]);
+      or_shifted(wide.data(), static_cast<int>(wide.size()), tall.data(), input.words(), f.origin[1] + k * f.dilation[1]);
     }
     or_every(output.row(y), output.width(), wide.data(), f.stride[1]);
   }
 }
 
 void spread_taps(const Footprint& f, const Bitmap& input, Bitmap& output, int top, int bottom) {
-  thread_local Line kept_tall, kept_wide;
-  kept_wide.clear(output.words());
-  std::uint64_t* const wide = kept_wide.data();
+  thread_local std::vector<std::uint64_t> tall, wide;  // kept, as above
+  tall.resize(input.words());
+  wide.resize(output.words());
   const int row_taps = static_cast<int>(f.table[0].size()) / output.height();
   const int columns = static_cast<int>(f.starts.size()) - 1;
   for (int y = top; y < bottom; ++y) {
@@ -107,9 +85,8 @@ void spread_taps(const Footprint& f, const Bitmap& input, Bitmap& output, int to
     // Rows that read what the row above reads, as when a map is enlarged, change where that one does.
     if (y == top || !std::equal(rows, rows + row_taps, rows - row_taps)) {
       bool seen = false;
-      kept_tall.clear(input.words());
-      kept_wide.clear(output.words());
-      std::uint64_t* const tall = kept_tall.data();
+      std::fill(tall.begin(), tall.end(), 0);
+      std::fill(wide.begin(), wide.end(), 0);
       for (int tap = 0; tap < row_taps; ++tap) {
         if (rows[tap] >= 0) seen |= or_row(input, rows[tap], tall);
       }
@@ -200,7 +177,7 @@ void Bitmap::round_to_blocks(int block) {
   for (int top = 0; top < height_; top += block) {
     const int bottom = std::min(top + block, height_);
     std::fill(line.begin(), line.end(), 0);
-    for (int y = top; y < bottom; ++y) or_row(*this, y, line.data());
+    for (int y = top; y < bottom; ++y) or_row(*this, y, line);
     for (std::uint64_t& word : line) {
       std::uint64_t rounded = 0;
       for (int bit = 0; bit < 64; bit += block) {
@@ -217,11 +194,11 @@ void Bitmap::add_to(float* target, float amount) const {
   if (!any_) return;
   for (int y = 0; y < height_; ++y, target += width_) {
     for (int word = 0; word < words_; ++word) {
-      std::uint64_t bits = row(y)[word];
+      const std::uint64_t bits = row(y)[word];
       if (bits == ~std::uint64_t{0}) {
         for (int bit = 0; bit < 64; ++bit) target[word * 64 + bit] += amount;
       } else {
-        for (; bits != 0; bits &= bits - 1) target[word * 64 + __builtin_ctzll(bits)] += amount;
+        for_each_set(&bits, 1, [&](int bit) { target[word * 64 + bit] += amount; });
       }
     }
   }

@@ -50,6 +50,16 @@ class Bitmap {
   std::vector<std::uint64_t> bits_;
 };
 
+// Calls callable(x) for each set bit of a row; returns their number.
+template <class Callable>
+std::size_t for_each_set(const std::uint64_t* words, int count, const Callable& callable) {
+  std::size_t found = 0;
+  for (int word = 0; word < count; ++word) {
+    for (std::uint64_t bits = words[word]; bits != 0; bits &= bits - 1, ++found) callable(word * 64 + __builtin_ctzll(bits));
+  }
+  return found;
+}
+
 // How a changed input pixel spreads to the outputs that read it.
 struct Footprint {
   enum class Kind {

@@ -21,16 +21,6 @@ void for_rows(const Frame& frame, int height, bool shared, const Callable& calla
   }
 }
 
-// Calls callable(x) for each set pixel of a row; returns their number.
-template <class Callable>
-std::size_t for_bits(const std::uint64_t* row, int words, const Callable& callable) {
-  std::size_t count = 0;
-  for (int word = 0; word < words; ++word) {
-    for (std::uint64_t bits = row[word]; bits != 0; bits &= bits - 1, ++count) callable(word * 64 + __builtin_ctzll(bits));
-  }
-  return count;
-}
-
 // The input rows or columns (axis 1) behind an output's, in order; -1 where there is none.
 class Taps {
  public:
@@ -78,7 +68,7 @@ void watch(const Frame& frame, const Entry& entry) {
   for_rows(frame, info.height, changed.count() * row > pixels_worth_sharing * lanes, [&](int y) {
     float* line = amounts + static_cast<std::size_t>(y) * info.width;
     std::fill_n(line, info.width, 0.0F);
-    total += for_bits(changed.row(y), changed.words(), [&](int x) {
+    total += for_each_set(changed.row(y), changed.words(), [&](int x) {
       line[x] = frame.program.kernels.change(rows.at(y, x), seen_at(y, x), info.channels, entry.norm);
     });
   });
@@ -100,7 +90,7 @@ void ask_outputs(const Frame& frame, const Entry& entry, Bitmap& computed) {
   for_rows(frame, target.height, computed.count() > pixels_worth_sharing, [&](int y) {
     std::uint64_t* bits = computed.row(y);
     float* line = pending + static_cast<std::size_t>(y) * target.width;
-    asked += for_bits(bits, computed.words(), [&](int x) {
+    asked += for_each_set(bits, computed.words(), [&](int x) {
       float amount = 0;
       for (int i = 0; i < rows.count(); ++i) {
         const int from_y = rows.at(y, i, source.height);
@@ -130,7 +120,7 @@ void ask_outputs(const Frame& frame, const Entry& entry, Bitmap& computed) {
   computed.round_to_blocks(gate.block);
   for (int y = 0; y < target.height; ++y) {
     float* line = pending + static_cast<std::size_t>(y) * target.width;
-    for_bits(computed.row(y), computed.words(), [&](int x) { line[x] = 0; });
+    for_each_set(computed.row(y), computed.words(), [&](int x) { line[x] = 0; });
   }
 }
 

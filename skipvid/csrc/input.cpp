@@ -13,13 +13,6 @@ namespace skipvid {
 
 namespace {
 
-template <class Callable>
-void for_each_set(const std::uint64_t* words, int count, const Callable& callable) {
-  for (int word = 0; word < count; ++word) {
-    for (std::uint64_t bits = words[word]; bits != 0; bits &= bits - 1) callable(word * 64 + __builtin_ctzll(bits));
-  }
-}
-
 // Runs `compare` (sets a row's bits in the published bitmap), `copy` (y, x) and `copy_row` (y) over an input, as its gate wants it.
 template <class Compare, class Copy, class CopyRow>
 void take(const Frame& frame, const Entry& entry, int height, const Compare& compare, const Copy& copy, const CopyRow& copy_row) {
