@@ -27,9 +27,10 @@ class RecentActivity:
         A keyframe is shown as it is and not remembered: all of it was computed, which says nothing of what changes. Neither is a result
         without activity or with a grid of another size: memory begins anew there.
         """
-        if result.activity is None or result.keyframe or (self._recent and self._recent[-1].shape != result.activity.shape):
-            self._recent.clear()
         if result.activity is None or result.keyframe:
+            self._recent.clear()
             return result
+        if self._recent and self._recent[-1].shape != result.activity.shape:
+            self._recent.clear()
         self._recent.append(result.activity)
         return replace(result, activity=np.fmax.reduce(list(self._recent)))

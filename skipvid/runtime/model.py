@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import torch
@@ -20,7 +20,7 @@ from skipvid.graph.plan import ConversionReport, Plan, describe, make_plan
 from skipvid.runtime.backends import make_backend
 from skipvid.runtime.base import Backend, Program
 from skipvid.runtime.config import SkipConfig
-from skipvid.runtime.picture import Input
+from skipvid.runtime.picture import Input, Shapes, shapes_of
 from skipvid.runtime.session import Session
 
 MOST_PLANS = 4
@@ -37,15 +37,10 @@ def convert(net: nn.Module, example: Tensor | tuple[Tensor, ...], config: SkipCo
     """
     model = SkipModel(net, config or SkipConfig())
     examples = example if isinstance(example, tuple) else (example,)
-    return model, describe(model.program(_shapes(examples)).plan)
+    return model, describe(model.program(shapes_of(examples)).plan)
 
 
-Shapes = tuple[tuple[int, ...], ...]
 T = TypeVar("T")
-
-
-def _shapes(inputs: Sequence[Input]) -> Shapes:
-    return tuple(tuple(item.shape) for item in inputs)
 
 
 class SkipModel:
@@ -74,12 +69,12 @@ class SkipModel:
 
     def dense(self, *inputs: Input) -> Any:
         """The network without gates on the same back end: what a session is measured against. Returns what the network returns."""
-        program = self.program(_shapes(inputs))
+        program = self.program(shapes_of(inputs))
         return program.plan.restore(program.run_dense(inputs))
 
     def dense_ms(self, *inputs: Input) -> float:
         """How many milliseconds dense() takes. The first run on inputs of these shapes is not counted: it has its memory to fetch."""
-        shapes = _shapes(inputs)
+        shapes = shapes_of(inputs)
         if shapes not in self._dense_ran:
             self.dense(*inputs)
             self._dense_ran.add(shapes)

@@ -48,6 +48,12 @@ class Picture:
 
 Input = Tensor | Picture
 """What a session takes for each input of its network."""
+Shapes = tuple[tuple[int, ...], ...]
+
+
+def shapes_of(inputs: Sequence[Input]) -> Shapes:
+    """What a plan is made for."""
+    return tuple(tuple(item.shape) for item in inputs)
 
 
 def as_tensors(inputs: Sequence[Input]) -> list[Tensor]:

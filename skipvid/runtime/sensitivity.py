@@ -21,6 +21,7 @@ from skipvid.graph.gating import layers_behind
 from skipvid.graph.ir import Graph
 from skipvid.graph.plan import Plan
 from skipvid.runtime.model import SkipModel
+from skipvid.runtime.picture import shapes_of
 from skipvid.runtime.reference import evaluate
 
 BLEND = 0.5
@@ -52,7 +53,7 @@ class Sensitivity:
 
     def add(self, *inputs: Tensor) -> None:
         """Measure one frame: (1, C, H, W) float32."""
-        plan = self._model.program(tuple(tuple(item.shape) for item in inputs)).plan
+        plan = self._model.program(shapes_of(inputs)).plan
         values = _differentiable(plan.graph, inputs)
         outputs = [values[name] for name in plan.graph.outputs if isinstance(name, str) and values[name].requires_grad]
         maps = [name for name in plan.gates if values[name].requires_grad]

@@ -16,7 +16,7 @@ from skipvid.graph.plan import Plan
 from skipvid.results import FrameCost
 from skipvid.runtime.account import frame_cost
 from skipvid.runtime.base import Program, State, Step
-from skipvid.runtime.picture import Input, Picture
+from skipvid.runtime.picture import Input, Picture, Shapes, shapes_of
 
 if TYPE_CHECKING:
     from skipvid.runtime.model import SkipModel
@@ -38,7 +38,7 @@ class Session:
         self._program: Program | None = None
         self._state: State | None = None
         self._step: Step | None = None
-        self._shapes: tuple[tuple[int, ...], ...] = ()
+        self._shapes: Shapes = ()
         self._kinds: tuple[type, ...] = ()
         self._since_keyframe = 0
         self._dense_left = self._dense_run = 0
@@ -55,7 +55,7 @@ class Session:
         if any(not isinstance(item, Picture) and (not isinstance(item, Tensor) or item.dtype != torch.float32) for item in inputs):
             kinds = ", ".join(str(getattr(item, "dtype", type(item).__name__)) for item in inputs)
             raise UsageError(f"the inputs of the network are {kinds}", "pass float32 tensors, e.g. torch.from_numpy(image).float()")
-        shapes = tuple(tuple(item.shape) for item in inputs)
+        shapes = shapes_of(inputs)
         kinds_of_input = tuple(type(item) for item in inputs)
         if (shapes, kinds_of_input) != (self._shapes, self._kinds):
             self.reset()
