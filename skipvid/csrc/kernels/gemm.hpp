@@ -51,13 +51,23 @@ void gemm_tile(const GemmArgs& args, const GemmBlock& block, int pixel) {
   }
 }
 
+template <int Vectors, int Pixels = tile_pixels>
+SKIPVID_INLINE void gemm_tile_of(int pixels, const GemmArgs& args, const GemmBlock& block, int pixel) {
+  if constexpr (Pixels > 0) {
+    if (pixels == Pixels) return gemm_tile<Pixels, Vectors>(args, block, pixel);
+    gemm_tile_of<Vectors, Pixels - 1>(pixels, args, block, pixel);
+  }
+}
+
 template <int Vectors>
 void gemm_block(const GemmArgs& args, const GemmBlock& block) {
-  int pixel = 0;
-  for (; pixel + tile_pixels <= args.pixels; pixel += tile_pixels) gemm_tile<tile_pixels, Vectors>(args, block, pixel);
-  for (; pixel + 4 <= args.pixels; pixel += 4) gemm_tile<4, Vectors>(args, block, pixel);
-  for (; pixel + 2 <= args.pixels; pixel += 2) gemm_tile<2, Vectors>(args, block, pixel);
-  for (; pixel < args.pixels; ++pixel) gemm_tile<1, Vectors>(args, block, pixel);
+  for (int pixel = 0; pixel < args.pixels;) {
+    const int left = args.pixels - pixel, rest = left - tile_pixels;
+    // One or two pixels take as long as three, because their sums wait for each other: rather two halves.
+    const int take = rest <= 0 ? left : rest < 3 ? (left + 1) / 2 : tile_pixels;
+    gemm_tile_of<Vectors>(take, args, block, pixel);
+    pixel += take;
+  }
 }
 
 void gemm(const GemmArgs& args) {
