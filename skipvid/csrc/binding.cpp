@@ -286,12 +286,13 @@ NB_MODULE(_native, m) {
       .def("add_part", &Program::add_part)
       .def("set_gate", [](Program& p, int map, double threshold, double scale, int block) { p.gates[map] = {true, threshold, scale, block, nullptr}; })
       .def("add_segment", &Program::add_segment)
+      .def("share", &Program::share)
       .def("run", &run)
       .def("run_picture", &run_picture);
   bind_steps(program);
 
   nb::class_<State>(m, "State")
-      .def(nb::init<const Program&>(), nb::keep_alive<1, 2>())
+      .def(nb::init<const Program&, bool>(), nb::keep_alive<1, 2>())
       .def_prop_ro("memory_bytes", &State::bytes)
       .def("rows", &rows_of)
       .def("limit", [](const State& s, int map) { return s.limits[map]; })

@@ -1,11 +1,17 @@
 #include "program.hpp"
 
 #include <algorithm>
+#include <stdexcept>
 
 namespace skipvid {
 
-State::State(const Program& owner)
-    : program(owner), floats(owner.floats), counts(owner.maps.size(), 0), limits(owner.maps.size(), 0.0F), taken(owner.maps.size()) {
+State::State(const Program& owner, bool forgets)
+    : program(owner),
+      dense(forgets),
+      floats(forgets ? owner.shared_floats : owner.floats),
+      counts(owner.maps.size(), 0),
+      limits(owner.maps.size(), 0.0F),
+      taken(owner.maps.size()) {
   for (std::size_t map = 0; map < owner.maps.size(); ++map) {
     const MapInfo& info = owner.maps[map];
     computed.emplace_back(info.height, info.width);
@@ -15,14 +21,15 @@ State::State(const Program& owner)
   for (const Entry& entry : owner.entries) {
     const MapInfo& info = owner.maps[entry.map];
     const bool watch = entry.kind == Entry::Kind::watch;
-    memory.emplace_back(watch ? watch_memory(info.height, info.width, info.channels) : entry.step ? entry.step->memory() : 0);
-    if (entry.gate) outputs[entry.index].pending = Buffer(info.pixels());
+    const std::size_t watched = watch && !dense ? watch_memory(info.height, info.width, info.channels) : 0;
+    memory.emplace_back(entry.step ? entry.step->memory() : watched);
+    if (entry.gate && !dense) outputs[entry.index].pending = Buffer(info.pixels());
   }
 }
 
 Rows State::rows(int map) const {
   const MapInfo& info = program.maps[map];
-  return {floats.data() + info.offset, info.stride, info.height, info.width};
+  return {floats.data() + (dense ? program.shared[map] : info.offset), info.stride, info.height, info.width};
 }
 
 const Bitmap& State::changed(int map) const { return program.gates[map].gated ? published[map] : computed[map]; }
@@ -42,9 +49,8 @@ std::size_t State::bytes() const {
 int Program::add_map(int height, int width, int channels, bool compact) {
   // A network input of few channels is stored without padding lanes: it is the largest map, and only convolutions read it, by the element.
   const std::ptrdiff_t stride = compact && channels <= 4 ? 4 : padded(channels);
-  maps.push_back({height, width, channels, static_cast<std::ptrdiff_t>(floats), stride});
-  // A kernel may read one vector past the last row; and maps that start at the same place of a page would displace each other in a cache.
-  floats += (maps.back().pixels() * stride + lanes - 1) / lanes * lanes + 3 * lanes;
+  maps.push_back({height, width, channels, static_cast<std::ptrdiff_t>(floats), stride, static_cast<int>(maps.size())});
+  floats += room_of(maps.back());
   gates.emplace_back();
   const std::size_t line = static_cast<std::size_t>(width) * stride;
   if (zeros_.bytes() < line * sizeof(float)) zeros_.reserve(line);
@@ -98,6 +104,7 @@ void Program::give_back(std::unique_ptr<Workspace> workspace) const {
 
 void Program::run(State& state, std::span<const InputArray> inputs, int segment, bool keyframe, bool gates_wanted) const {
   ThreadPool::Lease lease(*pool);
+  if (state.dense && (!keyframe || gates_wanted)) throw std::logic_error("a dense state remembers nothing for a gated frame");
   std::unique_ptr<Workspace> workspace = borrow();
   const Frame frame{*this, state, lease, *workspace, inputs, keyframe, gates_wanted};
   run_segment(frame, segments_[segment]);

@@ -22,6 +22,7 @@ namespace skipvid {
 struct MapInfo {
   int height, width, channels;
   std::ptrdiff_t offset, stride;  // of pixel 0 among the rows of all maps, and from pixel to pixel; in floats
+  int owner;                      // the map whose memory it lives in: itself, or the one that it is a part of
   std::size_t pixels() const { return static_cast<std::size_t>(height) * width; }
 };
 
@@ -44,10 +45,11 @@ struct Rows {
 
 class Program;
 
-// Everything remembered of one stream.
+// Everything remembered of one stream. A dense one remembers nothing from frame to frame: every frame must be a keyframe, and maps that
+// are not needed at the same time share their memory.
 class State {
  public:
-  explicit State(const Program& program);
+  State(const Program& program, bool dense);
   State(const State&) = delete;
   State& operator=(const State&) = delete;
 
@@ -58,6 +60,7 @@ class State {
   std::size_t bytes() const;
 
   const Program& program;
+  const bool dense;
   Buffer floats;                      // the rows of all maps: one block, so that its pages may be large ones
   std::vector<Bitmap> computed;       // by map: pixels computed in this frame
   std::vector<Bitmap> published;      // by map: those of them that its gate let through; unused where there is no gate
@@ -196,6 +199,9 @@ class Program {
   void add(Entry entry);
   // Entries [first, last), all of them added before, will be run in one call. Returns the segment's number.
   int add_segment(int first, int last);
+  // When all is added: find room for the maps of dense states (sharing.cpp). kept: maps that others read and write between two segments, or
+  // read after the last.
+  void share(const std::vector<int>& kept);
 
   // Zeros, as many as the longest line of a map has.
   const float* zeros() const { return zeros_.data(); }
@@ -205,6 +211,8 @@ class Program {
   std::shared_ptr<ThreadPool> pool;
   std::vector<MapInfo> maps;
   std::size_t floats = 0;  // of the rows of all maps
+  std::vector<std::ptrdiff_t> shared;  // by map: its offset in a dense state
+  std::size_t shared_floats = 0;
   std::vector<Gate> gates;
   std::vector<Entry> entries;
 
@@ -218,6 +226,10 @@ class Program {
   mutable std::mutex lock_;
   mutable std::vector<std::unique_ptr<Workspace>> idle_;
 };
+
+// The floats that a map takes up. A kernel may read one vector past the last row; and maps that start at the same place of a page would
+// displace each other in a cache.
+inline std::size_t room_of(const MapInfo& map) { return (map.pixels() * map.stride + lanes - 1) / lanes * lanes + 3 * lanes; }
 
 // Which of the entries [first, last) can be run together (waves.cpp).
 std::vector<Wave> find_waves(const Program& program, int first, int last);

@@ -69,8 +69,8 @@ class Program(Protocol):
 
     plan: Plan
 
-    def new_state(self) -> State:
-        """An empty state; the first frame run on it must be a keyframe."""
+    def new_state(self, dense: bool = False) -> State:
+        """An empty state; the first frame run on it must be a keyframe. dense: promises that all will be, so that little is remembered."""
 
     def run(self, state: Any, inputs: Sequence[Input], keyframe: bool, gated_next: bool = True) -> Step:
         """Advance the stream by one frame, updating `state`, which this program made.

@@ -86,7 +86,7 @@ class ReferenceProgram:
         self.rules = output_rules(plan)
         self._outputs = tuple(leaf for leaf in plan.graph.outputs if isinstance(leaf, str))
 
-    def new_state(self) -> ReferenceState:
+    def new_state(self, dense: bool = False) -> ReferenceState:
         return ReferenceState()
 
     @torch.no_grad()

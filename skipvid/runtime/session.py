@@ -37,6 +37,7 @@ class Session:
         self.keyframe = False
         self._program: Program | None = None
         self._state: State | None = None
+        self._dense_state: State | None = None
         self._step: Step | None = None
         self._shapes: Shapes = ()
         self._kinds: tuple[type, ...] = ()
@@ -61,13 +62,19 @@ class Session:
             self.reset()
             self._program, self._shapes, self._kinds = self.model.program(shapes), shapes, kinds_of_input
         assert self._program is not None
-        refresh = self.model.config.refresh
+        refresh, gated = self.model.config.refresh, self.model.config.gate != "none"
         due = (refresh > 0 and self._since_keyframe >= refresh) or self._dense_left > 0
-        self.keyframe = self._state is None or due or self.model.config.gate == "none"
+        self.keyframe = self._state is None or due or not gated
+        # A keyframe before a keyframe has nothing to leave to the next frame, and takes less time on a state that forgets.
+        gated_next = gated and not (self.keyframe and self._dense_left > 1)
         # A frame that fails or is interrupted half-way leaves no state behind, rather than one that is part old, part new.
-        state, self._state = (self._program.new_state() if self._state is None else self._state), None
-        gated_next = self.model.config.gate != "none" and not (self.keyframe and self._dense_left > 1)
-        self._step = self._program.run(state, inputs, self.keyframe, gated_next)
+        state, self._state = self._state, None
+        if gated_next:
+            state = state or self._program.new_state()
+            self._step = self._program.run(state, inputs, self.keyframe)
+        else:
+            self._dense_state = self._dense_state or self._program.new_state(dense=True)
+            self._step = self._program.run(self._dense_state, inputs, keyframe=True, gated_next=False)
         self._state = state
         self._since_keyframe = 1 if self.keyframe else self._since_keyframe + 1
         self._watch(self._program.plan, self._step)
@@ -75,7 +82,7 @@ class Session:
 
     def reset(self) -> None:
         """Forget the stream: the next frame is a keyframe."""
-        self._state = None
+        self._state = self._dense_state = None
         self._since_keyframe = 0
         self._dense_left = self._dense_run = 0
 
@@ -94,7 +101,7 @@ class Session:
     @property
     def memory_bytes(self) -> int:
         """Bytes that the stream's state holds."""
-        return self._state.memory_bytes() if self._state is not None else 0
+        return sum(state.memory_bytes() for state in (self._state, self._dense_state) if state is not None)
 
     def _last(self) -> tuple[Plan, Step]:
         if self._step is None or self._program is None:

@@ -245,6 +245,19 @@ def test_where_everything_moves_most_frames_are_keyframes_until_it_stops(backend
     assert not any(keyframes[39:])  # still: gates are asked in every frame
 
 
+def test_frames_between_keyframes_have_the_bits_of_a_dense_run_and_leave_a_sound_state(backend: str) -> None:
+    model = everything(threshold=0.0, backend=backend)
+    session, generator = model.session(), torch.Generator().manual_seed(4)
+    still = torch.randn(SHAPE, generator=generator)
+    moving = [torch.randn(SHAPE, generator=generator) for _ in range(24)]
+    keyframes = []
+    for number, frame in enumerate([*moving, *[still] * 9, *moving[:6]]):
+        got = tree_leaves(session(frame))
+        keyframes.append(session.keyframe)
+        assert all(torch.equal(a, b) for a, b in zip(got, tree_leaves(model.dense(frame)), strict=True)), f"frame {number}"
+    assert sum(keyframes[:24]) >= 18 and not any(keyframes[-8:-6])
+
+
 def test_a_threshold_of_one_for_dense_runs_never_leaves_the_gates() -> None:
     model, _ = convert(torch.nn.Conv2d(3, 4, 1).eval(), torch.zeros(1, 3, 8, 8), SkipConfig(threshold=0.0, dense_above=1.0))
     session = model.session()

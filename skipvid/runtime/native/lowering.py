@@ -99,8 +99,15 @@ class _Lowering:
             entries += 1
         if entries > first:
             segments.append(self.program.add_segment(first, entries))
+        self.program.share(self._kept())
         watches = {name: entry for (name, _), entry in self.watches.items()}
         return Lowered(self.program, self.layout, self.maps, tuple(segments), watches, self.output_gates)
+
+    def _kept(self) -> list[int]:
+        """The maps that are read or written from outside: the network's outputs, and what PyTorch works on between two segments."""
+        foreign = [node for node in self.plan.graph if node.name in self.layout.foreign]
+        names = self.plan.graph.output_names.union(*((node.name, *node.inputs) for node in foreign))
+        return [self.maps[name] for name in sorted(names) if name in self.maps]
 
     def _watch(self, node: Node) -> int:
         """Have the change of the map measured that an output gate looks at. Returns the number of entries that this took."""

@@ -78,8 +78,8 @@ class NativeProgram:
         self._idle: list[State] = []
         self._lock = threading.RLock()  # re-entrant: releasing may happen in a garbage collection at any point
 
-    def new_state(self) -> NativeState:
-        core = State(self._lowered.program)
+    def new_state(self, dense: bool = False) -> NativeState:
+        core = State(self._lowered.program, dense)
         wanted = self._read.union(self._outputs)
         return NativeState(core, {name: self._view(core, name) for name in wanted if self._is_native(name)})
 
@@ -161,7 +161,7 @@ class NativeProgram:
 
     def _borrow(self) -> State:
         with self._lock:
-            return self._idle.pop() if self._idle else State(self._lowered.program)
+            return self._idle.pop() if self._idle else State(self._lowered.program, True)
 
     def _lend(self, core: State, values: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
         """The outputs of a dense run, on the state's own memory; the state is used again when the last of them is gone."""

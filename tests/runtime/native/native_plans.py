@@ -10,11 +10,28 @@ from torch import Tensor
 from torch.utils._pytree import tree_structure
 
 from skipvid.graph.gating import Gate, OutputGate
-from skipvid.graph.ir import Graph, Node
+from skipvid.graph.ir import Activation, Graph, Node
 from skipvid.graph.plan import Plan, make_plan
 from skipvid.runtime.native.backend import NativeBackend
 from skipvid.runtime.native.program import NativeProgram
 from skipvid.runtime.reference import ReferenceProgram
+
+
+def node(
+    name: str, op: str, *inputs: str, consts: dict[str, Tensor] | None = None, activation: Activation | None = None, **attrs: object
+) -> Node:
+    return Node(name, op, inputs, (), attrs, consts or {}, activation)
+
+
+def image(channels: int, height: int, width: int, name: str = "x") -> Node:
+    return Node(name, "input", (), (1, channels, height, width))
+
+
+def conv(name: str, source: str, inputs: int, outputs: int, kernel: int = 1, seed: int = 0, groups: int = 1) -> Node:
+    generator = torch.Generator().manual_seed(seed)
+    weight = torch.randn(outputs, inputs // groups, kernel, kernel, generator=generator) / (inputs // groups * kernel * kernel) ** 0.5
+    pads = (kernel // 2,) * 4
+    return node(name, "conv", source, consts={"weight": weight}, stride=(1, 1), pads=pads, dilation=(1, 1), groups=groups)
 
 
 def with_shapes(nodes: Sequence[Node]) -> list[Node]:

@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from native_plans import conv, image, node
 
 from skipvid.graph.gating import Gate
 from skipvid.graph.ir import Activation, MapArgument, Node
@@ -16,23 +17,6 @@ from skipvid.runtime.native import _native
 
 SETS = _native.instruction_sets()
 aten = torch.ops.aten
-
-
-def node(
-    name: str, op: str, *inputs: str, consts: dict[str, torch.Tensor] | None = None, activation: Activation | None = None, **attrs: object
-) -> Node:
-    return Node(name, op, inputs, (), attrs, consts or {}, activation)
-
-
-def image(channels: int, height: int, width: int, name: str = "x") -> Node:
-    return Node(name, "input", (), (1, channels, height, width))
-
-
-def conv(name: str, source: str, inputs: int, outputs: int, kernel: int = 1, seed: int = 0, groups: int = 1) -> Node:
-    generator = torch.Generator().manual_seed(seed)
-    weight = torch.randn(outputs, inputs // groups, kernel, kernel, generator=generator) / (inputs // groups * kernel * kernel) ** 0.5
-    pads = (kernel // 2,) * 4
-    return node(name, "conv", source, consts={"weight": weight}, stride=(1, 1), pads=pads, dilation=(1, 1), groups=groups)
 
 
 def checked(nodes: list[Node], gates: list[Gate], instruction_set: str = "", outputs: list[str] | None = None, share: float = 0.05) -> None:
