@@ -14,7 +14,7 @@ namespace {
 
 // Rough numbers of cycles; below, handing the work to other threads costs more.
 constexpr double work_worth_sharing = 10000, search_worth_sharing = 4000;
-constexpr int chunks_per_worker = 4;
+constexpr int chunks_per_worker = 6;
 
 // Find the pixels of some rows.
 void search(const Frame& frame, Band& band) {
