@@ -53,6 +53,7 @@ class Preset:
     reference: str = "accumulated"  # or previous: changes are measured from frame to frame, as in the paper
     p: float = 1.0  # norm of norm-output gates: 1, 2 or .inf
     input_threshold: float | None = None  # τ of the norm gates that stand before norm-output gates
+    dense_above: float = 0.75  # share of the MACs above which gates cost more time than they save: keyframes follow such a frame
     gate_weights: str = ""  # of gumbel gates: URL, "bundled:FILE", or a path relative to the preset file
     gate_sha256: str = ""  # as sha256, of gate_weights
     folder: Path | None = None  # where the file lies; no key of it
@@ -282,6 +283,7 @@ _PARSERS: dict[str, tuple[str, _Parser]] = {
     "reference": _one_of("accumulated", "previous"),
     "p": ("1, 2 or .inf", lambda value: float(value) if value in (1, 2, math.inf) and type(value) is not bool else None),
     "input_threshold": ("a number from 0 on", _number(0)),
+    "dense_above": ("a number from 0 to 1", _number(0, 1)),
     "gate_weights": (f"a URL, '{BUNDLED}FILE' or a path", _text),
     "gate_sha256": ("8 to 64 hexadecimal digits in quotes", _hash),
     "scales": ("a mapping from map names to numbers above 0", _mapping(_number(0, above=True))),

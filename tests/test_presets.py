@@ -87,6 +87,7 @@ def test_a_dumped_preset_reads_as_itself(tmp_path: Path) -> None:
         reference="previous",
         p=float("inf"),
         input_threshold=0.01,
+        dense_above=0.5,
         gate_weights="gates.pt",
         gate_sha256="0" * 64,
         folder=tmp_path,
@@ -131,6 +132,7 @@ WRONG_VALUES = {
     "reference": ["last", True],
     "p": [3, "2", True, 0.5],
     "input_threshold": [-0.1, "0.01"],
+    "dense_above": [-0.1, 1.5, "0.5"],
     "gate_weights": ["", 4],
     "gate_sha256": ["f153", 12345678],
 }

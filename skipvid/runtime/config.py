@@ -67,6 +67,7 @@ class SkipConfig:
             "scales": preset.scales,
             "p": preset.p,
             "input_threshold": preset.input_threshold,
+            "dense_above": preset.dense_above,
         }
         return cls(**{**own, **settings})
 

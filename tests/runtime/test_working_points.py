@@ -1,12 +1,15 @@
-"""`SkipConfig.at`: calibrated thresholds as one dial."""
+"""`SkipConfig.at`: calibrated thresholds as one dial. `SkipConfig.of`: the gates of a preset."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from skipvid.errors import UsageError
+from skipvid.presets import load_preset
 from skipvid.runtime.config import SkipConfig
 
 CALIBRATED = SkipConfig(0.1, block=4, thresholds={"conv2d": 0.05, "add": 0.2, "x": 0.0}, input_threshold=0.02)
@@ -34,3 +37,10 @@ def test_where_one_came_from_makes_no_difference(first: float, second: float) ->
 def test_a_working_point_that_is_none_is_refused(threshold: float) -> None:
     with pytest.raises(UsageError, match="threshold is"):
         CALIBRATED.at(threshold)
+
+
+def test_a_preset_brings_its_own_gates_and_settings_come_before_them() -> None:
+    own = {"threshold": 0.2, "gate": "norm-output", "block": 8, "dense_above": 0.4, "p": 2.0, "thresholds": {"x": 0.1}}
+    preset = replace(load_preset("efficientdet-nano"), **own)
+    config = SkipConfig.of(preset, block=2, threads=3)
+    assert {name: getattr(config, name) for name in own} == {**own, "block": 2} and config.threads == 3
