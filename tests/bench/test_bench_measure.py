@@ -86,7 +86,7 @@ def test_a_still_picture_costs_no_macs_and_a_moving_one_all(still_and_moving: li
     assert still.macs == 0 and still.changed == 0 and math.isinf(still.reduction) and still.saving == 1
     assert moving.changed > 0.9 and moving.saving < 0.1
     assert still.skip_ms < moving.skip_ms and set(still.runtime_ms) == {"torch"}
-    assert still.state_bytes == moving.state_bytes > 1e6
+    assert 1e6 < still.state_bytes < moving.state_bytes < 1.5 * still.state_bytes  # in motion a stream has a dense state, too
 
 
 def test_tables_hold_every_measurement(still_and_moving: list[Measurement], tmp_path: Path) -> None:
