@@ -87,15 +87,16 @@ class Bench:
         plan = make_plan(Graph(nodes, ("y",), tree_structure(0)), {})
         self.macs, self.outputs = plan.dense_macs, shape[2] * shape[3]
         self.program = lower(plan, _pool(1), instruction_set).program
-        self.state = _native.State(self.program)
-        self.program.run(self.state, [x[0].numpy()], 0, 2, True, True)
+        self.state = _native.State(self.program, False)
+        self.program.run(self.state, [x[0].numpy()], 0, True, True)
+        self.alone = self.program.add_segment(1, 2)  # the layer, without the input
 
     def torch(self) -> Tensor:
         y = self.conv(self.x)
         return y if self.layer.activation is None else getattr(torch.nn.functional, self.layer.activation)(y)
 
     def dense(self) -> None:
-        self.program.run(self.state, [], 1, 2, True, True)
+        self.program.run(self.state, [], self.alone, True, True)
 
     def patch(self, share: float) -> Callable[[], None]:
         """A frame in which a square of this share of the input pixels changed; nothing but the layer is run."""
@@ -107,7 +108,7 @@ class Bench:
 
         def run() -> None:
             self.state.set_changed(0, mask)
-            self.program.run(self.state, [], 1, 2, False, True)
+            self.program.run(self.state, [], self.alone, False, True)
 
         return run
 
