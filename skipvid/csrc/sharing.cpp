@@ -47,18 +47,19 @@ void Program::share(const std::vector<int>& kept) {
   for (const int map : order) {
     std::erase_if(taken, [&](const auto& other) { return lives[other.second].to < lives[map].from; });
     // The first gap that is large enough: what was just left is still in a cache.
+    const std::size_t room = room_of(maps[map]);
     std::size_t at = 0;
     for (const auto& [start, other] : taken) {
-      if (start >= at + room_of(maps[map])) break;
+      if (start >= at + room) break;
       at = start + room_of(maps[other]);
     }
     taken.emplace(at, map);
     shared[map] = static_cast<std::ptrdiff_t>(at);
-    shared_floats = std::max(shared_floats, at + room_of(maps[map]));
+    shared_floats = std::max(shared_floats, at + room);
   }
-  for (std::size_t map = 0; map < maps.size(); ++map) {
-    const MapInfo& owner = maps[maps[map].owner];
-    if (maps[map].owner != static_cast<int>(map)) shared[map] = shared[maps[map].owner] + (maps[map].offset - owner.offset);
+  for (std::size_t map = 0; map < maps.size(); ++map) {  // parts lie where they lay in their owners, and an owner in itself
+    const int owner = maps[map].owner;
+    shared[map] = shared[owner] + (maps[map].offset - maps[owner].offset);
   }
 }
 
