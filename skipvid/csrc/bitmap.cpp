@@ -63,7 +63,7 @@ void spread_window(const Footprint& f, const Bitmap& input, Bitmap& output, int 
     std::fill(tall.begin(), tall.end(), 0);
     for (int k = 0; k < f.kernel[0]; ++k) {
       const int from = y * f.stride[0] + f.origin[0] + k * f.dilation[0];
-      if (from >= 0 && from < input.height()) seen |= or_row(input, from, tall);
+      if (from >= input.top() && from < input.bottom()) seen |= or_row(input, from, tall);
     }
     if (!seen) continue;
     std::fill(wide.begin(), wide.end(), 0);
@@ -142,39 +142,43 @@ Bitmap::Bitmap(int height, int width)
 std::uint64_t Bitmap::last_word() const { return width_ % 64 == 0 ? ~std::uint64_t{0} : (std::uint64_t{1} << (width_ % 64)) - 1; }
 
 void Bitmap::clear() {
-  if (any_) std::fill(bits_.begin(), bits_.end(), 0);
-  any_ = false;
+  std::fill(row(top_), row(top_) + static_cast<std::size_t>(bottom_ - top_) * words_, 0);
+  top_ = bottom_ = 0;
 }
-
-void Bitmap::clear_rows(int top, int bottom) { std::fill(row(top), row(top) + static_cast<std::size_t>(bottom - top) * words_, 0); }
 
 bool Bitmap::any(int y) const {
   return std::any_of(row(y), row(y) + words_, [](std::uint64_t word) { return word != 0; });
 }
 
-void Bitmap::settle() {
-  any_ = std::any_of(bits_.begin(), bits_.end(), [](std::uint64_t word) { return word != 0; });
+void Bitmap::settle(int top, int bottom) {
+  while (top < bottom && !any(top)) ++top;
+  while (top < bottom && !any(bottom - 1)) --bottom;
+  top_ = top;
+  bottom_ = bottom;
 }
 
 void Bitmap::fill() {
   std::fill(bits_.begin(), bits_.end(), ~std::uint64_t{0});
   for (int y = 0; y < height_; ++y) row(y)[words_ - 1] = last_word();
-  any_ = true;
+  top_ = 0;
+  bottom_ = height_;
 }
 
 std::size_t Bitmap::count() const {
   std::size_t total = 0;
-  for (const std::uint64_t word : bits_) total += static_cast<std::size_t>(__builtin_popcountll(word));
+  for (const std::uint64_t *word = row(top_), *end = row(bottom_); word < end; ++word) total += static_cast<std::size_t>(__builtin_popcountll(*word));
   return total;
 }
 
 void Bitmap::merge(int y, int word, std::uint64_t bits) { __atomic_fetch_or(row(y) + word, bits, __ATOMIC_RELAXED); }
 
 void Bitmap::round_to_blocks(int block) {
-  if (block == 1 || !any_) return;
+  if (block == 1 || !any()) return;
   const std::uint64_t group = (std::uint64_t{1} << block) - 1;  // block divides 64
   std::vector<std::uint64_t> line(words_);
-  for (int top = 0; top < height_; top += block) {
+  const int last = bottom_;
+  top_ -= top_ % block;
+  for (int top = top_; top < last; top += block) {
     const int bottom = std::min(top + block, height_);
     std::fill(line.begin(), line.end(), 0);
     for (int y = top; y < bottom; ++y) or_row(*this, y, line);
@@ -187,12 +191,13 @@ void Bitmap::round_to_blocks(int block) {
     }
     line[words_ - 1] &= last_word();
     for (int y = top; y < bottom; ++y) std::copy(line.begin(), line.end(), row(y));
+    bottom_ = bottom;
   }
 }
 
 void Bitmap::add_to(float* target, float amount) const {
-  if (!any_) return;
-  for (int y = 0; y < height_; ++y, target += width_) {
+  target += static_cast<std::ptrdiff_t>(top_) * width_;
+  for (int y = top_; y < bottom_; ++y, target += width_) {
     for (int word = 0; word < words_; ++word) {
       const std::uint64_t bits = row(y)[word];
       if (bits == ~std::uint64_t{0}) {
@@ -218,6 +223,28 @@ std::size_t Bitmap::list(int top, int bottom, Pixel* pixels) const {
     }
   }
   return static_cast<std::size_t>(to - pixels);
+}
+
+std::pair<int, int> reached_rows(const Footprint& f, const Bitmap& input, int height) {
+  if (!input.any()) return {0, 0};
+  if (f.kind == Footprint::Kind::same && input.height() == height) return {input.top(), input.bottom()};
+  if (f.kind == Footprint::Kind::window) {
+    const int window = (f.kernel[0] - 1) * f.dilation[0], before = std::max(0, input.top() - window - f.origin[0]);
+    const int first = std::min(height, (before + f.stride[0] - 1) / f.stride[0]);
+    return {first, std::clamp((input.bottom() - 1 - f.origin[0]) / f.stride[0] + 1, first, height)};
+  }
+  if (f.kind == Footprint::Kind::taps) {
+    const int taps = static_cast<int>(f.table[0].size()) / height;
+    const auto reads = [&](int y) {
+      const auto from = f.table[0].begin() + static_cast<std::ptrdiff_t>(y) * taps;
+      return std::any_of(from, from + taps, [&](int row) { return input.top() <= row && row < input.bottom(); });
+    };
+    int first = 0, last = height;
+    while (first < last && !reads(first)) ++first;
+    while (first < last && !reads(last - 1)) --last;
+    return {first, last};
+  }
+  return {0, height};
 }
 
 void spread(const Footprint& footprint, const Bitmap& input, Bitmap& output, int top, int bottom) {

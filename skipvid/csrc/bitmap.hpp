@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 namespace skipvid {
@@ -23,13 +24,15 @@ class Bitmap {
   std::uint64_t* row(int y) { return bits_.data() + static_cast<std::size_t>(y) * words_; }
   const std::uint64_t* row(int y) const { return bits_.data() + static_cast<std::size_t>(y) * words_; }
 
-  // Whether a bit is set. Who writes through row() or merge() calls settle() afterwards, where it is not known without looking.
-  bool any() const { return any_; }
+  // The rows that have set bits lie in [top, bottom); bits elsewhere need not be looked at. Who writes through row() or merge() calls settle()
+  // afterwards, with the rows that were written to.
+  int top() const { return top_; }
+  int bottom() const { return bottom_; }
+  bool any() const { return top_ < bottom_; }
   bool any(int y) const;
-  void settle();
-  void settle(bool any) { any_ = any; }
+  void settle(int top, int bottom);
+  void settle() { settle(0, height_); }
   void clear();
-  void clear_rows(int top, int bottom);
   void fill();
   std::size_t count() const;
   bool test(Pixel pixel) const { return (row(row_of(pixel))[column_of(pixel) / 64] >> (pixel % 64) & 1U) != 0; }
@@ -39,14 +42,14 @@ class Bitmap {
   void round_to_blocks(int block);
   // target[y * width + x] += amount for all set pixels.
   void add_to(float* target, float amount) const;
-  // Write the set pixels of some rows, row by row from left to right; returns their number. There must be room for all of them.
+  // Write the set pixels of rows [top, bottom), row by row from left to right; returns their number. There must be room for all of them.
   std::size_t list(int top, int bottom, Pixel* pixels) const;
 
  private:
   std::uint64_t last_word() const;
 
   int height_, width_, words_;
-  bool any_ = false;
+  int top_ = 0, bottom_ = 0;
   std::vector<std::uint64_t> bits_;
 };
 
@@ -84,6 +87,8 @@ struct Footprint {
   static Footprint taps(std::vector<std::int32_t> rows, std::vector<std::int32_t> columns, int width);
 };
 
+// The rows [first, second) of an output of this height that `input` may reach.
+std::pair<int, int> reached_rows(const Footprint& footprint, const Bitmap& input, int height);
 // Rows [top, bottom) of output |= footprint of `input`. To be settled by the caller.
 void spread(const Footprint& footprint, const Bitmap& input, Bitmap& output, int top, int bottom);
 

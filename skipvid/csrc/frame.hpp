@@ -22,10 +22,11 @@ struct Job {
   double pixel_work() const;
 };
 
-// Compute some pixels and publish what the gate lets through.
-void run_chunk(const Job& job, std::span<const Pixel> pixels, int worker);
-// Compute all pixels of a job into a buffer, then publish: for gates that open in blocks, and for so few pixels that their channels are
-// shared out among the threads.
+// Compute jobs that do not wait for each other, on all threads (chunks.cpp).
+void run_jobs(const Frame& frame, std::span<const Job> jobs);
+// Compute a chunk of a job and publish what the gate lets through.
+void run_chunk(const Job& job, const Chunk& chunk, int worker);
+// Compute all pixels of a job into a buffer, then publish: for gates that open in blocks.
 void run_staged(const Job& job);
 
 // Whether the scale of a map's gate is measured in this frame: a threshold of 0 needs none.

@@ -102,11 +102,20 @@ struct Band {
   std::size_t first, count;
 };
 
-// Pixels of one entry that are computed together.
+// Pixels of one entry that are computed together, or some of their channels: then several chunks fill the same rows, and the one that comes
+// last goes on with them.
 struct Chunk {
   int job;
   std::size_t from;
   int count;
+  int first_part, last_part;
+  int stage = -1;  // of a chunk with some of the channels
+};
+
+// Pixels whose channels are computed in several chunks.
+struct Stage {
+  std::size_t values;  // where their rows are, where they are not published at once
+  int left;            // chunks to come
 };
 
 // Working memory of one frame, reused by later frames of any stream.
@@ -116,6 +125,8 @@ struct Workspace {
   std::vector<Pixel> list;
   std::vector<std::vector<Chunk>> shares;  // by worker
   std::vector<Chunk> chunks;
+  std::vector<Stage> stages;
+  std::vector<double> left;  // by worker: cycles of work not yet cut
   std::vector<int> bounds;  // of the workers' shares of the chunks
   std::vector<float> sums;  // of |value| over the channels of each pixel
   Buffer values;
@@ -143,6 +154,8 @@ class Step {
   virtual int parts() const { return 1; }
   // Pixels that are best computed together.
   virtual int chunk() const = 0;
+  // Floats that are read however few pixels are computed.
+  virtual std::size_t weights() const { return 0; }
   // Rough number of processor cycles per pixel: decides whether threads are worth it.
   virtual double work() const = 0;
   // Floats remembered per stream besides the map.

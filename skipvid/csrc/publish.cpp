@@ -3,8 +3,8 @@
 // Three ways, all with the same result:
 //   direct   no gate to ask (keyframe, dense run, map without a gate): rows are written where they belong
 //   fused    a chunk is computed into scratch rows, compared with the published rows and copied where the gate opens
-//   staged   all rows are computed into a buffer first, then compared, then copied: for gates that open in blocks, and for maps of few
-//            pixels, whose channels are shared out among the threads
+//   staged   all rows are computed into a buffer first, then compared, then copied: for gates that open in blocks
+// Where threads share out the channels of a chunk, the one that completes it asks the gate.
 #include <algorithm>
 #include <cstring>
 
@@ -39,19 +39,25 @@ double activation_work(const Activation& activation) {
   }
 }
 
-void run_direct(const Job& job, std::span<const Pixel> pixels, int worker) {
+// Whether rows whose channels are computed by several chunks are complete with this one.
+bool completes(const Frame& frame, const Chunk& chunk) {
+  return chunk.stage < 0 || __atomic_sub_fetch(&frame.workspace.stages[chunk.stage].left, 1, __ATOMIC_ACQ_REL) == 0;
+}
+
+void run_direct(const Job& job, const Chunk& chunk, int worker) {
   const Frame& frame = *job.frame;
   const Step& step = *job.entry->step;
-  const int map = job.entry->map, channels = frame.program.maps[map].channels, count = static_cast<int>(pixels.size());
+  const std::span<const Pixel> pixels = job.pixels.subspan(chunk.from, chunk.count);
+  const int map = job.entry->map, channels = frame.program.maps[map].channels;
   const Rows target = frame.state.rows(map);
   Scratch& scratch = frame.workspace.threads[worker];
-  scratch.rows.resize(count);
-  for (int i = 0; i < count; ++i) scratch.rows[i] = target.at(pixels[i]);
-  step.compute(frame, pixels, scratch.rows.data(), scratch, 0, step.parts());
-  activate_rows(frame.program.kernels, step.activation, scratch.rows.data(), count, target.stride, padded(channels));
+  scratch.rows.resize(chunk.count);
+  for (int i = 0; i < chunk.count; ++i) scratch.rows[i] = target.at(pixels[i]);
+  step.compute(frame, pixels, scratch.rows.data(), scratch, chunk.first_part, chunk.last_part);
+  if (!completes(frame, chunk)) return;
+  activate_rows(frame.program.kernels, step.activation, scratch.rows.data(), chunk.count, target.stride, padded(channels));
   if (measures_scale(frame, map)) {  // here, while the rows are in a cache
-    float* sums = frame.workspace.sums.data() + (pixels.data() - job.pixels.data());
-    frame.program.kernels.absolute_sums(scratch.rows.data(), count, channels, sums);
+    frame.program.kernels.absolute_sums(scratch.rows.data(), chunk.count, channels, frame.workspace.sums.data() + chunk.from);
   }
 }
 
@@ -82,68 +88,57 @@ void ask_gate(const Frame& frame, int map, std::span<const Pixel> pixels, const 
   }
 }
 
-void run_fused(const Job& job, std::span<const Pixel> pixels, int worker) {
+void run_fused(const Job& job, const Chunk& chunk, int worker) {
   const Frame& frame = *job.frame;
   const Step& step = *job.entry->step;
-  const int map = job.entry->map, row = padded(frame.program.maps[map].channels), count = static_cast<int>(pixels.size());
+  const std::span<const Pixel> pixels = job.pixels.subspan(chunk.from, chunk.count);
+  const int map = job.entry->map, row = padded(frame.program.maps[map].channels), count = chunk.count;
   const Rows target = frame.state.rows(map);
   Scratch& scratch = frame.workspace.threads[worker];
-  scratch.values.reserve(static_cast<std::size_t>(count) * row);
+  if (chunk.stage < 0) scratch.values.reserve(static_cast<std::size_t>(count) * row);
+  float* const values = chunk.stage < 0 ? scratch.values.data() : frame.workspace.values.data() + frame.workspace.stages[chunk.stage].values;
   scratch.rows.resize(count);
   scratch.targets.resize(count);
   for (int i = 0; i < count; ++i) {
-    scratch.rows[i] = scratch.values.data() + static_cast<std::size_t>(i) * row;
+    scratch.rows[i] = values + static_cast<std::size_t>(i) * row;
     scratch.targets[i] = target.at(pixels[i]);
   }
   scratch.ahead = scratch.targets.data();  // the gate's, far apart and seldom in a cache
-  step.compute(frame, pixels, scratch.rows.data(), scratch, 0, step.parts());
+  step.compute(frame, pixels, scratch.rows.data(), scratch, chunk.first_part, chunk.last_part);
   scratch.ahead = nullptr;
+  if (!completes(frame, chunk)) return;
   activate_rows(frame.program.kernels, step.activation, scratch.rows.data(), count, row, row);
-  ask_gate(frame, map, pixels, scratch.values.data(), scratch.targets.data(), true);
+  ask_gate(frame, map, pixels, values, scratch.targets.data(), true);
 }
 
 void run_stage(const Job& job, std::span<const Pixel> pixels) {
   const Frame& frame = *job.frame;
-  const Kernels& kernels = frame.program.kernels;
   const Step& step = *job.entry->step;
   const int map = job.entry->map, row = padded(frame.program.maps[map].channels);
   const Rows target = frame.state.rows(map);
   Bitmap& published = frame.state.published[map];
-  const int count = static_cast<int>(pixels.size()), workers = frame.lease.workers();
-  const int tile = kernels.gemm_pixels, even = std::max(tile, count / (workers * 4) / tile * tile);
-  const int chunk = std::min({step.chunk(), even, count});
-  const int chunks = (count + chunk - 1) / chunk, all_parts = step.parts();
-  const int splits = chunks >= workers * 2 ? 1 : std::min(all_parts, workers * 2);
+  const int count = static_cast<int>(pixels.size()), tile = frame.program.kernels.gemm_pixels;
+  const int chunk = std::min({step.chunk(), std::max(tile, count / (frame.lease.workers() * 4) / tile * tile), count});
   frame.workspace.values.reserve(static_cast<std::size_t>(count) * row);
   float* values = frame.workspace.values.data();
-  frame.lease.run(chunks * splits, [&](int item, int worker) {
+  frame.lease.run((count + chunk - 1) / chunk, [&](int item, int worker) {
     Scratch& scratch = frame.workspace.threads[worker];
-    const int from = item / splits * chunk, size = std::min(chunk, count - from), split = item % splits;
-    scratch.rows.resize(size);
-    for (int i = 0; i < size; ++i) scratch.rows[i] = values + static_cast<std::size_t>(from + i) * row;
-    step.compute(frame, pixels.subspan(from, size), scratch.rows.data(), scratch, all_parts * split / splits,
-                 all_parts * (split + 1) / splits);
-  });
-  const auto publish = [&](int i) { std::memcpy(target.at(pixels[i]), values + static_cast<std::size_t>(i) * row, row * sizeof(float)); };
-  const bool at_once = !job.in_blocks();
-  frame.lease.run(chunks, [&](int item, int worker) {
     const int from = item * chunk, size = std::min(chunk, count - from);
     float* first = values + static_cast<std::size_t>(from) * row;
-    if (step.activation.kind > Activation::Kind::clamp) kernels.activate(step.activation, first, row, size, row);
-    if (job.asks()) {
-      std::vector<float*>& targets = frame.workspace.threads[worker].targets;
-      targets.resize(size);
-      for (int i = 0; i < size; ++i) targets[i] = target.at(pixels[from + i]);
-      ask_gate(frame, map, pixels.subspan(from, size), first, targets.data(), at_once);
-    } else {
-      for (int i = from; i < from + size; ++i) publish(i);
+    scratch.rows.resize(size);
+    scratch.targets.resize(size);
+    for (int i = 0; i < size; ++i) {
+      scratch.rows[i] = first + static_cast<std::size_t>(i) * row;
+      scratch.targets[i] = target.at(pixels[from + i]);
     }
+    step.compute(frame, pixels.subspan(from, size), scratch.rows.data(), scratch, 0, step.parts());
+    activate_rows(frame.program.kernels, step.activation, scratch.rows.data(), size, row, row);
+    ask_gate(frame, map, pixels.subspan(from, size), first, scratch.targets.data(), false);
   });
-  if (at_once) return;
   published.settle();
   published.round_to_blocks(job.gate().block);
   for (int i = 0; i < count; ++i) {
-    if (published.test(pixels[i])) publish(i);
+    if (published.test(pixels[i])) std::memcpy(target.at(pixels[i]), values + static_cast<std::size_t>(i) * row, row * sizeof(float));
   }
 }
 
@@ -155,17 +150,17 @@ double Job::pixel_work() const {
   return step.work() + vectors * (activation_work(step.activation) + (asks() ? 10 : 2)) + 15;
 }
 
-void run_chunk(const Job& job, std::span<const Pixel> pixels, int worker) {
+void run_chunk(const Job& job, const Chunk& chunk, int worker) {
   if (job.asks()) {
-    run_fused(job, pixels, worker);
+    run_fused(job, chunk, worker);
   } else {
-    run_direct(job, pixels, worker);
+    run_direct(job, chunk, worker);
   }
 }
 
 // In stages of whole rows of blocks where the gate opens in blocks, so that each block is decided in one stage.
 void run_staged(const Job& job) {
-  const int block = job.in_blocks() ? job.gate().block : 1, row = padded(job.frame->program.maps[job.entry->map].channels);
+  const int block = job.gate().block, row = padded(job.frame->program.maps[job.entry->map].channels);
   const std::size_t most = staged_floats / row;
   for (std::size_t from = 0, to = 0; from < job.pixels.size(); from = to) {
     to = std::min(from + most, job.pixels.size());

@@ -24,6 +24,7 @@ class Convolution final : public Step {
   void compute(const Frame&, std::span<const Pixel>, float* const* rows, Scratch&, int first_part, int last_part) const override;
   int parts() const override { return static_cast<int>(packed_[0].blocks.size()); }
   int chunk() const override;
+  std::size_t weights() const override { return packed_[0].weights.bytes() / sizeof(float); }
   double work() const override { return work_; }
 
  private:

@@ -16,8 +16,14 @@ constexpr int tile_pixels = 6, tile_vectors = 2;
 constexpr int tile_pixels = 4, tile_vectors = 2;
 #endif
 
+// What is to be brought near while a tile is computed: a line for each product with an input channel, from `next` on.
+struct Ahead {
+  const float* next;
+  std::ptrdiff_t step;
+};
+
 template <int Pixels, int Vectors>
-void gemm_tile(const GemmArgs& args, const GemmBlock& block, int pixel) {
+void gemm_tile(const GemmArgs& args, const GemmBlock& block, int pixel, Ahead ahead) {
   Floats sums[Pixels][Vectors];
 #pragma GCC unroll 3
   for (int j = 0; j < Vectors; ++j) {
@@ -34,7 +40,8 @@ void gemm_tile(const GemmArgs& args, const GemmBlock& block, int pixel) {
     const float* const* inputs = args.inputs + tap * args.tap_stride + pixel;
     const float* rows[Pixels];
     for (int i = 0; i < Pixels; ++i) rows[i] = inputs[i] + block.input;
-    for (int k = 0; k < block.depth; ++k, weights += Vectors * width) {
+    for (int k = 0; k < block.depth; ++k, weights += Vectors * width, ahead.next += ahead.step) {
+      __builtin_prefetch(ahead.next, 0, 2);
       Floats w[Vectors];
       for (int j = 0; j < Vectors; ++j) w[j] = load(weights + j * width);
       for (int i = 0; i < Pixels; ++i) {
@@ -52,20 +59,27 @@ void gemm_tile(const GemmArgs& args, const GemmBlock& block, int pixel) {
 }
 
 template <int Vectors, int Pixels = tile_pixels>
-SKIPVID_INLINE void gemm_tile_of(int pixels, const GemmArgs& args, const GemmBlock& block, int pixel) {
+SKIPVID_INLINE void gemm_tile_of(int pixels, const GemmArgs& args, const GemmBlock& block, int pixel, Ahead ahead) {
   if constexpr (Pixels > 0) {
-    if (pixels == Pixels) return gemm_tile<Pixels, Vectors>(args, block, pixel);
-    gemm_tile_of<Vectors, Pixels - 1>(pixels, args, block, pixel);
+    if (pixels == Pixels) return gemm_tile<Pixels, Vectors>(args, block, pixel, ahead);
+    gemm_tile_of<Vectors, Pixels - 1>(pixels, args, block, pixel, ahead);
   }
 }
 
+// after: the block that comes next, or null. With few pixels its weights would be waited for, so that they are fetched meanwhile, a line for
+// every three that are read: what three tiles need. (More of them at a time were slower.)
 template <int Vectors>
-void gemm_block(const GemmArgs& args, const GemmBlock& block) {
+void gemm_block(const GemmArgs& args, const GemmBlock& block, const GemmBlock* after) {
+  Ahead ahead{args.weights + (after != nullptr ? after->weights : block.weights), 0};
+  const float* end = ahead.next;
+  if (after != nullptr) end += static_cast<std::ptrdiff_t>(args.taps) * after->depth * after->vectors * width;
   for (int pixel = 0; pixel < args.pixels;) {
     const int left = args.pixels - pixel, rest = left - tile_pixels;
     // One or two pixels take as long as three, because their sums wait for each other: rather two halves.
     const int take = rest <= 0 ? left : rest < 3 ? (left + 1) / 2 : tile_pixels;
-    gemm_tile_of<Vectors>(take, args, block, pixel);
+    ahead.step = ahead.next < end ? 16 : 0;
+    gemm_tile_of<Vectors>(take, args, block, pixel, ahead);
+    ahead.next += ahead.step * args.taps * block.depth;
     pixel += take;
   }
 }
@@ -73,10 +87,11 @@ void gemm_block(const GemmArgs& args, const GemmBlock& block) {
 void gemm(const GemmArgs& args) {
   for (int index = 0; index < args.block_count; ++index) {
     const GemmBlock& block = args.blocks[index];
+    const GemmBlock* after = index + 1 < args.block_count ? &block + 1 : nullptr;
     switch (block.vectors) {
-      case 1: gemm_block<1>(args, block); break;
-      case 2: gemm_block<2>(args, block); break;
-      default: gemm_block<tile_vectors>(args, block); break;
+      case 1: gemm_block<1>(args, block, after); break;
+      case 2: gemm_block<2>(args, block, after); break;
+      default: gemm_block<tile_vectors>(args, block, after); break;
     }
   }
 }

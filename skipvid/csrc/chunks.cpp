@@ -1,0 +1,125 @@
+// Cutting what a wave has to compute into chunks, and sharing these out among the threads: by pixels, or, where few pixels meet many
+// weights, by output channels, so that no thread reads all of the weights.
+#include <algorithm>
+
+#include "frame.hpp"
+
+namespace skipvid {
+
+namespace {
+
+// A rough number of cycles; below, handing the work to other threads costs more.
+constexpr double work_worth_sharing = 10000;
+
+bool splits_channels(const Job& job, int workers) {
+  const Step& step = *job.entry->step;
+  const Frame& frame = *job.frame;
+  if (workers == 1 || step.parts() == 1 || job.in_blocks()) return false;
+  const std::size_t pixels = job.pixels.size();
+  // At a keyframe the rows of one map after the other rather stay with the thread that wrote them.
+  if (frame.keyframe) return pixels < static_cast<std::size_t>(2 * workers * frame.program.kernels.gemm_pixels);
+  const std::vector<MapInfo>& maps = frame.program.maps;
+  return step.weights() > pixels * static_cast<std::size_t>(maps[job.entry->sources[0]].channels + 4 * maps[job.entry->map].channels);
+}
+
+// Chunks of some of the channels: each worker takes the same ones of all pixels. Every other worker goes through the pixels backwards, so
+// that not all rows are completed by the same one.
+void cut_channels(const Job& job, int number, int workers, Workspace& workspace, std::size_t& room) {
+  const Step& step = *job.entry->step;
+  const int pixels = static_cast<int>(job.pixels.size()), parts = step.parts(), splits = std::min(parts, workers);
+  const int tile = job.frame->program.kernels.gemm_pixels;
+  const int count = std::max((pixels + step.chunk() - 1) / step.chunk(), std::min(workers, pixels / (3 * tile)));
+  const int size = (pixels + count * tile - 1) / (count * tile) * tile;
+  const int row = padded(job.frame->program.maps[job.entry->map].channels), first = static_cast<int>(workspace.stages.size());
+  for (int from = 0; from < pixels; from += size) {
+    workspace.stages.push_back({room, splits});
+    room += job.asks() ? static_cast<std::size_t>(std::min(size, pixels - from)) * row : 0;
+  }
+  const int stages = static_cast<int>(workspace.stages.size()) - first;
+  for (int split = 0; split < splits; ++split) {
+    std::vector<Chunk>& share = workspace.shares[split * workers / splits];
+    for (int turn = 0; turn < stages; ++turn) {
+      const int stage = split % 2 == 0 ? turn : stages - 1 - turn, from = stage * size;
+      share.push_back({number, static_cast<std::size_t>(from), std::min(size, pixels - from), parts * split / splits,
+                       parts * (split + 1) / splits, first + stage});
+    }
+  }
+}
+
+// Chunks of pixels for one worker, who has `left` cycles to work: large ones first, which meet their weights less often, and small ones last,
+// which leave little to wait for. They follow the rows of a map, so that from wave to wave the same rows meet the same worker.
+void cut_pixels(const Job& job, int number, int worker, int workers, double& left, std::vector<Chunk>& share) {
+  const Step& step = *job.entry->step;
+  const int tile = job.frame->program.kernels.gemm_pixels, pixels = static_cast<int>(job.pixels.size());
+  // Jobs of a single tile take turns.
+  const std::int64_t tiles = (pixels + tile - 1) / tile, shift = tiles < workers ? number % workers : 0;
+  const auto bound = [&](int of) { return of == workers ? pixels : static_cast<int>((tiles * of + shift) / workers * tile); };
+  const double pixel_work = job.pixel_work();
+  for (int from = bound(worker), to = std::min(bound(worker + 1), pixels); from < to;) {
+    int size = step.chunk();
+    if (workers > 1) size = std::min(size, static_cast<int>(left / 2 / pixel_work) / tile * tile);
+    size = std::min(std::max(size, tile), to - from);
+    share.push_back({number, static_cast<std::size_t>(from), size, 0, step.parts()});
+    left -= size * pixel_work;
+    from += size;
+  }
+}
+
+void cut(std::span<const Job> jobs, int workers, double work, Workspace& workspace) {
+  for (std::vector<Chunk>& share : workspace.shares) share.clear();
+  workspace.stages.clear();
+  workspace.left.assign(workers, work / workers);
+  const int count = static_cast<int>(jobs.size());
+  std::size_t room = 0;
+  for (int number = 0; number < count; ++number) {
+    const Job& job = jobs[number];
+    if (!splits_channels(job, workers)) continue;
+    cut_channels(job, number, workers, workspace, room);
+    for (double& left : workspace.left) left -= job.pixel_work() * static_cast<double>(job.pixels.size()) / workers;
+  }
+  for (int number = 0; number < count; ++number) {
+    const Job& job = jobs[number];
+    if (job.in_blocks() || splits_channels(job, workers)) continue;
+    for (int worker = 0; worker < workers; ++worker) cut_pixels(job, number, worker, workers, workspace.left[worker], workspace.shares[worker]);
+  }
+  workspace.values.reserve(room);
+  workspace.chunks.clear();
+  workspace.bounds.assign(1, 0);
+  for (const std::vector<Chunk>& share : workspace.shares) {
+    workspace.chunks.insert(workspace.chunks.end(), share.begin(), share.end());
+    workspace.bounds.push_back(static_cast<int>(workspace.chunks.size()));
+  }
+}
+
+}  // namespace
+
+void run_jobs(const Frame& frame, std::span<const Job> jobs) {
+  double work = 0;
+  for (const Job& job : jobs) {
+    job.entry->step->prepare(frame);
+    if (!job.in_blocks()) work += job.pixel_work() * static_cast<double>(job.pixels.size());
+  }
+  Workspace& workspace = frame.workspace;
+  const int workers = work > work_worth_sharing ? frame.lease.workers() : 1;
+  cut(jobs, workers, work, workspace);
+  const auto run = [&](int item, int worker) {
+    const Chunk& chunk = workspace.chunks[item];
+    run_chunk(jobs[chunk.job], chunk, worker);
+  };
+  if (workers > 1) {
+    frame.lease.run_shares(workspace.bounds, run);
+  } else {
+    for (int item = 0; item < static_cast<int>(workspace.chunks.size()); ++item) run(item, 0);
+  }
+  for (const Job& job : jobs) {
+    if (!job.asks()) continue;
+    if (job.in_blocks()) {
+      run_staged(job);
+    } else {
+      const Bitmap& computed = frame.state.computed[job.entry->map];
+      frame.state.published[job.entry->map].settle(computed.top(), computed.bottom());
+    }
+  }
+}
+
+}  // namespace skipvid
