@@ -134,6 +134,7 @@ def test_skipping_changes_no_bit(kind, data) -> None:
         (320, 1200, (1, 1), (3, 3)),
         (256, 810, (1, 1), (4, 5)),
         (3, 32, (3, 3), (64, 66)),
+        (128, 128, (3, 3), (16, 12)),  # more weights than values: threads share out the channels of several chunks
     ],
 )
 def test_layers_of_real_networks_agree_and_do_not_depend_on_threads(instruction_set, inputs, outputs, kernel, size) -> None:

@@ -1,0 +1,47 @@
+"""A change of a single pixel reaches the outputs that read it, at whatever row it lies, and no others are looked for."""
+
+from __future__ import annotations
+
+import native_plans as plans
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_native_convolution import convolutions, depthwise, gates_of, transposed
+from test_native_operations import local_operations
+from torch import Tensor
+
+from skipvid.graph.gating import Gate
+from skipvid.graph.ir import Node
+
+
+def walk(shape: tuple[int, ...], rows: list[int], seed: int) -> list[Tensor]:
+    """A random map, then copies in each of which one pixel of the given row (modulo the height) jumps."""
+    generator = torch.Generator().manual_seed(seed)
+    result = [torch.randn(shape, generator=generator)]
+    for step, row in enumerate(rows):
+        frame = result[-1].clone()
+        frame[..., row % shape[2], (7 * step) % shape[3]] += 5.0
+        result.append(frame)
+    return result
+
+
+ROWS = st.lists(st.integers(-40, 40), min_size=3, max_size=6).map(lambda rows: [0, -1, *rows])
+
+
+@pytest.mark.parametrize("kind", [convolutions, depthwise, transposed])
+@settings(max_examples=40, deadline=None)
+@given(rows=ROWS, block=st.sampled_from([1, 1, 4]), threads=st.sampled_from([1, 2]), data=st.data())
+def test_a_pixel_of_a_convolution(kind, rows, block, threads, data) -> None:
+    nodes = data.draw(kind())
+    stream = [[frame] for frame in walk(nodes[0].shape, rows, 3)]
+    plans.assert_agrees(plans.plan_of(nodes, gates_of(nodes, 0.1, block)), stream, threads)
+    plans.assert_same_bits_as_dense(plans.plan_of(nodes, gates_of(nodes, 0.0, block)), stream, threads)
+
+
+@settings(max_examples=60, deadline=None)
+@given(operation=local_operations(), height=st.integers(8, 40), width=st.sampled_from([8, 66]), rows=ROWS)
+def test_a_pixel_of_another_operation(operation: Node, height: int, width: int, rows: list[int]) -> None:
+    nodes = [plans.image(20, height, width), operation]
+    stream = [[frame] for frame in walk(nodes[0].shape, rows, 5)]
+    plans.assert_agrees(plans.plan_of(nodes, [Gate("x", 0.0, None, 1), Gate("y", 0.05, None, 1)]), stream)
