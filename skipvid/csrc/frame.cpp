@@ -124,10 +124,21 @@ void update_view(const Frame& frame, const Entry& entry) {
   frame.state.counts[entry.map] = computed.count();
 }
 
+// Returns whether any of the inputs of a wave, which all belong to the first, has changed.
+bool run_inputs(const Frame& frame, const Wave& wave) {
+  bool changed = false;
+  for (const int index : wave.entries) {
+    const Entry& entry = frame.program.entries[index];
+    if (entry.kind != Entry::Kind::input) continue;
+    run_input(frame, entry);
+    changed = changed || frame.state.changed(entry.map).any();
+  }
+  return changed;
+}
+
 void run_wave(const Frame& frame, const Wave& wave, std::vector<Job>& jobs) {
   for (const int index : wave.entries) {
     const Entry& entry = frame.program.entries[index];
-    if (entry.kind == Entry::Kind::input) run_input(frame, entry);
     if (entry.kind == Entry::Kind::watch) watch(frame, entry);
   }
   jobs.clear();
@@ -162,12 +173,22 @@ void run_whole(const Frame& frame, const Entry& entry) {
 }  // namespace
 
 void run_segment(const Frame& frame, const Segment& segment) {
+  bool& quiet = frame.state.quiet;
   if (frame.keyframe) {
+    quiet = false;
     for (int index = segment.first; index < segment.last; ++index) run_whole(frame, frame.program.entries[index]);
     return;
   }
+  if (segment.waves.empty()) return;
+  const bool moved = run_inputs(frame, segment.waves.front());
+  // The second frame in a row in which no input changed finds everything as the first has left it.
+  if (quiet && !moved && frame.program.whole()) return;
+  quiet = !moved;
   std::vector<Job> jobs;
-  for (const Wave& wave : segment.waves) run_wave(frame, wave, jobs);
+  for (const Wave& wave : segment.waves) {
+    run_wave(frame, wave, jobs);
+    quiet = quiet && jobs.empty();
+  }
 }
 
 }  // namespace skipvid

@@ -66,6 +66,7 @@ class State {
   std::vector<Bitmap> published;      // by map: those of them that its gate let through; unused where there is no gate
   std::vector<std::size_t> counts;    // by map: number of computed pixels
   std::vector<float> limits;          // by map: the sum over channels that opens its gate
+  bool quiet = false;                 // nothing changed in the last frame: all bitmaps of what is computed are clear
   std::vector<Buffer> memory;         // by step: whatever else it keeps
   std::vector<OutputMemory> outputs;  // by step: that of its output gate
   std::vector<std::vector<std::uint8_t>> taken;  // by map: the published bytes of an input that is a picture
@@ -218,6 +219,8 @@ class Program {
 
   // Zeros, as many as the longest line of a map has.
   const float* zeros() const { return zeros_.data(); }
+  // Whether a frame is run in one call.
+  bool whole() const { return segments_.size() == 1; }
   const std::vector<Pixel>& all_pixels(int map) const { return all_pixels_.at({maps[map].height, maps[map].width}); }
 
   const Kernels& kernels;

@@ -73,7 +73,7 @@ def assert_close(actual: Tensor, expected: Tensor, what: str, tolerance: float =
     """Within tolerance * (mean |expected| + |expected|), NaN equal to NaN; names the first value that is not."""
     assert actual.shape == expected.shape, f"{what}: {tuple(actual.shape)} instead of {tuple(expected.shape)}"
     finite = expected[expected.isfinite()]
-    level = float(finite.abs().mean()) if finite.numel() else 0.0
+    level = float(finite.double().abs().mean()) if finite.numel() else 0.0
     wrong = ~torch.isclose(actual, expected, rtol=tolerance, atol=tolerance * level + 1e-30, equal_nan=True)
     if wrong.any():
         index = tuple(wrong.nonzero()[0].tolist())

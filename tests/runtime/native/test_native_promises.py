@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from native_plans import assert_close
+from native_plans import assert_agrees, assert_close
 from sample_frames import frames
 from sample_networks import NETWORKS, converted
 from torch import Tensor
@@ -93,3 +93,13 @@ def test_a_keyframe_before_a_keyframe_may_leave_out_what_gates_need(name: str, g
         assert plain.active == spared.active and plain.changed == spared.changed, f"frame {number}"
         for expected, actual in zip(plain.outputs, spared.outputs, strict=True):
             assert torch.equal(expected, actual), f"frame {number}"
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("gate", ["norm", "norm-output"])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_frames_that_repeat_one_another_are_done_with_at_once(name: str, gate: str) -> None:
+    shape = NETWORKS[name][1]
+    program = converted(name)[1].regated(SkipConfig(threshold=0.1, gate=gate, backend="cpu")).program((shape,))
+    stream = list(frames(shape, 4, seed=7))
+    assert_agrees(program.plan, [(stream[index],) for index in (0, 0, 0, 1, 1, 1, 2, 0, 0, 3)], threads=2)
