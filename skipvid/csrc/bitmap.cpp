@@ -166,7 +166,7 @@ void Bitmap::fill() {
 
 std::size_t Bitmap::count() const {
   std::size_t total = 0;
-  for (const std::uint64_t *word = row(top_), *end = row(bottom_); word < end; ++word) total += static_cast<std::size_t>(__builtin_popcountll(*word));
+  for (const std::uint64_t* word = row(top_); word < row(bottom_); ++word) total += static_cast<std::size_t>(__builtin_popcountll(*word));
   return total;
 }
 
