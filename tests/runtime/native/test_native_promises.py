@@ -102,4 +102,5 @@ def test_frames_that_repeat_one_another_are_done_with_at_once(name: str, gate: s
     shape = NETWORKS[name][1]
     program = converted(name)[1].regated(SkipConfig(threshold=0.1, gate=gate, backend="cpu")).program((shape,))
     stream = list(frames(shape, 4, seed=7))
-    assert_agrees(program.plan, [(stream[index],) for index in (0, 0, 0, 1, 1, 1, 2, 0, 0, 3)], threads=2)
+    repeated = [(stream[index],) for index in (0, 0, 0, 1, 1, 1, 2, 0, 0, 3)]
+    assert_agrees(program.plan, repeated, threads=2, tolerance=1e-3)  # "types" has outputs of half precision
