@@ -11,6 +11,7 @@ namespace {
 // A rough number of cycles; below, handing the work to other threads costs more.
 constexpr double work_worth_sharing = 10000;
 
+// Whether fewer values are read and written than weights are read: then a thread had better leave some of these to the others.
 bool splits_channels(const Job& job, int workers) {
   const Step& step = *job.entry->step;
   const Frame& frame = *job.frame;

@@ -16,14 +16,18 @@ namespace {
 // A rough number of cycles; below, handing the work to other threads costs more.
 constexpr double search_worth_sharing = 4000;
 
+// The pixels of some rows that the changes in what an entry reads reach.
+void spread(const Frame& frame, const Entry& entry, int top, int bottom) {
+  for (std::size_t i = 0; i < entry.sources.size(); ++i) {
+    spread(entry.footprints[i], frame.state.changed(entry.sources[i]), frame.state.computed[entry.map], top, bottom);
+  }
+}
+
 // Find the pixels of some rows.
 void search(const Frame& frame, Band& band) {
   const Entry& entry = frame.program.entries[band.entry];
-  Bitmap& computed = frame.state.computed[entry.map];
-  for (std::size_t i = 0; i < entry.sources.size(); ++i) {
-    spread(entry.footprints[i], frame.state.changed(entry.sources[i]), computed, band.top, band.bottom);
-  }
-  if (!entry.gate) band.count = computed.list(band.top, band.bottom, frame.workspace.list.data() + band.first);
+  spread(frame, entry, band.top, band.bottom);
+  if (!entry.gate) band.count = frame.state.computed[entry.map].list(band.top, band.bottom, frame.workspace.list.data() + band.first);
 }
 
 // Rough number of cycles that search() takes for a row.
@@ -86,15 +90,12 @@ void search_wave(const Frame& frame, const Wave& wave, std::vector<Job>& jobs) {
     const Entry& entry = frame.program.entries[bands[from].entry];
     Bitmap& computed = state.computed[entry.map];
     Pixel* const first = list.data() + bands[from].first;
-    const int top = bands[from].top;
-    int bottom = top;
     std::size_t found = 0;
     for (; to < count && bands[to].entry == entry.index; ++to) {
       if (to > from) std::copy_n(list.data() + bands[to].first, bands[to].count, first + found);
       found += bands[to].count;
-      bottom = bands[to].bottom;
     }
-    computed.settle(top, bottom);
+    computed.settle(bands[from].top, bands[to - 1].bottom);
     if (entry.gate) {
       ask_outputs(frame, entry, computed);
       found = computed.list(computed.top(), computed.bottom(), first);
@@ -117,9 +118,7 @@ void update_view(const Frame& frame, const Entry& entry) {
   Bitmap& computed = frame.state.computed[entry.map];
   computed.clear();
   const auto [top, bottom] = reached_rows(frame, entry);
-  for (std::size_t i = 0; i < entry.sources.size(); ++i) {
-    spread(entry.footprints[i], frame.state.changed(entry.sources[i]), computed, top, bottom);
-  }
+  spread(frame, entry, top, bottom);
   computed.settle(top, bottom);
   frame.state.counts[entry.map] = computed.count();
 }

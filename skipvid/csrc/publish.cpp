@@ -88,27 +88,38 @@ void ask_gate(const Frame& frame, int map, std::span<const Pixel> pixels, const 
   }
 }
 
-void run_fused(const Job& job, const Chunk& chunk, int worker) {
+// Compute some pixels, or some of their channels, into adjacent rows; scratch.targets are the published rows.
+void compute_rows(const Job& job, std::span<const Pixel> pixels, float* values, int first_part, int last_part, Scratch& scratch) {
   const Frame& frame = *job.frame;
-  const Step& step = *job.entry->step;
-  const std::span<const Pixel> pixels = job.pixels.subspan(chunk.from, chunk.count);
-  const int map = job.entry->map, row = padded(frame.program.maps[map].channels), count = chunk.count;
-  const Rows target = frame.state.rows(map);
-  Scratch& scratch = frame.workspace.threads[worker];
-  if (chunk.stage < 0) scratch.values.reserve(static_cast<std::size_t>(count) * row);
-  float* const values = chunk.stage < 0 ? scratch.values.data() : frame.workspace.values.data() + frame.workspace.stages[chunk.stage].values;
+  const Rows target = frame.state.rows(job.entry->map);
+  const std::size_t row = padded(frame.program.maps[job.entry->map].channels), count = pixels.size();
   scratch.rows.resize(count);
   scratch.targets.resize(count);
-  for (int i = 0; i < count; ++i) {
-    scratch.rows[i] = values + static_cast<std::size_t>(i) * row;
+  for (std::size_t i = 0; i < count; ++i) {
+    scratch.rows[i] = values + i * row;
     scratch.targets[i] = target.at(pixels[i]);
   }
   scratch.ahead = scratch.targets.data();  // the gate's, far apart and seldom in a cache
-  step.compute(frame, pixels, scratch.rows.data(), scratch, chunk.first_part, chunk.last_part);
+  job.entry->step->compute(frame, pixels, scratch.rows.data(), scratch, first_part, last_part);
   scratch.ahead = nullptr;
-  if (!completes(frame, chunk)) return;
-  activate_rows(frame.program.kernels, step.activation, scratch.rows.data(), count, row, row);
-  ask_gate(frame, map, pixels, values, scratch.targets.data(), true);
+}
+
+// What comes behind compute_rows() when the rows are complete.
+void finish_rows(const Job& job, std::span<const Pixel> pixels, float* values, const Scratch& scratch, bool copy) {
+  const Frame& frame = *job.frame;
+  const int map = job.entry->map, row = padded(frame.program.maps[map].channels);
+  activate_rows(frame.program.kernels, job.entry->step->activation, scratch.rows.data(), static_cast<int>(pixels.size()), row, row);
+  ask_gate(frame, map, pixels, values, scratch.targets.data(), copy);
+}
+
+void run_fused(const Job& job, const Chunk& chunk, int worker) {
+  const Frame& frame = *job.frame;
+  const std::span<const Pixel> pixels = job.pixels.subspan(chunk.from, chunk.count);
+  Scratch& scratch = frame.workspace.threads[worker];
+  if (chunk.stage < 0) scratch.values.reserve(pixels.size() * padded(frame.program.maps[job.entry->map].channels));
+  float* const values = chunk.stage < 0 ? scratch.values.data() : frame.workspace.values.data() + frame.workspace.stages[chunk.stage].values;
+  compute_rows(job, pixels, values, chunk.first_part, chunk.last_part, scratch);
+  if (completes(frame, chunk)) finish_rows(job, pixels, values, scratch, true);
 }
 
 void run_stage(const Job& job, std::span<const Pixel> pixels) {
@@ -123,17 +134,11 @@ void run_stage(const Job& job, std::span<const Pixel> pixels) {
   float* values = frame.workspace.values.data();
   frame.lease.run((count + chunk - 1) / chunk, [&](int item, int worker) {
     Scratch& scratch = frame.workspace.threads[worker];
-    const int from = item * chunk, size = std::min(chunk, count - from);
+    const int from = item * chunk;
+    const std::span<const Pixel> some = pixels.subspan(from, std::min(chunk, count - from));
     float* first = values + static_cast<std::size_t>(from) * row;
-    scratch.rows.resize(size);
-    scratch.targets.resize(size);
-    for (int i = 0; i < size; ++i) {
-      scratch.rows[i] = first + static_cast<std::size_t>(i) * row;
-      scratch.targets[i] = target.at(pixels[from + i]);
-    }
-    step.compute(frame, pixels.subspan(from, size), scratch.rows.data(), scratch, 0, step.parts());
-    activate_rows(frame.program.kernels, step.activation, scratch.rows.data(), size, row, row);
-    ask_gate(frame, map, pixels.subspan(from, size), first, scratch.targets.data(), false);
+    compute_rows(job, some, first, 0, step.parts(), scratch);
+    finish_rows(job, some, first, scratch, false);
   });
   published.settle();
   published.round_to_blocks(job.gate().block);
