@@ -6,15 +6,14 @@ namespace skipvid {
 
 namespace {
 
-// target bit x |= source bit (x + shift), for as many bits as target has words.
-void or_shifted(std::uint64_t* target, int target_words, const std::uint64_t* source, int source_words, int shift) {
-  const int whole = shift >= 0 ? shift / 64 : -((-shift + 63) / 64);
-  const int part = shift - whole * 64;
-  for (int word = 0; word < target_words; ++word) {
-    const int low = word + whole;
-    const std::uint64_t first = low >= 0 && low < source_words ? source[low] : 0;
-    const std::uint64_t second = low + 1 >= 0 && low + 1 < source_words ? source[low + 1] : 0;
-    target[word] |= part == 0 ? first : first >> part | second << (64 - part);
+// target bit x |= source bit (x + shift), for as many bits as target has words; source reaches far enough on both sides.
+void or_shifted(std::uint64_t* target, int words, const std::uint64_t* source, int shift) {
+  const int part = shift & 63;
+  source += (shift - part) / 64;
+  if (part == 0) {
+    for (int word = 0; word < words; ++word) target[word] |= source[word];
+  } else {
+    for (int word = 0; word < words; ++word) target[word] |= source[word] >> part | source[word + 1] << (64 - part);
   }
 }
 
@@ -44,7 +43,7 @@ void or_every(std::uint64_t* target, int width, const std::uint64_t* source, int
   if (width % 64 != 0) target[words - 1] &= (std::uint64_t{1} << (width % 64)) - 1;
 }
 
-bool or_row(const Bitmap& input, int y, std::vector<std::uint64_t>& target) {
+bool or_row(const Bitmap& input, int y, std::uint64_t* target) {
   std::uint64_t seen = 0;
   const std::uint64_t* row = input.row(y);
   for (int word = 0; word < input.words(); ++word) {
@@ -54,22 +53,42 @@ bool or_row(const Bitmap& input, int y, std::vector<std::uint64_t>& target) {
   return seen != 0;
 }
 
-void spread_window(const Footprint& f, const Bitmap& input, Bitmap& output, int top, int bottom) {
-  thread_local std::vector<std::uint64_t> tall, wide;  // kept, because this runs for every map of every frame
-  tall.resize(input.words());
-  wide.resize(static_cast<std::size_t>(output.words()) * f.stride[1] + 1);
+// The rows of `input`, [first, second), that output row y reads, of those that have set bits. With a dilation not all in between are read.
+std::pair<int, int> rows_read(const Footprint& f, const Bitmap& input, int y) {
+  const int step = f.dilation[0], start = y * f.stride[0] + f.origin[0], end = start + (f.kernel[0] - 1) * step + 1;
+  const int skipped = start < input.top() ? (input.top() - start + step - 1) / step * step : 0;
+  return {start + skipped, std::min(end, input.bottom())};
+}
+
+// Maps whose lines are single words: most of them.
+void spread_window_of_words(const Footprint& f, const Bitmap& input, Bitmap& output, int top, int bottom) {
   for (int y = top; y < bottom; ++y) {
+    const auto [first, last] = rows_read(f, input, y);
+    std::uint64_t tall = 0, wide = 0;
+    for (int from = first; from < last; from += f.dilation[0]) tall |= *input.row(from);
+    for (int k = 0, shift = f.origin[1]; k < f.kernel[1]; ++k, shift += f.dilation[1]) wide |= shift < 0 ? tall << -shift : tall >> shift;
+    *output.row(y) |= (f.stride[1] == 1 ? wide : even_bits(wide)) & output.last_word();
+  }
+}
+
+void spread_window(const Footprint& f, const Bitmap& input, Bitmap& output, int top, int bottom) {
+  const int least = f.origin[1], most = least + (f.kernel[1] - 1) * f.dilation[1];
+  if (input.words() == 1 && output.words() == 1 && f.stride[1] <= 2 && least > -64 && most < 64 && output.width() * f.stride[1] <= 64) {
+    return spread_window_of_words(f, input, output, top, bottom);
+  }
+  thread_local std::vector<std::uint64_t> line, wide;  // kept, because this runs for every map of every frame
+  wide.resize(static_cast<std::size_t>(output.words()) * f.stride[1] + 1);
+  const int left = std::max(0, (63 - least) / 64), right = std::max(0, most / 64 + 1), words = static_cast<int>(wide.size());
+  line.assign(left + std::max(input.words(), words) + right, 0);
+  std::uint64_t* const tall = line.data() + left;
+  for (int y = top; y < bottom; ++y) {
+    const auto [first, last] = rows_read(f, input, y);
     bool seen = false;
-    std::fill(tall.begin(), tall.end(), 0);
-    for (int k = 0; k < f.kernel[0]; ++k) {
-      const int from = y * f.stride[0] + f.origin[0] + k * f.dilation[0];
-      if (from >= input.top() && from < input.bottom()) seen |= or_row(input, from, tall);
-    }
+    std::fill_n(tall, input.words(), 0);
+    for (int from = first; from < last; from += f.dilation[0]) seen |= or_row(input, from, tall);
     if (!seen) continue;
     std::fill(wide.begin(), wide.end(), 0);
-    for (int k = 0; k < f.kernel[1]; ++k) {
-      or_shifted(wide.data(), static_cast<int>(wide.size()), tall.data(), input.words(), f.origin[1] + k * f.dilation[1]);
-    }
+    for (int k = 0; k < f.kernel[1]; ++k) or_shifted(wide.data(), words, tall, least + k * f.dilation[1]);
     or_every(output.row(y), output.width(), wide.data(), f.stride[1]);
   }
 }
@@ -88,7 +107,7 @@ void spread_taps(const Footprint& f, const Bitmap& input, Bitmap& output, int to
       std::fill(tall.begin(), tall.end(), 0);
       std::fill(wide.begin(), wide.end(), 0);
       for (int tap = 0; tap < row_taps; ++tap) {
-        if (rows[tap] >= 0) seen |= or_row(input, rows[tap], tall);
+        if (rows[tap] >= 0) seen |= or_row(input, rows[tap], tall.data());
       }
       for (int word = 0; seen && word < input.words(); ++word) {
         for (std::uint64_t bits = tall[word]; bits != 0; bits &= bits - 1) {
@@ -181,7 +200,7 @@ void Bitmap::round_to_blocks(int block) {
   for (int top = top_; top < last; top += block) {
     const int bottom = std::min(top + block, height_);
     std::fill(line.begin(), line.end(), 0);
-    for (int y = top; y < bottom; ++y) or_row(*this, y, line);
+    for (int y = top; y < bottom; ++y) or_row(*this, y, line.data());
     for (std::uint64_t& word : line) {
       std::uint64_t rounded = 0;
       for (int bit = 0; bit < 64; bit += block) {
@@ -215,11 +234,14 @@ std::size_t Bitmap::list(int top, int bottom, Pixel* pixels) const {
     const std::uint64_t* words = row(y);
     for (int word = 0; word < words_; ++word) {
       const Pixel base = static_cast<Pixel>(y) << 16 | static_cast<Pixel>(word * 64);
-      if (words[word] == ~std::uint64_t{0}) {
-        for (Pixel bit = 0; bit < 64; ++bit) *to++ = base + bit;
-        continue;
+      for (std::uint64_t bits = words[word]; bits != 0;) {  // run by run
+        const int first = __builtin_ctzll(bits);
+        const std::uint64_t behind = ~(bits >> first);
+        const int length = behind == 0 ? 64 : __builtin_ctzll(behind);
+        for (int i = 0; i < length; ++i) to[i] = base + static_cast<Pixel>(first + i);
+        to += length;
+        bits &= bits + (bits & -bits);
       }
-      for (std::uint64_t bits = words[word]; bits != 0; bits &= bits - 1) *to++ = base + static_cast<Pixel>(__builtin_ctzll(bits));
     }
   }
   return static_cast<std::size_t>(to - pixels);

@@ -21,6 +21,8 @@ class Bitmap {
   int height() const { return height_; }
   int width() const { return width_; }
   int words() const { return words_; }
+  // The bits of a row's last word that belong to pixels.
+  std::uint64_t last_word() const;
   std::uint64_t* row(int y) { return bits_.data() + static_cast<std::size_t>(y) * words_; }
   const std::uint64_t* row(int y) const { return bits_.data() + static_cast<std::size_t>(y) * words_; }
 
@@ -46,8 +48,6 @@ class Bitmap {
   std::size_t list(int top, int bottom, Pixel* pixels) const;
 
  private:
-  std::uint64_t last_word() const;
-
   int height_, width_, words_;
   int top_ = 0, bottom_ = 0;
   std::vector<std::uint64_t> bits_;

@@ -10,6 +10,8 @@ namespace {
 
 // A rough number of cycles; below, handing the work to other threads costs more.
 constexpr double work_worth_sharing = 10000;
+// Of the work that is left to a worker, how much its next chunk may be: what comes last is small enough not to be waited for.
+constexpr double largest_share = 0.9;
 
 // Whether fewer values are read and written than weights are read: then a thread had better leave some of these to the others.
 bool splits_channels(const Job& job, int workers) {
@@ -58,7 +60,7 @@ void cut_pixels(const Job& job, int number, int worker, int workers, double& lef
   const double pixel_work = job.pixel_work();
   for (int from = bound(worker), to = std::min(bound(worker + 1), pixels); from < to;) {
     int size = step.chunk();
-    if (workers > 1) size = std::min(size, static_cast<int>(left / 2 / pixel_work) / tile * tile);
+    if (workers > 1) size = std::min(size, static_cast<int>(left * largest_share / pixel_work) / tile * tile);
     size = std::min(std::max(size, tile), to - from);
     share.push_back({number, static_cast<std::size_t>(from), size, 0, step.parts()});
     left -= size * pixel_work;

@@ -88,8 +88,8 @@ struct InputArray {
   const Picture* picture = nullptr;
 };
 
-// Working memory of one thread.
-struct Scratch {
+// Working memory of one thread; on lines of its own, because what others write beside it would have to be fetched back.
+struct alignas(128) Scratch {
   Buffer values, more;
   std::vector<const float*> pointers;
   std::vector<float*> rows, targets;

@@ -5,9 +5,9 @@ from __future__ import annotations
 import native_plans as plans
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from test_native_convolution import convolutions, depthwise, gates_of, transposed
+from test_native_convolution import conv_nodes, convolutions, depthwise, gates_of, transposed
 from test_native_operations import local_operations
 from torch import Tensor
 
@@ -45,3 +45,30 @@ def test_a_pixel_of_another_operation(operation: Node, height: int, width: int, 
     nodes = [plans.image(20, height, width), operation]
     stream = [[frame] for frame in walk(nodes[0].shape, rows, 5)]
     plans.assert_agrees(plans.plan_of(nodes, [Gate("x", 0.0, None, 1), Gate("y", 0.05, None, 1)]), stream)
+
+
+def wide_window(taps: int, dilation: int, stride: int, pads: tuple[int, int], width: int) -> list[Node]:
+    """A convolution whose lines are one word of a bitmap or several, and whose taps lie up to several words apart."""
+    return conv_nodes(2, 3, 1, (3, taps), (9, width), 1, stride=(1, stride), pads=(1, 1, *pads), dilation=(1, dilation))
+
+
+@st.composite
+def wide_windows(draw: st.DrawFn) -> list[Node]:
+    """See wide_window()."""
+    taps, dilation, stride = draw(st.integers(1, 5)), draw(st.sampled_from([1, 2, 13, 31, 40])), draw(st.integers(1, 3))
+    pads = (draw(st.sampled_from([0, 2, 33, 70])), draw(st.sampled_from([0, 2, 33, 70])))
+    least = max(1, dilation * (taps - 1) + 1 - pads[0] - pads[1])
+    width = draw(st.one_of(st.integers(least, max(least, 64)), st.integers(least, 200)))
+    return wide_window(taps, dilation, stride, pads, width)
+
+
+@settings(max_examples=150, deadline=None)
+@given(nodes=wide_windows(), column=st.integers(0, 199))
+@example(nodes=wide_window(5, 31, 2, (70, 33), 30), column=0)  # a tap a word to the left of a map of less than a word
+@example(nodes=wide_window(5, 31, 2, (33, 70), 30), column=29)  # and to the right
+def test_a_column_of_a_wide_window(nodes: list[Node], column: int) -> None:
+    frame = torch.randn(nodes[0].shape, generator=torch.Generator().manual_seed(7))
+    changed = frame.clone()
+    changed[..., 4, column % frame.shape[3]] += 5.0
+    stream = [[frame], [changed], [frame]]
+    plans.assert_agrees(plans.plan_of(nodes, gates_of(nodes, 0.0, 1)), stream)
