@@ -104,7 +104,8 @@ def open_runtimes(subject: Subject, names: Sequence[str], size: tuple[int, int])
 def measure(subject: Subject, size: tuple[int, int], what: str, frames: Iterable[Picture], runtimes: Sequence[Runtime]) -> Measurement:
     """Run a stream of inputs through a new session and, in turns with it, densely. Raises UsageError for too few frames to measure.
 
-    Our own times include the conversion from bytes; the other runtimes get tensors.
+    Our own times include the conversion from bytes; the other runtimes get tensors. All frames are made before any is run: a decoder reads
+    ahead in threads of its own, which would take a core from whatever runs next, and that is the gated run.
     """
     session = subject.model.session()
     calls: dict[str, Callable[[Tensor], object]] = {runtime.name: runtime.run for runtime in runtimes if runtime.run is not None}
@@ -114,7 +115,7 @@ def measure(subject: Subject, size: tuple[int, int], what: str, frames: Iterable
     changed: list[float] = []
     macs: list[int] = []
     before: Picture | None = None
-    for number, frame in enumerate(frames):
+    for number, frame in enumerate(list(frames)):
         taken = _milliseconds(session, frame)
         if number > WARM_UP:
             skip_ms.append(taken)
