@@ -27,20 +27,20 @@ std::uint64_t even_bits(std::uint64_t bits) {
   return (bits | bits >> 16) & 0x00000000ffffffffU;
 }
 
-// target bit x |= source bit (x * stride), for x < width.
-void or_every(std::uint64_t* target, int width, const std::uint64_t* source, int stride) {
-  const int words = (width + 63) / 64;
+// Bit x of row y of `output` |= source bit (x * stride).
+void or_every(Bitmap& output, int y, const std::uint64_t* source, int stride) {
+  std::uint64_t* const target = output.row(y);
   if (stride <= 2) {
-    for (int word = 0; word < words; ++word) {
+    for (int word = 0; word < output.words(); ++word) {
       target[word] |= stride == 1 ? source[word] : even_bits(source[2 * word]) | even_bits(source[2 * word + 1]) << 32;
     }
   } else {
-    for (int x = 0; x < width; ++x) {
+    for (int x = 0; x < output.width(); ++x) {
       const int from = x * stride;
       target[x / 64] |= (source[from / 64] >> (from % 64) & 1U) << (x % 64);
     }
   }
-  if (width % 64 != 0) target[words - 1] &= (std::uint64_t{1} << (width % 64)) - 1;
+  target[output.words() - 1] &= output.last_word();
 }
 
 bool or_row(const Bitmap& input, int y, std::uint64_t* target) {
@@ -89,7 +89,7 @@ void spread_window(const Footprint& f, const Bitmap& input, Bitmap& output, int 
     if (!seen) continue;
     std::fill(wide.begin(), wide.end(), 0);
     for (int k = 0; k < f.kernel[1]; ++k) or_shifted(wide.data(), words, tall, least + k * f.dilation[1]);
-    or_every(output.row(y), output.width(), wide.data(), f.stride[1]);
+    or_every(output, y, wide.data(), f.stride[1]);
   }
 }
 

@@ -17,7 +17,7 @@ constexpr double largest_share = 0.9;
 bool splits_channels(const Job& job, int workers) {
   const Step& step = *job.entry->step;
   const Frame& frame = *job.frame;
-  if (workers == 1 || step.parts() == 1 || job.in_blocks()) return false;
+  if (workers == 1 || step.parts() == 1) return false;
   const std::size_t pixels = job.pixels.size();
   // At a keyframe the rows of one map after the other rather stay with the thread that wrote them.
   if (frame.keyframe) return pixels < static_cast<std::size_t>(2 * workers * frame.program.kernels.gemm_pixels);
@@ -51,13 +51,12 @@ void cut_channels(const Job& job, int number, int workers, Workspace& workspace,
 
 // Chunks of pixels for one worker, who has `left` cycles to work: large ones first, which meet their weights less often, and small ones last,
 // which leave little to wait for. They follow the rows of a map, so that from wave to wave the same rows meet the same worker.
-void cut_pixels(const Job& job, int number, int worker, int workers, double& left, std::vector<Chunk>& share) {
+void cut_pixels(const Job& job, int number, double pixel_work, int worker, int workers, double& left, std::vector<Chunk>& share) {
   const Step& step = *job.entry->step;
   const int tile = job.frame->program.kernels.gemm_pixels, pixels = static_cast<int>(job.pixels.size());
   // Jobs of a single tile take turns.
   const std::int64_t tiles = (pixels + tile - 1) / tile, shift = tiles < workers ? number % workers : 0;
   const auto bound = [&](int of) { return of == workers ? pixels : static_cast<int>((tiles * of + shift) / workers * tile); };
-  const double pixel_work = job.pixel_work();
   for (int from = bound(worker), to = std::min(bound(worker + 1), pixels); from < to;) {
     int size = step.chunk();
     if (workers > 1) size = std::min(size, static_cast<int>(left * largest_share / pixel_work) / tile * tile);
@@ -72,18 +71,22 @@ void cut(std::span<const Job> jobs, int workers, double work, Workspace& workspa
   for (std::vector<Chunk>& share : workspace.shares) share.clear();
   workspace.stages.clear();
   workspace.left.assign(workers, work / workers);
-  const int count = static_cast<int>(jobs.size());
+  workspace.by_pixels.clear();
   std::size_t room = 0;
-  for (int number = 0; number < count; ++number) {
+  for (int number = 0; number < static_cast<int>(jobs.size()); ++number) {
     const Job& job = jobs[number];
-    if (!splits_channels(job, workers)) continue;
+    if (job.in_blocks()) continue;
+    if (!splits_channels(job, workers)) {
+      workspace.by_pixels.push_back(number);
+      continue;
+    }
     cut_channels(job, number, workers, workspace, room);
-    for (double& left : workspace.left) left -= job.pixel_work() * static_cast<double>(job.pixels.size()) / workers;
+    for (double& left : workspace.left) left -= workspace.pixel_work[number] * static_cast<double>(job.pixels.size()) / workers;
   }
-  for (int number = 0; number < count; ++number) {
-    const Job& job = jobs[number];
-    if (job.in_blocks() || splits_channels(job, workers)) continue;
-    for (int worker = 0; worker < workers; ++worker) cut_pixels(job, number, worker, workers, workspace.left[worker], workspace.shares[worker]);
+  for (const int number : workspace.by_pixels) {
+    for (int worker = 0; worker < workers; ++worker) {
+      cut_pixels(jobs[number], number, workspace.pixel_work[number], worker, workers, workspace.left[worker], workspace.shares[worker]);
+    }
   }
   workspace.values.reserve(room);
   workspace.chunks.clear();
@@ -97,12 +100,14 @@ void cut(std::span<const Job> jobs, int workers, double work, Workspace& workspa
 }  // namespace
 
 void run_jobs(const Frame& frame, std::span<const Job> jobs) {
+  Workspace& workspace = frame.workspace;
+  workspace.pixel_work.clear();
   double work = 0;
   for (const Job& job : jobs) {
     job.entry->step->prepare(frame);
-    if (!job.in_blocks()) work += job.pixel_work() * static_cast<double>(job.pixels.size());
+    workspace.pixel_work.push_back(job.in_blocks() ? 0 : job.pixel_work());
+    work += workspace.pixel_work.back() * static_cast<double>(job.pixels.size());
   }
-  Workspace& workspace = frame.workspace;
   const int workers = work > work_worth_sharing ? frame.lease.workers() : 1;
   cut(jobs, workers, work, workspace);
   const auto run = [&](int item, int worker) {

@@ -166,7 +166,7 @@ void run_whole(const Frame& frame, const Entry& entry) {
   if (gated) state.published[entry.map].fill();
   if (!frame.gates) return;
   if (entry.gate) begin_outputs(frame, entry);
-  if (gated && !frame.program.gates[entry.map].question) begin_gate(frame, entry.map, entry.kind == Entry::Kind::step);
+  if (gated && !frame.program.gates[entry.map].question) begin_gate(frame, entry);
 }
 
 }  // namespace

@@ -31,7 +31,7 @@ void run_staged(const Job& job);
 
 // Whether the scale of a map's gate is measured in this frame: a threshold of 0 needs none.
 bool measures_scale(const Frame& frame, int map);
-// Set the limit of a map's gate after a keyframe. collected: run_chunk() has left the sums of all pixels that the scale is measured from.
-void begin_gate(const Frame& frame, int map, bool collected);
+// Set the limit of the gate of an entry's map after a keyframe.
+void begin_gate(const Frame& frame, const Entry& entry);
 
 }  // namespace skipvid

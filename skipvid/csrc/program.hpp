@@ -127,7 +127,9 @@ struct Workspace {
   std::vector<std::vector<Chunk>> shares;  // by worker
   std::vector<Chunk> chunks;
   std::vector<Stage> stages;
-  std::vector<double> left;  // by worker: cycles of work not yet cut
+  std::vector<double> pixel_work;  // by job: cycles for a pixel, or 0 where it is not cut into chunks
+  std::vector<int> by_pixels;      // jobs that are cut into chunks of pixels
+  std::vector<double> left;        // by worker: cycles of work not yet cut
   std::vector<int> bounds;  // of the workers' shares of the chunks
   std::vector<float> sums;  // of |value| over the channels of each pixel
   Buffer values;

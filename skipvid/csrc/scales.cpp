@@ -49,11 +49,12 @@ bool measures_scale(const Frame& frame, int map) {
   return frame.keyframe && frame.gates && gate.gated && std::isnan(gate.scale) && gate.threshold > 0;
 }
 
-void begin_gate(const Frame& frame, int map, bool collected) {
+void begin_gate(const Frame& frame, const Entry& entry) {
+  const int map = entry.map;
   const Gate& gate = frame.program.gates[map];
   double scale = std::isfinite(gate.scale) ? gate.scale : 0;
   if (measures_scale(frame, map)) {
-    if (!collected) collect_sums(frame, map, {});
+    if (entry.kind != Entry::Kind::step) collect_sums(frame, map, {});  // run_chunk() has left those of a step
     scale = collected_mean(frame, map);
   }
   frame.state.limits[map] = static_cast<float>(gate.threshold * scale * frame.program.maps[map].channels);
