@@ -30,10 +30,10 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from skipvid.models import build_model
-from skipvid.runtime.config import BACKENDS, SkipConfig
-from skipvid.runtime.model import SkipModel, convert
-from skipvid.runtime.reference import ReferenceProgram, ReferenceState, evaluate
-from skipvid.sources.open import open_source
+from skipvid.skip.api import SkipModel, convert
+from skipvid.skip.config import BACKENDS, SkipConfig
+from skipvid.skip.reference.executor import ReferenceProgram, ReferenceState, evaluate
+from skipvid.video.sources.open import open_source
 
 CLIP = "sequences/pets09_s2l1/vtest_480x360.avi"
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

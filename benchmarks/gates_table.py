@@ -22,11 +22,11 @@ from passes import Measured, agreement_of, measure
 from sequences import SEQUENCES, Sequence, load_frames
 from tradeoff import gain_at_equal_accuracy
 
-from skipvid.engine import DetectEngine
-from skipvid.presets import Preset, load_preset
-from skipvid.runtime.config import SkipConfig
-from skipvid.runtime.learned import load_questions
-from skipvid.weights import resolve_gate_weights, resolve_weights
+from skipvid.presets.preset import Preset, load_preset
+from skipvid.presets.weights import resolve_gate_weights, resolve_weights
+from skipvid.skip.config import SkipConfig
+from skipvid.skip.gates.learned import load_questions
+from skipvid.tasks.detect_engine import DetectEngine
 
 FLOOR = 0.02
 """Score from which detections count for AP."""

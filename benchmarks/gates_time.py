@@ -20,9 +20,9 @@ from gates_table import make_engine, numbers
 from numpy.typing import NDArray
 from sequences import SEQUENCES, load_frames
 
-from skipvid.engine import DetectEngine
-from skipvid.presets import load_preset
-from skipvid.runtime.config import SkipConfig
+from skipvid.presets.preset import load_preset
+from skipvid.skip.config import SkipConfig
+from skipvid.tasks.detect_engine import DetectEngine
 
 BLOCK = 12
 """Frames of a turn."""

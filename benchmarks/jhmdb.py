@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skipvid.pose_engine import PERSON
-from skipvid.results import Detections, Frame, FrameResult
-from skipvid.sources.open import open_source
+from skipvid.core.results import Detections, Frame, FrameResult
+from skipvid.tasks.pose_engine import PERSON
+from skipvid.video.sources.open import open_source
 
 COCO_OF = {
     # JHMDB's joint -> COCO's

@@ -23,11 +23,11 @@ from rich.table import Table
 from torch import Tensor
 from torch.utils._pytree import tree_structure
 
-from skipvid.graph.ir import Activation, Graph, Node
-from skipvid.graph.plan import make_plan
-from skipvid.runtime.native import _native
-from skipvid.runtime.native.backend import _pool
-from skipvid.runtime.native.lowering import lower
+from skipvid.skip.cpu import _native
+from skipvid.skip.cpu.backend import _pool
+from skipvid.skip.cpu.lowering import lower
+from skipvid.skip.ir.graph import Activation, Graph, Node
+from skipvid.skip.plan import make_plan
 
 SHARES = (0.5, 0.25, 0.1, 0.02)
 

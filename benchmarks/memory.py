@@ -16,18 +16,18 @@ from pathlib import Path
 
 import torch
 
-from skipvid.draw import draw_result
-from skipvid.engine import DetectEngine
-from skipvid.pipeline import run
-from skipvid.pose_engine import WEAK, PoseEngine
-from skipvid.presets import DEFAULT_DETECT, Preset, load_preset
+from skipvid.core.results import Frame, FrameResult, RunHeader
+from skipvid.pipeline.run import run
+from skipvid.presets.preset import DEFAULT_DETECT, Preset, load_preset
+from skipvid.presets.weights import Weights, resolve_weights
 from skipvid.report import CostCsv, SummaryBuilder
-from skipvid.results import Frame, FrameResult, RunHeader
-from skipvid.runtime.config import SkipConfig
-from skipvid.sinks.open import open_sink
-from skipvid.sources.base import Source
-from skipvid.sources.open import open_source
-from skipvid.weights import Weights, resolve_weights
+from skipvid.skip.config import SkipConfig
+from skipvid.tasks.detect_engine import DetectEngine
+from skipvid.tasks.pose_engine import WEAK, PoseEngine
+from skipvid.video.draw import draw_result
+from skipvid.video.sinks.open import open_sink
+from skipvid.video.sources.base import Source
+from skipvid.video.sources.open import open_source
 
 
 class Repeated(Source):

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from sequences import Sequence, as_found
 
-from skipvid.engine import DetectEngine
+from skipvid.core.results import Detections, Frame
 from skipvid.report import Agreement, agreement
-from skipvid.results import Detections, Frame
+from skipvid.tasks.detect_engine import DetectEngine
 from skipvid.train.evaluate import Truth, average_precision
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from skipvid.results import Detections
+from skipvid.core.results import Detections
 from skipvid.train.evaluate import Truth, merge_classes
 from skipvid.train.readers import NO_TRUTH, read_frames, read_mot
 from skipvid.train.teachers import Found

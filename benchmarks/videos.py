@@ -18,17 +18,17 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from skipvid.compare import ComparedStream
-from skipvid.engine import DetectEngine
-from skipvid.errors import SkipvidError
-from skipvid.presets import load_preset
+from skipvid.core.errors import SkipvidError
+from skipvid.core.results import RunHeader
+from skipvid.pipeline.compare import ComparedStream
+from skipvid.presets.preset import load_preset
+from skipvid.presets.weights import resolve_weights
 from skipvid.report import Agreement, agreement
-from skipvid.results import RunHeader
-from skipvid.runtime.config import SkipConfig
-from skipvid.sources.open import open_source
-from skipvid.sources.options import ReadOptions
-from skipvid.sources.specs import expand_specs
-from skipvid.weights import resolve_weights
+from skipvid.skip.config import SkipConfig
+from skipvid.tasks.detect_engine import DetectEngine
+from skipvid.video.sources.open import open_source
+from skipvid.video.sources.options import ReadOptions
+from skipvid.video.sources.specs import expand_specs
 
 FLOOR_EVERY = 5
 """The flicker floor is measured on every so many frames; it needs two more dense runs each."""

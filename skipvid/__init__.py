@@ -16,19 +16,19 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from skipvid.models import build_model, load_weights
-    from skipvid.runtime.config import SkipConfig
-    from skipvid.runtime.model import SkipModel, convert
-    from skipvid.runtime.session import Session
+    from skipvid.skip.api import SkipModel, convert
+    from skipvid.skip.config import SkipConfig
+    from skipvid.skip.session import Session
 
 __version__ = "0.1.0"
 __all__ = ["Session", "SkipConfig", "SkipModel", "__version__", "build_model", "convert", "load_weights"]
 
 _HOMES = {
-    "Session": "skipvid.runtime.session",
-    "SkipConfig": "skipvid.runtime.config",
-    "SkipModel": "skipvid.runtime.model",
+    "Session": "skipvid.skip.session",
+    "SkipConfig": "skipvid.skip.config",
+    "SkipModel": "skipvid.skip.api",
     "build_model": "skipvid.models",
-    "convert": "skipvid.runtime.model",
+    "convert": "skipvid.skip.api",
     "load_weights": "skipvid.models",
 }
 

@@ -9,10 +9,10 @@ import pytest
 import torch
 from hypothesis import settings
 
-from skipvid.engine import DetectEngine
 from skipvid.models import build_model
-from skipvid.presets import load_preset
-from skipvid.runtime.config import SkipConfig
+from skipvid.presets.preset import load_preset
+from skipvid.skip.config import SkipConfig
+from skipvid.tasks.detect_engine import DetectEngine
 
 torch.set_num_threads(1)  # small networks gain nothing from a second thread, and tests may run beside each other
 settings.register_profile("shared machine", deadline=None)  # how long an example takes says something about the machine's other users

@@ -16,8 +16,8 @@ cmake -S "$root" -B "$folder/build" -DCMAKE_BUILD_TYPE=None -DPython_EXECUTABLE=
   -DSKIPVID_SANITIZE=address,undefined > "$folder/cmake.log"
 cmake --build "$folder/build" --parallel "${JOBS:-2}" > "$folder/build.log" || { tail -40 "$folder/build.log"; exit 1; }
 cp -R "$root/skipvid" "$root/presets" "$root/tests" "$root/pyproject.toml" "$folder/tree/"
-rm -f "$folder"/tree/skipvid/runtime/native/_native*.so
-cp "$folder"/build/_native*.so "$folder/tree/skipvid/runtime/native/"
+rm -f "$folder"/tree/skipvid/skip/cpu/_native*.so
+cp "$folder"/build/_native*.so "$folder/tree/skipvid/skip/cpu/"
 
 # The interpreter is not instrumented, so the runtimes come first. Python and PyTorch keep memory until the end: no leak check.
 cxx="$(sed -n 's/^CMAKE_CXX_COMPILER:[^=]*=//p' "$folder/build/CMakeCache.txt")"
@@ -27,7 +27,7 @@ export UBSAN_OPTIONS="print_stacktrace=1:halt_on_error=1"
 export OMP_NUM_THREADS=1 HYPOTHESIS_STORAGE_DIRECTORY="$folder/hypothesis" PYTHONPATH="$folder/tree"
 cd "$folder/tree"
 if [ $# -eq 0 ]; then
-  set -- tests/runtime/native tests/runtime/test_pictures.py
+  set -- tests/skip/cpu tests/skip/test_pictures.py
 fi
 LD_PRELOAD="$preload" "$python" - "$@" <<'PYTHON'
 import sys
@@ -35,7 +35,7 @@ from pathlib import Path
 
 sys.meta_path[:] = [finder for finder in sys.meta_path if "editable" not in type(finder).__module__ + type(finder).__name__.lower()]
 sys.path.insert(0, str(Path.cwd()))
-from skipvid.runtime.native import _native
+from skipvid.skip.cpu import _native
 
 assert Path(_native.__file__).is_relative_to(Path.cwd()), f"the sanitized extension is not the one in use: {_native.__file__}"
 print(f"{_native.__file__}: {', '.join(_native.instruction_sets())}")

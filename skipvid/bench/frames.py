@@ -8,12 +8,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from skipvid.presets import Preset
-from skipvid.runtime.picture import Picture
-from skipvid.sources.open import open_source
-from skipvid.sources.options import ReadOptions
+from skipvid.presets.preset import Preset
+from skipvid.skip.picture import Picture
 from skipvid.tasks.crops import whole_frame
 from skipvid.tasks.letterbox import Letterbox, Preprocessor
+from skipvid.video.sources.open import open_source
+from skipvid.video.sources.options import ReadOptions
 
 SPEED = 6
 """Pixels that the patch goes from frame to frame, down and to the right, or back."""

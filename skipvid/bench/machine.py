@@ -7,7 +7,7 @@ import os
 import platform
 from pathlib import Path
 
-from skipvid.runtime import native
+from skipvid.skip import cpu as native
 
 PACKAGES = ("torch", "onnxruntime", "openvino")
 

@@ -14,12 +14,12 @@ import torch
 from torch import Tensor, nn
 
 from skipvid.bench.runtimes import Runtime, open_runtime
-from skipvid.errors import UsageError
+from skipvid.core.errors import UsageError
 from skipvid.models import build_model, load_weights
-from skipvid.presets import Preset
-from skipvid.runtime.config import SkipConfig
-from skipvid.runtime.model import SkipModel
-from skipvid.runtime.picture import Picture
+from skipvid.presets.preset import Preset
+from skipvid.skip.api import SkipModel
+from skipvid.skip.config import SkipConfig
+from skipvid.skip.picture import Picture
 
 T = TypeVar("T")
 

@@ -17,7 +17,7 @@ from rich.text import Text
 from skipvid import __version__
 from skipvid.bench.machine import machine_line
 from skipvid.bench.measure import Measurement
-from skipvid.files import write_text
+from skipvid.core.files import write_text
 from skipvid.report.units import milliseconds, percent, times
 
 TITLES = {"torch": "PyTorch", "onnxruntime": "ONNX Runtime", "openvino": "OpenVINO f32", "openvino-bf16": "OpenVINO bf16"}

@@ -14,16 +14,17 @@ import click
 
 from skipvid.cli.setup import cores_for, expected_frames, make_header, read_options
 from skipvid.cli.talk import Progress, Talk
-from skipvid.errors import SkipvidError, SomeSourcesFailed
-from skipvid.sinks.base import Sink
+from skipvid.core.errors import SkipvidError, SomeSourcesFailed
+from skipvid.video.sinks.base import Sink
 
 if TYPE_CHECKING:
-    from skipvid.draw.text import Image
-    from skipvid.engine import DetectEngine, Stream
-    from skipvid.pose_engine import PoseEngine
+    from skipvid.core.results import FrameResult, RunHeader, RunSummary
     from skipvid.report import CostCsv
-    from skipvid.results import FrameResult, RunHeader, RunSummary
-    from skipvid.sources.base import Source
+    from skipvid.tasks.detect_engine import DetectEngine
+    from skipvid.tasks.engine import Stream
+    from skipvid.tasks.pose_engine import PoseEngine
+    from skipvid.video.draw.text import Image
+    from skipvid.video.sources.base import Source
 
 DENSE_EVERY = 50
 """The dense network is timed beside the gated one in every so many frames of a recording: enough for a median, at most 2 % more time."""
@@ -98,9 +99,9 @@ def _run_job(
     make_window: MakeWindow | None,
     costs: _SharedCosts | None,
 ) -> Done:
-    from skipvid.pipeline import run
+    from skipvid.pipeline.run import run
     from skipvid.report import SummaryBuilder
-    from skipvid.sources.open import open_source
+    from skipvid.video.sources.open import open_source
 
     wanted = read_options(options)
     with ExitStack() as stack:
@@ -187,7 +188,7 @@ class StatusLine:
 
     def __call__(self, result: FrameResult) -> Any:
         """The status after this result."""
-        from skipvid.draw import Status
+        from skipvid.video.draw import Status
 
         now = time.perf_counter()
         if self._last is not None:
@@ -205,14 +206,14 @@ class ResultDrawer:
     """Draws the results of one run for one of its outputs, frame by frame: the status line and the mask remember a little."""
 
     def __init__(self, header: RunHeader) -> None:
-        from skipvid.draw import RecentActivity
+        from skipvid.video.draw import RecentActivity
 
         self._status = StatusLine(header)
         self._recent = RecentActivity()
 
     def __call__(self, result: FrameResult, mask: bool) -> Image:
         """(H, W, 3) uint8 BGR."""
-        from skipvid.draw import draw_result
+        from skipvid.video.draw import draw_result
 
         return draw_result(self._recent(result), overlay="mask" if mask else "none", status=self._status(result))
 
@@ -271,7 +272,7 @@ def _plan(job: Job, engine: DetectEngine | PoseEngine, options: Mapping[str, Any
     """The plan of one source as --json prints it."""
     import torch
 
-    from skipvid.sources.open import open_source
+    from skipvid.video.sources.open import open_source
 
     wanted = read_options(options)
     with open_source(job.spec, wanted) as source:

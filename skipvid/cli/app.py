@@ -11,7 +11,7 @@ import click
 
 from skipvid import __version__
 from skipvid.cli.lazy import LazyGroup
-from skipvid.errors import SkipvidError
+from skipvid.core.errors import SkipvidError
 
 COMMANDS = {
     # command -> module that defines it; imported when the command, or the list of commands, is wanted

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from skipvid.cli.options import Threshold, option, talk_options
-from skipvid.errors import UsageError
+from skipvid.core.errors import UsageError
 
 if TYPE_CHECKING:
     from skipvid.bench.measure import Measurement
     from skipvid.cli.talk import Talk
-    from skipvid.presets import Preset
+    from skipvid.presets.preset import Preset
 
 RUNTIMES = ("torch", "onnxruntime", "openvino", "openvino-bf16")
 SIDE = (9, 16)
@@ -71,9 +71,9 @@ def bench(**options: Any) -> None:
     from skipvid.bench.show import bench_document, render_bench, write_bench_csv
     from skipvid.cli.setup import check_openable
     from skipvid.cli.talk import Talk
-    from skipvid.presets import DEFAULT_DETECT, load_preset
-    from skipvid.sinks.targets import check_path
-    from skipvid.sources.options import ReadOptions
+    from skipvid.presets.preset import DEFAULT_DETECT, load_preset
+    from skipvid.video.sinks.targets import check_path
+    from skipvid.video.sources.options import ReadOptions
 
     if options["quiet"] and options["verbose"]:
         raise UsageError("-q and -v contradict each other")
@@ -111,8 +111,8 @@ def _measure_preset(preset: Preset, options: dict[str, Any], talk: Talk) -> Iter
     from skipvid.bench.frames import clip_frames, clip_size, patch_frames
     from skipvid.bench.measure import load_subject, measure, open_runtimes
     from skipvid.cli.setup import DownloadBar, skip_config
-    from skipvid.runtime import native
-    from skipvid.weights import resolve_weights
+    from skipvid.presets.weights import resolve_weights
+    from skipvid.skip import cpu as native
 
     threads = options["threads"] or native.status().threads or os.cpu_count() or 1
     torch.set_num_threads(threads)

@@ -13,13 +13,13 @@ from skipvid.cli.options import Fraction, Threshold, network_options, option, re
 from skipvid.cli.pose import check_people, load_engine, people_options
 
 if TYPE_CHECKING:
-    from skipvid.calibrate import Calibration
     from skipvid.cli.talk import Talk
-    from skipvid.engine import DetectEngine
-    from skipvid.pose_engine import PoseEngine
-    from skipvid.presets import Preset
-    from skipvid.results import Frame
-    from skipvid.sources.options import ReadOptions
+    from skipvid.core.results import Frame
+    from skipvid.presets.preset import Preset
+    from skipvid.tasks.detect_engine import DetectEngine
+    from skipvid.tasks.pose_engine import PoseEngine
+    from skipvid.train.calibrate import Calibration
+    from skipvid.video.sources.options import ReadOptions
 
 
 @click.command()
@@ -45,13 +45,13 @@ def calibrate(**options: Any) -> int:
     SOURCE is material like that to come: a few seconds with movement, no labels. Maps on which the result depends little get higher
     thresholds, others lower ones, so that the error for the same saving is smaller. The options about persons are for pose presets.
     """
-    from skipvid.calibrate import calibrate as run
     from skipvid.cli.setup import check_options, chosen_preset, read_options
     from skipvid.cli.talk import Talk
-    from skipvid.errors import OutputError
-    from skipvid.presets import DEFAULT_DETECT, save_preset
-    from skipvid.sinks.targets import check_path
-    from skipvid.sources.specs import expand_specs
+    from skipvid.core.errors import OutputError
+    from skipvid.presets.preset import DEFAULT_DETECT, save_preset
+    from skipvid.train.calibrate import calibrate as run
+    from skipvid.video.sinks.targets import check_path
+    from skipvid.video.sources.specs import expand_specs
 
     check_options(options)
     check_people(options)
@@ -72,7 +72,7 @@ def calibrate(**options: Any) -> int:
 
 def _frames(spec: str, wanted: ReadOptions) -> Iterator[Frame]:
     """Opened when its turn comes."""
-    from skipvid.sources.open import open_source
+    from skipvid.video.sources.open import open_source
 
     with open_source(spec, wanted) as source:
         yield from source
@@ -82,7 +82,7 @@ def _preset(preset: Preset, engine: DetectEngine | PoseEngine, result: Calibrati
     """The preset with what was found, usable from anywhere: a weights file is named by its whole path."""
     from dataclasses import replace
 
-    from skipvid.weights import movable
+    from skipvid.presets.weights import movable
 
     config = engine.model.config
     about = f"{preset.description}; calibrated: {result.measured.saving:.0%} of the MACs saved on {result.frames} inputs"

@@ -10,15 +10,16 @@ import click
 
 from skipvid.cli.live import live_options, plan, settle, watcher
 from skipvid.cli.options import F, combine, network_options, option, read_options, talk_options, write_options
-from skipvid.errors import UsageError
+from skipvid.core.errors import UsageError
 
 if TYPE_CHECKING:
     from skipvid.cli.analyse import Job
     from skipvid.cli.talk import Talk
-    from skipvid.engine import DetectEngine, Stream
-    from skipvid.pose_engine import PoseEngine
-    from skipvid.results import RunHeader
-    from skipvid.sinks.base import Sink
+    from skipvid.core.results import RunHeader
+    from skipvid.tasks.detect_engine import DetectEngine
+    from skipvid.tasks.engine import Stream
+    from skipvid.tasks.pose_engine import PoseEngine
+    from skipvid.video.sinks.base import Sink
 
 _output_options = combine(
     option(
@@ -89,7 +90,7 @@ def _sinks(job: Job, header: RunHeader, options: dict[str, Any]) -> Sequence[Sin
     """The outputs of one source."""
     from skipvid.cli.analyse import ResultDrawer
     from skipvid.cli.setup import sink_options
-    from skipvid.sinks.open import open_sink
+    from skipvid.video.sinks.open import open_sink
 
     mask = options["overlay"] == "mask"
     return [open_sink(target, header, sink_options(options), partial(ResultDrawer(header), mask=mask)) for target in job.targets]

@@ -10,7 +10,7 @@ from skipvid.cli.course import course_options, follow
 
 if TYPE_CHECKING:
     from skipvid.cli.talk import Talk
-    from skipvid.engine import DetectEngine
+    from skipvid.tasks.detect_engine import DetectEngine
 
 
 @click.command()
@@ -23,7 +23,7 @@ def detect(**options: Any) -> int:
 
     def load(talk: Talk) -> DetectEngine:
         from skipvid.cli.setup import chosen_preset, load_detect_engine
-        from skipvid.presets import DEFAULT_DETECT
+        from skipvid.presets.preset import DEFAULT_DETECT
 
         return load_detect_engine(options, chosen_preset(options, DEFAULT_DETECT), talk)
 

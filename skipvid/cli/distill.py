@@ -11,7 +11,7 @@ import click
 from skipvid.cli.options import option
 from skipvid.cli.train import finish, say, set_threads
 from skipvid.cli.train_detector import recipe_of, recipe_options
-from skipvid.errors import UsageError
+from skipvid.core.errors import UsageError
 
 if TYPE_CHECKING:
     from skipvid.train.teachers import Teacher
@@ -82,10 +82,10 @@ def distill(
         return
     if teacher_weights is not None:
         raise UsageError("--teacher-weights is for a pose preset", f"{teacher} detects, and has its weights in its preset")
-    from skipvid.presets import DEFAULT_DETECT, load_preset
+    from skipvid.presets.preset import DEFAULT_DETECT, load_preset
+    from skipvid.presets.weights import resolve_weights
     from skipvid.train.distill import distill_detector
     from skipvid.train.label import Trust
-    from skipvid.weights import resolve_weights
 
     shared["start"] = start or resolve_weights(load_preset(DEFAULT_DETECT)).path
     opened = _open_teacher(teacher, layout, tiles, threads or 1)
@@ -93,7 +93,7 @@ def distill(
 
 
 def _finds_keypoints(teacher: str, layout: str) -> bool:
-    from skipvid.presets import load_preset
+    from skipvid.presets.preset import load_preset
 
     if Path(teacher).suffix in (".onnx", ".xml"):
         return layout == HEATMAPS

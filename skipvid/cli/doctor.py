@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 import click
 
 from skipvid import __version__
-from skipvid.errors import BackendError, SkipvidError
+from skipvid.core.errors import BackendError, SkipvidError
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ def _packages() -> str:
 
 
 def _backends() -> str:
-    from skipvid.runtime import native
+    from skipvid.skip import cpu as native
 
     status = native.status()
     if not status.available:
@@ -69,8 +69,8 @@ def _backends() -> str:
 def _network() -> str:
     import torch
 
-    from skipvid.runtime.config import SkipConfig
-    from skipvid.runtime.model import convert
+    from skipvid.skip.api import convert
+    from skipvid.skip.config import SkipConfig
 
     net = torch.nn.Conv2d(3, 4, 3, padding=1).eval()
     model, _ = convert(net, torch.zeros(1, 3, 16, 16), SkipConfig(threshold=0.0))
@@ -103,7 +103,7 @@ def _has_encoder(name: str) -> bool:
 
 
 def _models() -> str:
-    from skipvid.presets import list_presets
+    from skipvid.presets.preset import list_presets
 
     presets = list_presets()
     return f"{len(presets)} presets: {', '.join(preset.name for preset in presets)}"

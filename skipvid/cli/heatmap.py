@@ -13,9 +13,9 @@ from skipvid.cli.pose import check_people, load_engine, people_options
 
 if TYPE_CHECKING:
     from skipvid.cli.analyse import Job
-    from skipvid.draw import TimeAverage
-    from skipvid.results import FrameResult, RunHeader
-    from skipvid.sinks.base import Sink
+    from skipvid.core.results import FrameResult, RunHeader
+    from skipvid.video.draw import TimeAverage
+    from skipvid.video.sinks.base import Sink
 
 
 @click.command()
@@ -48,8 +48,8 @@ def heatmap(**options: Any) -> int:
     from skipvid.cli.analyse import run_jobs, tell
     from skipvid.cli.setup import check_options, chosen_preset, plan_jobs
     from skipvid.cli.talk import Talk
-    from skipvid.errors import UsageError
-    from skipvid.presets import DEFAULT_DETECT
+    from skipvid.core.errors import UsageError
+    from skipvid.presets.preset import DEFAULT_DETECT
 
     check_options(options)
     check_people(options)
@@ -72,8 +72,8 @@ def _picture_beside(target: str) -> str | None:
 
 def _sinks(job: Job, header: RunHeader, options: dict[str, Any]) -> Sequence[Sink]:
     from skipvid.cli.setup import sink_options
-    from skipvid.draw import HeatmapRenderer, TimeAverage
-    from skipvid.sinks.open import open_sink
+    from skipvid.video.draw import HeatmapRenderer, TimeAverage
+    from skipvid.video.sinks.open import open_sink
 
     average = TimeAverage()
     renderer = HeatmapRenderer(options["mode"])
@@ -87,7 +87,7 @@ def _sinks(job: Job, header: RunHeader, options: dict[str, Any]) -> Sequence[Sin
 
 def _averaging_sink(path: Path, average: TimeAverage, header: RunHeader) -> Sink:
     """A PNG of the run's mean activity."""
-    from skipvid.sinks.image import ImageSink
+    from skipvid.video.sinks.image import ImageSink
 
     class AveragingSink(ImageSink):
         def __init__(self) -> None:

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from skipvid.cli.options import combine, option
-from skipvid.errors import UsageError
+from skipvid.core.errors import UsageError
 
 if TYPE_CHECKING:
     from skipvid.cli.analyse import Job
-    from skipvid.results import RunHeader
-    from skipvid.sinks.base import Sink
-    from skipvid.sources.base import Source
+    from skipvid.core.results import RunHeader
+    from skipvid.video.sinks.base import Sink
+    from skipvid.video.sources.base import Source
 
 live_options = combine(
     click.argument("sources", nargs=-1, metavar="[SOURCE]..."),
@@ -44,7 +44,7 @@ def settle(options: dict[str, Any]) -> None:
         if not options["output"] and not options["show"]:
             options["output"] = (f"webcam{number}_skipvid.mp4",)
     if options["show"]:
-        from skipvid.sinks.window import check_display
+        from skipvid.video.sinks.window import check_display
 
         check_display()
 
@@ -53,7 +53,7 @@ def plan(options: dict[str, Any]) -> list[Job]:
     """The work: with --show alone, nothing is written."""
     from skipvid.cli.analyse import Job
     from skipvid.cli.setup import check_openable, plan_jobs, read_options
-    from skipvid.sources.specs import expand_specs
+    from skipvid.video.sources.specs import expand_specs
 
     if options["output"] or not options["show"]:
         return plan_jobs(options, "_skipvid.mp4", check=not options["dry_run"])
@@ -67,6 +67,6 @@ def watcher(options: dict[str, Any], source: Source, header: RunHeader) -> Sink 
     if not options["show"]:
         return None
     from skipvid.cli.analyse import ResultDrawer
-    from skipvid.sinks.window import CvWindow, WindowSink
+    from skipvid.video.sinks.window import CvWindow, WindowSink
 
     return WindowSink(CvWindow(f"skipvid {header.source.name}"), ResultDrawer(header), source.close, mask=options["overlay"] == "mask")

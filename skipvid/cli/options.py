@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import click
 
-from skipvid.errors import UsageError
+from skipvid.core.errors import UsageError
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -9,13 +9,13 @@ import click
 
 from skipvid.cli.course import course_options, follow
 from skipvid.cli.options import combine, option
-from skipvid.errors import UsageError
+from skipvid.core.errors import UsageError
 
 if TYPE_CHECKING:
     from skipvid.cli.talk import Talk
-    from skipvid.engine import DetectEngine
-    from skipvid.pose_engine import PoseEngine
-    from skipvid.presets import Preset
+    from skipvid.presets.preset import Preset
+    from skipvid.tasks.detect_engine import DetectEngine
+    from skipvid.tasks.pose_engine import PoseEngine
 
 people_options = combine(
     option("--detector", metavar="NAME|FILE", help="Detection preset that finds the persons.  [default: efficientdet-nano]"),
@@ -39,7 +39,7 @@ def pose(**options: Any) -> int:
 
     def load(talk: Talk) -> PoseEngine:
         from skipvid.cli.setup import chosen_preset
-        from skipvid.presets import DEFAULT_POSE
+        from skipvid.presets.preset import DEFAULT_POSE
 
         return load_pose_engine(options, chosen_preset(options, DEFAULT_POSE), talk)
 
@@ -55,10 +55,10 @@ def check_people(options: Mapping[str, Any]) -> None:
 def load_pose_engine(options: Mapping[str, Any], preset: Preset, talk: Talk) -> PoseEngine:
     """Both networks, weights found (or downloaded) and loaded."""
     from skipvid.cli.setup import DownloadBar, chosen_preset, load_detect_engine, skip_config
-    from skipvid.pose_engine import WEAK, PoseEngine
-    from skipvid.presets import DEFAULT_DETECT
+    from skipvid.presets.preset import DEFAULT_DETECT
+    from skipvid.presets.weights import resolve_weights
     from skipvid.tasks.people import PoseOptions
-    from skipvid.weights import resolve_weights
+    from skipvid.tasks.pose_engine import WEAK, PoseEngine
 
     score = preset.score_threshold if options["conf"] is None else options["conf"]
     detector = None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from skipvid.presets import Preset
+    from skipvid.presets.preset import Preset
 
 
 @click.group(invoke_without_command=True)
@@ -23,7 +23,7 @@ def presets(context: click.Context) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def show_list(as_json: bool = False) -> None:
     """Names and descriptions; the first is the default."""
-    from skipvid.presets import list_presets
+    from skipvid.presets.preset import list_presets
 
     known = list_presets()
     if as_json:
@@ -39,7 +39,7 @@ def show_list(as_json: bool = False) -> None:
 @click.option("--cost", is_flag=True, help="Count the network, too (takes some seconds).")
 def show(name: str, cost: bool) -> None:
     """One preset as YAML, ready to be changed and used with --preset FILE."""
-    from skipvid.presets import dump_preset, load_preset
+    from skipvid.presets.preset import dump_preset, load_preset
 
     preset = load_preset(name)
     click.echo(dump_preset(preset), nl=False)
@@ -51,8 +51,8 @@ def show(name: str, cost: bool) -> None:
 @click.argument("name", required=False)
 def path(name: str | None) -> None:
     """Where a preset's file is; without a name, where all of them are and where weights are kept."""
-    from skipvid.presets import load_preset, preset_folder
-    from skipvid.weights import cache_folder
+    from skipvid.presets.preset import load_preset, preset_folder
+    from skipvid.presets.weights import cache_folder
 
     if name is None:
         click.echo(f"presets: {preset_folder()}\nweights: {cache_folder()}")
@@ -67,8 +67,8 @@ def _count(preset: Preset) -> list[str]:
     import torch
 
     from skipvid.models import build_model
-    from skipvid.runtime.config import SkipConfig
-    from skipvid.runtime.model import convert
+    from skipvid.skip.api import convert
+    from skipvid.skip.config import SkipConfig
 
     net = build_model(preset.model, num_classes=preset.label_set.num_outputs)
     height, width = preset.input_size(1080, 1920)

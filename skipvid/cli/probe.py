@@ -16,8 +16,8 @@ import click
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def probe(sources: tuple[str, ...], count: bool, as_json: bool) -> None:
     """Container, codec, size, rotation, frame rate, duration, sound and damage of sources."""
-    from skipvid.sources.probe import probe as examine
-    from skipvid.sources.specs import expand_specs
+    from skipvid.video.sources.probe import probe as examine
+    from skipvid.video.sources.specs import expand_specs
 
     reports = [dataclasses.asdict(examine(spec, count=count)) for spec in expand_specs(sources)]
     if as_json:

@@ -11,13 +11,13 @@ import click
 
 from skipvid.cli import options as shared
 from skipvid.cli.options import Threshold, model_options, option, talk_options
-from skipvid.errors import UsageError
+from skipvid.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from skipvid.compare import ComparedStream
-    from skipvid.draw import GateMaps
-    from skipvid.engine import DetectEngine
-    from skipvid.results import RunHeader, RunSummary
+    from skipvid.core.results import RunHeader, RunSummary
+    from skipvid.pipeline.compare import ComparedStream
+    from skipvid.tasks.detect_engine import DetectEngine
+    from skipvid.video.draw import GateMaps
 
 INTERRUPTED = 130
 
@@ -54,10 +54,10 @@ def report(**options: Any) -> int:
     from skipvid.cli.analyse import Job, run_jobs
     from skipvid.cli.setup import check_openable, check_options, chosen_preset, load_detect_engine, read_options
     from skipvid.cli.talk import Talk
-    from skipvid.compare import ComparedStream
-    from skipvid.draw import GateMaps
-    from skipvid.presets import DEFAULT_DETECT
-    from skipvid.sinks.targets import check_path
+    from skipvid.pipeline.compare import ComparedStream
+    from skipvid.presets.preset import DEFAULT_DETECT
+    from skipvid.video.draw import GateMaps
+    from skipvid.video.sinks.targets import check_path
 
     check_options(options)
     for target in (options["csv"], options["html"], options["gate_maps"]):
@@ -107,7 +107,7 @@ def _show_gates(maps: GateMaps, summary: RunSummary, options: dict[str, Any]) ->
     import cv2
     from rich.console import Console
 
-    from skipvid.files import PartFile, output_errors
+    from skipvid.core.files import PartFile, output_errors
     from skipvid.report import render_gates
 
     if not maps.shares:

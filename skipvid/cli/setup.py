@@ -8,22 +8,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skipvid.cli.talk import Talk
-from skipvid.errors import UsageError
+from skipvid.core.errors import UsageError
 
 if TYPE_CHECKING:
     from skipvid.cli.analyse import Job
-    from skipvid.engine import DetectEngine
-    from skipvid.pose_engine import PoseEngine
-    from skipvid.presets import Preset
-    from skipvid.results import RunHeader, SourceInfo
-    from skipvid.runtime.config import SkipConfig
-    from skipvid.sinks.options import SinkOptions
-    from skipvid.sources.options import ReadOptions
+    from skipvid.core.results import RunHeader, SourceInfo
+    from skipvid.presets.preset import Preset
+    from skipvid.skip.config import SkipConfig
+    from skipvid.tasks.detect_engine import DetectEngine
+    from skipvid.tasks.pose_engine import PoseEngine
+    from skipvid.video.sinks.options import SinkOptions
+    from skipvid.video.sources.options import ReadOptions
 
 
 def read_options(options: Mapping[str, Any]) -> ReadOptions:
     """The frames that are wanted. Raises UsageError for what cannot be meant."""
-    from skipvid.sources.options import ReadOptions
+    from skipvid.video.sources.options import ReadOptions
 
     wanted = {"start": options["start"], "end": options["end"], "max_frames": options["max_frames"], "stride": options["stride"]}
     return ReadOptions(**wanted) if options["fps"] is None else ReadOptions(**wanted, fps=options["fps"])
@@ -31,17 +31,17 @@ def read_options(options: Mapping[str, Any]) -> ReadOptions:
 
 def chosen_preset(options: Mapping[str, Any], default: str) -> Preset:
     """The preset that is named, or the default one."""
-    from skipvid.presets import load_preset
+    from skipvid.presets.preset import load_preset
 
     return load_preset(options["preset"] or default)
 
 
 def skip_config(options: Mapping[str, Any], preset: Preset, talk: Talk) -> SkipConfig:
     """The gates: what a flag says, else what the preset says. Learned ones are found (or downloaded) and read."""
-    from skipvid.graph.gating import Question
-    from skipvid.runtime.config import TYPICAL_THRESHOLD, SkipConfig
-    from skipvid.runtime.learned import load_questions
-    from skipvid.weights import resolve_gate_weights
+    from skipvid.presets.weights import resolve_gate_weights
+    from skipvid.skip.config import TYPICAL_THRESHOLD, SkipConfig
+    from skipvid.skip.gates.learned import load_questions
+    from skipvid.skip.gates.placement import Question
 
     gate = options["gate"] or preset.gate
     reference = options["reference"] or preset.reference
@@ -75,8 +75,8 @@ def load_detect_engine(options: Mapping[str, Any], preset: Preset, talk: Talk) -
     """Weights found (or downloaded) and loaded."""
     import torch
 
-    from skipvid.engine import DetectEngine
-    from skipvid.weights import resolve_weights
+    from skipvid.presets.weights import resolve_weights
+    from skipvid.tasks.detect_engine import DetectEngine
 
     if options["threads"]:
         torch.set_num_threads(options["threads"])
@@ -107,7 +107,7 @@ def cores_for(engine: DetectEngine | PoseEngine) -> Iterator[None]:
 def make_header(command: str, engine: DetectEngine | PoseEngine, info: SourceInfo) -> RunHeader:
     """The description of a run."""
     from skipvid import __version__
-    from skipvid.results import RunHeader
+    from skipvid.core.results import RunHeader
 
     config = engine.model.config
     return RunHeader(
@@ -180,8 +180,8 @@ def plan_jobs(
     companion: names a file that is written beside an output. Raises SourceError, UsageError or OutputError.
     """
     from skipvid.cli.analyse import Job
-    from skipvid.sinks.targets import check_path, plan_outputs
-    from skipvid.sources.specs import expand_specs
+    from skipvid.video.sinks.targets import check_path, plan_outputs
+    from skipvid.video.sources.specs import expand_specs
 
     specs = expand_specs(options["sources"])
     if len(specs) > 1 and "-" in specs:
@@ -205,8 +205,8 @@ def plan_jobs(
 
 def check_openable(specs: Sequence[str], wanted: ReadOptions) -> None:
     """Find out before the network is loaded that a single local source cannot be opened; of several, the others shall still be done."""
-    from skipvid.sources.open import open_source
-    from skipvid.sources.specs import is_url
+    from skipvid.video.sources.open import open_source
+    from skipvid.video.sources.specs import is_url
 
     if len(specs) == 1 and specs[0] != "-" and not is_url(specs[0]):
         open_source(specs[0], wanted).close()
@@ -214,6 +214,6 @@ def check_openable(specs: Sequence[str], wanted: ReadOptions) -> None:
 
 def sink_options(options: Mapping[str, Any]) -> SinkOptions:
     """How outputs are written."""
-    from skipvid.sinks.options import SinkOptions
+    from skipvid.video.sinks.options import SinkOptions
 
     return SinkOptions(audio=not options["no_audio"], to_end=options["end"] is None and options["max_frames"] is None)

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, Self, TextIO
 
 import click
 
-from skipvid.errors import OutputError
+from skipvid.core.errors import OutputError
 
 if TYPE_CHECKING:
     from tqdm import tqdm
 
-    from skipvid.results import FrameResult
+    from skipvid.core.results import FrameResult
 
 PLAIN_SECONDS = 10.0
 """Seconds between lines of progress where stderr is no terminal: a log file wants few of them."""

@@ -9,7 +9,7 @@ import click
 
 from skipvid.cli.options import combine, option
 from skipvid.cli.train import finish, mix_options, names_of, root_option, say, schedule_options, set_threads, threads_option
-from skipvid.errors import UsageError
+from skipvid.core.errors import UsageError
 
 if TYPE_CHECKING:
     from skipvid.train.detector import Recipe
@@ -95,7 +95,7 @@ def grade(mix: Path, root: Path, weights: Path | None, size: int, stride: int, t
 
     from skipvid.models import build_model, load_weights
     from skipvid.models.efficientdet import CONFIGS
-    from skipvid.presets import DEFAULT_DETECT
+    from skipvid.presets.preset import DEFAULT_DETECT
     from skipvid.train.exams import open_exams
     from skipvid.train.mix import load_mix, open_teacher
     from skipvid.train.samples import CLASS_COUNT

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from skipvid.cli.options import option
-from skipvid.errors import UsageError
+from skipvid.core.errors import UsageError
 
 
 @click.command()
@@ -106,13 +106,13 @@ def gates(
     from skipvid.cli.train import finish, say, set_threads
 
     set_threads(threads)
-    from skipvid.presets import load_preset
+    from skipvid.presets.preset import load_preset
+    from skipvid.presets.weights import movable, resolve_weights
     from skipvid.train.clips import cut_pieces, split_pieces
     from skipvid.train.gates import GateRecipe, piece_length, train_gates
     from skipvid.train.levels import train_levels
     from skipvid.train.loop import Schedule
     from skipvid.train.subjects import open_subject
-    from skipvid.weights import movable, resolve_weights
 
     if labels and len(labels) != len(clips):
         raise UsageError(f"{len(clips)} clips and {len(labels)} --labels", "give one for each clip, in their order, - for none")

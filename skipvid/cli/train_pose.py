@@ -9,7 +9,7 @@ import click
 
 from skipvid.cli.options import option
 from skipvid.cli.train import finish, mix_options, names_of, say, schedule_options, set_threads, threads_option
-from skipvid.errors import UsageError
+from skipvid.core.errors import UsageError
 
 if TYPE_CHECKING:
     from skipvid.train.mix import Mix
@@ -95,7 +95,7 @@ def grade_pose(
 ) -> None:
     """Mean OKS of a pose network on a COCO keypoint file, given the true boxes: name and figure on stdout, a line each."""
     set_threads(threads)
-    from skipvid.presets import DEFAULT_POSE
+    from skipvid.presets.preset import DEFAULT_POSE
     from skipvid.train.mix import Mix, SourceEntry
     from skipvid.train.oks import grade_people
     from skipvid.train.people import PRESENT

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
 
-from skipvid.errors import WeightsError
+from skipvid.core.errors import WeightsError
 
 _WRAPPERS = ("state_dict_ema", "state_dict", "model_ema", "model")
 """Keys under which training programs keep the parameters, the averaged ones first (timm, effdet, MMPose)."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from skipvid.errors import PresetError, UsageError
+from skipvid.core.errors import PresetError, UsageError
 from skipvid.models.efficientdet import CONFIGS as EFFICIENTDETS
 from skipvid.models.efficientdet import EfficientDet
 from skipvid.models.hrnet import CONFIGS as HRNETS

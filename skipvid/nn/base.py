@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor, nn
 
-from skipvid.errors import UsageError
+from skipvid.core.errors import UsageError
 from skipvid.nn.cost import Cost, stack_costs
 from skipvid.nn.gates import REFERENCES, Gate, NormGate, Site
 from skipvid.nn.rules import Frame, Operation, Stream, first_frame, next_frame

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from skipvid.errors import UsageError
+from skipvid.core.errors import UsageError
 from skipvid.nn.base import SkipLayer
 from skipvid.nn.gates import Gate, NormGate
 from skipvid.nn.layers import SkipConv2d, SkipConvTranspose2d, SkipLinear, has_own_forward

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from skipvid.errors import UsageError
+from skipvid.core.errors import UsageError
 
 
 @dataclass(frozen=True, slots=True, eq=False)

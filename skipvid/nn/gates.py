@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from skipvid.errors import UsageError
+from skipvid.core.errors import UsageError
 from skipvid.nn.window import POINT, Window, as_row, round_up_to_blocks
 
 BLOCKS = (1, 2, 4, 8, 16)

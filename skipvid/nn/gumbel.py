@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from skipvid.errors import UsageError
+from skipvid.core.errors import UsageError
 from skipvid.nn.gates import Decision, Gate, Site
 from skipvid.nn.window import POINT, Pair, Window, pool_blocks, same_pads, spread_blocks
 

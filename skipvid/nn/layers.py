@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from skipvid.errors import UsageError
+from skipvid.core.errors import UsageError
 from skipvid.nn.base import SkipLayer
 from skipvid.nn.gates import Gate
 from skipvid.nn.window import POINT, Pair, Window, same_pads, transposed_window

@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from skipvid.errors import UsageError
+from skipvid.core.errors import UsageError
 from skipvid.nn.base import SkipLayer
 from skipvid.nn.cost import ModelCost
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from skipvid.results import Detections
+from skipvid.core.results import Detections
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
+from skipvid.core.results import LayerCost
 from skipvid.report.summary import CurvePoint
 from skipvid.report.units import count, percent
-from skipvid.results import LayerCost
 
 _WIDTH, _HEIGHT = 960, 220
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 948, 12, 192

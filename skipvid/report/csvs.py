@@ -8,10 +8,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from skipvid.files import PartFile, output_errors
+from skipvid.core.files import PartFile, output_errors
+from skipvid.core.results import FrameResult, RunHeader, RunSummary
 from skipvid.report.summary import cost_fields, stage_costs, total_cost
-from skipvid.results import FrameResult, RunHeader, RunSummary
-from skipvid.sinks.base import Sink
+from skipvid.video.sinks.base import Sink
 
 TIMES = ("decode", "preprocess", "model", "postprocess", "dense_model")
 COLUMNS = (

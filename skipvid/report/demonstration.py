@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from skipvid import __version__
+from skipvid.core.results import Detections, Frame, FrameCost, FrameResult, LayerCost, RunHeader, SourceInfo
 from skipvid.report.agreement import Agreement
 from skipvid.report.summary import Comparison, SummaryBuilder, ThresholdRow
-from skipvid.results import Detections, Frame, FrameCost, FrameResult, LayerCost, RunHeader, SourceInfo
 
 # (stage, number of blocks, channels in, channels out, height, width), roughly a small EfficientDet at 640 x 384
 _STAGES = (

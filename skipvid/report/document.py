@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from skipvid.core.results import SCHEMA_VERSION, RunSummary
 from skipvid.report.summary import Comparison, ThresholdRow, cost_fields, stage_costs, total_cost
-from skipvid.results import SCHEMA_VERSION, RunSummary
 
 
 def summary_document(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from skipvid.core.results import RunSummary
 from skipvid.report.summary import Comparison
 from skipvid.report.units import count, milliseconds, percent, plural, times
 from skipvid.report.verdict import dense_ms
-from skipvid.results import RunSummary
 
 _STAGES_OF_TIME = ("decode", "preprocess", "model", "dense_model", "postprocess", "draw", "write")
 

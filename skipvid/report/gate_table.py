@@ -14,7 +14,7 @@ from rich.text import Text
 from skipvid.report.units import percent
 
 if TYPE_CHECKING:
-    from skipvid.draw.gate_maps import GateShare
+    from skipvid.video.draw.gate_maps import GateShare
 
 
 NAME = 40

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
-from skipvid.files import write_text
+from skipvid.core.files import write_text
+from skipvid.core.results import FrameCost, LayerCost, RunSummary
 from skipvid.report.charts import layer_chart, saving_chart
 from skipvid.report.facts import headlines, run_line, source_line, times_of_stages, warnings_of
 from skipvid.report.summary import Comparison, CurvePoint, ThresholdRow, stage_costs, total_cost
 from skipvid.report.units import count, milliseconds, percent, times
 from skipvid.report.verdict import NOT_COUNTED, why_it_does_not_pay
-from skipvid.results import FrameCost, LayerCost, RunSummary
 
 
 def write_html(

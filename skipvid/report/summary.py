@@ -9,8 +9,8 @@ from operator import attrgetter
 
 import numpy as np
 
+from skipvid.core.results import FrameCost, FrameResult, LayerCost, RunHeader, RunSummary
 from skipvid.report.agreement import Agreement
-from skipvid.results import FrameCost, FrameResult, LayerCost, RunHeader, RunSummary
 
 _numbers_of = attrgetter("dense_macs", "macs", "outputs", "active", "gate_macs", "gate_ops")
 _name_of = attrgetter("name")

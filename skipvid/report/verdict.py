@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from skipvid.core.results import RunSummary
 from skipvid.report.summary import Comparison
 from skipvid.report.units import milliseconds, percent, plural, times
-from skipvid.results import RunSummary
 
 NOT_COUNTED = (
     "MACs are the multiply-accumulates of convolutions and linear layers, and of learned gates. "

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from skipvid.core.results import Detections
 from skipvid.models.anchors import Anchors, Candidates, choose_detections, find_candidates, make_anchors
-from skipvid.presets import Preset
-from skipvid.results import Detections
-from skipvid.runtime.picture import Picture
+from skipvid.presets.preset import Preset
+from skipvid.skip.picture import Picture
 from skipvid.tasks.letterbox import Letterbox, Preprocessor
 
 

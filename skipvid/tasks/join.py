@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from skipvid.results import FrameCost, LayerCost
+from skipvid.core.results import FrameCost, LayerCost
 
 GRID_CELLS = 160
 """Cells along the longer side of a frame's activity grid."""

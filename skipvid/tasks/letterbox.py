@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from skipvid.runtime.picture import Picture
+from skipvid.skip.picture import Picture
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from skipvid.labels import COCO_KEYPOINTS
+from skipvid.core.labels import COCO_KEYPOINTS
 from skipvid.models.heatmaps import COCO_TOLERANCES, STRIDE, decode_heatmaps
-from skipvid.presets import Preset
-from skipvid.runtime.picture import Picture
+from skipvid.presets.preset import Preset
+from skipvid.skip.picture import Picture
 from skipvid.tasks.crops import CropWindow
 from skipvid.tasks.letterbox import Letterbox, Preprocessor
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from skipvid.runtime.session import Session
+from skipvid.skip.session import Session
 from skipvid.tasks.crops import CropWindow
 from skipvid.tasks.track import Track
 

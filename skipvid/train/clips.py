@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from skipvid.errors import OutputError, SourceError, UsageError
+from skipvid.core.errors import OutputError, SourceError, UsageError
 from skipvid.train.readers import read_frames, read_mot
 from skipvid.train.samples import CATEGORIES, CATEGORY_IDS, Targets
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from skipvid.errors import UsageError
+from skipvid.core.errors import UsageError
 from skipvid.models import build_model, load_weights
 from skipvid.models.efficientdet import CONFIGS, EfficientDet
 from skipvid.train.augment import AugmentConfig, BatchMaker

@@ -7,8 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
-from skipvid.errors import OutputError, UsageError
-from skipvid.presets import DEFAULT_DETECT, DEFAULT_POSE, load_preset
+from skipvid.core.errors import OutputError, UsageError
+from skipvid.presets.preset import DEFAULT_DETECT, DEFAULT_POSE, load_preset
+from skipvid.presets.weights import resolve_weights
 from skipvid.train.detector import Recipe, train_detector, write_detector_preset
 from skipvid.train.label import Trust, doubt, label_frames
 from skipvid.train.loop import Schedule
@@ -20,7 +21,6 @@ from skipvid.train.pose_teacher import PoseTeacher
 from skipvid.train.preset_teacher import open_preset_teacher
 from skipvid.train.samples import Sample, load_pack, save_pack
 from skipvid.train.teachers import Ensemble, Teacher
-from skipvid.weights import resolve_weights
 
 LEAST_HEIGHT = 48.0
 """Of a person, pixels: joints of smaller ones cannot be told apart."""

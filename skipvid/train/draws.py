@@ -8,7 +8,7 @@ from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 
-from skipvid.errors import UsageError
+from skipvid.core.errors import UsageError
 
 
 class FromSource(Protocol):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from skipvid.graph.ir import Graph
+from skipvid.skip.ir.graph import Graph
 
 
 def parameter_key(path: str) -> str:

@@ -19,11 +19,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from skipvid.errors import UsageError
-from skipvid.graph.gating import Question
+from skipvid.core.errors import UsageError
 from skipvid.nn import GumbelGate, convert_modules, macs, run_clip, skip_layers, sparsity_loss
-from skipvid.presets import save_preset
-from skipvid.runtime.learned import save_questions
+from skipvid.presets.preset import save_preset
+from skipvid.skip.gates.learned import save_questions
+from skipvid.skip.gates.placement import Question
 from skipvid.train.clips import GAPS, Piece
 from skipvid.train.loop import Evaluate, Finish, LossOfStep, Schedule, Trainer
 from skipvid.train.ship import export_weights

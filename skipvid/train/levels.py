@@ -16,10 +16,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from skipvid.presets import save_preset
-from skipvid.runtime.config import SkipConfig
-from skipvid.runtime.model import SkipModel
-from skipvid.runtime.sensitivity import MOST, rounded
+from skipvid.presets.preset import save_preset
+from skipvid.skip.api import SkipModel
+from skipvid.skip.config import SkipConfig
+from skipvid.skip.sensitivity import MOST, rounded
 from skipvid.train.clips import Piece
 from skipvid.train.gates import LOG_EVERY, GateRecipe, Log, improve
 from skipvid.train.loop import Trainer

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from skipvid.errors import OutputError, UsageError, WeightsError
+from skipvid.core.errors import OutputError, UsageError, WeightsError
 
 STEPS_A_LINE = 50
 """Steps between lines of progress where stderr is no terminal."""

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import numpy as np
 import yaml
 
-from skipvid.errors import UsageError
+from skipvid.core.errors import UsageError
 from skipvid.train.label import complete, doubt, label_frames
 from skipvid.train.readers import read_coco, read_yolo
 from skipvid.train.samples import Sample, load_pack, save_pack

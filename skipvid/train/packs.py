@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from skipvid.errors import OutputError, SourceError
+from skipvid.core.errors import OutputError, SourceError
 
 QUALITY = 92
 """Of the JPEGs, 0 to 100."""

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skipvid.errors import SourceError, UsageError
+from skipvid.core.errors import SourceError, UsageError
 from skipvid.train.mix import Mix, SourceEntry, gather, matching_paths
 from skipvid.train.people import JOINTS, PRESENT, UNKNOWN, Person, cut_out, load_people, save_people
 from skipvid.train.pose_teacher import PoseTeacher

@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from skipvid.errors import UsageError
-from skipvid.labels import COCO_KEYPOINTS
+from skipvid.core.errors import UsageError
+from skipvid.core.labels import COCO_KEYPOINTS
 from skipvid.models import build_model, load_weights
 from skipvid.models.hrnet import CONFIGS, BasicBlock, Bottleneck, HRNet
 from skipvid.train.imagenet import normalise

@@ -12,8 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from skipvid.errors import UsageError
-from skipvid.presets import Preset
+from skipvid.core.errors import UsageError
+from skipvid.presets.preset import Preset
 from skipvid.tasks.crops import CropWindow, StickyRule
 from skipvid.tasks.track import iou_matrix
 from skipvid.train.clips import Clip, Piece, draw_frames, relight

@@ -11,15 +11,15 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from skipvid.errors import UsageError
+from skipvid.core.errors import UsageError
 from skipvid.models import build_model, load_weights
 from skipvid.models.heatmaps import COCO_TOLERANCES, STRIDE, decode_heatmaps
-from skipvid.presets import load_preset
+from skipvid.presets.preset import load_preset
+from skipvid.presets.weights import resolve_weights
 from skipvid.tasks.crops import CropWindow
 from skipvid.train.imagenet import normalise
 from skipvid.train.people import ABSENT, JOINTS, MIRRORED, PRESENT, UNKNOWN, Person
 from skipvid.train.teachers import open_runner
-from skipvid.weights import resolve_weights
 
 Heat = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 """(N, 3, h, w) float32, normalised RGB -> (N, 17, h / 4, w / 4) float32."""

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from skipvid.errors import UsageError
+from skipvid.core.errors import UsageError
 from skipvid.models import build_model, load_weights
 from skipvid.models.efficientdet import EfficientDet
-from skipvid.presets import load_preset
+from skipvid.presets.preset import load_preset
+from skipvid.presets.weights import resolve_weights
 from skipvid.train.predict import predict
 from skipvid.train.samples import CATEGORY_IDS, CLASS_COUNT
 from skipvid.train.teachers import Found
-from skipvid.weights import resolve_weights
 
 
 class PresetTeacher:

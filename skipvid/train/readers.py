@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from skipvid.errors import SourceError
+from skipvid.core.errors import SourceError
 from skipvid.train.evaluate import Truth
 from skipvid.train.samples import CATEGORIES, CATEGORY_IDS, Sample, Targets
 

@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from skipvid.errors import OutputError
-from skipvid.presets import Preset, save_preset
+from skipvid.core.errors import OutputError
+from skipvid.presets.preset import Preset, save_preset
 from skipvid.train.imagenet import MEAN, STD
 from skipvid.train.loop import Trainer
 

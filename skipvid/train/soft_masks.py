@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from skipvid.graph.footprint import footprint, resize_taps
-from skipvid.graph.ir import Node
+from skipvid.skip.ir.footprint import footprint, resize_taps
+from skipvid.skip.ir.graph import Node
 
 UNITED = frozenset({"add", "sub", "mul", "div", "concat"})
 """Operations whose result changes where any of their inputs does."""

@@ -17,13 +17,13 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_unflatten
 
-from skipvid.graph.cost import macs_by_node
-from skipvid.graph.gating import layers_behind, place_gates
-from skipvid.graph.importer import export, import_program
-from skipvid.graph.ir import Graph, Node
-from skipvid.graph.passes import optimise
 from skipvid.nn.window import pool_blocks, spread_blocks
-from skipvid.runtime.reference import evaluate
+from skipvid.skip.gates.placement import layers_behind, place_gates
+from skipvid.skip.importers.exported import export, import_program
+from skipvid.skip.ir.cost import macs_by_node
+from skipvid.skip.ir.graph import Graph, Node
+from skipvid.skip.ir.passes import optimise
+from skipvid.skip.reference.executor import evaluate
 from skipvid.train.folded import folding_factors, parameter_key, trainable_kernels
 from skipvid.train.soft_masks import Opened, spread
 

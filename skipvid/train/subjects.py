@@ -13,7 +13,7 @@ from torch import Tensor
 
 from skipvid.models import build_model, load_weights
 from skipvid.models.efficientdet import CONFIGS as EFFICIENTDETS
-from skipvid.presets import Preset
+from skipvid.presets.preset import Preset
 from skipvid.train.clips import Clip, Piece, draw_clip, whole_clip
 from skipvid.train.gate_losses import detector_distance
 from skipvid.train.losses import detection_loss
@@ -111,7 +111,7 @@ def open_subject(preset: Preset, weights: Path, sure: float = 0.4) -> Subject:
     """The subject of a preset. sure: score from which the bundled detector's persons get a window, for a pose network."""
     if preset.task == "detect":
         return DetectSubject(preset, weights)
-    from skipvid.presets import DEFAULT_DETECT
+    from skipvid.presets.preset import DEFAULT_DETECT
     from skipvid.train.pose_subject import PERSON, PoseSubject
     from skipvid.train.preset_teacher import open_preset_teacher
 

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from skipvid.errors import UsageError, WeightsError
+from skipvid.core.errors import UsageError, WeightsError
 from skipvid.tasks.track import iou_matrix
 from skipvid.train.imagenet import normalise
 from skipvid.train.samples import CATEGORY_IDS, CLASS_COUNT

@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from skipvid.errors import UsageError, WeightsError
+from skipvid.core.errors import UsageError, WeightsError
 from skipvid.models.efficientnet import DepthwiseBlock, EfficientNet, InvertedResidual
 
 

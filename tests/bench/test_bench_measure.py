@@ -18,8 +18,8 @@ from skipvid.bench.measure import DENSE_EVERY, WARM_UP, Measurement, load_subjec
 from skipvid.bench.runtimes import RUNTIMES, open_runtime
 from skipvid.bench.show import bench_document, write_bench_csv
 from skipvid.cli.app import run
-from skipvid.presets import load_preset
-from skipvid.runtime.config import SkipConfig
+from skipvid.presets.preset import load_preset
+from skipvid.skip.config import SkipConfig
 
 PRESET = load_preset("efficientdet-nano")
 

@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_the_kernels_of_a_layer_are_measured_whole_and_in_part() -> None:
-    pytest.importorskip("skipvid.runtime.native._native", exc_type=ImportError)
+    pytest.importorskip("skipvid.skip.cpu._native", exc_type=ImportError)
     command = [sys.executable, str(ROOT / "benchmarks/kernels.py"), "--rounds", "1", "--only", "hrnet 256"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     found = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, env=environment)

@@ -13,8 +13,8 @@ from clips import write_clip
 from skipvid.cli.app import run
 from skipvid.cli.setup import skip_config
 from skipvid.cli.talk import Talk
-from skipvid.engine import DetectEngine
-from skipvid.presets import Preset, load_preset
+from skipvid.presets.preset import Preset, load_preset
+from skipvid.tasks.detect_engine import DetectEngine
 
 
 @pytest.fixture

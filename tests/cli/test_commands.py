@@ -22,12 +22,12 @@ from clips import write_clip
 from skipvid.cli.app import run
 from skipvid.cli.setup import cores_for, skip_config
 from skipvid.cli.talk import Talk
-from skipvid.engine import DetectEngine
-from skipvid.graph.gating import Question
-from skipvid.presets import DEFAULT_DETECT, Preset, load_preset
-from skipvid.runtime import native
-from skipvid.runtime.config import SkipConfig
-from skipvid.runtime.learned import save_questions
+from skipvid.presets.preset import DEFAULT_DETECT, Preset, load_preset
+from skipvid.skip import cpu as native
+from skipvid.skip.config import SkipConfig
+from skipvid.skip.gates.learned import save_questions
+from skipvid.skip.gates.placement import Question
+from skipvid.tasks.detect_engine import DetectEngine
 
 
 @pytest.fixture

@@ -20,14 +20,14 @@ from numpy.typing import NDArray
 from skipvid.cli.app import run
 from skipvid.cli.setup import skip_config
 from skipvid.cli.talk import Talk
-from skipvid.engine import DetectEngine
-from skipvid.errors import SourceError
-from skipvid.labels import COCO_KEYPOINTS
+from skipvid.core.errors import SourceError
+from skipvid.core.labels import COCO_KEYPOINTS
 from skipvid.models import build_model
-from skipvid.pose_engine import PoseEngine
-from skipvid.presets import Preset, load_preset
-from skipvid.runtime.config import SkipConfig
+from skipvid.presets.preset import Preset, load_preset
+from skipvid.skip.config import SkipConfig
+from skipvid.tasks.detect_engine import DetectEngine
 from skipvid.tasks.people import PoseOptions
+from skipvid.tasks.pose_engine import PoseEngine
 
 
 class Camera:
@@ -79,7 +79,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: DetectEngine,
 
     monkeypatch.setattr("skipvid.cli.setup.load_detect_engine", loaded_detector)
     monkeypatch.setattr("skipvid.cli.pose.load_pose_engine", loaded_pose)
-    monkeypatch.setattr("skipvid.sources.webcam.Camera", Camera)
+    monkeypatch.setattr("skipvid.video.sources.webcam.Camera", Camera)
     monkeypatch.chdir(tmp_path)
     Camera.opened.clear()
     write_clip(tmp_path / "clip.mp4", frames=5)
@@ -187,8 +187,8 @@ class Screen:
 def test_q_in_the_window_ends_the_run_without_an_error_and_nothing_is_written(
     words: list[str], place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("skipvid.sinks.window.CvWindow", Screen)
-    monkeypatch.setattr("skipvid.sinks.window.check_display", lambda: None)
+    monkeypatch.setattr("skipvid.video.sinks.window.CvWindow", Screen)
+    monkeypatch.setattr("skipvid.video.sinks.window.check_display", lambda: None)
     assert run(["detect", *words, "--show", "-q"]) == 0
     assert Screen.shown == 3
     assert sorted(path.name for path in place.iterdir()) == ["clip.mp4"]

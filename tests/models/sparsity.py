@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from skipvid.runtime.config import SkipConfig
-from skipvid.runtime.model import convert
+from skipvid.skip.api import convert
+from skipvid.skip.config import SkipConfig
 
 
 def assert_runs_wholly_sparsely_and_exactly(net: nn.Module, frames: int) -> None:

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from skipvid.errors import WeightsError
+from skipvid.core.errors import WeightsError
 from skipvid.models import load_weights
 from skipvid.models.checkpoint import read_state_dict
 

@@ -14,7 +14,7 @@ import torch
 from sparsity import assert_runs_wholly_sparsely_and_exactly
 from torch import Tensor
 
-from skipvid.errors import WeightsError
+from skipvid.core.errors import WeightsError
 from skipvid.models import build_model, load_weights
 from skipvid.models.hrnet import CONFIGS, HRNet
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from skipvid.errors import PresetError, UsageError
+from skipvid.core.errors import PresetError, UsageError
 from skipvid.models import build_model, model_names
 from skipvid.models.efficientdet import EfficientDet
 

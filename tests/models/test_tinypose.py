@@ -11,7 +11,7 @@ import torch
 from sparsity import assert_runs_wholly_sparsely_and_exactly
 from torch import nn
 
-from skipvid.errors import WeightsError
+from skipvid.core.errors import WeightsError
 from skipvid.models import build_model, load_weights
 from skipvid.models.tinypose import TinyPose
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from nn_cases import conv_arguments, sequence, stream
 from torch import Tensor, nn
 
-from skipvid.errors import UsageError
+from skipvid.core.errors import UsageError
 from skipvid.nn import Gate, GumbelGate, NormGate, SkipConv2d
 
 pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel")

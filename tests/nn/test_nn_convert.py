@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.parametrizations import weight_norm
 
-from skipvid.errors import UsageError
+from skipvid.core.errors import UsageError
 from skipvid.models import build_model
 from skipvid.nn import (
     GumbelGate,

@@ -11,7 +11,7 @@ from nn_cases import conv_arguments, sequence
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from skipvid.errors import UsageError
+from skipvid.core.errors import UsageError
 from skipvid.nn import GumbelGate, NormGate, SkipConv2d, SkipConvTranspose2d, SkipLinear, convert_modules, macs, run_clip, sparsity_loss
 
 pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel")

@@ -11,7 +11,7 @@ from nn_cases import sequence
 from torch import Tensor
 from torch.func import functional_call
 
-from skipvid.errors import UsageError
+from skipvid.core.errors import UsageError
 from skipvid.nn import GumbelGate, NormGate, SkipConv2d, SkipLinear, sparsity_loss
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from nn_cases import sequence, stream
 from torch import nn
 
-from skipvid.errors import UsageError
+from skipvid.core.errors import UsageError
 from skipvid.nn import GumbelGate, NormGate, SkipConv2d, SkipConvTranspose2d, SkipLinear
 
 

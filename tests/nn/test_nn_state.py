@@ -12,7 +12,7 @@ import torch
 from nn_cases import sequence, stream
 from torch import nn
 
-from skipvid.errors import UsageError
+from skipvid.core.errors import UsageError
 from skipvid.nn import GumbelGate, NormGate, SkipConv2d, SkipLayer, reset, skip_layers
 
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from skipvid.core.results import Detections, Frame, FrameCost, FrameResult, LayerCost, RunHeader, RunSummary, SourceInfo
 from skipvid.report import SummaryBuilder
-from skipvid.results import Detections, Frame, FrameCost, FrameResult, LayerCost, RunHeader, RunSummary, SourceInfo
 
 PICTURE = np.zeros((4, 4, 3), np.uint8)
 

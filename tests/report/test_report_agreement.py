@@ -3,9 +3,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from skipvid.core.results import Detections
 from skipvid.report import Agreement, agreement
 from skipvid.report.agreement import box_iou
-from skipvid.results import Detections
 
 
 def found(rows: list[tuple[float, float, float, float, float, int]]) -> Detections:

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from report_data import cost, header, result, summary
 
-from skipvid.errors import OutputError
+from skipvid.core.errors import OutputError
+from skipvid.core.results import FrameCost, FrameResult, LayerCost
 from skipvid.report import Agreement, Comparison, CostCsv, SummaryBuilder, ThresholdRow, summary_document, write_html
 from skipvid.report.csvs import COLUMNS
-from skipvid.results import FrameCost, FrameResult, LayerCost
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:
@@ -245,7 +245,7 @@ def test_the_report_shows_itself_and_says_that_its_numbers_are_made_up(tmp_path:
     assert "made-up numbers" in (tmp_path / "r.html").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize(("module", "unwanted"), [("skipvid.report", "torch"), ("skipvid.report", "cv2"), ("skipvid.draw", "torch")])
+@pytest.mark.parametrize(("module", "unwanted"), [("skipvid.report", "torch"), ("skipvid.report", "cv2"), ("skipvid.video.draw", "torch")])
 def test_importing_is_light(module: str, unwanted: str) -> None:
     code = f"import sys, {module}; sys.exit({unwanted!r} in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

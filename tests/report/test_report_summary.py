@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from report_data import cost, header, result
 
+from skipvid.core.results import FrameCost
 from skipvid.report import Agreement, Comparison, SummaryBuilder, ThresholdRow
 from skipvid.report.summary import Median, stage_costs, total_cost
-from skipvid.results import FrameCost
 
 
 @pytest.mark.parametrize("learned", [False, True])

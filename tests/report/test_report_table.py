@@ -5,9 +5,9 @@ import pytest
 from report_data import cost, header, result, summary
 from rich.console import Console
 
+from skipvid.core.results import LayerCost, RunSummary
 from skipvid.report import Agreement, Comparison, SummaryBuilder, ThresholdRow, render_report
 from skipvid.report.units import count, milliseconds, percent, times
-from skipvid.results import LayerCost, RunSummary
 
 
 def printed(run: RunSummary, *arguments: object, width: int = 80, encoding: str = "utf-8", **options: object) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from skipvid.results import FrameCost, LayerCost
+from skipvid.core.results import FrameCost, LayerCost
 from skipvid.tasks.join import FINER, GRID_CELLS, Patch, join_activity, nothing, prefixed, together, total
 
 

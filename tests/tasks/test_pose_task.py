@@ -9,7 +9,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from skipvid.presets import load_preset
+from skipvid.presets.preset import load_preset
 from skipvid.tasks.crops import CropWindow
 from skipvid.tasks.pose import PoseTask, extent, movement
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from skipvid.errors import UsageError
+from skipvid.core.errors import UsageError
 from skipvid.train.augment import AugmentConfig, BatchMaker, clip_targets, distort
 from skipvid.train.samples import CLASS_COUNT, Sample, Targets
 

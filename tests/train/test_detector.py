@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import torch
 
-from skipvid.errors import UsageError
+from skipvid.core.errors import UsageError
 from skipvid.models import build_model, load_weights
-from skipvid.presets import load_preset
+from skipvid.presets.preset import load_preset
 from skipvid.train.augment import AugmentConfig
 from skipvid.train.detector import Recipe, train_detector
 from skipvid.train.distill import distill_detector

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from skipvid.errors import SourceError, UsageError
+from skipvid.core.errors import SourceError, UsageError
 from skipvid.models import build_model
-from skipvid.presets import load_preset
+from skipvid.presets.preset import load_preset
 from skipvid.train.clips import Piece, cut_pieces, read_labels
 from skipvid.train.gates import GateExam, GateRecipe, make_student
 from skipvid.train.loop import Schedule

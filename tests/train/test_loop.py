@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from skipvid.errors import UsageError, WeightsError
+from skipvid.core.errors import UsageError, WeightsError
 from skipvid.train.loop import Schedule, Trainer
 
 

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from skipvid.errors import UsageError
+from skipvid.core.errors import UsageError
 from skipvid.train.exams import open_exams
 from skipvid.train.mix import gather, load_mix, split_off
 

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from skipvid.errors import SourceError, UsageError
+from skipvid.core.errors import SourceError, UsageError
 from skipvid.train.mix import Mix, PoseTeacherEntry, SourceEntry, load_mix
 from skipvid.train.people import ABSENT, JOINTS, MIRRORED, PRESENT, UNKNOWN, Person, cut_out, load_people, save_people
 from skipvid.train.people_sources import gather_people, read_people

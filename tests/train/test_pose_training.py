@@ -10,10 +10,10 @@ import torch
 from click.testing import CliRunner
 
 from skipvid.cli.app import cli
-from skipvid.errors import UsageError
+from skipvid.core.errors import UsageError
 from skipvid.models import build_model, load_weights
 from skipvid.models.heatmaps import COCO_TOLERANCES, STRIDE, decode_heatmaps
-from skipvid.presets import load_preset
+from skipvid.presets.preset import load_preset
 from skipvid.train.augment import AugmentConfig
 from skipvid.train.loop import Schedule
 from skipvid.train.oks import grade_people, near, oks
@@ -249,7 +249,7 @@ class OnePerson:
 
 
 def test_a_clip_without_labels_becomes_a_pose_preset(tmp_path, monkeypatch):
-    from skipvid.presets import DEFAULT_POSE
+    from skipvid.presets.preset import DEFAULT_POSE
     from skipvid.train import distill
 
     def heat(x):

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from skipvid.errors import SourceError
+from skipvid.core.errors import SourceError
 from skipvid.train.readers import read_coco, read_frames, read_mot, read_yolo
 
 

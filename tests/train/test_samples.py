@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from skipvid.errors import OutputError, SourceError
+from skipvid.core.errors import OutputError, SourceError
 from skipvid.train.samples import CLASS_COUNT, Sample, Targets, load_pack, save_pack, shrink
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from skipvid.errors import UsageError, WeightsError
+from skipvid.core.errors import UsageError, WeightsError
 from skipvid.train.samples import CLASS_COUNT
 from skipvid.train.teachers import COCO80_IDS, Ensemble, Found, View, fuse, make_views, nms, open_runner
 

@@ -10,8 +10,8 @@ from click.testing import CliRunner
 from skipvid.cli.app import run
 from skipvid.cli.distill import distill
 from skipvid.cli.train import train
-from skipvid.errors import UsageError, WeightsError
-from skipvid.presets import load_preset
+from skipvid.core.errors import UsageError, WeightsError
+from skipvid.presets.preset import load_preset
 
 SMALL = ["--steps", "2", "--batch", "2", "--crop", "64", "--size", "64", "--evaluate-every", "1", "--threads", "1", "-q"]
 

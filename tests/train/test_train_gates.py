@@ -10,20 +10,20 @@ import torch
 from click.testing import CliRunner
 
 from skipvid.cli.train import train
-from skipvid.errors import SourceError, UsageError
-from skipvid.graph.gating import Question
+from skipvid.core.errors import SourceError, UsageError
 from skipvid.nn import macs, run_clip, skip_layers, sparsity_loss
-from skipvid.presets import DEFAULT_DETECT, load_preset
-from skipvid.runtime.config import SkipConfig
-from skipvid.runtime.learned import load_questions
-from skipvid.runtime.model import convert
+from skipvid.presets.preset import DEFAULT_DETECT, load_preset
+from skipvid.presets.weights import resolve_weights
+from skipvid.skip.api import convert
+from skipvid.skip.config import SkipConfig
+from skipvid.skip.gates.learned import load_questions
+from skipvid.skip.gates.placement import Question
 from skipvid.train.clips import Piece, cut_pieces, draw_clip, read_labels, split_pieces, whole_clip
 from skipvid.train.gate_losses import detector_distance, heatmap_distance
 from skipvid.train.gates import GateExam, GateRecipe, gates_of, keep_bounds, make_student, piece_length, questions_of
 from skipvid.train.loop import Schedule
 from skipvid.train.samples import Targets
 from skipvid.train.subjects import DetectSubject
-from skipvid.weights import resolve_weights
 
 
 def write_clip(path, frames=40, size=(96, 64)):

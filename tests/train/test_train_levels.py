@@ -11,13 +11,14 @@ from click.testing import CliRunner
 from torch import nn
 
 from skipvid.cli.train import train
-from skipvid.errors import UsageError
-from skipvid.graph.footprint import footprint
-from skipvid.graph.gating import place_gates
-from skipvid.graph.ir import Node
-from skipvid.presets import DEFAULT_DETECT, load_preset
-from skipvid.runtime.config import SkipConfig
-from skipvid.runtime.model import convert
+from skipvid.core.errors import UsageError
+from skipvid.presets.preset import DEFAULT_DETECT, load_preset
+from skipvid.presets.weights import resolve_weights
+from skipvid.skip.api import convert
+from skipvid.skip.config import SkipConfig
+from skipvid.skip.gates.placement import place_gates
+from skipvid.skip.ir.footprint import footprint
+from skipvid.skip.ir.graph import Node
 from skipvid.train.clips import Piece
 from skipvid.train.gates import GateRecipe
 from skipvid.train.levels import LevelExam, noisy, starting_thresholds, train_levels
@@ -25,7 +26,6 @@ from skipvid.train.loop import Schedule
 from skipvid.train.soft_masks import spread
 from skipvid.train.streams import GatedStream
 from skipvid.train.subjects import DetectSubject
-from skipvid.weights import resolve_weights
 
 
 class Net(nn.Module):

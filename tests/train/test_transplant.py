@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from skipvid.errors import WeightsError
+from skipvid.core.errors import WeightsError
 from skipvid.models import build_model
 from skipvid.models.efficientnet import EfficientNet, EfficientNetConfig, Stage
 from skipvid.train.transplant import LcNet, _Conv, _factorise, _Separable, transplant

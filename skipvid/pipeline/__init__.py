@@ -1,0 +1,1 @@
+"""From a source through an engine to the sinks."""

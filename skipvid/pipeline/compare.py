@@ -1,0 +1,75 @@
+"""Gated against dense on the same frames, in one run: what `skipvid report` shows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from skipvid.core.results import Frame, FrameResult, RunHeader
+from skipvid.report import Agreement, Comparison, CurvePoint, SummaryBuilder, ThresholdRow, agreement
+from skipvid.report.summary import Median
+from skipvid.tasks.detect_engine import DetectEngine, DetectStream
+from skipvid.video.draw import GateMaps
+
+
+class ComparedStream:
+    """Runs every frame through the dense network and through gated sessions of several thresholds, in turns, and keeps score.
+
+    engines: the same network with different gates; the results of the first one count. Taking turns within a frame lets whatever slows the
+    machine down meet all of them alike. gate_maps: takes in what the first engine's gates let through.
+    """
+
+    def __init__(self, engines: Sequence[DetectEngine], header: RunHeader, gate_maps: GateMaps | None = None) -> None:
+        self._gate_maps = gate_maps
+        self._dense = engines[0].dense_stream()
+        self._dense_ms = Median()
+        self._runs = [(engine.stream(), SummaryBuilder(header)) for engine in engines]
+        self._thresholds = [engine.model.config.threshold for engine in engines]
+        self._agreements = [Agreement() for _ in engines]
+
+    def process(self, frame: Frame) -> FrameResult:
+        """The first engine's result; its times name the dense network's, too."""
+        dense = self._dense.process(frame)
+        self._dense_ms.add(dense.ms["model"])
+        first: FrameResult | None = None
+        for number, (stream, builder) in enumerate(self._runs):
+            result = stream.process(frame)
+            builder.add(result)
+            self._agreements[number] += agreement(dense.detections, result.detections)
+            if first is None:
+                first = result
+                self._take_masks(stream, frame, dense, result)
+        assert first is not None
+        return FrameResult(
+            first.frame,
+            first.detections,
+            first.keyframe,
+            {**first.ms, "dense_model": dense.ms["model"]},
+            first.cost,
+            first.activity,
+        )
+
+    def _take_masks(self, stream: DetectStream, frame: Frame, dense: FrameResult, result: FrameResult) -> None:
+        if self._gate_maps is not None and not result.keyframe:
+            self._gate_maps.add(frame.image, dense.detections.boxes, stream.computed((frame.height, frame.width)))
+
+    @property
+    def comparison(self) -> Comparison:
+        """The first engine against dense."""
+        return self._comparison(0)
+
+    @property
+    def rows(self) -> list[ThresholdRow]:
+        """One row for each engine."""
+        rows = []
+        for number, ((_, builder), threshold) in enumerate(zip(self._runs, self._thresholds, strict=True)):
+            row = ThresholdRow.of(builder.build(0.0), self._comparison(number))
+            rows.append(ThresholdRow(threshold, row.saving, row.skip_ratio, row.ms, row.dense_ms, row.f1))
+        return rows
+
+    @property
+    def curve(self) -> tuple[CurvePoint, ...]:
+        """The first engine's saving over the run."""
+        return self._runs[0][1].curve
+
+    def _comparison(self, number: int) -> Comparison:
+        return Comparison(self._dense_ms.value, self._agreements[number])

@@ -1,0 +1,92 @@
+"""What a back end is: it compiles a plan into a program; a program runs frames for any number of sessions, each with its own state."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, overload
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from skipvid.skip.picture import Input
+from skipvid.skip.plan import Plan
+
+
+class LayerMasks(Sequence[NDArray[np.bool_]]):
+    """The computed outputs of each layer of a plan, in order, as (h, w) masks."""
+
+    @abstractmethod
+    def mask(self, layer: int) -> NDArray[np.bool_]:
+        """That of one layer. Raises IndexError where there is none of that number."""
+
+    @overload
+    def __getitem__(self, index: int) -> NDArray[np.bool_]: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[NDArray[np.bool_]]: ...
+    def __getitem__(self, index: int | slice) -> NDArray[np.bool_] | Sequence[NDArray[np.bool_]]:
+        return [self.mask(layer) for layer in range(*index.indices(len(self)))] if isinstance(index, slice) else self.mask(index)
+
+    def weighted(self, layers: NDArray[np.int32], weights: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Σ weights[i] · the mask of layers[i], (h, w). layers: one or more whose masks are of one size."""
+        total = np.zeros(self.mask(int(layers[0])).shape, np.float32)
+        for layer, weight in zip(layers, weights, strict=True):
+            total += weight * self.mask(int(layer))
+        return total
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Step:
+    """What one frame did.
+
+    outputs: the network's output maps, in the order of the graph's leaves. active: for each layer of the plan, in order, the number of its
+    computed output pixels. computed: the same as masks, which may be made only when asked for: read them before the state's next frame.
+    gate_pixels: for each gate the number of pixels that were compared. changed: for each output whether any of it may differ from the
+    frame before. watched_pixels: for each map that output gates look at the number of pixels whose change was measured. asked:
+    for each layer with an output gate the number of outputs it was asked about.
+    """
+
+    outputs: tuple[Tensor, ...]
+    active: Sequence[int]
+    computed: LayerMasks
+    gate_pixels: Mapping[str, int]
+    changed: Sequence[bool]
+    watched_pixels: Mapping[str, int] = field(default_factory=dict)
+    asked: Mapping[str, int] = field(default_factory=dict)
+
+
+class State(Protocol):
+    """Everything remembered of one stream. Opaque: only the program that made it knows what is inside."""
+
+    def memory_bytes(self) -> int:
+        """Bytes held for this stream."""
+
+
+class Program(Protocol):
+    """A compiled plan. Holds no state of any stream, so that sessions in several threads may share it."""
+
+    plan: Plan
+
+    def new_state(self, dense: bool = False) -> State:
+        """An empty state; the first frame run on it must be a keyframe. dense: promises that all will be, so that little is remembered."""
+
+    def run(self, state: Any, inputs: Sequence[Input], keyframe: bool, gated_next: bool = True) -> Step:
+        """Advance the stream by one frame, updating `state`, which this program made.
+
+        inputs: (1, C, H, W) float32, as at export, or a picture; from one to the other a stream changes at keyframes only.
+        gated_next: False promises that the next frame will be a keyframe, too: what gates need of this one may be left out.
+        """
+
+    def run_dense(self, inputs: Sequence[Input]) -> tuple[Tensor, ...]:
+        """The same network without gates or memory, on the same kernels. Returns the outputs as in Step."""
+
+
+class Backend(Protocol):
+    """A way to execute plans."""
+
+    name: str
+
+    def compile(self, plan: Plan) -> Program:
+        """Prepare `plan` for execution. Raises BackendError where this back end cannot run it."""

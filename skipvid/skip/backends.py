@@ -1,0 +1,42 @@
+"""Which back end runs a network."""
+
+from __future__ import annotations
+
+import logging
+from functools import lru_cache
+
+from skipvid.core.errors import BackendError
+from skipvid.skip import cpu as native
+from skipvid.skip.backend import Backend
+from skipvid.skip.config import SkipConfig
+from skipvid.skip.reference.executor import ReferenceBackend
+
+log = logging.getLogger(__name__)
+
+
+def make_backend(config: SkipConfig) -> Backend:
+    """The back end that a configuration asks for. Raises BackendError where that is "cpu" and cannot be.
+
+    Paper mode (reference "previous") is there to be compared with, and runs on the reference alone.
+    """
+    status = native.status()
+    if config.reference == "previous":
+        if config.backend == "cpu":
+            raise BackendError(
+                "the back end cpu does not add up changes from frame to frame", "use --reference accumulated, or --backend reference"
+            )
+        return ReferenceBackend()
+    if config.backend == "reference" or (config.backend == "auto" and not status.available):
+        if config.backend == "auto":
+            _tell_once(status.reason)
+        return ReferenceBackend()
+    if not status.available:
+        raise BackendError(f"the back end cpu cannot be used: {status.reason}", native.HOW_TO_BUILD)
+    from skipvid.skip.cpu.backend import NativeBackend
+
+    return NativeBackend(config.threads)
+
+
+@lru_cache(maxsize=1)
+def _tell_once(reason: str) -> None:
+    log.warning("running on the slow back end reference, because the back end cpu cannot be used: %s; %s", reason, native.HOW_TO_BUILD)

@@ -1,0 +1,144 @@
+"""How a network is gated: the settings of `convert`, checked where they are made."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+from skipvid.core.errors import UsageError
+from skipvid.skip.gates.placement import NORMS, Question
+
+GATES = ("norm", "norm-output", "gumbel", "none")
+REFERENCES = ("accumulated", "previous")
+BLOCKS = (1, 2, 4, 8, 16)
+BACKENDS = ("cpu", "reference")
+TYPICAL_THRESHOLD = {"norm": 0.03, "norm-output": 0.13, "gumbel": 0.03, "none": 0.03}
+"""By kind of gate, thresholds that err about as much: of use where a setting for one kind is all that is known."""
+INPUT_SHARE = 0.1
+"""Of the threshold of output gates: that of the norm gates before them."""
+
+
+class GateSettings(Protocol):
+    """What a file of settings says about gates: fields of SkipConfig by the same names. A preset is one."""
+
+    @property
+    def threshold(self) -> float: ...
+    @property
+    def gate(self) -> str: ...
+    @property
+    def block(self) -> int: ...
+    @property
+    def reference(self) -> str: ...
+    @property
+    def thresholds(self) -> Mapping[str, float]: ...
+    @property
+    def scales(self) -> Mapping[str, float]: ...
+    @property
+    def p(self) -> float: ...
+    @property
+    def input_threshold(self) -> float | None: ...
+    @property
+    def dense_above(self) -> float: ...
+
+
+@dataclass(frozen=True, slots=True)
+class SkipConfig:
+    """How a network is gated.
+
+    threshold: τ ≥ 0, in units of each map's mean |activation|; 0 computes whatever changed at all.
+    gate: "norm" (a norm gate on every map that feeds a layer), "norm-output" (on every layer, for its outputs), "gumbel" (learned gates,
+    given as `questions` by the parameter path of their layer), or "none" for dense. p: of output-norm gates, 1, 2 or inf.
+    input_threshold: τ of the norm gates that stand before output gates, None = INPUT_SHARE of `threshold`.
+    block: gates open in blocks of block x block pixels, one of 1, 2, 4, 8, 16.
+    backend: "cpu" (native kernels), "reference" (plain PyTorch), or "auto": the first of them that can be used here.
+    threads: for the back end "cpu", 0 = one per core.
+    reference: "accumulated": changes are measured against what was last published, so that none is lost; "previous": against the last
+    frame, as in the paper (norm gates only, on the back end "reference").
+    refresh: a keyframe every so many frames, 0 = never. dense_above: after a gated frame that executed more than this share of the
+    MACs some keyframes follow, because gates then cost more time than they save; 1 = never, as always with the reference "previous".
+    thresholds, scales: calibrated values, of single maps, or of single layers for "norm-output" and "previous".
+
+    Raises UsageError for a value out of its range.
+    """
+
+    threshold: float = 0.03
+    gate: str = "norm"
+    block: int = 1
+    backend: str = "auto"
+    threads: int = 0
+    reference: str = "accumulated"
+    refresh: int = 0
+    dense_above: float = 0.75
+    thresholds: Mapping[str, float] = field(default_factory=dict)
+    scales: Mapping[str, float] = field(default_factory=dict)
+    p: float = 1.0
+    input_threshold: float | None = None
+    questions: Mapping[str, Question] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, stored: GateSettings, **settings: Any) -> SkipConfig:
+        """The gates that a preset asks for. settings: other fields, or in place of the preset's; learned gates are given as `questions`."""
+        own = {
+            "threshold": stored.threshold,
+            "gate": stored.gate,
+            "block": stored.block,
+            "reference": stored.reference,
+            "thresholds": stored.thresholds,
+            "scales": stored.scales,
+            "p": stored.p,
+            "input_threshold": stored.input_threshold,
+            "dense_above": stored.dense_above,
+        }
+        return cls(**{**own, **settings})
+
+    @property
+    def before_outputs(self) -> float:
+        """Threshold of the norm gates before output gates."""
+        return INPUT_SHARE * self.threshold if self.input_threshold is None else self.input_threshold
+
+    def at(self, threshold: float) -> SkipConfig:
+        """The same gates at another working point: those of single maps, and `input_threshold`, change in proportion.
+
+        There is no proportion to a threshold of 0: from there on all maps get `threshold`. Raises UsageError for one out of its range.
+        """
+        if not self.threshold:
+            return replace(self, threshold=threshold, thresholds={}, input_threshold=None)
+        factor = threshold / self.threshold
+        return replace(
+            self,
+            threshold=threshold,
+            thresholds={name: factor * value for name, value in self.thresholds.items()},
+            input_threshold=None if self.input_threshold is None else factor * self.input_threshold,
+        )
+
+    def __post_init__(self) -> None:
+        for meaning, threshold in (("threshold", self.threshold), ("input_threshold", self.before_outputs)):
+            if not (math.isfinite(threshold) and threshold >= 0):
+                raise UsageError(f"{meaning} is {threshold}", "it must be a number of 0 or more, e.g. 0.03")
+        if not 0 <= self.dense_above <= 1:
+            raise UsageError(f"dense_above is {self.dense_above}", "it must be a share from 0 to 1")
+        for kind, values in (("threshold", self.thresholds), ("scale", self.scales)):
+            for map_name, number in values.items():
+                if not (math.isfinite(number) and number >= 0):
+                    raise UsageError(f"the {kind} of map {map_name} is {number}", "it must be a number of 0 or more")
+        for name, value, allowed in (
+            ("gate", self.gate, GATES),
+            ("block", self.block, BLOCKS),
+            ("backend", self.backend, ("auto", *BACKENDS)),
+            ("reference", self.reference, REFERENCES),
+            ("p", self.p, tuple(NORMS.values())),
+        ):
+            if value not in allowed:
+                raise UsageError(f"{name} is {value!r}", f"it must be one of {', '.join(str(item) for item in allowed)}")
+        for name, number, meaning in (
+            ("refresh", self.refresh, "a number of frames, or 0 for never"),
+            ("threads", self.threads, "0 or more"),
+        ):
+            if number < 0:
+                raise UsageError(f"{name} is {number}", f"it must be {meaning}")
+        if self.gate == "gumbel" and not self.questions:
+            raise UsageError("the gate is gumbel, but there are no learned gates", "train some with: skipvid train gates")
+        if self.gate == "gumbel" and self.reference == "previous":
+            raise UsageError("learned gates know no reference 'previous'", "use --reference accumulated, or --gate norm or norm-output")

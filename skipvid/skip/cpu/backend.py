@@ -1,0 +1,37 @@
+"""The back end "cpu": native kernels on all cores."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+
+from skipvid.skip.cpu._native import ThreadPool
+from skipvid.skip.cpu.program import NativeProgram
+from skipvid.skip.plan import Plan
+
+
+class NativeBackend:
+    """threads: how many compute at a time, the caller's included; 0 = one for each core that this process may use.
+
+    instruction_set: one of skipvid.skip.cpu.instruction_sets(), or "" for the best.
+    """
+
+    name = "cpu"
+
+    def __init__(self, threads: int = 0, instruction_set: str = "") -> None:
+        self.threads = threads or usable_cores()
+        self.instruction_set = instruction_set
+
+    def compile(self, plan: Plan) -> NativeProgram:
+        return NativeProgram(plan, _pool(self.threads), self.instruction_set)
+
+
+def usable_cores() -> int:
+    """Cores that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@cache
+def _pool(threads: int) -> ThreadPool:
+    """One pool for all programs that want as many threads: they sleep between frames."""
+    return ThreadPool(threads)

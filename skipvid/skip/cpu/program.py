@@ -1,0 +1,202 @@
+"""The program of one plan on the native executor: runs frames, between them the nodes that only PyTorch can compute."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from skipvid.core.errors import BackendError
+from skipvid.skip.backend import LayerMasks, Step
+from skipvid.skip.cpu._native import State, ThreadPool
+from skipvid.skip.cpu.lowering import lower
+from skipvid.skip.ir.graph import Node
+from skipvid.skip.picture import Input, Picture, as_tensors
+from skipvid.skip.plan import Plan
+from skipvid.skip.reference.executor import FrameMasks, ReferenceState, advance, evaluate, start
+
+
+class NativeState:
+    """core: the rows of all native maps. foreign: the values that PyTorch computes, and what it reads. frame: frames run so far."""
+
+    def __init__(self, core: State, views: Mapping[str, Tensor]) -> None:
+        self.core = core
+        self.views = views
+        self.foreign = ReferenceState()
+        self.frame = 0
+
+    def memory_bytes(self) -> int:
+        return self.core.memory_bytes + self.foreign.memory_bytes()
+
+
+class Masks(LayerMasks):
+    """The masks of a frame, each made when it is asked for."""
+
+    def __init__(self, state: NativeState, nodes: Sequence[str], maps: NDArray[np.int32], foreign: Mapping[str, Tensor]) -> None:
+        self._state, self._nodes, self._maps, self._foreign, self._frame = state, nodes, maps, foreign, state.frame
+
+    def __len__(self) -> int:
+        return len(self._nodes)
+
+    def mask(self, layer: int) -> NDArray[np.bool_]:
+        core, name = self._core(), self._nodes[layer]
+        return np.asarray(self._foreign[name][0, 0].numpy()) if name in self._foreign else core.computed(int(self._maps[layer]))
+
+    def weighted(self, layers: NDArray[np.int32], weights: NDArray[np.float32]) -> NDArray[np.float32]:
+        if self._foreign:
+            return super().weighted(layers, weights)
+        return self._core().weighted(self._maps[layers], weights)
+
+    def _core(self) -> State:
+        if self._state.frame != self._frame:
+            raise BackendError("these masks belong to a frame before the last one", "read them before the next frame is run")
+        return self._state.core
+
+
+class NativeProgram:
+    """See skipvid.skip.backend.Program. fallbacks: (node, reason) of what PyTorch computes between native steps."""
+
+    def __init__(self, plan: Plan, pool: ThreadPool, instruction_set: str = "") -> None:
+        self.plan = plan
+        self._lowered = lower(plan, pool, instruction_set)
+        self.instruction_set = self._lowered.program.instruction_set
+        self.fallbacks = tuple(self._lowered.layout.foreign.items())
+        self._outputs = tuple(leaf for leaf in plan.graph.outputs if isinstance(leaf, str))
+        self._by_name = plan.graph.by_name
+        # A picture is known to native entries only; where PyTorch reads the input, it is converted.
+        self._takes_pictures = all(node.op != "input" or (node.is_map and node.channels == 3) for node in plan.graph)
+        self._read = {name for node in plan.graph if node.name in self._lowered.layout.foreign for name in node.inputs}
+        self._layer_nodes = [layer.node for layer in plan.layers]
+        # What has no native map is counted by PyTorch; map 0 stands in for it.
+        self._layer_maps = np.array([self._lowered.maps.get(name, 0) for name in self._layer_nodes], np.int32)
+        self._gate_maps = np.array([self._lowered.maps.get(name, 0) for name in plan.gates], np.intp)
+        self._idle: list[State] = []
+        self._lock = threading.RLock()  # re-entrant: releasing may happen in a garbage collection at any point
+
+    def new_state(self, dense: bool = False) -> NativeState:
+        core = State(self._lowered.program, dense)
+        wanted = self._read.union(self._outputs)
+        return NativeState(core, {name: self._view(core, name) for name in wanted if self._is_native(name)})
+
+    def run(self, state: NativeState, inputs: Sequence[Input], keyframe: bool, gated_next: bool = True) -> Step:
+        run_segment = self._bind(inputs)
+        masks = FrameMasks()
+        computed, changed = masks.computed, masks.changed
+        state.frame += 1
+        for segment in self._lowered.segments:
+            if isinstance(segment, Node):
+                self._run_foreign(segment, state, keyframe, masks)
+            else:
+                run_segment(state.core, segment, keyframe, gated_next or not keyframe)
+        counts = state.core.counts()
+        active = counts[self._layer_maps].tolist()
+        pixels = {} if keyframe else dict(zip(self.plan.gates, counts[self._gate_maps].tolist(), strict=True))
+        if computed:  # PyTorch's share
+            active = [_count(computed, layer.node, own) for layer, own in zip(self.plan.layers, active, strict=True)]
+            pixels = {name: _count(computed, name, own) for name, own in pixels.items()}
+        asked = state.core.asked()
+        watched = {} if keyframe else {name: int(asked[entry]) for name, entry in self._lowered.watches.items()}
+        candidates = {} if keyframe else {name: int(asked[entry]) for name, entry in self._lowered.output_gates.items()}
+        outputs = tuple(state.foreign.values[name] if name not in state.views else state.views[name] for name in self._outputs)
+        maps = self._lowered.maps
+        news = [bool(changed[name].any()) if name in changed else state.core.any_changed(maps[name]) for name in self._outputs]
+        return Step(outputs, active, Masks(state, self._layer_nodes, self._layer_maps, computed), pixels, news, watched, candidates)
+
+    @torch.no_grad()
+    def run_dense(self, inputs: Sequence[Input]) -> tuple[Tensor, ...]:
+        core = self._borrow()
+        run_segment = self._bind(inputs)
+        values: dict[str, Tensor] = {}
+        for segment in self._lowered.segments:
+            if not isinstance(segment, Node):
+                run_segment(core, segment, True, False)
+                continue
+            for name in segment.inputs:
+                if self._is_native(name):
+                    values[name] = _copy(self._view(core, name))
+            values[segment.name] = evaluate(segment, values)
+            self._put(core, segment, values[segment.name])
+        return self._lend(core, values)
+
+    def _bind(self, inputs: Sequence[Input]) -> Callable[[State, int, bool, bool], None]:
+        """What runs a segment of the program on these inputs."""
+        program, only = self._lowered.program, inputs[0]
+        if len(inputs) == 1 and isinstance(only, Picture) and self._takes_pictures:
+            return lambda core, segment, keyframe, gates: program.run_picture(
+                core, only.pixels, only.tables, only.order, segment, keyframe, gates
+            )
+        arrays = [_as_array(item) for item in as_tensors(inputs)]
+        return lambda core, segment, keyframe, gates: program.run(core, arrays, segment, keyframe, gates)
+
+    @torch.no_grad()
+    def _run_foreign(self, node: Node, state: NativeState, keyframe: bool, masks: FrameMasks) -> None:
+        changed = masks.changed
+        for name in node.inputs:
+            if self._is_native(name) and name not in changed:
+                mask = state.core.changed(self._lowered.maps[name])
+                changed[name] = torch.from_numpy(mask).view(1, 1, *mask.shape)
+                if keyframe or mask.any():
+                    state.foreign.values[name] = _copy(state.views[name])
+        run_node = start if keyframe else advance
+        run_node(self.plan, {}, node, None, state.foreign, masks)  # layers with an output gate are never foreign
+        if node.name in self._lowered.maps:
+            state.core.set_changed(self._lowered.maps[node.name], np.ascontiguousarray(changed[node.name][0, 0].numpy()))
+            self._put(state.core, node, state.foreign.values[node.name])
+
+    def _is_native(self, name: str) -> bool:
+        return name not in self._lowered.layout.foreign
+
+    def _view(self, core: State, name: str) -> Tensor:
+        """A native map as a tensor of its shape in the network, on the same memory."""
+        return _as_tensor(core.rows(self._lowered.maps[name]), self._by_name[name])
+
+    def _put(self, core: State, node: Node, value: Tensor) -> None:
+        if node.name in self._lowered.maps:
+            self._view(core, node.name).copy_(value)
+
+    def _borrow(self) -> State:
+        with self._lock:
+            return self._idle.pop() if self._idle else State(self._lowered.program, True)
+
+    def _lend(self, core: State, values: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
+        """The outputs of a dense run, on the state's own memory; the state is used again when the last of them is gone."""
+        rows = {name: core.rows(self._lowered.maps[name]) for name in dict.fromkeys(self._outputs) if self._is_native(name)}
+        left = len(rows)
+
+        def release() -> None:
+            nonlocal left
+            with self._lock:
+                left -= 1
+                if left == 0:
+                    self._idle.append(core)
+
+        for array in rows.values():
+            weakref.finalize(array, release).atexit = False
+        return tuple(_as_tensor(rows[name], self._by_name[name]) if name in rows else values[name] for name in self._outputs)
+
+
+def _copy(view: Tensor) -> Tensor:
+    """A native map for PyTorch. Never the view itself: what PyTorch makes of it, a reshape say, is kept while the map's memory changes."""
+    return view.clone(memory_format=torch.contiguous_format)
+
+
+def _count(computed: Mapping[str, Tensor], name: str, otherwise: int) -> int:
+    return int(computed[name].count_nonzero()) if name in computed else otherwise
+
+
+def _as_tensor(rows: NDArray[np.float32], node: Node) -> Tensor:
+    tensor = torch.from_numpy(rows)
+    return tensor.permute(2, 0, 1).unsqueeze(0) if node.is_map else tensor.view(node.shape)
+
+
+def _as_array(value: Tensor) -> NDArray[np.float32]:
+    """A network input as (C, H, W); what is no map as a single pixel."""
+    tensor = value.detach().cpu()
+    tensor = tensor[0] if tensor.dim() == 4 and tensor.shape[0] == 1 else tensor.reshape(-1, 1, 1)
+    array: NDArray[np.float32] = tensor.numpy()
+    return array

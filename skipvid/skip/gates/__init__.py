@@ -1,0 +1,1 @@
+"""Gates: where they stand, what they decide, what they guarantee."""

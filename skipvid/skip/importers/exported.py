@@ -1,0 +1,395 @@
+"""torch.export's program -> our IR. What depends on no input is computed here once (BiFPN's fusion weights, shape arithmetic)."""
+
+from __future__ import annotations
+
+import operator
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.export import ExportedProgram
+from torch.export.graph_signature import OutputKind
+from torch.fx import Node as FxNode
+
+from skipvid.core.errors import BackendError
+from skipvid.skip.importers.functional import make_functional
+from skipvid.skip.ir.graph import Activation, Graph, MapArgument, Node
+
+aten = torch.ops.aten
+
+IDENTITIES = {
+    aten.alias.default,
+    aten.clone.default,
+    aten.contiguous.default,
+    aten.detach.default,
+    aten.lift_fresh_copy.default,
+}
+CASTS = {aten.to.dtype, aten.to.dtype_layout, aten.to.device, aten._to_copy.default}
+ACTIVATIONS: dict[Any, tuple[str, tuple[float, ...]]] = {
+    # target -> (kind, default parameters)
+    aten.relu.default: ("relu", ()),
+    aten.relu6.default: ("hardtanh", (0.0, 6.0)),
+    aten.hardtanh.default: ("hardtanh", (-1.0, 1.0)),
+    aten.silu.default: ("silu", ()),
+    aten.sigmoid.default: ("sigmoid", ()),
+    aten.tanh.default: ("tanh", ()),
+    aten.hardswish.default: ("hardswish", ()),
+    aten.hardsigmoid.default: ("hardsigmoid", ()),
+    aten.leaky_relu.default: ("leaky_relu", (0.01,)),
+    aten.elu.default: ("elu", (1.0,)),
+}
+BINARY = {aten.add.Tensor: "add", aten.sub.Tensor: "sub", aten.mul.Tensor: "mul", aten.div.Tensor: "div"}
+
+LAYOUT_FREE: dict[Any, Any] = {aten.view.default: aten.reshape.default, aten._unsafe_view.default: aten.reshape.default}
+"""A view depends on strides, which our values, unlike torch's, do not promise (identities such as clone are dropped)."""
+
+
+def export(net: nn.Module, examples: tuple[Tensor, ...]) -> ExportedProgram:
+    """Trace `net` with torch.export into functional ATen operations, none of them decomposed further.
+
+    Retracing an exported program into functional form takes twice as long as exporting it, so it is left out where not needed.
+    Raises BackendError with torch's reason where the network cannot be exported.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch warns about its own internals here
+            program: ExportedProgram = torch.export.export(net, examples, strict=False)
+            return program if make_functional(program.graph) else program.run_decompositions({})
+    except Exception as error:
+        reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        raise BackendError(
+            f"the network {type(net).__name__} cannot be exported: {reason}",
+            "torch.export must accept it: no control flow that depends on values, fixed shapes",
+        ) from error
+
+
+def import_program(program: ExportedProgram) -> Graph:
+    """Translate an exported program. Parameters and buffers become constants of the nodes that use them."""
+    return _Importer(program).run()
+
+
+class _Importer:
+    def __init__(self, program: ExportedProgram) -> None:
+        self.program = program
+        self.values: dict[str, Any] = {}  # FX node -> name of an IR map, or a constant
+        self.paths: dict[int, str] = {}  # id of a parameter's tensor -> its path
+        self.nodes: dict[str, Node] = {}
+        self.handlers: dict[Any, Callable[[FxNode], str]] = {
+            aten.conv2d.default: self._conv,
+            aten.conv2d.padding: self._conv,
+            aten.conv_transpose2d.input: self._conv_transpose,
+            aten.linear.default: self._linear,
+            aten.batch_norm.default: self._batch_norm,
+            aten._native_batch_norm_legit_no_training.default: self._batch_norm,
+            aten.cat.default: self._concat,
+            aten.upsample_nearest2d.vec: self._resize,
+            aten.upsample_bilinear2d.vec: self._resize,
+            aten.max_pool2d.default: self._max_pool,
+            aten.avg_pool2d.default: self._avg_pool,
+            aten.adaptive_avg_pool2d.default: self._adaptive_avg_pool,
+            aten.mean.dim: self._mean,
+            aten.rsub.Scalar: self._reversed_sub,
+            aten.pad.default: self._pad,
+            aten.constant_pad_nd.default: self._pad,
+        }
+
+    def run(self) -> Graph:
+        signature = self.program.graph_signature
+        state = {**dict(self.program.named_parameters()), **dict(self.program.named_buffers()), **self.program.constants}
+        targets = {**signature.inputs_to_parameters, **signature.inputs_to_buffers, **signature.inputs_to_lifted_tensor_constants}
+        for fx in self.program.graph.nodes:
+            if fx.op == "placeholder":
+                if fx.name in targets:
+                    tensor = state[targets[fx.name]].detach().clone()  # folded or not, no later change of the network reaches the graph
+                    self.values[fx.name] = tensor
+                    self.paths[id(tensor)] = targets[fx.name]
+                else:
+                    self.values[fx.name] = self._emit(fx, "input", ())
+            elif fx.op == "get_attr":
+                user = next(iter(fx.users)).target
+                raise BackendError(
+                    f"the network uses {user}, whose parts are programs of their own", "only plain operations can be converted"
+                )
+            elif fx.op == "call_function" and fx.users:  # what nobody reads is an assertion of torch's
+                self.values[fx.name] = self._call(fx)
+        spec = self.program.call_spec.out_spec
+        if spec is None:
+            raise BackendError("the network returns nothing")
+        return Graph(tuple(self.nodes.values()), self._leaves(), spec)
+
+    def _leaves(self) -> tuple[Any, ...]:
+        """What the network returns; an exported program also returns what it changed in place, which is of no use to a caller of ours."""
+        signature = self.program.graph_signature
+        if signature.buffers_to_mutate:
+            names = ", ".join(sorted(signature.buffers_to_mutate.values()))
+            raise BackendError(f"the network changes its buffers while it runs: {names}", "convert a network without memory, in eval mode")
+        result = next(fx for fx in self.program.graph.nodes if fx.op == "output")
+        specs = zip(signature.output_specs, result.args[0], strict=True)
+        leaves = tuple(leaf for spec, leaf in specs if spec.kind is OutputKind.USER_OUTPUT)
+        if any(isinstance(leaf, str) for leaf in leaves):
+            raise BackendError("the network returns text", "return tensors and numbers only")
+        return tuple(self._value(leaf) for leaf in leaves)
+
+    def _value(self, argument: Any) -> Any:
+        """What an FX argument stands for: the name of a map (str), a constant, or a list of them."""
+        if isinstance(argument, FxNode):
+            return self.values[argument.name]
+        if isinstance(argument, list | tuple):
+            return [self._value(item) for item in argument]
+        return argument
+
+    def _is_map(self, argument: Any) -> bool:
+        return isinstance(argument, FxNode) and isinstance(self.values[argument.name], str)
+
+    def _call(self, fx: FxNode) -> Any:
+        if self._is_identity(fx):
+            return self._value(fx.args[0])
+        if not any(self._is_map(item) for item in fx.all_input_nodes):
+            args, kwargs = torch.fx.node.map_arg((fx.args, fx.kwargs), lambda item: self.values[item.name])
+            target: Any = fx.target
+            return target(*args, **kwargs)
+        if fx.target is operator.getitem:
+            return self._getitem(fx)
+        if not _is_float32(fx):
+            return self._aten(fx)
+        if fx.target in ACTIVATIONS:
+            kind, defaults = ACTIVATIONS[fx.target]
+            given = tuple(float(item) for item in fx.args[1:] if isinstance(item, int | float))
+            return self._emit(fx, "activation", (fx.args[0],), activation=Activation(kind, given + defaults[len(given) :]))
+        if fx.target in BINARY:
+            return self._binary(fx, BINARY[fx.target])
+        handler = self.handlers.get(fx.target)
+        return handler(fx) if handler is not None and _is_batch_one(fx) else self._aten(fx)
+
+    def _is_identity(self, fx: FxNode) -> bool:
+        if not (fx.args and self._is_map(fx.args[0])):
+            return False
+        if fx.target is aten.dropout.default:
+            return fx.args[2] is False
+        source: Any = fx.args[0]
+        return fx.target in IDENTITIES or (fx.target in CASTS and fx.meta["val"].dtype == source.meta["val"].dtype)
+
+    def _emit(self, fx: FxNode, op: str, inputs: Sequence[Any], **fields: Any) -> str:
+        names = tuple(self._value(item) for item in inputs)
+        value = fx.meta["val"]
+        shape = tuple(value.shape) if isinstance(value, Tensor) else ()
+        self.nodes[fx.name] = Node(fx.name, op, names, shape, **fields)
+        return fx.name
+
+    def _constant(self, argument: Any) -> Tensor | None:
+        value = self._value(argument)
+        return value.float() if isinstance(value, Tensor) else None
+
+    def _weighted(self, fx: FxNode, op: str, attrs: dict[str, Any]) -> str:
+        """A layer with constant weight and bias; a weight that is computed from the input leaves no choice but a dense call."""
+        if self._is_map(fx.args[1]) or (len(fx.args) > 2 and self._is_map(fx.args[2])):
+            return self._aten(fx)
+        weight = self._constant(fx.args[1])
+        assert weight is not None
+        bias = self._constant(fx.args[2]) if len(fx.args) > 2 else None
+        consts = {"weight": weight} if bias is None else {"weight": weight, "bias": bias}
+        path = self.paths.get(id(self._value(fx.args[1])), fx.name)
+        return self._emit(fx, op, (fx.args[0],), attrs=attrs, consts=consts, layer=path.removesuffix(".weight"))
+
+    def _conv(self, fx: FxNode) -> str:
+        arguments = list(fx.args) + [None] * 7
+        kernel = self._value(fx.args[1]).shape[2:] if not self._is_map(fx.args[1]) else (1, 1)
+        stride, dilation = _pair(arguments[3] or 1), _pair(arguments[5] or 1)
+        pads = _conv_pads(arguments[4] or 0, kernel, dilation)
+        attrs = {"stride": stride, "pads": pads, "dilation": dilation, "groups": arguments[6] or 1}
+        return self._weighted(fx, "conv", attrs)
+
+    def _conv_transpose(self, fx: FxNode) -> str:
+        arguments = list(fx.args) + [None] * 8
+        attrs = {
+            "stride": _pair(arguments[3] or 1),
+            "padding": _pair(arguments[4] or 0),
+            "output_padding": _pair(arguments[5] or 0),
+            "groups": arguments[6] or 1,
+            "dilation": _pair(arguments[7] or 1),
+        }
+        return self._weighted(fx, "conv_transpose", attrs)
+
+    def _linear(self, fx: FxNode) -> str:
+        # Only a single vector is one "pixel"; a batch of tokens has no notion of skipping yet.
+        return self._weighted(fx, "linear", {}) if len(fx.meta["val"].shape) == 2 else self._aten(fx)
+
+    def _batch_norm(self, fx: FxNode) -> str:
+        weight, bias, mean, variance = (self._constant(item) for item in fx.args[1:5])
+        if mean is None or variance is None:
+            return self._aten(fx)
+        stored: Any = fx.args[5:]
+        if fx.target is aten.batch_norm.default:
+            if stored[0]:  # normalises with the statistics of this input
+                return self._aten(fx)
+            stored = stored[1:]
+        epsilon = stored[1]
+        scale = (weight if weight is not None else torch.ones_like(mean)) / torch.sqrt(variance + epsilon)
+        shift = (bias if bias is not None else torch.zeros_like(mean)) - mean * scale
+        # One of the two spellings returns three tensors, the map first: emit the map; _getitem passes it through.
+        shape = tuple(_first(fx.meta["val"]).shape)
+        name: str = self._value(fx.args[0])
+        extents = (1, -1, 1, 1)[: len(shape)]
+        consts = {"scale": scale.view(extents), "shift": shift.view(extents)}
+        self.nodes[fx.name] = Node(fx.name, "affine", (name,), shape, consts=consts)
+        return fx.name
+
+    def _getitem(self, fx: FxNode) -> str:
+        source: Any = fx.args[0]
+        node = self.nodes[self._value(source)]
+        if node.op == "affine":
+            return node.name
+        # One dense call per part of a tuple that is used: rare, and it keeps every value a single tensor.
+        attrs = {**node.attrs, "item": fx.args[1]}
+        return self._emit_raw(fx, Node(fx.name, "aten", node.inputs, tuple(fx.meta["val"].shape), attrs))
+
+    def _emit_raw(self, fx: FxNode, node: Node) -> str:
+        self.nodes[fx.name] = node
+        return fx.name
+
+    def _binary(self, fx: FxNode, op: str) -> str:
+        left, right = fx.args[0], fx.args[1]
+        alpha = fx.kwargs.get("alpha", 1)
+        shape = tuple(fx.meta["val"].shape)
+        if self._is_map(left) and self._is_map(right):
+            return self._emit(fx, op, (left, right)) if alpha == 1 else self._aten(fx)
+        constant, source = (self._value(right), left) if self._is_map(left) else (self._value(left), right)
+        reversed_ = source is right
+        tensor = constant.float() if isinstance(constant, Tensor) else torch.tensor(float(constant))
+        keeps_shape = isinstance(source, FxNode) and tuple(source.meta["val"].shape) == shape
+        if alpha != 1 or not keeps_shape or (reversed_ and op == "div"):
+            return self._aten(fx)
+        one, zero = torch.ones(()), torch.zeros(())
+        scale, shift = {
+            "add": (one, tensor),
+            "sub": (-one, tensor) if reversed_ else (one, -tensor),
+            "mul": (tensor, zero),
+            "div": (1 / tensor, zero),
+        }[op]
+        return self._emit(fx, "affine", (source,), consts={"scale": scale, "shift": shift})
+
+    def _reversed_sub(self, fx: FxNode) -> str:
+        """constant − alpha · x"""
+        constant, alpha = (torch.tensor(float(item)) for item in (*fx.args[1:], 1.0)[:2])  # type: ignore[arg-type]
+        return self._emit(fx, "affine", (fx.args[0],), consts={"scale": -alpha, "shift": constant})
+
+    def _concat(self, fx: FxNode) -> str:
+        parts: Any = fx.args[0]
+        axis = fx.args[1] if len(fx.args) > 1 else 0
+        if axis not in (1, -3) or not all(self._is_map(part) for part in parts):
+            return self._aten(fx)
+        return self._emit(fx, "concat", parts)
+
+    def _resize(self, fx: FxNode) -> str:
+        bilinear = fx.target is aten.upsample_bilinear2d.vec
+        align = bool(fx.args[2]) if bilinear else False
+        scales: Any = fx.args[3 if bilinear else 2] if len(fx.args) > (3 if bilinear else 2) else None
+        size = tuple(fx.meta["val"].shape[2:])
+        attrs = {
+            "mode": "bilinear" if bilinear else "nearest",
+            "size": size,
+            "scales": tuple(scales) if scales is not None and fx.args[1] is None else None,
+            "align_corners": align,
+        }
+        return self._emit(fx, "resize", (fx.args[0],), attrs=attrs)
+
+    def _max_pool(self, fx: FxNode) -> str:
+        arguments = list(fx.args) + [None] * 6
+        if arguments[5]:  # ceil_mode pads by an amount that depends on the size
+            return self._aten(fx)
+        kernel = _pair(arguments[1])
+        top, left = _pair(arguments[3] or 0)
+        attrs = {
+            "kernel": kernel,
+            "stride": _pair(arguments[2] or kernel),
+            "pads": (top, top, left, left),
+            "dilation": _pair(arguments[4] or 1),
+        }
+        return self._emit(fx, "max_pool", (fx.args[0],), attrs=attrs)
+
+    def _avg_pool(self, fx: FxNode) -> str:
+        arguments = list(fx.args) + [None] * 7
+        if arguments[4] or arguments[6] is not None:
+            return self._aten(fx)
+        kernel = _pair(arguments[1])
+        top, left = _pair(arguments[3] or 0)
+        attrs = {
+            "kernel": kernel,
+            "stride": _pair(arguments[2] or kernel),
+            "pads": (top, top, left, left),
+            "count_include_pad": arguments[5] is not False,
+        }
+        return self._emit(fx, "avg_pool", (fx.args[0],), attrs=attrs)
+
+    def _adaptive_avg_pool(self, fx: FxNode) -> str:
+        sizes: Any = fx.args[1]
+        return self._emit(fx, "global_mean", (fx.args[0],)) if _pair(sizes) == (1, 1) else self._aten(fx)
+
+    def _mean(self, fx: FxNode) -> str:
+        source: Any = fx.args[0]
+        axes = {axis % 4 for axis in _ints(fx.args[1])} if fx.args[1] is not None else None
+        keep = len(fx.args) > 2 and bool(fx.args[2])
+        is_pooling = len(source.meta["val"].shape) == 4 and axes == {2, 3} and keep
+        return self._emit(fx, "global_mean", (source,)) if is_pooling else self._aten(fx)
+
+    def _pad(self, fx: FxNode) -> str:
+        amounts = _ints(fx.args[1])
+        mode = fx.args[2] if fx.target is aten.pad.default and len(fx.args) > 2 else "constant"
+        value: Any = fx.args[-1] if isinstance(fx.args[-1], int | float) else 0.0
+        if mode != "constant" or len(fx.meta["val"].shape) != 4 or len(amounts) > 4:
+            return self._aten(fx)
+        left, right, top, bottom = (*amounts, 0, 0)[:4]
+        return self._emit(fx, "pad", (fx.args[0],), attrs={"pads": (top, bottom, left, right), "value": float(value)})
+
+    def _aten(self, fx: FxNode) -> str:
+        """Any other operation, kept as it is. Maps among its arguments become inputs, constants are closed over."""
+        inputs: list[str] = []
+
+        def bind(item: FxNode) -> Any:
+            value = self.values[item.name]
+            if not isinstance(value, str):
+                return value
+            inputs.append(value)
+            return MapArgument(len(inputs) - 1)
+
+        args, kwargs = torch.fx.node.map_arg((fx.args, fx.kwargs), bind)
+        attrs = {"target": LAYOUT_FREE.get(fx.target, fx.target), "args": args, "kwargs": kwargs, "item": None}
+        value = fx.meta["val"]
+        shape = tuple(value.shape) if isinstance(value, Tensor) else ()
+        return self._emit_raw(fx, Node(fx.name, "aten", tuple(inputs), shape, attrs))
+
+
+def _is_batch_one(fx: FxNode) -> bool:
+    shape = _first(fx.meta["val"]).shape
+    return len(shape) in (2, 4) and shape[0] == 1
+
+
+def _is_float32(fx: FxNode) -> bool:
+    """Whether all tensors that an operation reads and computes are float32, as our own operations expect."""
+    values = [_first(item.meta["val"]) for item in (fx, *fx.all_input_nodes)]
+    return all(isinstance(value, Tensor) and value.dtype == torch.float32 for value in values)
+
+
+def _first(value: Any) -> Any:
+    return value[0] if isinstance(value, list | tuple) else value
+
+
+def _ints(value: Any) -> list[int]:
+    return [int(item) for item in value] if isinstance(value, list | tuple) else [int(value)]
+
+
+def _pair(value: Any) -> tuple[int, int]:
+    items = _ints(value)
+    return (items[0], items[-1])
+
+
+def _conv_pads(padding: Any, kernel: Sequence[int], dilation: tuple[int, int]) -> tuple[int, int, int, int]:
+    if padding == "valid":
+        return (0, 0, 0, 0)
+    if padding == "same":  # torch puts the odd pixel behind
+        total = [d * (k - 1) for d, k in zip(dilation, kernel, strict=True)]
+        return (total[0] // 2, total[0] - total[0] // 2, total[1] // 2, total[1] - total[1] // 2)
+    y, x = _pair(padding)
+    return (y, y, x, x)

@@ -1,0 +1,77 @@
+"""Counting: multiply-accumulates of each operation from its shapes alone. One multiply-accumulate (MAC) is two floating-point operations.
+
+Counted: convolutions, transposed convolutions, linear layers, and matrix products among operations that run densely. Not counted,
+because they are no multiply-accumulates of a weight: activations, additions, concatenation, resizing, pooling, means, softmax, and
+the comparisons of norm gates (those are reported as gate operations).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from skipvid.skip.ir.graph import Graph, Node
+from skipvid.skip.ir.movement import call
+
+NOT_COUNTED = (
+    "activations, additions and multiplications of maps, concatenation, resizing, pooling, squeeze-and-excite means, "
+    "and everything outside the network (decoding, resizing, box decoding, drawing)"
+)
+
+
+def dense_macs(node: Node, inputs: Sequence[Node]) -> int:
+    """MACs of a node computed everywhere; `inputs` are the nodes it reads. Padding counts as if it were multiplied, as is usual."""
+    if node.op in {"conv", "linear"}:
+        return math.prod(node.shape) * node.consts["weight"][0].numel()
+    if node.op == "conv_transpose":
+        # Each *input* pixel is multiplied with the whole kernel.
+        return math.prod(inputs[0].size) * node.consts["weight"].numel()
+    return _matrix_macs(node, inputs) if node.op == "aten" else 0
+
+
+def macs_by_node(graph: Graph) -> dict[str, int]:
+    """`dense_macs` of every node, 0 of those that are not counted."""
+    by_name = graph.by_name
+    return {node.name: dense_macs(node, [by_name[name] for name in node.inputs]) for node in graph}
+
+
+def executed_macs(total: int, active: int, outputs: int) -> int:
+    """MACs when `active` of `outputs` output pixels are computed. Exact for convolutions, whose pixels all cost the same; for a
+    transposed convolution, where they differ by their place in the stride, rounded from the average."""
+    return total if active == outputs else (total * active + outputs // 2) // outputs
+
+
+def gate_operations(channels: int, pixels: int) -> int:
+    """Element-wise operations of a norm gate on `pixels` pixels: subtract, absolute value, add for each channel; one comparison."""
+    return pixels * (3 * channels + 1)
+
+
+def question_macs(channels: int, pixels: int) -> int:
+    """MACs of a learned gate (kernel 1x1) on `pixels` pixels."""
+    return pixels * channels
+
+
+def question_operations(channels: int, pixels: int) -> int:
+    """Its element-wise operations: subtract and, at most, absolute value for each channel; one comparison."""
+    return pixels * (2 * channels + 1)
+
+
+def window_operations(taps: int, outputs: int) -> int:
+    """Element-wise operations of an output gate on `outputs` candidates: add up the window and what is pending, compare."""
+    return outputs * (taps + 1)
+
+
+MULTIPLYING = ("mm", "matmul", "linear", "conv", "attention", "einsum")
+
+
+def _matrix_macs(node: Node, inputs: Sequence[Node]) -> int:
+    """MACs of an operation that we have no formula for, by torch's own counter, run on zeros."""
+    name = str(node.attrs["target"])
+    if not any(part in name for part in MULTIPLYING):
+        return 0
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        call(node, [torch.zeros(source.shape) for source in inputs])
+    return int(counter.get_total_flops()) // 2

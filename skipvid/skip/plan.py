@@ -1,0 +1,192 @@
+"""The plan: an optimised graph with its gates and the list of what is counted. Immutable, shared by all sessions and back ends."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils._pytree import tree_unflatten
+
+from skipvid.skip.gates.placement import Gate, OutputGate
+from skipvid.skip.ir.cost import macs_by_node
+from skipvid.skip.ir.footprint import SPARSE_OPS
+from skipvid.skip.ir.graph import Graph, Node
+from skipvid.skip.ir.stages import assign_stages
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One row of the cost report. node: the node of the graph. name: unique, from the parameter path. outputs: output pixels.
+
+    gates: maps whose gate work is reported in this row, because this layer's result is what they compare; a learned gate's is reported
+    in the row of the layer that it serves.
+    """
+
+    node: str
+    name: str
+    stage: str
+    kind: str
+    dense_macs: int
+    outputs: int
+    gates: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)  # no slots: what is derived is kept
+class Plan:
+    """What a back end compiles. gates: by map. output_gates: by the convolution that they decide about.
+
+    other_gates: gates in front of the first layer (on the network's input).
+    """
+
+    graph: Graph
+    gates: Mapping[str, Gate]
+    layers: tuple[Layer, ...]
+    other_gates: tuple[str, ...]
+    output_gates: Mapping[str, OutputGate] = field(default_factory=dict)
+
+    @cached_property
+    def dense_macs(self) -> int:
+        return sum(layer.dense_macs for layer in self.layers)
+
+    def executed_macs(self, active: Sequence[int]) -> int:
+        """MACs of a frame that computes `active` outputs of each layer: the sum of cost.executed_macs(), fast enough for every frame."""
+        macs, outputs = self._macs_and_outputs
+        return int(((macs * np.asarray(active, np.int64) + outputs // 2) // outputs).sum())
+
+    @cached_property
+    def _macs_and_outputs(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        table = np.array([(layer.dense_macs, layer.outputs) for layer in self.layers], np.int64).reshape(-1, 2)
+        return table[:, 0].copy(), table[:, 1].clip(1)  # a layer without outputs has no MACs
+
+    @cached_property
+    def layers_by_size(self) -> Mapping[tuple[int, int], tuple[NDArray[np.int32], NDArray[np.float32]]]:
+        """By (H, W) of their results the numbers of the layers with a spatial extent, and their shares of the MACs of all of those."""
+        by_name = self.graph.by_name
+        numbers: dict[tuple[int, int], list[int]] = {}
+        for number, layer in enumerate(self.layers):
+            if layer.outputs > 1:
+                numbers.setdefault(by_name[layer.node].size, []).append(number)
+        macs = np.array([layer.dense_macs for layer in self.layers], np.float64)
+        total = max(sum(macs[own].sum() for own in numbers.values()), 1.0)
+        return {size: (np.array(own, np.int32), (macs[own] / total).astype(np.float32)) for size, own in numbers.items()}
+
+    @property
+    def watched(self) -> tuple[str, ...]:
+        """Maps whose change output gates look at, in the order of the graph."""
+        read = {node.inputs[0] for node in self.graph if node.name in self.output_gates}
+        return tuple(node.name for node in self.graph if node.name in read)
+
+    def restore(self, outputs: Sequence[Tensor]) -> Any:
+        """Output maps in the structure that the network returns, constants put back in their places."""
+        queue = iter(outputs)
+        leaves = [next(queue) if isinstance(leaf, str) else leaf for leaf in self.graph.outputs]
+        return tree_unflatten(leaves, self.graph.out_spec)
+
+
+@dataclass(frozen=True, slots=True)
+class ConversionReport:
+    """What `convert` made of a network: nothing is left dense silently.
+
+    operations: node count by kind. gated: number of gated maps. gated_layers: of convolutions with an output gate.
+    dense: (node, torch operation, reason) of what runs on whole maps.
+    """
+
+    operations: Mapping[str, int]
+    gated: int
+    dense_macs: int
+    dense: tuple[tuple[str, str, str], ...]
+    gated_layers: int = 0
+
+    def __str__(self) -> str:
+        kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(self.operations.items(), key=lambda item: -item[1]))
+        layers = f", {self.gated_layers} gated layers" if self.gated_layers else ""
+        lines = [f"{self.dense_macs / 1e6:.1f} M MACs in {kinds}; {self.gated} gated maps{layers}"]
+        lines += [f"dense: {name} ({target}): {reason}" for name, target, reason in self.dense]
+        return "\n".join(lines)
+
+
+def make_plan(graph: Graph, gates: Mapping[str, Gate], output_gates: Mapping[str, OutputGate] | None = None) -> Plan:
+    """Name and count the layers of `graph` and assign each gate to the layer that computes its map."""
+    by_name = graph.by_name
+    macs = macs_by_node(graph)
+    counted = [node for node in graph.nodes if macs[node.name] > 0]
+    names = _layer_names(counted)
+    stages = assign_stages({names[node.name]: macs[node.name] for node in counted})
+    readers = graph.consumers()
+    owners = {
+        name: _owner(by_name[name], by_name, names) if gate.question is None else _served(readers[name], names)
+        for name, gate in gates.items()
+    }
+    layers = tuple(
+        Layer(
+            node.name,
+            names[node.name],
+            stages[names[node.name]],
+            _kind(node),
+            macs[node.name],
+            node.size[0] * node.size[1],
+            tuple(name for name, owner in owners.items() if owner == node.name),
+        )
+        for node in counted
+    )
+    return Plan(graph, gates, layers, tuple(name for name, owner in owners.items() if owner is None), output_gates or {})
+
+
+def describe(plan: Plan) -> ConversionReport:
+    """The conversion report of a plan."""
+    dense = tuple(
+        (node.name, str(node.attrs["target"]), _why_dense(node)) for node in plan.graph if node.op not in SPARSE_OPS and node.op != "input"
+    )
+    operations = Counter(node.op for node in plan.graph)
+    return ConversionReport(dict(operations), len(plan.gates), plan.dense_macs, dense, len(plan.output_gates))
+
+
+def _why_dense(node: Node) -> str:
+    if not node.is_map:
+        return "its result is no (1, C, H, W) map; run only when an input changed"
+    return "no sparse rule for it; run only when an input changed, its changed pixels are found by comparison"
+
+
+def _kind(node: Node) -> str:
+    if node.op == "aten":
+        return str(node.attrs["target"]).removeprefix("aten.").split(".")[0]
+    if node.op == "conv" and node.attrs["groups"] == node.channels > 1:
+        return "depthwise"
+    return node.op
+
+
+def _layer_names(nodes: list[Node]) -> dict[str, str]:
+    """Unique names. A layer applied to several maps (a detector's heads) is told apart by the size of its result, else by a number."""
+    uses = Counter(node.layer for node in nodes)
+    names: dict[str, str] = {}
+    taken: set[str] = set()
+    for node in nodes:
+        name = node.layer or node.name
+        if uses[node.layer] > 1 and node.layer:
+            name = f"{name}@{node.size[0]}x{node.size[1]}"
+        unique, number = name, 2
+        while unique in taken:
+            unique, number = f"{name}#{number}", number + 1
+        taken.add(unique)
+        names[node.name] = unique
+    return names
+
+
+def _owner(node: Node, by_name: Mapping[str, Node], layers: Mapping[str, str]) -> str | None:
+    """The nearest counted layer upstream, along first inputs; None where the network's input comes first."""
+    while node.name not in layers:
+        if not node.inputs:
+            return None
+        node = by_name[node.inputs[0]]
+    return node.name
+
+
+def _served(readers: Sequence[Node], layers: Mapping[str, str]) -> str | None:
+    """The counted layer that reads a map."""
+    return next((node.name for node in readers if node.name in layers), None)

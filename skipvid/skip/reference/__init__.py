@@ -1,0 +1,1 @@
+"""The definition of what a frame computes, in plain PyTorch."""

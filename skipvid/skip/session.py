@@ -1,0 +1,138 @@
+"""A session: the state of one stream, and the account of its last frame."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from skipvid.core.errors import UsageError
+from skipvid.core.results import FrameCost
+from skipvid.skip.account import frame_cost
+from skipvid.skip.backend import Program, State, Step
+from skipvid.skip.picture import Input, Picture, Shapes, shapes_of
+from skipvid.skip.plan import Plan
+
+if TYPE_CHECKING:
+    from skipvid.skip.api import SkipModel
+
+
+LONGEST_DENSE_RUN = 8
+"""Keyframes in a row where nearly everything moves, before gates are tried again: doubled from 1 on, so that a flash costs little."""
+
+
+class Session:
+    """The state of one stream. Call it with one frame after the other; not from several threads at once.
+
+    keyframe: whether the last frame was computed densely.
+    """
+
+    def __init__(self, model: SkipModel) -> None:
+        self.model = model
+        self.keyframe = False
+        self._program: Program | None = None
+        self._state: State | None = None
+        self._dense_state: State | None = None
+        self._step: Step | None = None
+        self._shapes: Shapes = ()
+        self._kinds: tuple[type, ...] = ()
+        self._since_keyframe = 0
+        self._dense_left = self._dense_run = 0
+
+    def __call__(self, *inputs: Input) -> Any:
+        """Run one frame: (1, C, H, W) float32, or a Picture, which is converted only where it changed.
+
+        Returns what the network returns, in the same structure.
+
+        The returned tensors belong to the session and are valid until the next call: clone what must last or be written to.
+        A frame of another size is a keyframe, and so is the frame after one that raised an error. Raises UsageError for inputs
+        that are neither float32 tensors nor pictures.
+        """
+        if any(not isinstance(item, Picture) and (not isinstance(item, Tensor) or item.dtype != torch.float32) for item in inputs):
+            kinds = ", ".join(str(getattr(item, "dtype", type(item).__name__)) for item in inputs)
+            raise UsageError(f"the inputs of the network are {kinds}", "pass float32 tensors, e.g. torch.from_numpy(image).float()")
+        shapes = shapes_of(inputs)
+        kinds_of_input = tuple(type(item) for item in inputs)
+        if (shapes, kinds_of_input) != (self._shapes, self._kinds):
+            self.reset()
+            self._program, self._shapes, self._kinds = self.model.program(shapes), shapes, kinds_of_input
+        assert self._program is not None
+        refresh, gated = self.model.config.refresh, self.model.config.gate != "none"
+        due = (refresh > 0 and self._since_keyframe >= refresh) or self._dense_left > 0
+        self.keyframe = self._state is None or due or not gated
+        # A keyframe before a keyframe has nothing to leave to the next frame, and takes less time on a state that forgets.
+        gated_next = gated and not (self.keyframe and self._dense_left > 1)
+        # A frame that fails or is interrupted half-way leaves no state behind, rather than one that is part old, part new.
+        state, self._state = self._state, None
+        if gated_next:
+            state = state or self._program.new_state()
+            self._step = self._program.run(state, inputs, self.keyframe)
+        else:
+            self._dense_state = self._dense_state or self._program.new_state(dense=True)
+            self._step = self._program.run(self._dense_state, inputs, keyframe=True, gated_next=False)
+        self._state = state
+        self._since_keyframe = 1 if self.keyframe else self._since_keyframe + 1
+        self._watch(self._program.plan, self._step)
+        return self._program.plan.restore(self._step.outputs)
+
+    def reset(self) -> None:
+        """Forget the stream: the next frame is a keyframe."""
+        self._state = self._dense_state = None
+        self._since_keyframe = 0
+        self._dense_left = self._dense_run = 0
+
+    def _watch(self, plan: Plan, step: Step) -> None:
+        """Where nearly everything moves, gates cost more than they save: the next frames are keyframes, until it is tried again."""
+        if self.keyframe:
+            self._dense_left = max(0, self._dense_left - 1)
+            return
+        busy = (
+            plan.executed_macs(step.active) > self.model.config.dense_above * plan.dense_macs
+            and self.model.config.reference == "accumulated"
+        )
+        self._dense_run = min(2 * self._dense_run or 1, LONGEST_DENSE_RUN) if busy else 0
+        self._dense_left = self._dense_run
+
+    @property
+    def memory_bytes(self) -> int:
+        """Bytes that the stream's state holds."""
+        return sum(state.memory_bytes() for state in (self._state, self._dense_state) if state is not None)
+
+    def _last(self) -> tuple[Plan, Step]:
+        if self._step is None or self._program is None:
+            raise UsageError("the session has run no frame yet", "call it with a frame first")
+        return self._program.plan, self._step
+
+    @property
+    def changed(self) -> tuple[bool, ...]:
+        """For each output map, in the order of the network's leaves, whether any of it may differ from the frame before."""
+        return tuple(self._last()[1].changed)
+
+    @property
+    def cost(self) -> FrameCost:
+        """What the last frame cost, layer by layer."""
+        return frame_cost(*self._last())
+
+    @property
+    def computed(self) -> dict[str, NDArray[np.bool_]]:
+        """By layer name, which output pixels the last frame computed: (h, w) bool."""
+        plan, step = self._last()
+        return {layer.name: computed for layer, computed in zip(plan.layers, step.computed, strict=True)}
+
+    def activity(self, stride: int = 8) -> NDArray[np.float32]:
+        """Where the last frame's work was done: the fraction of its dense MACs executed in each cell of stride x stride input pixels.
+
+        Returns (ceil(H / stride), ceil(W / stride)) float32 in [0, 1]. Layers without a spatial extent are left out.
+        """
+        plan, step = self._last()
+        height, width = (math.ceil(extent / stride) for extent in self._shapes[0][2:])
+        grid = np.zeros((height, width), np.float32)
+        for size, (layers, shares) in plan.layers_by_size.items():
+            work = step.computed.weighted(layers, shares)
+            grid += cv2.resize(work, (width, height), interpolation=cv2.INTER_AREA if size[0] >= height else cv2.INTER_NEAREST)
+        return np.clip(grid, 0, 1, out=grid)

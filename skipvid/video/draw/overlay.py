@@ -1,0 +1,28 @@
+"""One analysed frame as a picture: what was computed, what was found, and a line of numbers."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from skipvid.core.results import FrameResult
+from skipvid.video.draw.labels import draw_boxes, draw_labels
+from skipvid.video.draw.status import Status, draw_status
+from skipvid.video.draw.text import Image
+from skipvid.video.draw.tint import tint_activity
+
+Overlay = Literal["mask", "none"]
+
+
+def draw_result(result: FrameResult, *, overlay: Overlay = "mask", status: Status | None = None) -> Image:
+    """A copy of the frame, (H, W, 3) uint8 BGR, with its result drawn on it.
+
+    overlay "mask": what was reused turns grey and dark, what was computed keeps its colours under an amber tint, in proportion to the
+    activity of the result; a line surrounds the cells where at least half of the MACs were spent. A result without activity
+    has no mask. status None leaves the line of numbers away.
+    """
+    image = result.frame.image
+    canvas = tint_activity(image, result.activity) if overlay == "mask" and result.activity is not None else image.copy()
+    draw_boxes(canvas, result.detections)
+    places = [] if status is None else draw_status(canvas, status, result.keyframe)
+    draw_labels(canvas, result.detections, places)
+    return canvas

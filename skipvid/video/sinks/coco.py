@@ -1,0 +1,106 @@
+"""Detections as a COCO document."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from skipvid.core.files import output_errors
+from skipvid.core.labels import skeleton
+from skipvid.core.results import Detections, FrameResult, RunHeader, RunSummary
+from skipvid.video.sinks.records import Record, dumps, header_record, number
+from skipvid.video.sinks.text import TextSink
+
+
+class CocoSink(TextSink):
+    """A COCO data set of the run: {"info", "images", "annotations", "categories"}; `pycocotools.coco.COCO(file)` reads it.
+
+    Every frame is an image: id = frame + 1, file_name "clip.mp4#17" (frame from 0), and its time in seconds. An annotation has the data
+    set's fields and the results' `score`, so `json.load(open(file))["annotations"]` is a COCO results list, as `COCO.loadRes` takes it.
+    bbox: [left, top, width, height]. keypoints: [x, y, v, …] with v = 2 where the score is above 0, the scores in keypoint_scores; their
+    names, and the pairs of them to join, stand in the category.
+    A detection with a number that is not finite is left out. Memory stays flat: annotations wait in a second file for the images' end.
+    """
+
+    def __init__(self, path: Path, header: RunHeader) -> None:
+        self._categories = dict(header.categories)
+        self._keypoints = header.keypoints
+        self._images = self._annotations = 0
+        with output_errors(path):
+            self._tail: IO[str] = tempfile.TemporaryFile("w+", encoding="utf-8", newline="\n", dir=path.parent)
+        super().__init__(path)
+        info = {"description": f"skipvid {header.command} {header.source.name}", **header_record(header)}
+        self._put('{"info": ' + dumps(info) + ',\n"images": [')
+
+    def write(self, result: FrameResult) -> None:
+        frame, found = result.frame, result.detections
+        image_id = frame.index + 1
+        image = {
+            "id": image_id,
+            "file_name": f"{frame.source}#{frame.index}",
+            "width": frame.width,
+            "height": frame.height,
+            "time": number(frame.time, 6),
+        }
+        self._put(_separator(self._images) + dumps(image))
+        self._images += 1
+        for i, label in enumerate(found.labels):
+            annotation = _annotation(found, i)
+            if annotation is None:
+                continue
+            self._categories.setdefault(int(found.category_ids[i]), label)
+            with output_errors(self.path):
+                record = {"id": self._annotations + 1, "image_id": image_id, **annotation}
+                self._tail.write(_separator(self._annotations) + dumps(record))
+            self._annotations += 1
+
+    def _complete(self, summary: RunSummary) -> None:
+        self._put('\n],\n"annotations": [')
+        with output_errors(self.path):
+            self._tail.seek(0)
+            shutil.copyfileobj(self._tail, self._text)
+            self._tail.close()
+        self._put('\n],\n"categories": [')
+        for n, (key, name) in enumerate(sorted(self._categories.items())):
+            category: Record = {"id": key, "name": name, "supercategory": ""}
+            if self._keypoints:
+                category |= {"keypoints": list(self._keypoints), "skeleton": [list(pair) for pair in skeleton(self._keypoints)]}
+            self._put(_separator(n) + dumps(category))
+        self._put("\n]}\n")
+
+    def close(self) -> None:
+        try:
+            self._tail.close()
+        except OSError:
+            pass  # Its content is thrown away.
+        super().close()
+
+
+def _annotation(found: Detections, i: int) -> Record | None:
+    box, score = found.boxes[i].astype(np.float64), float(found.scores[i])
+    points = None if found.keypoints is None else found.keypoints[i]
+    if not np.isfinite([*box, score]).all() or (points is not None and not np.isfinite(points).all()):
+        return None
+    x1, y1, x2, y2 = (float(v) for v in box)
+    record: Record = {
+        "category_id": int(found.category_ids[i]),
+        "bbox": [number(v, 2) for v in (x1, y1, x2 - x1, y2 - y1)],
+        "area": number((x2 - x1) * (y2 - y1), 2),
+        "iscrowd": 0,
+        "score": number(score, 4),
+    }
+    if found.ids is not None:
+        record["track_id"] = int(found.ids[i])
+    if points is not None:
+        record["keypoints"] = [part for x, y, s in points for part in (number(x, 2), number(y, 2), 2 if s > 0 else 0)]
+        record["keypoint_scores"] = [number(s, 4) for s in points[:, 2]]
+        record["num_keypoints"] = int((points[:, 2] > 0).sum())
+    return record
+
+
+def _separator(written: int) -> str:
+    return ",\n" if written else "\n"

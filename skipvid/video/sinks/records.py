@@ -1,0 +1,128 @@
+"""The results as plain JSON values: the one definition of field names, units and rounding for JSONL, JSON and `--json`.
+
+Pixels are rounded to 0.01, scores and ratios to 0.0001, times to 1 µs, milliseconds to 0.01. A number that is not finite becomes null.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from skipvid.core.results import SCHEMA_VERSION, Detections, FrameCost, FrameResult, RunHeader, RunSummary
+
+Record = dict[str, Any]
+
+
+def number(value: float, digits: int) -> float | None:
+    """value rounded, or None where it is infinite or not a number. Negative zero becomes zero."""
+    value = float(value)
+    return round(value, digits) + 0.0 if math.isfinite(value) else None
+
+
+def dumps(record: Record) -> str:
+    """One line of strict JSON."""
+    return json.dumps(record, ensure_ascii=False, allow_nan=False, separators=(", ", ": "))
+
+
+def header_record(header: RunHeader) -> Record:
+    """`keypoints` (the joints' names) only where the task finds them."""
+    source = header.source
+    record: Record = {
+        "type": "header",
+        "schema": SCHEMA_VERSION,
+        "version": header.version,
+        "command": header.command,
+        "source": source.name,
+        "video": {
+            "width": source.width,
+            "height": source.height,
+            "fps": number(source.fps, 4) or None,
+            "frames": source.frames,
+            "duration": None if source.duration is None else number(source.duration, 6),
+            "rotation": source.rotation,
+            "codec": source.codec,
+            "audio": source.has_audio,
+        },
+        "preset": header.preset,
+        "weights_sha256": header.weights_sha256,
+        "gate": header.gate,
+        "threshold": number(header.threshold, 6),
+        "block": header.block,
+        "backend": header.backend,
+        "categories": {str(key): name for key, name in header.categories.items()},
+    }
+    if header.keypoints:
+        record["keypoints"] = list(header.keypoints)
+    return record
+
+
+def frame_record(result: FrameResult) -> Record:
+    frame = result.frame
+    return {
+        "type": "frame",
+        "source": frame.source,
+        "frame": frame.index,
+        "time": number(frame.time, 6),
+        "width": frame.width,
+        "height": frame.height,
+        "keyframe": result.keyframe,
+        "detections": detection_records(result.detections),
+        "cost": cost_record(result.cost),
+        "ms": _milliseconds(result.ms),
+    }
+
+
+def detection_records(found: Detections) -> list[Record]:
+    """One record per object; `keypoints` only where the task finds them, in the order of the header's names."""
+    records: list[Record] = []
+    for i, label in enumerate(found.labels):
+        record: Record = {
+            "label": label,
+            "category_id": int(found.category_ids[i]),
+            "score": number(found.scores[i], 4),
+            "box": _numbers(found.boxes[i], 2),
+            "id": None if found.ids is None else int(found.ids[i]),
+        }
+        if found.keypoints is not None:
+            record["keypoints"] = [[number(x, 2), number(y, 2), number(score, 4)] for x, y, score in found.keypoints[i]]
+        records.append(record)
+    return records
+
+
+def cost_record(cost: FrameCost | None) -> Record | None:
+    """The sums of a frame's or a run's cost; None where the network ran without gates."""
+    if cost is None:
+        return None
+    return {
+        "macs": cost.macs,
+        "dense_macs": cost.dense_macs,
+        "gate_ops": cost.gate_ops,
+        "saving": number(cost.saving, 4),
+        "skip_ratio": number(cost.skip_ratio, 4),
+    }
+
+
+def summary_record(summary: RunSummary) -> Record:
+    return {
+        "type": "summary",
+        "frames": summary.frames,
+        "keyframes": summary.keyframes,
+        "detections": summary.detections,
+        "dropped": summary.dropped,
+        "wall_seconds": number(summary.wall_seconds, 3),
+        "fps": number(summary.fps, 2),
+        "median_ms": _milliseconds(summary.median_ms),
+        "cost": cost_record(summary.cost),
+        "interrupted": summary.interrupted,
+        "problems": list(summary.problems),
+    }
+
+
+def _numbers(values: Iterable[float], digits: int) -> list[float | None]:
+    return [number(v, digits) for v in values]
+
+
+def _milliseconds(times: Mapping[str, float]) -> dict[str, float | None]:
+    return {stage: number(ms, 2) for stage, ms in times.items()}

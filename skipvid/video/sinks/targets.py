@@ -1,0 +1,134 @@
+"""Where outputs go: what a target's suffix means, which names many sources get, and what would be overwritten. Opens no file."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from skipvid.core.errors import OutputError, UsageError
+
+STDOUT = "-"
+SUFFIXES = {
+    ".mp4": "H.264 video",
+    ".mkv": "H.264 video",
+    ".webm": "VP9 video",
+    ".png": "picture of the whole run",
+    ".jsonl": "one JSON record per frame",
+    ".json": "one JSON document",
+    ".csv": "table of detections",
+    ".coco.json": "COCO data set",
+    ".mot.txt": "MOT challenge text",
+}
+
+
+def suffix_of(target: str) -> str:
+    """The longest known suffix of a target's name, in lower case. Raises OutputError where there is none."""
+    name = Path(target).name.lower()
+    known = [suffix for suffix in SUFFIXES if name.endswith(suffix)]
+    if not known:
+        raise OutputError(f"{target}: no output is known by this suffix", f"use one of {' '.join(SUFFIXES)}, or - for JSONL on stdout")
+    return max(known, key=len)
+
+
+def default_output(source: str, ending: str = "_skipvid.mp4") -> str:
+    """The name of a source's output where the user gave none, in the working directory: clip.mp4 -> clip_skipvid.mp4."""
+    return f"{_stem(source)}{ending}"
+
+
+def check_target(target: str, sources: Sequence[str], overwrite: bool) -> None:
+    """Find out before any work starts that an output cannot be written. Raises OutputError.
+
+    sources: the inputs as the user gave them; none of them is ever overwritten. `-` (stdout) always passes.
+    """
+    if target == STDOUT:
+        return
+    suffix_of(target)
+    check_path(target, sources, overwrite)
+
+
+def check_path(target: str, sources: Sequence[str], overwrite: bool) -> None:
+    """check_target for a file that no sink writes, whatever its suffix."""
+    path = Path(target)
+    if path.is_dir():
+        raise OutputError(f"{target} is a folder", "give a file name")
+    if not path.parent.is_dir():
+        raise OutputError(f"{target} cannot be written: {path.parent} is no folder", "make the folder first")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise OutputError(f"{target} cannot be written: no permission to write in {path.parent}", "choose another folder")
+    if not path.exists():
+        return
+    for source in sources:
+        if os.path.exists(source) and os.path.samefile(source, path):
+            raise OutputError(f"{target} is also the input", "choose another name for the output")
+    if not path.is_file():
+        raise OutputError(f"{target} is no regular file", "choose another name")
+    if not overwrite:
+        raise OutputError(f"{target} exists already", "give --overwrite to replace it, or choose another name")
+
+
+@dataclass(frozen=True, slots=True)
+class OutputPlan:
+    """The outputs of one source. An empty tuple: all of them exist and are to be left alone (--skip-existing)."""
+
+    source: str
+    targets: tuple[str, ...]
+
+
+def plan_outputs(
+    targets: Sequence[str], sources: Sequence[str], *, overwrite: bool = False, skip_existing: bool = False, ending: str = "_skipvid.mp4"
+) -> list[OutputPlan]:
+    """Name the outputs of every source and check all of them, before any work starts.
+
+    A target may be a folder (the default name is used in it) or contain {stem} (the source's name without suffix) and {n} (its number,
+    from 1). Without targets each source gets its default output. skip_existing: outputs that exist are not made again.
+    Raises OutputError (see check_target), and UsageError where two outputs would have the same name.
+    """
+    plans: list[OutputPlan] = []
+    taken: dict[str, str] = {}
+    for n, source in enumerate(sources, start=1):
+        wanted: list[str] = []
+        for pattern in targets or [default_output(source, ending)]:
+            target = _fill(pattern, source, n, ending)
+            if target != STDOUT:
+                _claim(target, source, taken)
+                if skip_existing and Path(target).is_file():
+                    continue
+            check_target(target, sources, overwrite)
+            wanted.append(target)
+        plans.append(OutputPlan(source, tuple(wanted)))
+    return plans
+
+
+def _fill(pattern: str, source: str, n: int, ending: str) -> str:
+    if pattern == STDOUT:
+        return pattern
+    if pattern.endswith(("/", os.sep)) or Path(pattern).is_dir():
+        return str(Path(pattern) / default_output(source, ending))
+    unknown = [name for name in re.findall(r"\{([^{}]*)\}", pattern) if name not in ("stem", "n")]
+    if unknown:
+        raise UsageError(f"{pattern}: {{{unknown[0]}}} stands for nothing", "only {stem} and {n} do")
+    return pattern.replace("{stem}", _stem(source)).replace("{n}", str(n))
+
+
+def _claim(target: str, source: str, taken: dict[str, str]) -> None:
+    key = os.path.abspath(target)
+    if key not in taken:
+        taken[key] = source
+        return
+    both = f"twice for {source}" if taken[key] == source else f"for {taken[key]} and for {source}"
+    raise UsageError(f"{target} would be written {both}", "give -o a folder, or a name with {stem} or {n}")
+
+
+def _stem(source: str) -> str:
+    """The source's name without folders and suffix, fit for a file name."""
+    if source == "-":
+        return "stdin"
+    if "://" in source:
+        name = unquote(Path(urlsplit(source).path).stem) or urlsplit(source).hostname or "stream"
+        return re.sub(r"[^\w.+-]+", "_", name)
+    path = Path(source)
+    return path.resolve().name if path.is_dir() else path.stem

@@ -1,0 +1,198 @@
+"""Video outputs that browsers play: H.264 in MP4 or MKV, VP9 in WebM."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
+from numpy.typing import NDArray
+
+from skipvid.core.files import PartFile, output_errors
+from skipvid.core.results import FrameResult, RunHeader, RunSummary
+from skipvid.video.sinks.audio import AudioTrack
+from skipvid.video.sinks.base import Sink
+from skipvid.video.sinks.options import SinkOptions
+from skipvid.video.sinks.original import Original
+
+Render = Callable[[FrameResult], NDArray[np.uint8]]
+
+_DEFAULT_TICK = Fraction(1, 90000)
+_BT709 = 1  # AVCOL_PRI_BT709, AVCOL_TRC_BT709 and AVCOL_SPC_BT709 alike
+_SECONDS_PER_KEY_PICTURE = 2
+
+
+@dataclass(frozen=True)
+class _Format:
+    """A kind of video file. copied: codecs of sound that its players know; any other is coded anew with `sound`."""
+
+    muxer: str
+    container_options: dict[str, str]
+    codec: str
+    codec_options: dict[str, str]
+    crf: int
+    copied: frozenset[str]
+    sound: str
+
+
+# The encoder shares the processor with the network. Slower presets make no smaller files at this crf, faster ones larger (measured).
+# No B-frames (files grow by 7 to 22 %): MP4 adds up its duration from decoding times, which B-frames of a variable frame rate make wrong.
+_X264 = {"preset": "veryfast", "bf": "0"}
+_IN_MP4 = frozenset({"aac", "mp3", "ac3", "eac3", "opus", "flac", "alac"})
+_IN_MKV = _IN_MP4 | {"vorbis", "mp2", "pcm_s16le", "pcm_s24le", "dts", "truehd"}
+FORMATS = {
+    # Fragments of a second until the end, then one index in their place: a killed run leaves a file that plays. delay_moov lets the first
+    # fragment set the edit lists, without which sound that begins late would be early. Needs FFmpeg 8.1 (PyAV 17.1): the files of earlier
+    # ones have an index that points beside the data.
+    ".mp4": _Format(
+        "mp4",
+        {"movflags": "hybrid_fragmented+delay_moov", "frag_duration": "1000000", "flush_packets": "1"},
+        "libx264",
+        _X264,
+        20,
+        _IN_MP4,
+        "aac",
+    ),
+    ".mkv": _Format("matroska", {"flush_packets": "1", "cluster_time_limit": "1000"}, "libx264", _X264, 20, _IN_MKV, "aac"),
+    ".webm": _Format(
+        "webm",
+        {"flush_packets": "1", "cluster_time_limit": "1000"},
+        "libvpx-vp9",
+        {"deadline": "realtime", "cpu-used": "8", "row-mt": "1", "b": "0"},
+        32,
+        frozenset({"opus", "vorbis"}),
+        "libopus",
+    ),
+}
+
+
+class VideoSink(Sink):
+    """Renders and encodes each frame at the time it has in the source, with the source's sound.
+
+    The first frame becomes time 0; the distances between frames are the source's, to the tick of its clock (the millisecond in MKV and
+    WebM). render: FrameResult -> (H, W, 3) uint8, BGR; later pictures of another size are scaled to the size of the first; odd sizes gain
+    a row or column. Colours are tagged BT.709. The `.part` file of a killed run plays, up to the last one or two seconds. A run without
+    frames leaves no file.
+    """
+
+    def __init__(self, path: Path, header: RunHeader, render: Render, options: SinkOptions | None = None) -> None:
+        self.path = path
+        self._file = PartFile(path)
+        self._source = header.source
+        self._render = render
+        self._options = options or SinkOptions()
+        self._format = FORMATS[path.suffix.lower()]
+        self._original = Original.open(header.source)
+        self._tick = (self._original and self._original.time_base) or _DEFAULT_TICK
+        self._reformatter = VideoReformatter()
+        self._stream: av.VideoStream | None = None
+        self._audio: AudioTrack | None = None
+        self._size = (0, 0)
+        self._start = 0.0
+        self._last = self._step = 0
+        self._open = True
+        with output_errors(path, av.FFmpegError):
+            self._file.part.touch()  # libav opens it with the first frame only, which is late for finding out that it cannot
+            self._container = av.open(str(self._file.part), "w", format=self._format.muxer, options=self._format.container_options)
+
+    def write(self, result: FrameResult) -> None:
+        picture = self._render(result)
+        time = result.frame.time
+        with output_errors(self.path, av.FFmpegError):
+            if self._stream is None:
+                self._stream = self._begin(picture, time)
+            else:
+                ticks = max(self._last + 1, round(Fraction(time - self._start) / self._tick))
+                self._step, self._last = ticks - self._last, ticks
+            self._container.mux(self._stream.encode(self._prepared(picture)))
+            if self._audio is not None:
+                self._audio.advance(time - self._start)
+
+    def finish(self, summary: RunSummary) -> None:
+        if self._stream is None:
+            self.problem = "no frame was written"
+            self.close()
+            return
+        whole = self._options.to_end and not summary.interrupted and not summary.problems
+        rest = self._rest(whole)
+        with output_errors(self.path, av.FFmpegError):
+            for packet in self._stream.encode(None):
+                if packet.pts == self._last:
+                    packet.duration = rest
+                self._container.mux(packet)
+            if self._audio is not None:
+                self._audio.finish(math.inf if whole else float((self._last + rest) * self._tick))
+            self._container.close()
+        self._file.commit()
+        self._release()
+
+    def close(self) -> None:
+        if not self._open:
+            return
+        with suppress(av.FFmpegError, OSError):
+            self._container.close()
+        self._release()
+        self._file.discard()
+
+    def _release(self) -> None:
+        self._open = False
+        if self._original is not None:
+            self._original.close()
+
+    def _begin(self, picture: NDArray[np.uint8], time: float) -> av.VideoStream:
+        self._start = time
+        height, width = picture.shape[:2]
+        self._size = (width, height)
+        rate = Fraction(self._source.fps or 25).limit_denominator(1001)
+        options = {**self._format.codec_options, "crf": str(self._format.crf if self._options.crf is None else self._options.crf)}
+        stream = self._container.add_stream(self._format.codec, rate=rate, options=options)
+        assert isinstance(stream, av.VideoStream)
+        context = stream.codec_context
+        context.width, context.height = width + width % 2, height + height % 2
+        context.pix_fmt = "yuv420p"
+        context.time_base = self._tick
+        context.gop_size = max(1, round(_SECONDS_PER_KEY_PICTURE * rate))
+        context.color_primaries = context.color_trc = context.colorspace = _BT709
+        context.color_range = ColorRange.MPEG
+        if self._original is not None and self._original.pixel_aspect != 1:
+            context.sample_aspect_ratio = self._original.pixel_aspect
+        if self._source.has_audio and self._options.audio:
+            self._add_audio(time)
+        self._step = max(1, round(1 / rate / self._tick))
+        return stream
+
+    def _add_audio(self, start: float) -> None:
+        if self._original is None or self._original.audio is None:
+            self.problem = "the sound was left out: the source cannot be read a second time"
+            return
+        try:
+            self._audio = AudioTrack(self._original, self._original.audio, self._container, self._format.copied, self._format.sound, start)
+        except (av.FFmpegError, ValueError) as error:
+            self.problem = f"the sound was left out: {error}"
+
+    def _prepared(self, picture: NDArray[np.uint8]) -> av.VideoFrame:
+        """The picture as the encoder takes it."""
+        width, height = self._size
+        if picture.shape[:2] != (height, width):
+            picture = np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+        if width % 2 or height % 2:
+            picture = np.asarray(cv2.copyMakeBorder(picture, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE), np.uint8)
+        frame = av.VideoFrame.from_numpy_buffer(np.ascontiguousarray(picture), "bgr24")
+        frame = self._reformatter.reformat(frame, format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG)
+        frame.pts, frame.time_base = self._last, self._tick
+        return frame
+
+    def _rest(self, whole: bool) -> int:
+        """Ticks for which the last frame is shown: to the end of the source, or like the frame before it."""
+        if whole and self._source.duration is not None:
+            rest = round(Fraction(self._source.duration - self._start) / self._tick) - self._last
+            if rest > 0:
+                return rest
+        return self._step

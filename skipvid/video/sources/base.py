@@ -1,0 +1,35 @@
+"""The interface of all sources: an iterable of Frames with a little knowledge of itself."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Self
+
+from skipvid.core.results import Frame, SourceInfo
+
+
+class Source(ABC):
+    """Yields the frames of one file, folder, URL or device, once, in order. Use it as a context manager.
+
+    After (or during) iteration `problem` holds one line where the input turned out to be damaged or shorter than it said,
+    and `dropped` counts frames of a live source that came and were not delivered.
+    """
+
+    info: SourceInfo
+    problem: str | None = None
+    dropped: int = 0
+
+    @abstractmethod
+    def __iter__(self) -> Iterator[Frame]:
+        """Frames in presentation order. Raises SourceError where not a single frame can be decoded."""
+
+    def close(self) -> None:  # noqa: B027  (a source that holds nothing has nothing to close)
+        """Release the file or device. May be called twice, and while another thread iterates."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()

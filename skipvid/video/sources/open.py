@@ -1,0 +1,66 @@
+"""From what the user wrote to a Source."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from skipvid.core.errors import SourceError
+from skipvid.video.sources.base import Source
+from skipvid.video.sources.containers import Pipe
+from skipvid.video.sources.images import ImageSource
+from skipvid.video.sources.options import ReadOptions
+from skipvid.video.sources.specs import IMAGE_SUFFIXES, STDIN, VIDEO_SUFFIXES, display_name, files_in, is_url
+from skipvid.video.sources.video import VideoSource
+from skipvid.video.sources.webcam import open_webcam
+
+WEBCAM = "webcam"
+
+
+def open_source(spec: str, options: ReadOptions | None = None) -> Source:
+    """Open a video file, an image, a folder of images, an http(s) URL, webcam://N, or `-` (stdin).
+
+    Globs and folders of videos: expand_specs first.
+
+    Raises SourceError, in one line, where there is nothing that can be decoded.
+    """
+    options = options or ReadOptions()
+    name = display_name(spec)
+    if spec == STDIN:
+        return VideoSource(_stdin(), name, options)
+    if is_url(spec):
+        scheme, _, rest = spec.partition("://")
+        if scheme.lower() == WEBCAM and rest.isdecimal():
+            return open_webcam(int(rest), options)
+        if scheme.lower() not in ("http", "https"):
+            raise SourceError(f"{name}: this kind of address is not read", "give a file, an http:// or https:// address, or - for stdin")
+        return VideoSource(spec, name, options)
+    path = Path(spec)
+    if path.is_dir():
+        return ImageSource(_images(path), name, options, path)
+    if not path.exists():
+        raise SourceError(f"{spec} does not exist", "check the path")
+    if not os.access(path, os.R_OK):
+        raise SourceError(f"{spec} cannot be read", "check its permissions")
+    if path.is_file() and path.stat().st_size == 0:
+        raise SourceError(f"{spec} is empty", "the recording or download failed; get the file again")
+    if path.suffix.lower() in IMAGE_SUFFIXES:
+        return ImageSource([path], name, options, path)
+    # libav takes a file name with a colon for a protocol unless told otherwise.
+    return VideoSource(f"file:{path}", name, options, path)
+
+
+def _stdin() -> Pipe:
+    if sys.stdin is None or sys.stdin.isatty():
+        raise SourceError("nothing is piped into stdin", "for example: ffmpeg -i rtsp://camera -c copy -f matroska - | skipvid detect -")
+    return Pipe(sys.stdin.buffer)
+
+
+def _images(folder: Path) -> list[Path]:
+    images = files_in(folder, IMAGE_SUFFIXES)
+    if images:
+        return images
+    if videos := files_in(folder, VIDEO_SUFFIXES):
+        raise SourceError(f"{folder} holds {len(videos)} videos and no images", f"give them one by one, or '{folder}/*{videos[0].suffix}'")
+    raise SourceError(f"{folder} holds no images", "give a folder of JPEG, PNG, BMP, TIFF or WebP images")

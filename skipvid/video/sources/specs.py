@@ -1,0 +1,92 @@
+"""What a user may write for a source, and what it stands for. Looks at names and folders only; opens nothing."""
+
+from __future__ import annotations
+
+import glob
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+from skipvid.core.errors import SourceError
+
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
+VIDEO_SUFFIXES = frozenset(
+    ".mp4 .m4v .mov .3gp .mkv .webm .avi .ts .mts .m2ts .mpg .mpeg .wmv .flv .ogv .mjpeg .mjpg .gif".split(),
+)
+STDIN = "-"
+
+
+def is_url(spec: str) -> bool:
+    return re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", spec) is not None
+
+
+def natural_key(name: str) -> list[tuple[int, int, str]]:
+    """Sorts frame_2 before frame_10: runs of digits compare as numbers."""
+    parts = re.findall(r"([0-9]+)|([^0-9]+)", name)
+    return [(0, int(digits), "") if digits else (1, 0, text.casefold()) for digits, text in parts]
+
+
+def files_in(folder: Path, suffixes: Iterable[str]) -> list[Path]:
+    """The folder's files with one of the suffixes, in natural order, without hidden ones. Raises SourceError where it cannot be read."""
+    try:
+        found = [p for p in folder.iterdir() if p.suffix.lower() in suffixes and not p.name.startswith(".") and p.is_file()]
+    except OSError as error:
+        raise SourceError(f"{folder} cannot be read: {error.strerror}", "check its permissions") from error
+    return sorted(found, key=lambda p: natural_key(p.name))
+
+
+def expand_specs(specs: Sequence[str]) -> list[str]:
+    """The sources that the user's words stand for, each once, in the order given.
+
+    A glob that the shell left alone stands for the files it matches (`**` enters folders), a folder of videos for its videos; everything
+    else (file, folder of images, URL, `-`) stands for itself. Raises SourceError where a glob matches nothing or a folder holds neither
+    videos nor images, or both.
+    """
+    found: list[str] = []
+    for spec in specs:
+        if spec == STDIN or is_url(spec) or Path(spec).is_file():
+            found.append(spec)
+        elif Path(spec).is_dir():
+            found += _expand_folder(spec)
+        elif glob.has_magic(spec):
+            found += _expand_glob(spec)
+        else:
+            found.append(spec)
+    return list(dict.fromkeys(found))
+
+
+def display_name(spec: str) -> str:
+    """The name that messages and results use: the last part of a path, a URL without its password."""
+    if spec == STDIN:
+        return "stdin"
+    if not is_url(spec):
+        return Path(spec).name or Path(spec).resolve().name
+    parts = urlsplit(spec)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
+def _expand_glob(pattern: str) -> list[str]:
+    matches = sorted(glob.glob(pattern, recursive=True), key=natural_key)
+    files = [m for m in matches if Path(m).is_file() and Path(m).suffix.lower() in VIDEO_SUFFIXES | IMAGE_SUFFIXES]
+    folders = [m for m in matches if Path(m).is_dir()]
+    if not matches:
+        raise SourceError(f"nothing matches {pattern}", "check the pattern and the folder it starts from")
+    if not files and not folders:
+        raise SourceError(f"{pattern} matches {len(matches)} files, none with the suffix of a video or an image", "give the files by name")
+    expanded = list(files)
+    if not files:
+        for folder in folders:
+            expanded += _expand_folder(folder)
+    return expanded
+
+
+def _expand_folder(spec: str) -> list[str]:
+    folder = Path(spec)
+    videos, images = files_in(folder, VIDEO_SUFFIXES), files_in(folder, IMAGE_SUFFIXES)
+    if videos and images:
+        message = f"{folder} holds {len(videos)} videos and {len(images)} images"
+        raise SourceError(message, f"say which, for example '{folder}/*{videos[0].suffix}'")
+    if not videos and not images:
+        raise SourceError(f"{folder} holds neither videos nor images", "give a folder of images, a folder of videos, or a file")
+    return [str(v) for v in videos] or [spec]

@@ -1,0 +1,142 @@
+"""The pipeline with stand-ins for its parts: order, back-pressure, failures in each thread, Ctrl-C."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+import pytest
+
+from skipvid.core.errors import OutputError, SourceError
+from skipvid.core.results import Detections, Frame, FrameResult, RunHeader, RunSummary, SourceInfo
+from skipvid.pipeline.run import Channel, run
+from skipvid.video.sinks.base import Sink
+from skipvid.video.sources.base import Source
+
+INFO = SourceInfo("test", 8, 6)
+HEADER = RunHeader("detect", INFO, "p", "norm", 0.0, 1, "reference", "", "0")
+
+
+class CountingSource(Source):
+    def __init__(self, frames: int, fail_at: int | None = None) -> None:
+        self.info = INFO
+        self.delivered = 0
+        self._frames, self._fail_at = frames, fail_at
+
+    def __iter__(self) -> Iterator[Frame]:
+        for index in range(self._frames):
+            if index == self._fail_at:
+                raise SourceError("broken in the middle")
+            self.delivered += 1
+            yield Frame(np.zeros((6, 8, 3), np.uint8), index, index / 25, "test")
+        self.problem = "read 3 of about 5 frames"
+
+
+class Echo:
+    def __init__(self, fail_at: int | None = None, error: type[BaseException] = ValueError) -> None:
+        self._fail_at, self._error = fail_at, error
+
+    def process(self, frame: Frame) -> FrameResult:
+        if frame.index == self._fail_at:
+            raise self._error("engine")
+        return FrameResult(frame, Detections.empty(), frame.index == 0, {"model": 1.0})
+
+
+class Recorder(Sink):
+    def __init__(self, fail_at: int | None = None) -> None:
+        self.indices: list[int] = []
+        self.summary: RunSummary | None = None
+        self._fail_at = fail_at
+
+    def write(self, result: FrameResult) -> None:
+        if result.frame.index == self._fail_at:
+            raise OutputError("disk full")
+        self.indices.append(result.frame.index)
+
+    def finish(self, summary: RunSummary) -> None:
+        self.summary = summary
+
+    def close(self) -> None:
+        pass
+
+
+class Counter:
+    def __init__(self) -> None:
+        self.frames = 0
+
+    def add(self, result: FrameResult, extra_ms: Mapping[str, float] | None = None) -> None:
+        assert extra_ms is not None and extra_ms["write"] >= 0
+        self.frames += 1
+
+    def build(self, *, wall_seconds: float, dropped: int = 0, problems: Sequence[str] = (), interrupted: bool = False) -> RunSummary:
+        return RunSummary(HEADER, self.frames, 1, 0, wall_seconds, {}, None, dropped, tuple(problems), interrupted)
+
+
+def test_every_frame_reaches_every_sink_in_order_and_the_summary_counts_them() -> None:
+    sinks = [Recorder(), Recorder()]
+    seen: list[int] = []
+    summary = run(CountingSource(50), Echo(), sinks, Counter(), lambda result: seen.append(result.frame.index))
+    assert [sink.indices for sink in sinks] == [list(range(50))] * 2 and seen == list(range(50))
+    assert summary.frames == 50 and not summary.interrupted and summary.problems == ("read 3 of about 5 frames",)
+    assert all(sink.summary is summary for sink in sinks)
+
+
+@pytest.mark.parametrize(
+    ("source", "stream", "sink", "error"),
+    [
+        (CountingSource(50, fail_at=7), Echo(), Recorder(), SourceError),
+        (CountingSource(50), Echo(fail_at=7), Recorder(), ValueError),
+        (CountingSource(50), Echo(), Recorder(fail_at=7), OutputError),
+    ],
+    ids=["source", "engine", "sink"],
+)
+def test_a_failure_in_any_thread_ends_all_and_comes_out(
+    source: CountingSource, stream: Echo, sink: Recorder, error: type[Exception]
+) -> None:
+    with pytest.raises(error):
+        run(source, stream, [sink], Counter())
+    assert sink.summary is None
+    assert source.delivered < 50
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("skipvid-")]
+
+
+def test_a_failing_progress_callback_does_not_hang() -> None:
+    def fail(result: FrameResult) -> None:
+        raise RuntimeError("callback")
+
+    with pytest.raises(RuntimeError, match="callback"):
+        run(CountingSource(50), Echo(), [Recorder()], Counter(), fail)
+
+
+def test_ctrl_c_writes_what_is_done_and_finishes_the_sinks() -> None:
+    sink = Recorder()
+    summary = run(CountingSource(50), Echo(fail_at=9, error=KeyboardInterrupt), [sink], Counter())
+    assert summary.interrupted and sink.summary is summary
+    assert sink.indices == list(range(9))
+
+
+def test_the_reader_is_never_far_ahead_of_a_slow_engine() -> None:
+    source = CountingSource(50)
+    ahead: list[int] = []
+    run(source, Echo(), [Recorder()], Counter(), lambda result: ahead.append(source.delivered - result.frame.index))
+    assert max(ahead) <= 7  # those that wait, one in each thread's hands
+
+
+def test_a_closed_channel_gives_what_it_holds_and_takes_no_more() -> None:
+    channel: Channel[int] = Channel(3)
+    assert channel.put(1) and channel.put(2)
+    channel.close()
+    assert not channel.put(3)
+    assert list(channel) == [1, 2]
+
+
+def test_closing_a_channel_wakes_a_writer_that_waits_for_room() -> None:
+    channel: Channel[int] = Channel(1)
+    channel.put(1)
+    results: list[bool] = []
+    writer = threading.Thread(target=lambda: results.append(channel.put(2)))
+    writer.start()
+    channel.close(discard=True)
+    writer.join(timeout=5)
+    assert results == [False] and list(channel) == []

@@ -1,0 +1,90 @@
+"""When the worker threads are woken, and on which processors they may run."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from native_plans import frames, plan_of
+
+from skipvid.skip.cpu._native import ThreadPool
+from skipvid.skip.cpu.program import NativeProgram
+from skipvid.skip.gates.placement import Gate
+from skipvid.skip.ir.graph import Node
+
+pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
+
+TASKS = Path("/proc/self/task")
+SHAPE = (1, 16, 32, 32)
+PROCESSORS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+
+
+def _program() -> tuple[NativeProgram, int]:
+    """A program with a pool of its own, and the thread number of the pool's only worker."""
+    weight = torch.randn(64, 16, 3, 3)
+    attrs = {"stride": (1, 1), "pads": (1, 1, 1, 1), "dilation": (1, 1), "groups": 1}
+    nodes = [
+        Node("x", "input", (), SHAPE),
+        Node("convolved", "conv", ("x",), (1, 64, 32, 32), attrs=attrs, consts={"weight": weight}, layer="convolved"),
+    ]
+    before = set(os.listdir(TASKS))
+    pool = ThreadPool(2)
+    (worker,) = set(os.listdir(TASKS)) - before
+    return NativeProgram(plan_of(nodes, [Gate("x", 0.0)]), pool), int(worker)
+
+
+def _times_asleep(thread: int) -> int:
+    """How often a thread went to sleep: one that sleeps and is left alone does not do so again."""
+    status = (TASKS / str(thread) / "status").read_text()
+    return int(status.split("voluntary_ctxt_switches:")[1].split()[0])
+
+
+def _wait_until_asleep(thread: int) -> None:
+    while (TASKS / str(thread) / "stat").read_text().rsplit(")", 1)[1].split()[0] != "S":
+        os.sched_yield()
+
+
+def test_a_frame_in_which_nothing_changed_wakes_nobody() -> None:
+    program, worker = _program()
+    state = program.new_state()
+    first, second, *_ = frames(SHAPE, 2, 0, share=0.5)
+    program.run(state, [first], True)
+    _wait_until_asleep(worker)
+    asleep = _times_asleep(worker)
+    for _ in range(20):
+        assert program.run(state, [first], False).active == [0]
+    assert _times_asleep(worker) == asleep
+    assert program.run(state, [second], False).active[0] > 0
+    _wait_until_asleep(worker)
+    assert _times_asleep(worker) > asleep
+
+
+@pytest.mark.skipif(PROCESSORS < 2, reason="needs two processors")
+def test_workers_leave_the_callers_processor_to_the_caller() -> None:
+    program, worker = _program()
+    allowed = os.sched_getaffinity(0)
+    state = program.new_state()
+    try:
+        for own in sorted(allowed)[:2]:
+            os.sched_setaffinity(0, {own})  # so that it is known where the caller runs
+            os.sched_setaffinity(0, allowed)
+            program.run(state, [torch.randn(SHAPE)], True)
+            left = os.sched_getaffinity(worker)
+            assert left < allowed
+            assert len(left) == len(allowed) - 1
+    finally:
+        os.sched_setaffinity(0, allowed)
+
+
+def test_a_caller_bound_to_one_processor_shares_it_with_the_workers() -> None:
+    program, worker = _program()
+    allowed = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {min(allowed)})
+        program.run(program.new_state(), [torch.randn(SHAPE)], True)
+        assert os.sched_getaffinity(worker) == allowed
+    finally:
+        os.sched_setaffinity(0, allowed)

@@ -1,0 +1,140 @@
+"""The engine on generated frames: exactness, costs, activity, keyframes. What it detects is the models' affair."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from skipvid.core.errors import PresetError
+from skipvid.core.results import Detections, Frame
+from skipvid.presets.preset import load_preset
+from skipvid.skip.config import SkipConfig
+from skipvid.tasks.detect_engine import DetectEngine
+
+HEIGHT, WIDTH = 90, 160
+
+
+def frames(count: int, seed: int = 0) -> list[Frame]:
+    """A noisy background that stands still, with a square that moves."""
+    random = np.random.default_rng(seed)
+    background = random.integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+    result = []
+    for index in range(count):
+        image = background.copy()
+        image[30:50, 10 + 4 * index : 30 + 4 * index] = 200
+        result.append(Frame(image, index, index / 25, "clip"))
+    return result
+
+
+def assert_same(one: Detections, other: Detections) -> None:
+    assert one.labels == other.labels
+    np.testing.assert_allclose(one.boxes, other.boxes, atol=1e-2)
+    np.testing.assert_allclose(one.scores, other.scores, atol=1e-5)
+
+
+def test_threshold_zero_finds_what_the_dense_network_finds_in_every_frame(engine: DetectEngine) -> None:
+    exact = engine.regated(SkipConfig(threshold=0.0))
+    gated, dense = exact.stream(), exact.dense_stream()
+    for frame in frames(6):
+        one, other = gated.process(frame), dense.process(frame)
+        assert len(one.detections) > 0
+        assert_same(one.detections, other.detections)
+        assert other.cost is None and other.activity is None
+
+
+def test_only_the_first_frame_is_a_keyframe_and_later_ones_cost_less(engine: DetectEngine) -> None:
+    stream = engine.stream()
+    results = [stream.process(frame) for frame in frames(4)]
+    assert [result.keyframe for result in results] == [True, False, False, False]
+    costs = [result.cost for result in results]
+    assert all(cost is not None for cost in costs)
+    assert costs[0] is not None and costs[0].saving == 0
+    assert all(cost is not None and 0 < cost.saving < 1 for cost in costs[1:])
+
+
+def test_activity_covers_the_frame_and_lies_where_something_moved(engine: DetectEngine) -> None:
+    stream = engine.stream()
+    results = [stream.process(frame) for frame in frames(3)]
+    first, last = results[0].activity, results[-1].activity
+    assert first is not None and last is not None
+    assert first.shape == last.shape and first.min() == 1.0
+    rows, columns = last.shape
+    moved = last[int(rows * 30 / HEIGHT) : int(rows * 50 / HEIGHT), int(columns * 10 / WIDTH) : int(columns * 40 / WIDTH)]
+    far = last[:, int(columns * 0.9) :]
+    assert moved.mean() > 3 * far.mean()
+
+
+def test_a_scene_cut_is_a_keyframe_unless_switched_off(engine: DetectEngine) -> None:
+    first, other = frames(1)[0], frames(1, seed=1)[0]
+    dark = replace(other, image=(other.image // 8).astype(np.uint8), index=1)
+    stream = engine.stream()
+    assert [stream.process(frame).keyframe for frame in (first, dark)] == [True, True]
+    engine.scene_cuts = False
+    try:
+        stream = engine.stream()
+        assert [stream.process(frame).keyframe for frame in (first, dark)] == [True, False]
+    finally:
+        engine.scene_cuts = True
+
+
+def test_a_change_of_size_within_a_stream_is_a_keyframe(engine: DetectEngine) -> None:
+    stream = engine.stream()
+    first = frames(1)[0]
+    stream.process(first)
+    turned = replace(first, image=np.ascontiguousarray(first.image.transpose(1, 0, 2)), index=1)
+    assert stream.process(turned).keyframe
+
+
+def test_dense_times_are_sampled_now_and_then(engine: DetectEngine) -> None:
+    stream = engine.stream(dense_every=3)
+    measured = ["dense_model" in stream.process(frame).ms for frame in frames(7)]
+    assert measured == [False, False, False, True, False, False, True]
+
+
+def test_gate_none_runs_densely_and_reports_no_cost(engine: DetectEngine) -> None:
+    stream = engine.regated(SkipConfig(gate="none")).stream()
+    for frame in frames(2):
+        result = stream.process(frame)
+        assert result.keyframe and result.cost is None and result.activity is None
+
+
+def test_two_streams_of_one_engine_do_not_disturb_each_other(engine: DetectEngine) -> None:
+    alone = [engine.stream() for _ in range(2)]
+    together = [engine.stream() for _ in range(2)]
+    clips = [frames(4, seed) for seed in range(2)]
+    expected = [[stream.process(frame) for frame in clip] for stream, clip in zip(alone, clips, strict=True)]
+    for index in range(4):
+        for which in range(2):
+            result = together[which].process(clips[which][index])
+            assert_same(result.detections, expected[which][index].detections)
+            assert result.cost == expected[which][index].cost
+
+
+def test_a_preset_of_another_task_is_refused(random_weights: object) -> None:
+    preset = replace(load_preset("efficientdet-nano"), task="pose")
+    with pytest.raises(PresetError, match="is for the task 'pose'"):
+        DetectEngine(preset, SkipConfig(), random_weights)  # type: ignore[arg-type]
+
+
+def test_only_the_heads_that_changed_are_read(engine: DetectEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    from skipvid.tasks import detect
+
+    read: list[tuple[int, ...]] = []
+    find = detect.find_candidates
+    monkeypatch.setattr(detect, "find_candidates", lambda classes, *rest: read.append(tuple(classes.shape)) or find(classes, *rest))
+    stream, dense = engine.regated(SkipConfig(threshold=0.0)).stream(), engine.dense_stream()
+    image = np.random.default_rng(0).integers(0, 256, (128, 256, 3), np.uint8)
+    counts = []
+    for number in range(4):
+        if number == 3:
+            image = image.copy()
+            image[:8, :8] ^= 255
+        read.clear()
+        frame = Frame(image, number, number / 25, "test")
+        found = stream.process(frame)
+        counts.append(len(read))  # before the dense network's heads are read
+        expected = dense.process(frame).detections
+        assert np.array_equal(found.detections.boxes, expected.boxes) and np.array_equal(found.detections.scores, expected.scores)
+    assert counts[0] == 5 and counts[1] == counts[2] == 0 and counts[3] > 0
