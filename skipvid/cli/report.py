@@ -107,7 +107,7 @@ def _show_gates(maps: GateMaps, summary: RunSummary, options: dict[str, Any]) ->
     import cv2
     from rich.console import Console
 
-    from skipvid.core.files import PartFile, output_errors
+    from skipvid.core.files import write_bytes
     from skipvid.report import render_gates
 
     if not maps.shares:
@@ -119,7 +119,4 @@ def _show_gates(maps: GateMaps, summary: RunSummary, options: dict[str, Any]) ->
     _, data = cv2.imencode(
         ".png", maps.render(f"{header.source.name}: {header.preset}, gate {header.gate}, threshold {header.threshold:g}")
     )
-    file = PartFile(path)
-    with output_errors(path):
-        file.part.write_bytes(data.tobytes())
-    file.commit()
+    write_bytes(path, data.tobytes())
