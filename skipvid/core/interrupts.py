@@ -43,6 +43,15 @@ def received() -> int | None:
     return _state.first
 
 
+def reason() -> str:
+    """Why the run ended, in words."""
+    number = _state.first
+    if number is None or number == signal.SIGINT:
+        return "interrupted"
+    name = signal.Signals(number).name
+    return "stdout's reader has ended" if name == "SIGPIPE" else f"stopped by {name}"
+
+
 def exit_code(number: int) -> int:
     """As a shell tells it: 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP, 141 for a reader of stdout that has gone."""
     return 128 + number
