@@ -134,7 +134,7 @@ def run(
         for worker in (reader, writer):
             if worker.failure is not None:
                 raise worker.failure
-        problems = [source.problem] if source.problem else []
+        problems = [problem for problem in (source.problem, getattr(stream, "problem", None)) if problem]
         seconds = time.perf_counter() - begin
         summary = summariser.build(wall_seconds=seconds, dropped=source.dropped, problems=problems, interrupted=interrupted)
         _finish(sinks, summary)

@@ -154,6 +154,11 @@ class PoseStream:
         """Bytes that the sessions of all persons hold."""
         return self._people.memory_bytes
 
+    @property
+    def problem(self) -> str | None:
+        """One line where persons were left out."""
+        return self._people.problem
+
     def process(self, frame: Frame) -> FrameResult:
         """Analyse the next frame. After a scene cut or a change of size all persons are new."""
         clock = _Clock()

@@ -85,16 +85,11 @@ def _expand_glob(pattern: str) -> list[str]:
 
 def _matches(pattern: str) -> list[str]:
     """What a glob matches. Cameras and download folders are called `cam[1]`: the beginning that exists as it stands is no pattern."""
-    parts = Path(pattern).parts
-    there = Path()
-    for count, part in enumerate(parts):
-        if not (there / part).is_dir():
-            break
-        there /= part
-    else:
-        count = len(parts)
-    start = "" if count == 0 else glob.escape(str(there))
-    found = glob.glob(os.path.join(start, *parts[count:]), recursive=True)
+    there, rest = Path(), list(Path(pattern).parts)
+    while rest and (there / rest[0]).is_dir():
+        there /= rest.pop(0)
+    start = glob.escape(str(there)) if there.parts else ""
+    found = glob.glob(os.path.join(start, *rest), recursive=True)
     # Brackets that match nothing as a choice of letters are meant as they stand.
     return found or glob.glob(pattern.replace("[", "[[]"), recursive=True)
 
