@@ -65,4 +65,5 @@ class ChangeNorm:
         """As equation 7 has it; 1 in the input form, which does not look at the weights."""
         if self.form == "input":
             return weight.new_ones((), dtype=torch.float64)
-        return torch.linalg.vector_norm(weight.detach().double(), self.p)
+        norm: Tensor = torch.linalg.vector_norm(weight.detach().double(), self.p)
+        return norm
