@@ -39,16 +39,16 @@ def chosen_preset(options: Mapping[str, Any], default: str) -> Preset:
 def skip_config(options: Mapping[str, Any], preset: Preset, talk: Talk) -> SkipConfig:
     """The gates: what a flag says, else what the preset says. Learned ones are found (or downloaded) and read."""
     from skipvid.presets.weights import resolve_gate_weights
-    from skipvid.skip.config import TYPICAL_THRESHOLD, SkipConfig
-    from skipvid.skip.gates.learned import load_questions
-    from skipvid.skip.gates.placement import Question
+    from skipvid.skip.config import SkipConfig
+    from skipvid.skip.gates.learned import LearnedGate, load_gates
+    from skipvid.skip.gates.registry import gate_kind
 
     gate = options["gate"] or preset.gate
     reference = options["reference"] or preset.reference
-    questions: dict[str, Question] = {}
+    learned: dict[str, LearnedGate] = {}
     if gate == "gumbel":
         found = resolve_gate_weights(preset, options["gate_weights"], options["offline"], DownloadBar(talk, f"{preset.name}'s gates"))
-        questions = load_questions(found.path)
+        learned = load_gates(found.path)
         talk.say(f"preset {preset.name}, gates {found.path}", detail=True)
     elif options["gate_weights"]:
         raise UsageError(f"--gate-weights is given, but the gate is {gate}", "add --gate gumbel")
@@ -57,16 +57,16 @@ def skip_config(options: Mapping[str, Any], preset: Preset, talk: Talk) -> SkipC
         "backend": options["backend"],
         "threads": options["threads"] or 0,
         "refresh": options["refresh"],
-        "questions": questions,
+        "learned_gates": learned,
     }
     # What a preset says of thresholds belongs to its own kind of gate. One that was set by single maps says nothing about another kind's.
     if (gate, reference) == (preset.gate, preset.reference):
         config = SkipConfig.of(preset, **settings)
     else:
         if preset.thresholds:
-            threshold = TYPICAL_THRESHOLD[gate]
+            threshold = gate_kind(gate).typical_threshold
         else:
-            threshold = preset.threshold * TYPICAL_THRESHOLD[gate] / TYPICAL_THRESHOLD[preset.gate]
+            threshold = preset.threshold * gate_kind(gate).typical_threshold / gate_kind(preset.gate).typical_threshold
         config = SkipConfig(threshold, gate, reference=reference, p=preset.p, **settings)
     return config if options["threshold"] is None else config.at(options["threshold"])
 

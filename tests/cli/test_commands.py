@@ -25,8 +25,7 @@ from skipvid.cli.talk import Talk
 from skipvid.presets.preset import DEFAULT_DETECT, Preset, load_preset
 from skipvid.skip import cpu as native
 from skipvid.skip.config import SkipConfig
-from skipvid.skip.gates.learned import save_questions
-from skipvid.skip.gates.placement import Question
+from skipvid.skip.gates.learned import LearnedGate, save_gates
 from skipvid.tasks.detect_engine import DetectEngine
 
 
@@ -231,8 +230,8 @@ def test_every_kind_of_gate_runs(place: Path, capsys: pytest.CaptureFixture[str]
 
 
 def test_learned_gates_come_from_a_file(place: Path, engine: DetectEngine, capsys: pytest.CaptureFixture[str]) -> None:
-    questions = {"class_net.predict.conv_pw": Question(torch.zeros(64), -1.0), "backbone.conv_stem": Question(torch.ones(3), -1e-3)}
-    save_questions(questions, place / "gates.pt", {})
+    gates = {"class_net.predict.conv_pw": LearnedGate(torch.zeros(64), -1.0), "backbone.conv_stem": LearnedGate(torch.ones(3), -1e-3)}
+    save_gates(gates, place / "gates.pt", {})
     assert run(["report", "clip.mp4", "--gate", "gumbel", "--gate-weights", "gates.pt", "--max-frames", "3", "--json"]) == 0
     cost = json.loads(capsys.readouterr().out)["cost"]
     assert 0 < cost["gate_macs"] < cost["macs"] < cost["dense_macs"]
