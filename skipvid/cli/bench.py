@@ -69,7 +69,7 @@ def bench(**options: Any) -> None:
     times are medians. Needs a machine that does nothing else meanwhile. Runtimes that are not installed are named and left out.
     """
     from skipvid.bench.show import bench_document, render_bench, write_bench_csv
-    from skipvid.cli.setup import check_openable
+    from skipvid.cli.jobs import check_openable
     from skipvid.cli.talk import Talk
     from skipvid.presets.preset import DEFAULT_DETECT, load_preset
     from skipvid.video.sinks.targets import check_path
@@ -110,7 +110,8 @@ def _measure_preset(preset: Preset, options: dict[str, Any], talk: Talk) -> Iter
 
     from skipvid.bench.frames import clip_frames, clip_size, patch_frames
     from skipvid.bench.measure import load_subject, measure, open_runtimes
-    from skipvid.cli.setup import DownloadBar, skip_config
+    from skipvid.cli.networks import skip_config
+    from skipvid.cli.talk import DownloadBar
     from skipvid.presets.weights import resolve_weights
     from skipvid.skip import cpu as native
 

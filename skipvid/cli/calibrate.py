@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from skipvid.cli.options import Fraction, Threshold, network_options, option, read_options, source_argument, talk_options
-from skipvid.cli.pose import check_people, load_engine, people_options
+from skipvid.cli.pose import check_people, people_options
 
 if TYPE_CHECKING:
     from skipvid.cli.talk import Talk
     from skipvid.core.results import Frame
     from skipvid.presets.preset import Preset
-    from skipvid.tasks.detect_engine import DetectEngine
-    from skipvid.tasks.pose_engine import PoseEngine
+    from skipvid.tasks.engine import Engine
     from skipvid.train.calibrate import Calibration
     from skipvid.video.sources.options import ReadOptions
 
@@ -45,7 +44,8 @@ def calibrate(**options: Any) -> int:
     SOURCE is material like that to come: a few seconds with movement, no labels. Maps on which the result depends little get higher
     thresholds, others lower ones, so that the error for the same saving is smaller. The options about persons are for pose presets.
     """
-    from skipvid.cli.setup import check_options, chosen_preset, read_options
+    from skipvid.cli.jobs import check_options, read_options
+    from skipvid.cli.networks import chosen_preset, load_engine
     from skipvid.cli.talk import Talk
     from skipvid.core.errors import OutputError
     from skipvid.presets.preset import DEFAULT_DETECT, save_preset
@@ -78,7 +78,7 @@ def _frames(spec: str, wanted: ReadOptions) -> Iterator[Frame]:
         yield from source
 
 
-def _preset(preset: Preset, engine: DetectEngine | PoseEngine, result: Calibration, name: str, weights: str | None) -> Preset:
+def _preset(preset: Preset, engine: Engine, result: Calibration, name: str, weights: str | None) -> Preset:
     """The preset with what was found, usable from anywhere: a weights file is named by its whole path."""
     from dataclasses import replace
 

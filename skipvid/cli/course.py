@@ -13,13 +13,14 @@ from skipvid.cli.options import F, combine, network_options, option, read_option
 from skipvid.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from skipvid.cli.analyse import Job
+    from skipvid.cli.jobs import Job
     from skipvid.cli.talk import Talk
     from skipvid.core.results import RunHeader
-    from skipvid.tasks.detect_engine import DetectEngine
-    from skipvid.tasks.engine import Stream
-    from skipvid.tasks.pose_engine import PoseEngine
+    from skipvid.tasks.engine import Engine, Stream
     from skipvid.video.sinks.base import Sink
+
+DENSE_EVERY = 50
+"""The dense network is timed beside the gated one in every so many frames of a recording: enough for a median, at most 2 % more time."""
 
 _output_options = combine(
     option(
@@ -49,10 +50,12 @@ def course_options(default: str, *own: Callable[[Any], Any]) -> Callable[[F], F]
     return combine(live_options, _output_options, network_options(default), *own, read_options, write_options, _say_options, talk_options)
 
 
-def follow(command: str, options: dict[str, Any], load: Callable[[Talk], DetectEngine | PoseEngine]) -> int:
+def follow(command: str, options: dict[str, Any], load: Callable[[Talk], Engine]) -> int:
     """Check the options, load the network, analyse the sources, report. load: called when all else is known to be right."""
-    from skipvid.cli.analyse import print_dry_run, run_jobs, tell
-    from skipvid.cli.setup import check_options
+    from skipvid.cli.dry_run import print_dry_run
+    from skipvid.cli.jobs import check_options
+    from skipvid.cli.run_jobs import run_jobs
+    from skipvid.cli.summary import tell
     from skipvid.cli.talk import Talk
 
     settle(options)
@@ -78,18 +81,16 @@ def follow(command: str, options: dict[str, Any], load: Callable[[Talk], DetectE
         return tell(done, options, talk, stdout_taken=to_stdout)
 
 
-def _stream(engine: DetectEngine | PoseEngine, header: RunHeader) -> Stream:
+def _stream(engine: Engine, header: RunHeader) -> Stream:
     """A gated stream that measures the dense network now and then."""
-    from skipvid.cli.analyse import DENSE_EVERY
-
     # On a live source the dense run would cost frames.
     return engine.stream(0 if header.source.live else DENSE_EVERY)
 
 
 def _sinks(job: Job, header: RunHeader, options: dict[str, Any]) -> Sequence[Sink]:
     """The outputs of one source."""
-    from skipvid.cli.analyse import ResultDrawer
-    from skipvid.cli.setup import sink_options
+    from skipvid.cli.drawing import ResultDrawer
+    from skipvid.cli.jobs import sink_options
     from skipvid.video.sinks.open import open_sink
 
     mask = options["overlay"] == "mask"

@@ -22,7 +22,7 @@ def detect(**options: Any) -> int:
     """
 
     def load(talk: Talk) -> DetectEngine:
-        from skipvid.cli.setup import chosen_preset, load_detect_engine
+        from skipvid.cli.networks import chosen_preset, load_detect_engine
         from skipvid.presets.preset import DEFAULT_DETECT
 
         return load_detect_engine(options, chosen_preset(options, DEFAULT_DETECT), talk)

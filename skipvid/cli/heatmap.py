@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from skipvid.cli.options import model_options, option, read_options, source_argument, talk_options, write_options
-from skipvid.cli.pose import check_people, load_engine, people_options
+from skipvid.cli.pose import check_people, people_options
 
 if TYPE_CHECKING:
-    from skipvid.cli.analyse import Job
+    from skipvid.cli.jobs import Job
     from skipvid.core.results import FrameResult, RunHeader
     from skipvid.video.draw import TimeAverage
     from skipvid.video.sinks.base import Sink
@@ -45,8 +45,10 @@ def heatmap(**options: Any) -> int:
     Beside each video the time average is written as a PNG of the same name. The options about persons are for pose presets; there the map
     shows the detector's work and that in the window of each person.
     """
-    from skipvid.cli.analyse import run_jobs, tell
-    from skipvid.cli.setup import check_options, chosen_preset, plan_jobs
+    from skipvid.cli.jobs import check_options, plan_jobs
+    from skipvid.cli.networks import chosen_preset, load_engine
+    from skipvid.cli.run_jobs import run_jobs
+    from skipvid.cli.summary import tell
     from skipvid.cli.talk import Talk
     from skipvid.core.errors import UsageError
     from skipvid.presets.preset import DEFAULT_DETECT
@@ -71,7 +73,7 @@ def _picture_beside(target: str) -> str | None:
 
 
 def _sinks(job: Job, header: RunHeader, options: dict[str, Any]) -> Sequence[Sink]:
-    from skipvid.cli.setup import sink_options
+    from skipvid.cli.jobs import sink_options
     from skipvid.video.draw import HeatmapRenderer, TimeAverage
     from skipvid.video.sinks.open import open_sink
 

@@ -10,7 +10,7 @@ from skipvid.cli.options import combine, option
 from skipvid.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from skipvid.cli.analyse import Job
+    from skipvid.cli.jobs import Job
     from skipvid.core.results import RunHeader
     from skipvid.video.sinks.base import Sink
     from skipvid.video.sources.base import Source
@@ -51,8 +51,7 @@ def settle(options: dict[str, Any]) -> None:
 
 def plan(options: dict[str, Any]) -> list[Job]:
     """The work: with --show alone, nothing is written."""
-    from skipvid.cli.analyse import Job
-    from skipvid.cli.setup import check_openable, plan_jobs, read_options
+    from skipvid.cli.jobs import Job, check_openable, plan_jobs, read_options
     from skipvid.video.sources.specs import expand_specs
 
     if options["output"] or not options["show"]:
@@ -66,7 +65,7 @@ def watcher(options: dict[str, Any], source: Source, header: RunHeader) -> Sink 
     """The window of a run, where one is wanted; its q ends the source."""
     if not options["show"]:
         return None
-    from skipvid.cli.analyse import ResultDrawer
+    from skipvid.cli.drawing import ResultDrawer
     from skipvid.video.sinks.window import CvWindow, WindowSink
 
     return WindowSink(CvWindow(f"skipvid {header.source.name}"), ResultDrawer(header), source.close, mask=options["overlay"] == "mask")

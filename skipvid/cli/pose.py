@@ -13,8 +13,6 @@ from skipvid.core.errors import UsageError
 
 if TYPE_CHECKING:
     from skipvid.cli.talk import Talk
-    from skipvid.presets.preset import Preset
-    from skipvid.tasks.detect_engine import DetectEngine
     from skipvid.tasks.pose_engine import PoseEngine
 
 people_options = combine(
@@ -38,7 +36,7 @@ def pose(**options: Any) -> int:
     check_people(options)
 
     def load(talk: Talk) -> PoseEngine:
-        from skipvid.cli.setup import chosen_preset
+        from skipvid.cli.networks import chosen_preset, load_pose_engine
         from skipvid.presets.preset import DEFAULT_POSE
 
         return load_pose_engine(options, chosen_preset(options, DEFAULT_POSE), talk)
@@ -50,32 +48,3 @@ def check_people(options: Mapping[str, Any]) -> None:
     """Raises UsageError where options about persons contradict each other."""
     if options["full_frame"] and (options["detector"] or options["detector_weights"] or options["detect_every"] > 1):
         raise UsageError("--full-frame uses no detector", "leave out the detector's options")
-
-
-def load_pose_engine(options: Mapping[str, Any], preset: Preset, talk: Talk) -> PoseEngine:
-    """Both networks, weights found (or downloaded) and loaded."""
-    from skipvid.cli.setup import DownloadBar, chosen_preset, load_detect_engine, skip_config
-    from skipvid.presets.preset import DEFAULT_DETECT
-    from skipvid.presets.weights import resolve_weights
-    from skipvid.tasks.people import PoseOptions
-    from skipvid.tasks.pose_engine import WEAK, PoseEngine
-
-    score = preset.score_threshold if options["conf"] is None else options["conf"]
-    detector = None
-    if not options["full_frame"]:
-        own = {"preset": options["detector"], "weights": options["detector_weights"], "conf": WEAK * score, "gate_weights": None}
-        if options["gate"] == "gumbel":
-            own["gate"] = None  # learned gates are those of the pose network; the detector has its preset's
-        theirs = {**options, **own}
-        detector = load_detect_engine(theirs, chosen_preset(theirs, DEFAULT_DETECT), talk)
-    weights = resolve_weights(preset, options["weights"], options["offline"], DownloadBar(talk, preset.name))
-    talk.say(f"preset {preset.name}, weights {weights.path}", detail=True)
-    people = PoseOptions(score, options["detect_every"], options["max_persons"])
-    return PoseEngine(preset, skip_config(options, preset, talk), weights.path, weights.sha256, detector, people)
-
-
-def load_engine(options: Mapping[str, Any], preset: Preset, talk: Talk) -> DetectEngine | PoseEngine:
-    """The engine for a preset, whatever its task."""
-    from skipvid.cli.setup import load_detect_engine
-
-    return load_pose_engine(options, preset, talk) if preset.task == "pose" else load_detect_engine(options, preset, talk)

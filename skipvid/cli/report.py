@@ -51,8 +51,9 @@ def report(**options: Any) -> int:
 
     Every frame goes through the dense network and through the gated one, in turns, on the same machine and back end.
     """
-    from skipvid.cli.analyse import Job, run_jobs
-    from skipvid.cli.setup import check_openable, check_options, chosen_preset, load_detect_engine, read_options
+    from skipvid.cli.jobs import Job, check_openable, check_options, read_options
+    from skipvid.cli.networks import chosen_preset, load_detect_engine
+    from skipvid.cli.run_jobs import run_jobs
     from skipvid.cli.talk import Talk
     from skipvid.pipeline.compare import ComparedStream
     from skipvid.presets.preset import DEFAULT_DETECT

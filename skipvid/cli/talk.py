@@ -118,3 +118,23 @@ class Progress:
         if self._bar is not None:
             self._bar.close()
             self._bar = None
+
+
+class DownloadBar:
+    """Shows the progress of a download: call it with the bytes that are there and the bytes expected, or None."""
+
+    def __init__(self, talk: Talk, name: str) -> None:
+        self._talk, self._name = talk, name
+        self._bar: Any = None
+
+    def __call__(self, done: int, total: int | None) -> None:
+        if self._talk.quiet:
+            return
+        if self._bar is None:
+            from tqdm import tqdm
+
+            self._bar = tqdm(total=total, desc=f"weights of {self._name}", unit="B", unit_scale=True, leave=False)
+        self._bar.update(done - self._bar.n)
+        if total is not None and done >= total:
+            self._bar.close()
+            self._bar = None

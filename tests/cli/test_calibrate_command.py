@@ -11,7 +11,7 @@ import pytest
 from clips import write_clip
 
 from skipvid.cli.app import run
-from skipvid.cli.setup import skip_config
+from skipvid.cli.networks import skip_config
 from skipvid.cli.talk import Talk
 from skipvid.presets.preset import Preset, load_preset
 from skipvid.tasks.detect_engine import DetectEngine
@@ -24,7 +24,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: DetectEngine)
     def loaded(options: Mapping[str, Any], preset: Preset, talk: Talk) -> DetectEngine:
         return engine.regated(skip_config(options, preset, talk))
 
-    monkeypatch.setattr("skipvid.cli.setup.load_detect_engine", loaded)
+    monkeypatch.setattr("skipvid.cli.networks.load_detect_engine", loaded)
     monkeypatch.chdir(tmp_path)
     write_clip(tmp_path / "clip.mp4", frames=5)
     return tmp_path

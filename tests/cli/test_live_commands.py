@@ -18,7 +18,7 @@ from clips import write_clip
 from numpy.typing import NDArray
 
 from skipvid.cli.app import run
-from skipvid.cli.setup import skip_config
+from skipvid.cli.networks import skip_config
 from skipvid.cli.talk import Talk
 from skipvid.core.errors import SourceError
 from skipvid.core.labels import COCO_KEYPOINTS
@@ -77,8 +77,8 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: DetectEngine,
         loaded.options = PoseOptions(options["conf"] or 0.3, options["detect_every"], options["max_persons"])
         return loaded
 
-    monkeypatch.setattr("skipvid.cli.setup.load_detect_engine", loaded_detector)
-    monkeypatch.setattr("skipvid.cli.pose.load_pose_engine", loaded_pose)
+    monkeypatch.setattr("skipvid.cli.networks.load_detect_engine", loaded_detector)
+    monkeypatch.setattr("skipvid.cli.networks.load_pose_engine", loaded_pose)
     monkeypatch.setattr("skipvid.video.sources.webcam.Camera", Camera)
     monkeypatch.chdir(tmp_path)
     Camera.opened.clear()
