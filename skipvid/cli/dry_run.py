@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from skipvid.cli.jobs import Job, expected_frames, read_options
+from skipvid.cli.jobs import Job, expected_frames
 
 if TYPE_CHECKING:
     from skipvid.tasks.engine import Engine
+    from skipvid.video.sources.options import ReadOptions
 
 
-def print_dry_run(jobs: Sequence[Job], engine: Engine, options: Mapping[str, Any]) -> int:
+def print_dry_run(jobs: Sequence[Job], engine: Engine, read: ReadOptions, as_json: bool) -> int:
     """What would be done, and what a frame costs densely; nothing is written. Returns the exit code."""
-    plans = [_plan(job, engine, options) for job in jobs]
-    if options["as_json"]:
+    plans = [_plan(job, engine, read) for job in jobs]
+    if as_json:
         click.echo(json.dumps({"plan": plans}, indent=2))
         return 0
     for plan in plans:
@@ -35,14 +36,13 @@ def print_dry_run(jobs: Sequence[Job], engine: Engine, options: Mapping[str, Any
     return 0
 
 
-def _plan(job: Job, engine: Engine, options: Mapping[str, Any]) -> dict[str, Any]:
+def _plan(job: Job, engine: Engine, read: ReadOptions) -> dict[str, Any]:
     """The plan of one source as --json prints it."""
     import torch
 
     from skipvid.video.sources.open import open_source
 
-    wanted = read_options(options)
-    with open_source(job.spec, wanted) as source:
+    with open_source(job.spec, read) as source:
         info = source.info
     networks: list[dict[str, Any]] = []
     for preset, model, (height, width) in engine.networks(info.height, info.width):
@@ -56,7 +56,7 @@ def _plan(job: Job, engine: Engine, options: Mapping[str, Any]) -> dict[str, Any
     return {
         "source": info.name,
         "size": [info.width, info.height],
-        "frames": expected_frames(info, wanted),
+        "frames": expected_frames(info, read),
         "preset": engine.preset.name,
         "gate": engine.model.config.gate,
         "threshold": engine.model.config.threshold,

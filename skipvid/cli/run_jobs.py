@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from skipvid.cli.jobs import Job, expected_frames, read_options
+from skipvid.cli.jobs import Job, expected_frames
 from skipvid.cli.shared_costs import SharedCosts
 from skipvid.cli.talk import Progress, Talk
 from skipvid.core.errors import SkipvidError, SomeSourcesFailed
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from skipvid.core.results import FrameResult, RunHeader, RunSummary, SourceInfo
     from skipvid.tasks.engine import Engine, Stream
     from skipvid.video.sources.base import Source
+    from skipvid.video.sources.options import ReadOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ class Done:
 
 
 MakeSinks = Callable[[Job, "RunHeader"], Sequence[Sink]]
-MakeStream = Callable[[Any, "RunHeader"], "Stream"]
+MakeStream = Callable[["Engine", "RunHeader"], "Stream"]
 MakeWindow = Callable[["Source", "RunHeader"], Sink | None]
 
 
@@ -37,23 +38,25 @@ def run_jobs(
     command: str,
     jobs: Sequence[Job],
     engine: Engine,
-    options: Mapping[str, Any],
+    read: ReadOptions,
     talk: Talk,
     make_sinks: MakeSinks,
     make_stream: MakeStream,
     make_window: MakeWindow | None = None,
+    csv: str | None = None,
 ) -> list[Done]:
-    """Analyse all jobs. make_window: a window that is wanted beside the outputs; it is used from the calling thread alone.
+    """Analyse all jobs. make_window: a window that is wanted beside the outputs; it is used from the calling thread alone. csv: the cost
+    CSV of all of them together.
 
     Raises the error of a single job; of several, SomeSourcesFailed in the end, after the others are done.
     """
     done: list[Done] = []
     failed = 0
     with ExitStack() as stack:
-        costs = SharedCosts(options["csv"], stack) if options.get("csv") else None
+        costs = SharedCosts(csv, stack) if csv else None
         for job in jobs:
             try:
-                done.append(_run_job(command, job, engine, options, talk, make_sinks, make_stream, make_window, costs))
+                done.append(_run_job(command, job, engine, read, talk, make_sinks, make_stream, make_window, costs))
             except SkipvidError as error:
                 if len(jobs) == 1:
                     raise
@@ -72,7 +75,7 @@ def _run_job(
     command: str,
     job: Job,
     engine: Engine,
-    options: Mapping[str, Any],
+    read: ReadOptions,
     talk: Talk,
     make_sinks: MakeSinks,
     make_stream: MakeStream,
@@ -83,9 +86,8 @@ def _run_job(
     from skipvid.report import SummaryBuilder
     from skipvid.video.sources.open import open_source
 
-    wanted = read_options(options)
     with ExitStack() as stack:
-        source = stack.enter_context(open_source(job.spec, wanted))
+        source = stack.enter_context(open_source(job.spec, read))
         info = source.info
         talk.say(f"{info.name}: {info.width}x{info.height}, {info.fps:.4g} fps", detail=True)
         header = make_header(command, engine, info)
@@ -93,7 +95,7 @@ def _run_job(
         if costs is not None:
             sinks.append(costs.next_run(header))
         engine.prepare(info.height, info.width)
-        progress = Progress(talk, info.name, expected_frames(info, wanted))
+        progress = Progress(talk, info.name, expected_frames(info, read))
         stack.callback(progress.close)
         window = make_window(source, header) if make_window is not None else None
         if window is not None:

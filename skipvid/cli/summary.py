@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
 
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 
 
-def tell(done: Sequence[Done], options: Mapping[str, Any], talk: Talk, stdout_taken: bool = False) -> int:
-    """Print the report (or the JSON document) and the written files. Returns the exit code."""
+def tell(done: Sequence[Done], talk: Talk, as_json: bool, layers: bool = False, to_stderr: bool = False) -> int:
+    """Print the report (or the JSON document) and the written files. to_stderr: stdout is for data. Returns the exit code."""
     from skipvid.report import summary_document
 
-    if options["as_json"]:
+    if as_json:
         runs = [{**summary_document(d.summary), "outputs": [str(path) for path in d.written]} for d in done]
         click.echo(json.dumps({"runs": runs}, indent=2))
     elif not talk.quiet:
-        print_reports([d.summary for d in done], bool(options.get("layers")), stderr=stdout_taken)
+        print_reports([d.summary for d in done], layers, to_stderr)
     for path in dict.fromkeys(path for d in done for path in d.written):
         talk.say(f"wrote {path}")
     if done and done[-1].summary.interrupted:
@@ -34,15 +34,15 @@ def tell(done: Sequence[Done], options: Mapping[str, Any], talk: Talk, stdout_ta
     return 0
 
 
-def print_reports(summaries: Sequence[RunSummary], layers: bool, stderr: bool) -> None:
-    """The whole report of one source, a line each of several."""
+def print_reports(summaries: Sequence[RunSummary], layers: bool, to_stderr: bool) -> None:
+    """The report of one source; of several, a line each."""
     from rich.console import Console
 
     from skipvid.report import render_report
 
     if len(summaries) == 1:
-        render_report(summaries[0], console=Console(stderr=stderr), layers=layers)
+        render_report(summaries[0], console=Console(stderr=to_stderr), layers=layers)
         return
     for summary in summaries:
         saved = f", {summary.cost.saving:.1%} MACs saved" if summary.cost is not None else ""
-        click.echo(f"{summary.header.source.name}: {summary.frames} frames{saved}, {summary.fps:.1f} fps", err=stderr)
+        click.echo(f"{summary.header.source.name}: {summary.frames} frames{saved}, {summary.fps:.1f} fps", err=to_stderr)

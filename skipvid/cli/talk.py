@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self, TextIO
 
 import click
 
+from skipvid.cli.settings.groups import TalkSettings
 from skipvid.core.errors import OutputError
 
 if TYPE_CHECKING:
@@ -25,14 +26,15 @@ PLAIN_SECONDS = 10.0
 class Talk:
     """Speaks at the wanted volume. Raises OutputError where the log file cannot be opened."""
 
-    def __init__(self, quiet: bool = False, verbose: bool = False, log_file: str | None = None) -> None:
-        self.quiet, self.verbose = quiet, verbose
+    def __init__(self, settings: TalkSettings | None = None) -> None:
+        settings = settings or TalkSettings()
+        self.quiet, self.verbose = settings.quiet, settings.verbose
         self._log: TextIO | None = None
-        if log_file is not None:
+        if settings.log_file is not None:
             try:
-                self._log = Path(log_file).open("a", encoding="utf-8")
+                self._log = Path(settings.log_file).open("a", encoding="utf-8")
             except OSError as error:
-                raise OutputError(f"log file {log_file} cannot be written: {error.strerror}") from None
+                raise OutputError(f"log file {settings.log_file} cannot be written: {error.strerror}") from None
 
     def say(self, text: str, detail: bool = False) -> None:
         """A message; detail: only with -v (but always into the log file)."""
