@@ -1,4 +1,4 @@
-"""A kind of gate that is not in the package, to be registered by its name: it opens where any channel changed by more than its threshold."""
+"""A kind of gate that is not in the package, registered by its name: it opens where any channel changed by more than its threshold."""
 
 from __future__ import annotations
 
