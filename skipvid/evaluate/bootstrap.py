@@ -52,18 +52,20 @@ def bootstrap(
 ) -> Interval:
     """The statistic of all frames, and its percentile interval over resampled blocks.
 
-    statistic: of chosen frame numbers (with repetitions); of a difference, it takes both sides on the same frames, so that what both share
-    cancels. With fewer than two blocks there is no interval: it is (-inf, inf).
+    statistic: takes how often each frame counts, (frames,) int64; of a difference, it takes both sides at the same draw, so that what both
+    share cancels. With fewer than two blocks there is no interval: it is (-inf, inf).
     """
-    value = statistic(np.concatenate(blocks))
+    frames = sum(len(block) for block in blocks)
+    value = statistic(np.ones(frames, np.int64))
     if len(blocks) < 2:
         return Interval(value, -np.inf, np.inf)
     generator = np.random.default_rng(seed)
-    values = []
-    for _ in range(draws):
-        chosen = generator.integers(len(blocks), size=len(blocks))
-        values.append(statistic(np.concatenate([blocks[number] for number in chosen])))
-    known = np.array([each for each in values if not np.isnan(each)])
+    members = np.zeros((len(blocks), frames), np.int64)
+    for number, block in enumerate(blocks):
+        members[number, block] = 1
+    draw = np.full(len(blocks), 1 / len(blocks))
+    values = np.array([statistic(generator.multinomial(len(blocks), draw) @ members) for _ in range(draws)])
+    known = values[~np.isnan(values)]
     if not len(known):
         return Interval(value, -np.inf, np.inf)
     low, high = np.quantile(known, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from skipvid.core.results import Detections
 from skipvid.evaluate.matching import FrameMatches
 from skipvid.evaluate.truth import FrameTruth
+from skipvid.report.agreement import box_iou
 
 RECALLS: NDArray[np.float64] = np.linspace(0, 1, 101)
 """Where COCO reads the precision."""
@@ -18,24 +19,43 @@ REACH = 0.2
 """Of the longer side of the person: how near a joint must be for PCK@0.2 (Yang and Ramanan, PAMI 2013)."""
 
 
+class PrecisionTable:
+    """The detections of one category over many frames, sorted once, so that any resampling of the frames is cheap to measure."""
+
+    def __init__(self, frames: Sequence[FrameMatches]) -> None:
+        scores = np.concatenate([frame.scores for frame in frames])
+        order = np.argsort(-scores, kind="mergesort")
+        numbers = np.repeat(np.arange(len(frames)), [len(frame.scores) for frame in frames])
+        self._frame = numbers[order]
+        self._hits = np.concatenate([frame.hits for frame in frames], axis=1)[:, order]
+        self._counted = ~np.concatenate([frame.dropped for frame in frames], axis=1)[:, order]
+        self._totals = np.array([frame.total for frame in frames])
+
+    def average_precision(self, times: NDArray[np.int64], levels: slice = slice(None)) -> NDArray[np.float64]:
+        """(levels,) in [0, 1]: mean of the precision at 101 recalls, as COCO defines it; NaN where there is no true object.
+
+        times: (frames,) how often each frame counts.
+        """
+        hits, counted = self._hits[levels], self._counted[levels]
+        total = int(self._totals @ times)
+        if not total:
+            return np.full(len(hits), np.nan)
+        weights = times[self._frame]
+        return np.array([_area(hit * weights, keep * weights, total) for hit, keep in zip(hits, counted, strict=True)])
+
+
 def average_precision(frames: Sequence[FrameMatches]) -> NDArray[np.float64]:
-    """(levels,) in [0, 1]: mean of the precision at 101 recalls, as COCO defines it; NaN where there is no true object."""
-    levels = len(frames[0].hits) if frames else 0
-    total = sum(frame.total for frame in frames)
-    if not total:
-        return np.full(levels, np.nan)
-    scores = np.concatenate([frame.scores for frame in frames])
-    order = np.argsort(-scores, kind="mergesort")
-    hits = np.concatenate([frame.hits for frame in frames], axis=1)[:, order]
-    counted = ~np.concatenate([frame.dropped for frame in frames], axis=1)[:, order]
-    return np.array([_area(hit[keep], total) for hit, keep in zip(hits, counted, strict=True)])
+    """(levels,) in [0, 1] of one category over frames, as COCO defines it; NaN where there is no true object."""
+    return PrecisionTable(frames).average_precision(np.ones(len(frames), np.int64))
 
 
-def _area(hits: NDArray[np.bool_], total: int) -> float:
+def _area(hits: NDArray[np.int64], counted: NDArray[np.int64], total: int) -> float:
+    """hits, counted: (K,) of detections, best first, how often each is right, and how often it counts."""
+    hits, counted = hits[counted > 0], counted[counted > 0]
     if not len(hits):
         return 0.0
     right = np.cumsum(hits)
-    recall, precision = right / total, right / np.arange(1, len(hits) + 1)
+    recall, precision = right / total, right / np.cumsum(counted)
     envelope = np.maximum.accumulate(precision[::-1])[::-1]
     places = np.searchsorted(recall, RECALLS, side="left")
     return float(np.where(places < len(envelope), envelope[np.minimum(places, len(envelope) - 1)], 0).mean())
@@ -52,8 +72,6 @@ def pck_hits(found: Detections, truth: FrameTruth, columns: tuple[list[int], lis
 
     A true person is compared with the detection whose box overlaps theirs most; where none does, no joint is found.
     """
-    from skipvid.report.agreement import box_iou
-
     assert truth.keypoints is not None
     true = truth.keypoints[~truth.crowd][:, columns[0]]
     boxes = truth.boxes[~truth.crowd]
