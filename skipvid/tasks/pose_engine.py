@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from skipvid.core.costs import FrameCost
 from skipvid.core.errors import PresetError
-from skipvid.core.results import Detections, Frame, FrameCost, FrameResult, LayerCost
+from skipvid.core.results import Detections, Frame, FrameResult
 from skipvid.models import build_model, load_weights
 from skipvid.presets.preset import Preset
 from skipvid.skip.api import SkipModel
@@ -24,7 +25,7 @@ from skipvid.skip.config import SkipConfig
 from skipvid.tasks.crops import whole_frame
 from skipvid.tasks.detect_engine import ACTIVITY_STRIDE
 from skipvid.tasks.engine import Engine, Stream
-from skipvid.tasks.join import Patch, join_activity, nothing, prefixed, together, total
+from skipvid.tasks.join import Patch, join_activity
 from skipvid.tasks.people import DetectedPeople, Person, PersonInFrame, Pose, PoseOptions
 from skipvid.tasks.pose import PoseTask
 from skipvid.tasks.scene import SceneCutDetector
@@ -107,7 +108,7 @@ class PoseEngine:
     def no_cost(self, frame_size: tuple[int, int]) -> FrameCost:
         """What the pose network costs in a frame of (height, width) without a person: nothing, for every layer."""
         plan = self.model.program(((1, 3, *self.window_size(frame_size)),)).plan
-        return FrameCost(tuple(LayerCost(layer.name, layer.stage, layer.kind, 0, 0, 0, 0) for layer in plan.layers))
+        return FrameCost.nothing(plan.unit_costs.table)
 
     def task(self) -> PoseTask:
         """What stands before and behind the pose network."""
@@ -146,7 +147,6 @@ class PoseStream:
         self._people = PersonInFrame(*people) if detector is None else DetectedPeople(*people)
         self._total = 0  # frames so far
         self._frames = 0  # of them since everything began anew
-        self._detector_cost: FrameCost | None = None
         self._frame_size: tuple[int, int] | None = None
 
     @property
@@ -186,7 +186,6 @@ class PoseStream:
     def _begin_anew(self, size: tuple[int, int]) -> None:
         self._people.clear()
         self._frames = 0
-        self._detector_cost = None
         self._frame_size = size
 
     def _find(self, frame: Frame) -> FrameResult | None:
@@ -224,16 +223,10 @@ class PoseStream:
         return taken
 
     def _cost(self, found: FrameResult | None, costs: Sequence[FrameCost]) -> FrameCost:
-        """Always the same list of layers: a network that did not run in this frame cost nothing."""
+        """Of both networks; a pose network that had nobody to look at is listed, too."""
         assert self._frame_size is not None
-        pose = prefixed(total(costs, self._engine.no_cost(self._frame_size)), "pose")
-        if self._detector is None:
-            return pose
-        if found is not None and found.cost is not None:
-            cost = prefixed(found.cost, "detector")
-            self._detector_cost = nothing(cost)
-            return together(cost, pose)
-        return pose if self._detector_cost is None else together(self._detector_cost, pose)
+        pose = sum(costs, start=self._engine.no_cost(self._frame_size)).named("pose")
+        return pose if found is None or found.cost is None else found.cost.named("detector") + pose
 
     def _activity(
         self, found: FrameResult | None, people: Sequence[Person], costs: Sequence[FrameCost], size: tuple[int, int]
