@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,9 @@ import torch
 from clips import write_clip
 
 from skipvid.cli.app import run
-from skipvid.cli.setup import cores_for, skip_config
+from skipvid.cli.networks import skip_config
+from skipvid.cli.run_jobs import cores_for
+from skipvid.cli.settings.groups import NetworkSettings
 from skipvid.cli.talk import Talk
 from skipvid.presets.preset import DEFAULT_DETECT, Preset, load_preset
 from skipvid.skip import cpu as native
@@ -33,10 +34,10 @@ from skipvid.tasks.detect_engine import DetectEngine
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: DetectEngine) -> Path:
     """A working directory with a clip; commands find the test's engine loaded already, with the gates that their options ask for."""
 
-    def loaded(options: Mapping[str, Any], preset: Preset, talk: Talk) -> DetectEngine:
-        return engine.regated(skip_config(options, preset, talk))
+    def loaded(settings: NetworkSettings, preset: Preset, talk: Talk) -> DetectEngine:
+        return engine.regated(skip_config(settings, preset, talk))
 
-    monkeypatch.setattr("skipvid.cli.setup.load_detect_engine", loaded)
+    monkeypatch.setattr("skipvid.cli.networks.load_detect_engine", loaded)
     monkeypatch.chdir(tmp_path)
     write_clip(tmp_path / "clip.mp4")
     return tmp_path
@@ -203,8 +204,7 @@ def test_ctrl_c_leaves_whole_files_and_exit_code_130(tmp_path: Path, random_weig
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     deadline = time.monotonic() + 120
-    part = tmp_path / "out.jsonl.part"
-    while time.monotonic() < deadline and (not part.exists() or part.read_text().count("\n") < 5):
+    while time.monotonic() < deadline and not any(part.read_text().count("\n") > 5 for part in tmp_path.glob("out.jsonl.*.part")):
         time.sleep(0.1)
     process.send_signal(signal.SIGINT)
     _, error = process.communicate(timeout=60)
