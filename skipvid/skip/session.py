@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from skipvid.core.costs import FrameCost
 from skipvid.core.errors import UsageError
-from skipvid.core.results import FrameCost
 from skipvid.skip.account import frame_cost
 from skipvid.skip.backend import FrameRun, Program, State
 from skipvid.skip.picture import Input, Picture, Shapes, shapes_of
