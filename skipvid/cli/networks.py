@@ -27,16 +27,16 @@ def chosen_preset(name: str | None, default: str) -> Preset:
 def skip_config(settings: NetworkSettings, preset: Preset, talk: Talk) -> SkipConfig:
     """The gates: what a setting says, else what the preset says. Learned ones are found (or downloaded) and read."""
     from skipvid.presets.weights import resolve_gate_weights
-    from skipvid.skip.config import TYPICAL_THRESHOLD, SkipConfig
-    from skipvid.skip.gates.learned import load_questions
-    from skipvid.skip.gates.placement import Question
+    from skipvid.skip.config import SkipConfig
+    from skipvid.skip.gates.learned import LearnedGate, load_gates
+    from skipvid.skip.gates.registry import gate_kind
 
     choice = settings.over(preset)
     gate, reference = choice.gate, choice.reference
-    questions: dict[str, Question] = {}
+    learned: dict[str, LearnedGate] = {}
     if gate == "gumbel":
         found = resolve_gate_weights(preset, settings.gate_weights, settings.offline, DownloadBar(talk, f"{preset.name}'s gates"))
-        questions = load_questions(found.path)
+        learned = load_gates(found.path)
         talk.say(f"preset {preset.name}, gates {found.path}", detail=True)
     elif settings.gate_weights:
         raise UsageError(f"--gate-weights is given, but the gate is {gate}", "add --gate gumbel")
@@ -44,13 +44,13 @@ def skip_config(settings: NetworkSettings, preset: Preset, talk: Talk) -> SkipCo
     # What a preset says of thresholds belongs to its own kind of gate. One that was set by single maps says nothing about another kind's.
     if (gate, reference) == (preset.gate, preset.reference):
         config = SkipConfig.of(
-            preset, block=choice.block, backend=settings.backend, threads=threads, refresh=settings.refresh, questions=questions
+            preset, block=choice.block, backend=settings.backend, threads=threads, refresh=settings.refresh, learned_gates=learned
         )
     else:
         if preset.thresholds:
-            threshold = TYPICAL_THRESHOLD[gate]
+            threshold = gate_kind(gate).typical_threshold
         else:
-            threshold = preset.threshold * TYPICAL_THRESHOLD[gate] / TYPICAL_THRESHOLD[preset.gate]
+            threshold = preset.threshold * gate_kind(gate).typical_threshold / gate_kind(preset.gate).typical_threshold
         config = SkipConfig(
             threshold,
             gate,
@@ -60,7 +60,7 @@ def skip_config(settings: NetworkSettings, preset: Preset, talk: Talk) -> SkipCo
             reference,
             settings.refresh,
             p=preset.p,
-            questions=questions,
+            learned_gates=learned,
         )
     return config if settings.threshold is None else config.at(settings.threshold)
 

@@ -114,7 +114,7 @@ def _show_gates(maps: GateMaps, summary: RunSummary, path: Path, silent: bool) -
     import cv2
     from rich.console import Console
 
-    from skipvid.core.files import PartFile, output_errors
+    from skipvid.core.files import write_bytes
     from skipvid.report import render_gates
 
     if not maps.shares:
@@ -125,7 +125,4 @@ def _show_gates(maps: GateMaps, summary: RunSummary, path: Path, silent: bool) -
     _, data = cv2.imencode(
         ".png", maps.render(f"{header.source.name}: {header.preset}, gate {header.gate}, threshold {header.threshold:g}")
     )
-    file = PartFile(path)
-    with output_errors(path):
-        file.part.write_bytes(data.tobytes())
-    file.commit()
+    write_bytes(path, data.tobytes())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -13,6 +14,7 @@ import click
 
 from skipvid.cli.settings.groups import TalkSettings
 from skipvid.core.errors import OutputError
+from skipvid.core.text import printable
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -39,35 +41,46 @@ class Talk:
     def say(self, text: str, detail: bool = False) -> None:
         """A message; detail: only with -v (but always into the log file)."""
         if not self.quiet and (self.verbose or not detail):
-            click.echo(text, err=True)
+            _echo(text)
         self._write_log(text)
 
     def warn(self, text: str) -> None:
         """Something that the user should know even with -q."""
-        click.echo(f"skipvid: warning: {text}", err=True)
+        _echo(f"skipvid: warning: {text}")
         self._write_log(f"warning: {text}")
 
     def complain(self, text: str) -> None:
         """An error that does not end the program."""
-        click.echo(f"skipvid: {text}", err=True)
+        _echo(f"skipvid: {text}")
         self._write_log(f"error: {text}")
 
     def _write_log(self, text: str) -> None:
-        if self._log is not None:
-            self._log.write(f"{datetime.now().isoformat(timespec='seconds')} {text}\n")
+        if self._log is None:
+            return
+        try:
+            self._log.write(f"{datetime.now().isoformat(timespec='seconds')} {printable(text)}\n")
             self._log.flush()
+        except OSError as error:  # a full disk: results matter more than the log
+            self.close()
+            self.warn(f"the log file ends here: {error.strerror}")
 
     def close(self) -> None:
         """Close the log file. May be called twice."""
-        if self._log is not None:
-            self._log.close()
-            self._log = None
+        log, self._log = self._log, None
+        if log is not None:
+            with suppress(OSError):
+                log.close()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
+
+
+def _echo(text: str) -> None:
+    with suppress(OSError):  # a terminal that was closed, a full log: the results do not depend on it
+        click.echo(printable(text), err=True)
 
 
 class Progress:

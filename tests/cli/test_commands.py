@@ -26,8 +26,7 @@ from skipvid.cli.talk import Talk
 from skipvid.presets.preset import DEFAULT_DETECT, Preset, load_preset
 from skipvid.skip import cpu as native
 from skipvid.skip.config import SkipConfig
-from skipvid.skip.gates.learned import save_questions
-from skipvid.skip.gates.placement import Question
+from skipvid.skip.gates.learned import LearnedGate, save_gates
 from skipvid.tasks.detect_engine import DetectEngine
 
 
@@ -205,8 +204,7 @@ def test_ctrl_c_leaves_whole_files_and_exit_code_130(tmp_path: Path, random_weig
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     deadline = time.monotonic() + 120
-    part = tmp_path / "out.jsonl.part"
-    while time.monotonic() < deadline and (not part.exists() or part.read_text().count("\n") < 5):
+    while time.monotonic() < deadline and not any(part.read_text().count("\n") > 5 for part in tmp_path.glob("out.jsonl.*.part")):
         time.sleep(0.1)
     process.send_signal(signal.SIGINT)
     _, error = process.communicate(timeout=60)
@@ -233,8 +231,8 @@ def test_every_kind_of_gate_runs(place: Path, capsys: pytest.CaptureFixture[str]
 
 
 def test_learned_gates_come_from_a_file(place: Path, engine: DetectEngine, capsys: pytest.CaptureFixture[str]) -> None:
-    questions = {"class_net.predict.conv_pw": Question(torch.zeros(64), -1.0), "backbone.conv_stem": Question(torch.ones(3), -1e-3)}
-    save_questions(questions, place / "gates.pt", {})
+    gates = {"class_net.predict.conv_pw": LearnedGate(torch.zeros(64), -1.0), "backbone.conv_stem": LearnedGate(torch.ones(3), -1e-3)}
+    save_gates(gates, place / "gates.pt", {})
     assert run(["report", "clip.mp4", "--gate", "gumbel", "--gate-weights", "gates.pt", "--max-frames", "3", "--json"]) == 0
     cost = json.loads(capsys.readouterr().out)["cost"]
     assert 0 < cost["gate_macs"] < cost["macs"] < cost["dense_macs"]
