@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self, TextIO
 
 import click
 
+from skipvid.cli.settings.groups import TalkSettings
 from skipvid.core.errors import OutputError
 from skipvid.core.text import printable
 
@@ -27,14 +28,15 @@ PLAIN_SECONDS = 10.0
 class Talk:
     """Speaks at the wanted volume. Raises OutputError where the log file cannot be opened."""
 
-    def __init__(self, quiet: bool = False, verbose: bool = False, log_file: str | None = None) -> None:
-        self.quiet, self.verbose = quiet, verbose
+    def __init__(self, settings: TalkSettings | None = None) -> None:
+        settings = settings or TalkSettings()
+        self.quiet, self.verbose = settings.quiet, settings.verbose
         self._log: TextIO | None = None
-        if log_file is not None:
+        if settings.log_file is not None:
             try:
-                self._log = Path(log_file).open("a", encoding="utf-8")
+                self._log = Path(settings.log_file).open("a", encoding="utf-8")
             except OSError as error:
-                raise OutputError(f"log file {log_file} cannot be written: {error.strerror}") from None
+                raise OutputError(f"log file {settings.log_file} cannot be written: {error.strerror}") from None
 
     def say(self, text: str, detail: bool = False) -> None:
         """A message; detail: only with -v (but always into the log file)."""
@@ -129,5 +131,25 @@ class Progress:
     def close(self) -> None:
         """Take the bar away."""
         if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+
+class DownloadBar:
+    """Shows the progress of a download: call it with the bytes that are there and the bytes expected, or None."""
+
+    def __init__(self, talk: Talk, name: str) -> None:
+        self._talk, self._name = talk, name
+        self._bar: Any = None
+
+    def __call__(self, done: int, total: int | None) -> None:
+        if self._talk.quiet:
+            return
+        if self._bar is None:
+            from tqdm import tqdm
+
+            self._bar = tqdm(total=total, desc=f"weights of {self._name}", unit="B", unit_scale=True, leave=False)
+        self._bar.update(done - self._bar.n)
+        if total is not None and done >= total:
             self._bar.close()
             self._bar = None
