@@ -12,6 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Generic, Protocol, TypeVar
 
 from skipvid.core.results import Frame, FrameResult, RunSummary
@@ -135,9 +136,10 @@ def run(
         for worker in (reader, writer):
             if worker.failure is not None:
                 raise worker.failure
-        problems = [source.problem] if source.problem else []
+        problems = [*source.notes, *([source.problem] if source.problem else [])]
         seconds = time.perf_counter() - begin
         summary = summariser.build(wall_seconds=seconds, dropped=source.dropped, problems=problems, interrupted=interrupted)
+        summary = replace(summary, complete=source.problem is None)
         for sink in sinks:
             sink.finish(summary)
     return summary
