@@ -6,7 +6,7 @@ import os
 
 
 def printable(name: str | os.PathLike[str]) -> str:
-    """The name as valid Unicode: a byte that is no UTF-8 is written as a backslash, x and two hexadecimal digits (b"caf\\xe9" -> r"caf\\xe9").
+    """The name as valid Unicode: a byte that is no UTF-8 becomes a backslash, an x and two hexadecimal digits, as in "caf\\xe9.mp4".
 
     Python keeps such bytes of a file's name as lone surrogates, which neither UTF-8 nor JSON can hold.
     """

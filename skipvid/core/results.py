@@ -237,8 +237,8 @@ class RunSummary:
 
     cost: summed over all frames, keyframes included; None without gates. median_ms: by stage, like FrameResult.ms, plus "draw" and "write".
     wall_seconds: from the first frame asked for to the last one written. dropped: frames of a live source that were not analysed.
-    problems: one line each: truncated input, dropped frames, mapped colours, ... interrupted: ended by Ctrl-C. complete: nothing of the source
-    is missing before the point at which the run ended.
+    problems: one line each: truncated input, dropped frames, mapped colours, ... interrupted: ended by Ctrl-C.
+    complete: nothing of the source is missing before the point at which the run ended.
     """
 
     header: RunHeader

@@ -57,8 +57,8 @@ class Sound:
                 self.problems.append("a track of sound was left out: this libav does not know its codec")
                 continue
             packet = first.get(stream.index)
-            if packet is None and any(_alike(stream, track.source) for track in self._tracks):
-                continue  # it goes on where a track ends, in a broadcast that changes its numbers
+            if self._is_heir(stream, packet, first):
+                continue
             try:
                 track = _Track(stream, packet, output, format)
             except (av.FFmpegError, ValueError) as error:
@@ -66,6 +66,13 @@ class Sound:
                 continue
             self._tracks.append(track)
             self._by_stream[_key(stream)] = track
+
+    def _is_heir(self, stream: av.AudioStream, packet: SoundPacket | None, first: dict[int, SoundPacket]) -> bool:
+        """Whether a stream goes on where a track ends, in a broadcast that changes its numbers."""
+        if not self._original.is_broadcast or not any(_alike(stream, track.source) for track in self._tracks):
+            return False
+        begins = [float(p.pts * (p.time_base or 0)) for p in first.values() if p.pts is not None]
+        return packet is None or packet.pts is None or float(packet.pts * (packet.time_base or 0)) - min(begins) > _SLIP
 
     def advance(self, until: float) -> None:
         """Write the sound that begins before `until` seconds after the start."""

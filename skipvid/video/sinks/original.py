@@ -26,7 +26,7 @@ class Original:
     """A second look at a source file. Nothing is decoded unless the sound must be coded anew.
 
     time_base: seconds per tick of the video stream, None where it is too fine or unknown. pixel_aspect: width / height of an upright pixel.
-    sound: the streams of sound, the default one in front.
+    sound: the streams of sound, the default one in front. is_broadcast: whether streams may come up and end in the middle.
     """
 
     def __init__(self, reader: PacketReader, rotation: int) -> None:
@@ -38,6 +38,7 @@ class Original:
         self.pixel_aspect = 1 / aspect if rotation % 180 else aspect
         best = reader.container.streams.best("audio")
         self.sound = sorted(reader.container.streams.audio, key=lambda s: best is None or s.index != best.index)
+        self.is_broadcast = reader.container.format.name == "mpegts"
         self._packets = self._sound_packets()
         self._held: list[tuple[float, SoundPacket]] = []
         self._ended = False

@@ -62,7 +62,7 @@ class Arrivals(Generic[T]):
             raise self._error
 
     def paced(self, step: float) -> bool:
-        """Whether packets come about as slowly as a camera sends them, `step` seconds apart or slower: what is read from a disk comes at once.
+        """Whether packets come as slowly as a camera sends them, about `step` seconds apart or slower: a disk's come at once.
 
         Waits for the first packets.
         """

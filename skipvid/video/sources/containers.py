@@ -19,10 +19,12 @@ class Pipe:
 
     def __init__(self, stream: BinaryIO) -> None:
         self._read = getattr(stream, "read1", stream.read)
+        self.ended = False
         self.is_file = _is_file(stream)
 
     def read(self, size: int) -> bytes:
         data: bytes = self._read(size)
+        self.ended = not data
         return data
 
 
@@ -59,10 +61,8 @@ def open_container(
     where: str | Pipe, name: str, timeout: float | None, options: dict[str, str] | None = None
 ) -> av.container.InputContainer:
     """Open a path, URL or pipe. timeout: seconds that opening, and each later read, may take. Raises SourceError."""
-    # Where a transport stream gives its streams new PIDs, they go on as they were; other formats do not know the option.
-    options = {"merge_pmt_versions": "1", **(options or {})}
     try:
-        container = av.open(where, "r", timeout=timeout, metadata_errors="replace", options=options)
+        container = av.open(where, "r", timeout=timeout, metadata_errors="replace", options=options or {})
     except (av.FFmpegError, OSError, ValueError) as error:
         raise SourceError(f"{name} cannot be opened: {reason(error, timeout)}", _hint(where, error)) from error
     if container.format.name == "tty":  # libav would render it as a terminal does

@@ -41,12 +41,15 @@ class PacketReader:
 
     def __init__(self, where: str | Pipe, name: str, timeout: float | None = None, path: Path | None = None) -> None:
         self._name, self._timeout, self._path = name, timeout, path
-        self.container = open_container(where, name, timeout)
+        # Where a transport stream in a pipe gives its streams new PIDs, libav lets them go on as they were; a file is opened anew there.
+        self.container = open_container(where, name, timeout, {"merge_pmt_versions": "1"} if path is None else None)
         self._past: list[av.container.InputContainer] = []
         self.broken_off: str | None = None
         self.followed: list[float] = []
-        self.bytes_left = 0
+        self._pipe = where if isinstance(where, Pipe) else None
         self._position = 0
+        self._next_at: int | None = None
+        self._sound_reach: Fraction | None = None
         try:
             self.stream = main_video_stream(self.container, name)
             # PyAV asks libav to make up missing presentation stamps; for AVI with B-frames it makes up wrong ones (the decoding order).
@@ -82,39 +85,75 @@ class PacketReader:
                 return
 
     def _of_container(self) -> Iterator[av.Packet[Any]]:
-        waiting: list[av.Packet[Any]] = []  # of another stream with pictures, since the last packet of this one
+        waiting: list[av.Packet[Any]] = []  # all that came since the last packet of the pictures, once another stream has some
         last: Fraction | None = None
         for packet in self._demuxed():
+            if self._next_at is not None:
+                if self._is_late(packet, last):
+                    self._repair(packet)
+                    yield packet
+                continue
             stamp = self._repair(packet)
             if packet.stream.type != "video":
-                yield packet
-                continue
-            if packet.stream.index == self.stream.index:
-                waiting.clear()
+                if waiting:
+                    waiting.append(packet)
+                else:
+                    yield from self._sound(packet)
+            elif packet.stream.index == self.stream.index:
+                if not (waiting and _is_before(packet, waiting[0])):
+                    yield from (q for p in waiting if p.stream.type != "video" for q in self._sound(p))
+                    waiting.clear()
                 last = stamp if last is None or stamp is None else _later(last, stamp)
                 self._position = packet.pos or self._position
                 self._locate(stamp)
                 yield packet
-                continue
-            if _is_cover(packet.stream) or packet.stream.codec_context is None:
-                continue
-            if last is None or stamp is None or (waiting and waiting[0].stream.index != packet.stream.index):
-                continue
-            patience = _later(_SILENT, 20 * self.timeline.usual(self.key))
-            if last - stamp > patience:
-                continue
-            waiting.append(packet)
-            if stamp - last > patience:
-                yield from self._follow(waiting, last)
-        if waiting and last is not None and (_seconds(waiting[-1]) or 0) > last:
+            elif last is not None and stamp is not None and self._may_follow(packet, waiting, stamp, last):
+                waiting.append(packet)
+                if stamp - last > self._patience():
+                    yield from self._follow(waiting, last)
+        if waiting and last is not None and self._next_at is None:
             yield from self._follow(waiting, last)
 
+    def _sound(self, packet: av.Packet[Any]) -> Iterator[av.Packet[Any]]:
+        """The packet, unless it came before, from the container that was read up to here."""
+        stamp = _seconds(packet)
+        if stamp is not None:
+            if self._past and self._sound_reach is not None and stamp <= self._sound_reach:
+                return
+            self._sound_reach = stamp if self._sound_reach is None or not self._past else max(self._sound_reach, stamp)
+        yield packet
+
+    def _patience(self) -> Fraction:
+        return _later(_SILENT, 20 * self.timeline.usual(self.key))
+
+    def _may_follow(self, packet: av.Packet[Any], waiting: list[av.Packet[Any]], stamp: Fraction, last: Fraction) -> bool:
+        """Whether a packet of another stream with pictures could be the first of those that take over, or one of them."""
+        if _is_cover(packet.stream) or packet.stream.codec_context is None or last - stamp > _SILENT:
+            return False
+        first = next((p for p in waiting if p.stream.type == "video"), None)
+        return first is None or first.stream.index == packet.stream.index
+
     def _follow(self, waiting: list[av.Packet[Any]], last: Fraction) -> Iterator[av.Packet[Any]]:
-        self.stream = waiting[0].stream
-        self.followed.append(float(last - self.origin))
-        self._position = waiting[-1].pos or self._position
-        yield from waiting
+        first = next(p for p in waiting if p.stream.type == "video")
+        if self._is_transport_file() and first.pos is not None:
+            # The last packet of the stream that ended comes at the end of the file only. So this container is read to its end for it, and
+            # another one goes on from here.
+            self._next_at = first.pos
+        else:
+            self.stream = first.stream
+            self.followed.append(float(last - self.origin))
+            for packet in waiting:
+                yield from (packet,) if packet.stream.type == "video" else self._sound(packet)
         waiting.clear()
+
+    def _is_late(self, packet: av.Packet[Any], last: Fraction | None) -> bool:
+        """Whether a packet that comes after another stream took over is still one of those before."""
+        offset = self.timeline.current((len(self._past), packet.stream.index))
+        stamp = _seconds(packet)
+        return None not in (offset, stamp, last) and stamp + offset <= last + _SILENT / 10  # type: ignore[operator]
+
+    def _is_transport_file(self) -> bool:
+        return self._path is not None and self.container.format.name == "mpegts"
 
     def _demuxed(self) -> Iterator[av.Packet[Any]]:
         packets = self.container.demux([*self.container.streams.video, *self.container.streams.audio])
@@ -128,8 +167,18 @@ class PacketReader:
                 return
             if packet is None:
                 return
-            if packet.size:  # the empty ones at the end are PyAV's; whoever decodes drains his decoder himself
+            if packet.size and not self._is_leftover(
+                packet
+            ):  # the empty ones at the end are PyAV's; whoever decodes drains his decoder himself
                 yield packet
+
+    def _is_leftover(self, packet: av.Packet[Any]) -> bool:
+        """Whether this is the last packet of an earlier PID, which libav's transport stream lets go of only at the end of a pipe."""
+        if self._pipe is None or not self._pipe.ended or self.container.format.name != "mpegts":
+            return False
+        reach, stamp = self.timeline.reach((len(self._past), packet.stream.index)), _seconds(packet)
+        offset = self.timeline.current((len(self._past), packet.stream.index))
+        return None not in (reach, stamp, offset) and reach - stamp - offset > JITTER  # type: ignore[operator]
 
     def _repair(self, packet: av.Packet[Any]) -> Fraction | None:
         """Put a packet's stamps on the repaired clock; its presentation time in seconds there."""
@@ -152,14 +201,13 @@ class PacketReader:
 
     def _reopen(self) -> bool:
         """Go on behind the last picture where a transport stream has another program, which libav meets only when it looks anew."""
-        if self._path is None or self.container.format.name != "mpegts" or self.broken_off is not None:
+        if self._path is None or not self._is_transport_file() or self.broken_off is not None:
             return False
-        size = os.path.getsize(self._path)
-        if size - self._position < _MORE_BYTES:
+        begin = self._position + _TS_PACKET if self._next_at is None else self._next_at
+        if self._next_at is None and os.path.getsize(self._path) - begin < _MORE_BYTES:
             return False
-        skip = str(self._position + _TS_PACKET)
         try:
-            more = open_container(f"file:{self._path}", self._name, None, {"skip_initial_bytes": skip})
+            more = open_container(f"file:{self._path}", self._name, None, {"skip_initial_bytes": str(begin)})
         except SourceError:
             return False
         try:
@@ -169,13 +217,18 @@ class PacketReader:
             return False
         self.followed.append(float((self.timeline.reach(self.key) or 0) - self.origin))
         self._past.append(self.container)
-        self._position += _TS_PACKET
+        self._position, self._next_at = begin, None
         self.container, self.stream = more, stream
         return True
 
 
 def _later(a: Fraction, b: Fraction) -> Fraction:
     return a if a > b else b
+
+
+def _is_before(packet: av.Packet[Any], other: av.Packet[Any]) -> bool:
+    """Whether a packet lies before another one in the file, although it comes out after it."""
+    return packet.pos is not None and other.pos is not None and packet.pos < other.pos
 
 
 def _is_cover(stream: Any) -> bool:

@@ -79,6 +79,11 @@ class Timeline:
         line = self._lines.get(key)
         return None if line is None else line.furthest
 
+    def current(self, key: Hashable) -> Fraction | None:
+        """What was added to the last packet of a stream; None where it had none."""
+        line = self._lines.get(key)
+        return None if line is None else line.offset
+
     @property
     def now(self) -> Fraction | None:
         """How far the furthest stream goes."""
