@@ -184,9 +184,11 @@ class FrameCost:
         return 1.0 - self.macs / dense if dense else 0.0
 
     def __add__(self, other: FrameCost) -> FrameCost:
-        _check(len(self.layers) == len(other.layers), "costs of different networks cannot be added")
-        layers = tuple(a + b for a, b in zip(self.layers, other.layers, strict=True))
-        return FrameCost(layers, self.other_gate_ops + other.other_gate_ops)
+        """The sum by layer. Layers that only one of the two has (of another network, or of another size of the input) stand as they are."""
+        layers = {layer.name: layer for layer in self.layers}
+        for layer in other.layers:
+            layers[layer.name] = layers[layer.name] + layer if layer.name in layers else layer
+        return FrameCost(tuple(layers.values()), self.other_gate_ops + other.other_gate_ops)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

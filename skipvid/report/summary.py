@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from operator import attrgetter
 
 import numpy as np
+from numpy.typing import NDArray
 
 from skipvid.core.results import FrameCost, FrameResult, LayerCost, RunHeader, RunSummary
 from skipvid.report.agreement import Agreement
@@ -94,17 +95,12 @@ class SummaryBuilder:
         self._header = header
         self._frames = self._keyframes = self._detections = 0
         self._medians: dict[str, Median] = {}
-        self._layers: tuple[LayerCost, ...] = ()
-        self._names: tuple[str, ...] = ()
-        self._sums = np.zeros((0, 6), np.int64)
+        self._networks: dict[tuple[str, ...], _Sums] = {}  # by the names of the layers, which tell sizes of the input apart, too
         self._other_gate_ops = 0
         self._curve = _Curve(curve_points)
 
     def add(self, result: FrameResult, extra_ms: Mapping[str, float] | None = None) -> None:
-        """Take in one frame. extra_ms: milliseconds of stages after the engine ("draw", "write").
-
-        Raises ValueError where the cost is that of another network than in the frames before.
-        """
+        """Take in one frame. extra_ms: milliseconds of stages after the engine ("draw", "write")."""
         self._frames += 1
         self._keyframes += result.keyframe
         self._detections += len(result.detections)
@@ -136,25 +132,34 @@ class SummaryBuilder:
 
     def _add_cost(self, cost: FrameCost, index: int, keyframe: bool) -> None:
         names = tuple(map(_name_of, cost.layers))
-        if not self._layers:
-            self._layers, self._names = cost.layers, names
-            self._sums = np.zeros((len(names), 6), np.int64)
-        elif names != self._names:
-            raise ValueError("costs of different networks cannot be added")
-        numbers = np.array(list(map(_numbers_of, cost.layers)), np.int64).reshape(self._sums.shape)
-        self._sums += numbers
+        if names not in self._networks:
+            self._networks[names] = _Sums(cost.layers, np.zeros((len(names), 6), np.int64))
+        numbers = np.array(list(map(_numbers_of, cost.layers)), np.int64).reshape(-1, 6)
+        self._networks[names].numbers += numbers
         self._other_gate_ops += cost.other_gate_ops
         dense, macs, _, _, gate_macs, _ = numbers.sum(axis=0).tolist()
         self._curve.add(index, dense, macs + gate_macs, keyframe)
 
     def _cost(self) -> FrameCost | None:
-        if not self._layers:
+        if not any(self._networks):
             return None
-        layers = []
-        for layer, sums in zip(self._layers, self._sums.tolist(), strict=True):
-            dense, macs, outputs, active, gate_macs, gate_ops = sums
-            layers.append(LayerCost(layer.name, layer.stage, layer.kind, dense, macs, outputs, active, gate_macs, gate_ops))
-        return FrameCost(tuple(layers), self._other_gate_ops)
+        total = FrameCost((), self._other_gate_ops)
+        for sums in self._networks.values():
+            total = total + FrameCost(
+                tuple(
+                    LayerCost(layer.name, layer.stage, layer.kind, dense, macs, outputs, active, gate_macs, gate_ops)
+                    for layer, (dense, macs, outputs, active, gate_macs, gate_ops) in zip(sums.layers, sums.numbers.tolist(), strict=True)
+                )
+            )
+        return total
+
+
+@dataclass(slots=True)
+class _Sums:
+    """What a list of layers has cost so far. numbers: (layers, 6) int64, see _numbers_of."""
+
+    layers: tuple[LayerCost, ...]
+    numbers: NDArray[np.int64]
 
 
 def stage_costs(cost: FrameCost) -> list[LayerCost]:

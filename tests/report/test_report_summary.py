@@ -57,11 +57,19 @@ def test_an_empty_run_can_be_summed_up() -> None:
     assert (summary.frames, summary.fps, summary.cost, dict(summary.median_ms)) == (0, 0.0, None, {})
 
 
-def test_costs_of_another_network_are_refused() -> None:
+def test_costs_of_several_networks_are_added_up_layer_by_layer() -> None:
+    costs = [cost(0, layers=5), cost(1, layers=6), cost(2, layers=5), cost(3, layers=4)]
     builder = SummaryBuilder(header())
-    builder.add(result(0, cost(0, layers=5)))
-    with pytest.raises(ValueError, match="different networks"):
-        builder.add(result(1, cost(1, layers=6)))
+    for index, one in enumerate(costs):
+        builder.add(result(index, one))
+    summed = builder.build(1.0).cost
+    assert summed is not None
+    assert [layer.name for layer in summed.layers] == [layer.name for layer in costs[1].layers]
+    assert summed.layers[5] == costs[1].layers[5]
+    for number in range(4):
+        assert summed.layers[number].macs == sum(one.layers[number].macs for one in costs)
+    assert summed.dense_macs == sum(one.dense_macs for one in costs) and summed.gate_ops == sum(one.gate_ops for one in costs)
+    assert reduce(add, costs) == summed
 
 
 @pytest.mark.parametrize("capacity", [2, 7, 64])
