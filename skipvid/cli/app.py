@@ -26,6 +26,7 @@ COMMANDS = {
     "pose": "skipvid.cli.pose",
     "heatmap": "skipvid.cli.heatmap",
     "report": "skipvid.cli.report",
+    "eval": "skipvid.cli.eval",
     "calibrate": "skipvid.cli.calibrate",
     "train": "skipvid.cli.train",
     "distill": "skipvid.cli.distill",
