@@ -15,10 +15,10 @@ from skipvid.cli.pose import check_people, load_engine, people_options
 if TYPE_CHECKING:
     from skipvid.cli.talk import Talk
     from skipvid.core.results import Frame
+    from skipvid.pipeline.calibrate import Calibration
     from skipvid.presets.preset import Preset
     from skipvid.tasks.detect_engine import DetectEngine
     from skipvid.tasks.pose_engine import PoseEngine
-    from skipvid.train.calibrate import Calibration
     from skipvid.video.sources.options import ReadOptions
 
 
@@ -48,8 +48,8 @@ def calibrate(**options: Any) -> int:
     from skipvid.cli.setup import check_options, chosen_preset, read_options
     from skipvid.cli.talk import Talk
     from skipvid.core.errors import OutputError
+    from skipvid.pipeline.calibrate import calibrate as run
     from skipvid.presets.preset import DEFAULT_DETECT, save_preset
-    from skipvid.train.calibrate import calibrate as run
     from skipvid.video.sinks.targets import check_path
     from skipvid.video.sources.specs import expand_specs
 
