@@ -112,7 +112,7 @@ def gates(
     from skipvid.train.gates import GateRecipe, piece_length, train_gates
     from skipvid.train.levels import train_levels
     from skipvid.train.loop import Schedule
-    from skipvid.train.subjects import open_subject
+    from skipvid.train.open_subject import open_subject
 
     if labels and len(labels) != len(clips):
         raise UsageError(f"{len(clips)} clips and {len(labels)} --labels", "give one for each clip, in their order, - for none")
