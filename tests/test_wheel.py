@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import sysconfig
 import venv
 from pathlib import Path
 
@@ -27,7 +26,8 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     python = folder / "venv/bin/python"
     subprocess.run([*pip, "--python", str(python), "install", "--no-deps", str(wheel)], check=True)
     packages = next((folder / "venv/lib").iterdir()) / "site-packages"
-    (packages / "lent.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    lent = [folder for folder in sys.path if folder.endswith(("site-packages", "dist-packages"))]
+    (packages / "lent.pth").write_text("".join(f"{folder}\n" for folder in lent))
     return folder / "venv"
 
 
