@@ -128,7 +128,7 @@ def gates(settings: TrainGatesSettings) -> None:
     from skipvid.train.gates import GateRecipe, piece_length, train_gates
     from skipvid.train.levels import train_levels
     from skipvid.train.loop import Schedule
-    from skipvid.train.subjects import open_subject
+    from skipvid.train.open_subject import open_subject
 
     for path in (*settings.clips, *(file for file in settings.labels if str(file) != "-")):
         if not path.exists():
