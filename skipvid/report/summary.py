@@ -5,16 +5,10 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from operator import attrgetter
 
-import numpy as np
-from numpy.typing import NDArray
-
-from skipvid.core.results import FrameCost, FrameResult, LayerCost, RunHeader, RunSummary
+from skipvid.core.costs import FrameCost, LayerCost
+from skipvid.core.results import FrameResult, RunHeader, RunSummary
 from skipvid.report.agreement import Agreement
-
-_numbers_of = attrgetter("dense_macs", "macs", "outputs", "active", "gate_macs", "gate_ops")
-_name_of = attrgetter("name")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +89,11 @@ class SummaryBuilder:
         self._header = header
         self._frames = self._keyframes = self._detections = 0
         self._medians: dict[str, Median] = {}
-        self._networks: dict[tuple[str, ...], _Sums] = {}  # by the names of the layers, which tell sizes of the input apart, too
-        self._other_gate_ops = 0
+        self._cost: FrameCost | None = None
         self._curve = _Curve(curve_points)
 
     def add(self, result: FrameResult, extra_ms: Mapping[str, float] | None = None) -> None:
-        """Take in one frame. extra_ms: milliseconds of stages after the engine ("draw", "write")."""
+        """Take in one frame. extra_ms: milliseconds of stages after the engine ("draw", "write"). Costs are summed by network and layer."""
         self._frames += 1
         self._keyframes += result.keyframe
         self._detections += len(result.detections)
@@ -108,7 +101,8 @@ class SummaryBuilder:
             for stage, ms in timings.items():
                 self._medians.setdefault(stage, Median()).add(ms)
         if result.cost is not None:
-            self._add_cost(result.cost, result.frame.index, result.keyframe)
+            self._cost = result.cost if self._cost is None else self._cost + result.cost
+            self._curve.add(result.frame.index, result.cost.dense_macs, result.cost.macs, result.keyframe)
 
     @property
     def curve(self) -> tuple[CurvePoint, ...]:
@@ -124,42 +118,11 @@ class SummaryBuilder:
             detections=self._detections,
             wall_seconds=wall_seconds,
             median_ms={stage: median.value for stage, median in self._medians.items()},
-            cost=self._cost(),
+            cost=self._cost,
             dropped=dropped,
             problems=tuple(problems),
             interrupted=interrupted,
         )
-
-    def _add_cost(self, cost: FrameCost, index: int, keyframe: bool) -> None:
-        names = tuple(map(_name_of, cost.layers))
-        if names not in self._networks:
-            self._networks[names] = _Sums(cost.layers, np.zeros((len(names), 6), np.int64))
-        numbers = np.array(list(map(_numbers_of, cost.layers)), np.int64).reshape(-1, 6)
-        self._networks[names].numbers += numbers
-        self._other_gate_ops += cost.other_gate_ops
-        dense, macs, _, _, gate_macs, _ = numbers.sum(axis=0).tolist()
-        self._curve.add(index, dense, macs + gate_macs, keyframe)
-
-    def _cost(self) -> FrameCost | None:
-        if not any(self._networks):
-            return None
-        total = FrameCost((), self._other_gate_ops)
-        for sums in self._networks.values():
-            total = total + FrameCost(
-                tuple(
-                    LayerCost(layer.name, layer.stage, layer.kind, dense, macs, outputs, active, gate_macs, gate_ops)
-                    for layer, (dense, macs, outputs, active, gate_macs, gate_ops) in zip(sums.layers, sums.numbers.tolist(), strict=True)
-                )
-            )
-        return total
-
-
-@dataclass(slots=True)
-class _Sums:
-    """What a list of layers has cost so far. numbers: (layers, 6) int64, see _numbers_of."""
-
-    layers: tuple[LayerCost, ...]
-    numbers: NDArray[np.int64]
 
 
 def stage_costs(cost: FrameCost) -> list[LayerCost]:
@@ -167,19 +130,13 @@ def stage_costs(cost: FrameCost) -> list[LayerCost]:
 
     Gates beside the layers follow as the stage "other gates", so that the stages add up to the total.
     """
-    stages: dict[str, LayerCost] = {}
-    for layer in cost.layers:
-        named = replace(layer, name=layer.stage, kind="")
-        stages[layer.stage] = stages[layer.stage] + named if layer.stage in stages else named
     other = [LayerCost("other gates", "", "", 0, 0, 0, 0, gate_ops=cost.other_gate_ops)] if cost.other_gate_ops else []
-    return [*stages.values(), *other]
+    return [*cost.by_stage, *other]
 
 
 def total_cost(cost: FrameCost) -> LayerCost:
     """All layers, and the gates beside them, as one row named "total"."""
-    columns = zip(*map(_numbers_of, cost.layers), strict=True)
-    dense, macs, outputs, active, gate_macs, gate_ops = (sum(column) for column in columns) if cost.layers else (0,) * 6
-    return LayerCost("total", "", "", dense, macs, outputs, active, gate_macs, gate_ops + cost.other_gate_ops)
+    return replace(cost.sums, name="total", stage="")
 
 
 def cost_fields(cost: LayerCost) -> dict[str, int | float]:

@@ -11,10 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from skipvid.core.costs import FrameCost
 from skipvid.core.errors import UsageError
-from skipvid.core.results import FrameCost
 from skipvid.skip.account import frame_cost
-from skipvid.skip.backend import Program, State, Step
+from skipvid.skip.backend import FrameRun, Program, State
 from skipvid.skip.config import SkipConfig
 from skipvid.skip.picture import Input, Layout, Picture, Shapes, layout_of, shapes_of
 from skipvid.skip.plan import Plan
@@ -45,7 +45,7 @@ class Session:
         self._state: State | None = None
         self._dense_state: State | None = None
         self._current = False  # whether _state is that of the frame before this one
-        self._step: Step | None = None
+        self._step: FrameRun | None = None
         self._shapes: Shapes = ()
         self._layout: Layout = ()
         self._since_keyframe = 0
@@ -101,7 +101,7 @@ class Session:
             self._state = self._dense_state = self._step = None
         self._program, self._shapes = program, shapes
 
-    def _watch(self, plan: Plan, step: Step) -> None:
+    def _watch(self, plan: Plan, step: FrameRun) -> None:
         """Where nearly everything moves, gates cost more than they save: the next frames are keyframes, until it is tried again."""
         if self.keyframe:
             self._dense_left = max(0, self._dense_left - 1)
@@ -118,7 +118,7 @@ class Session:
         """Bytes that the stream's state holds."""
         return sum(state.memory_bytes() for state in (self._state, self._dense_state) if state is not None)
 
-    def _last(self) -> tuple[Plan, Step]:
+    def _last(self) -> tuple[Plan, FrameRun]:
         if self._step is None or self._program is None:
             raise UsageError("the session has run no frame yet", "call it with a frame first")
         return self._program.plan, self._step
