@@ -18,14 +18,14 @@ from skipvid.skip.api import convert
 from skipvid.skip.config import SkipConfig
 from skipvid.skip.cpu._native import LARGEST_EXTENT
 from skipvid.skip.cpu.program import NativeProgram
-from skipvid.skip.gates.placement import Gate
+from skipvid.skip.gates.norm import NormGate
 from skipvid.skip.picture import Picture
 
 TABLES = np.zeros((3, 256), np.float32)
 
 
 def program() -> NativeProgram:
-    return native(plan_of([image(3, 16, 24), conv("y", "x", 3, 4, 3)], [Gate("x", 0.0)]), 2)
+    return native(plan_of([image(3, 16, 24), conv("y", "x", 3, 4, 3)], [NormGate("x", 0.0)]), 2)
 
 
 def picture(height: int, width: int) -> Picture:
@@ -131,10 +131,10 @@ OUT_OF_MEMORY = """
 import resource
 import torch
 from native_plans import conv, image, native, plan_of
-from skipvid.skip.gates.placement import Gate
+from skipvid.skip.gates.norm import NormGate
 
 # Lists of pointers, one for each pixel and tap, are made in the threads: megabytes for a window this large.
-plan = plan_of([image(3, 24, 48), conv("y", "x", 3, 16, 3), conv("z", "y", 16, 16, 61)], [Gate("x", 0.0)])
+plan = plan_of([image(3, 24, 48), conv("y", "x", 3, 16, 3), conv("z", "y", 16, 16, 61)], [NormGate("x", 0.0)])
 frames = [torch.rand(1, 3, 24, 48) for _ in range(3)]
 for threads in (1, 2):
     program = native(plan, threads)
