@@ -8,6 +8,9 @@
 
 namespace skipvid {
 
+// Rows, and columns, that a map may have.
+constexpr int largest_extent = 0xffff;
+
 // A pixel in a list: row in the upper 16 bits, column in the lower, so that right neighbours differ by one.
 using Pixel = std::uint32_t;
 
