@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils._pytree import tree_unflatten
 
-from skipvid.skip.gates.placement import Gate, OutputGate
+from skipvid.skip.gates.base import GatedGraph, MapGate, OutputGate
 from skipvid.skip.ir.cost import macs_by_node
 from skipvid.skip.ir.footprint import SPARSE_OPS
 from skipvid.skip.ir.graph import Graph, Node
@@ -39,13 +39,13 @@ class Layer:
 
 @dataclass(frozen=True, eq=False)  # no slots: what is derived is kept
 class Plan:
-    """What a back end compiles. gates: by map. output_gates: by the convolution that they decide about.
+    """What a back end compiles. gates: by map. output_gates: by the layer that they decide about.
 
     other_gates: gates in front of the first layer (on the network's input).
     """
 
     graph: Graph
-    gates: Mapping[str, Gate]
+    gates: Mapping[str, MapGate]
     layers: tuple[Layer, ...]
     other_gates: tuple[str, ...]
     output_gates: Mapping[str, OutputGate] = field(default_factory=dict)
@@ -77,8 +77,8 @@ class Plan:
         return {size: (np.array(own, np.int32), (macs[own] / total).astype(np.float32)) for size, own in numbers.items()}
 
     @property
-    def watched(self) -> tuple[str, ...]:
-        """Maps whose change output gates look at, in the order of the graph."""
+    def measured_maps(self) -> tuple[str, ...]:
+        """Maps whose change output gates read, in the order of the graph."""
         read = {node.inputs[0] for node in self.graph if node.name in self.output_gates}
         return tuple(node.name for node in self.graph if node.name in read)
 
@@ -111,8 +111,9 @@ class ConversionReport:
         return "\n".join(lines)
 
 
-def make_plan(graph: Graph, gates: Mapping[str, Gate], output_gates: Mapping[str, OutputGate] | None = None) -> Plan:
-    """Name and count the layers of `graph` and assign each gate to the layer that computes its map."""
+def make_plan(gated: GatedGraph) -> Plan:
+    """Name and count the layers of a graph, and assign each of its gates to the layer in whose row its cost is reported."""
+    graph, gates = gated.graph, gated.gates
     by_name = graph.by_name
     macs = macs_by_node(graph)
     counted = [node for node in graph.nodes if macs[node.name] > 0]
@@ -120,7 +121,7 @@ def make_plan(graph: Graph, gates: Mapping[str, Gate], output_gates: Mapping[str
     stages = assign_stages({names[node.name]: macs[node.name] for node in counted})
     readers = graph.consumers()
     owners = {
-        name: _owner(by_name[name], by_name, names) if gate.question is None else _served(readers[name], names)
+        name: _reading(readers[name], names) if gate.at_reader else _computing(by_name[name], by_name, names)
         for name, gate in gates.items()
     }
     layers = tuple(
@@ -135,7 +136,7 @@ def make_plan(graph: Graph, gates: Mapping[str, Gate], output_gates: Mapping[str
         )
         for node in counted
     )
-    return Plan(graph, gates, layers, tuple(name for name, owner in owners.items() if owner is None), output_gates or {})
+    return Plan(graph, gates, layers, tuple(name for name, owner in owners.items() if owner is None), gated.output_gates)
 
 
 def describe(plan: Plan) -> ConversionReport:
@@ -178,7 +179,7 @@ def _layer_names(nodes: list[Node]) -> dict[str, str]:
     return names
 
 
-def _owner(node: Node, by_name: Mapping[str, Node], layers: Mapping[str, str]) -> str | None:
+def _computing(node: Node, by_name: Mapping[str, Node], layers: Mapping[str, str]) -> str | None:
     """The nearest counted layer upstream, along first inputs; None where the network's input comes first."""
     while node.name not in layers:
         if not node.inputs:
@@ -187,6 +188,6 @@ def _owner(node: Node, by_name: Mapping[str, Node], layers: Mapping[str, str]) -
     return node.name
 
 
-def _served(readers: Sequence[Node], layers: Mapping[str, str]) -> str | None:
+def _reading(readers: Sequence[Node], layers: Mapping[str, str]) -> str | None:
     """The counted layer that reads a map."""
     return next((node.name for node in readers if node.name in layers), None)

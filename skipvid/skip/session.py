@@ -14,7 +14,7 @@ from torch import Tensor
 from skipvid.core.errors import UsageError
 from skipvid.core.results import FrameCost
 from skipvid.skip.account import frame_cost
-from skipvid.skip.backend import Program, State, Step
+from skipvid.skip.backend import FrameRun, Program, State
 from skipvid.skip.picture import Input, Picture, Shapes, shapes_of
 from skipvid.skip.plan import Plan
 
@@ -38,7 +38,7 @@ class Session:
         self._program: Program | None = None
         self._state: State | None = None
         self._dense_state: State | None = None
-        self._step: Step | None = None
+        self._step: FrameRun | None = None
         self._shapes: Shapes = ()
         self._kinds: tuple[type, ...] = ()
         self._since_keyframe = 0
@@ -86,7 +86,7 @@ class Session:
         self._since_keyframe = 0
         self._dense_left = self._dense_run = 0
 
-    def _watch(self, plan: Plan, step: Step) -> None:
+    def _watch(self, plan: Plan, step: FrameRun) -> None:
         """Where nearly everything moves, gates cost more than they save: the next frames are keyframes, until it is tried again."""
         if self.keyframe:
             self._dense_left = max(0, self._dense_left - 1)
@@ -103,7 +103,7 @@ class Session:
         """Bytes that the stream's state holds."""
         return sum(state.memory_bytes() for state in (self._state, self._dense_state) if state is not None)
 
-    def _last(self) -> tuple[Plan, Step]:
+    def _last(self) -> tuple[Plan, FrameRun]:
         if self._step is None or self._program is None:
             raise UsageError("the session has run no frame yet", "call it with a frame first")
         return self._program.plan, self._step

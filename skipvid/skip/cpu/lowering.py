@@ -16,9 +16,11 @@ from skipvid.skip.cpu import tables
 from skipvid.skip.cpu._native import LARGEST_EXTENT, FootprintKind, Norm, Pointwise, StepKind
 from skipvid.skip.cpu.description import Description, append, extend
 from skipvid.skip.cpu.layout import Layout, make_layout
+from skipvid.skip.gates.learned import LearnedGate
+from skipvid.skip.gates.norm import NormGate
+from skipvid.skip.gates.output_norm import OutputNormGate
 from skipvid.skip.ir.graph import Node
 from skipvid.skip.plan import Plan
-from skipvid.skip.reference.executor import output_rules
 
 OPERATIONS = {"add": Pointwise.ADD, "sub": Pointwise.SUB, "mul": Pointwise.MUL, "div": Pointwise.DIV}
 NORMS = {1.0: Norm.MAGNITUDES, 2.0: Norm.SQUARES, math.inf: Norm.LARGEST}
@@ -54,7 +56,6 @@ class _Lowering:
         self.layout = make_layout(plan)
         self.description = Description()
         self.maps: dict[str, int] = {}
-        self.rules = output_rules(plan)
         self.changes: dict[tuple[str, Norm], int] = {}  # (map, how its change is measured) -> step
         self.output_gates: dict[str, int] = {}
         self.footprints: dict[flat.FootprintRow, int] = {}
@@ -137,18 +138,24 @@ class _Lowering:
             self.changes[key] = append(self.description.steps, row)
 
     def _change_of(self, node: Node) -> tuple[str, Norm] | None:
-        rule = self.rules.get(node.name)
-        return None if rule is None else (node.inputs[0], NORMS[rule.p])
+        gate = self._output_gate(node)
+        return None if gate is None else (node.inputs[0], NORMS[gate.norm.p])
+
+    def _output_gate(self, node: Node) -> OutputNormGate | None:
+        gate = self.plan.output_gates.get(node.name)
+        if gate is not None and not isinstance(gate, OutputNormGate):
+            raise BackendError(f"the back end cpu has no kernels for a {type(gate).__name__}", "use the back end reference")
+        return gate
 
     def _gate_outputs(self, node: Node) -> None:
-        key = self._change_of(node)
-        if key is None:
+        key, gate = self._change_of(node), self._output_gate(node)
+        if key is None or gate is None:
             return
-        rule, step = self.rules[node.name], len(self.description.steps) - 1
+        step = len(self.description.steps) - 1
         biased = node.activation is None and "bias" in node.consts
         bias = self.description.numbers.add(tables.bias_of(node, node.channels)) if biased else flat.NOWHERE
-        gate = flat.OutputGateRow(step, self.changes[key], rule.limit(1.0), *_scale(rule.gate.scale), rule.gate.block, bias)
-        self.description.output_gates.append(gate)
+        row = flat.OutputGateRow(step, self.changes[key], gate.limit(1.0), *_scale(gate.scale), gate.block, bias)
+        self.description.output_gates.append(row)
         self.output_gates[node.name] = step
 
     def _gate(self, node: Node, number: int) -> None:
@@ -157,13 +164,14 @@ class _Lowering:
             if node.op == "input":
                 # Without a gate its readers still see only what differs: a gate of threshold 0.
                 description.gates.append(flat.GateRow(number, 1))
-        elif gate.question is not None:
-            learned = gate.question
-            weights = description.numbers.add(tables.array(learned.weight))
-            row = append(description.learned_gates, flat.LearnedGateRow(weights, learned.bias, learned.magnitude))
+        elif isinstance(gate, LearnedGate):
+            weights = description.numbers.add(tables.array(gate.weight))
+            row = append(description.learned_gates, flat.LearnedGateRow(weights, gate.bias, gate.magnitude))
             description.gates.append(flat.GateRow(number, gate.block, row))
-        else:
+        elif isinstance(gate, NormGate):
             description.gates.append(flat.GateRow(number, gate.block, flat.NOWHERE, gate.threshold, *_scale(gate.scale)))
+        else:
+            raise BackendError(f"the back end cpu has no kernels for a {type(gate).__name__}", "use the back end reference")
 
     # -- maps
 

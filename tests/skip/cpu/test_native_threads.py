@@ -12,7 +12,7 @@ from native_plans import frames, plan_of
 
 from skipvid.skip.cpu._native import ThreadPool
 from skipvid.skip.cpu.program import NativeProgram
-from skipvid.skip.gates.placement import Gate
+from skipvid.skip.gates.norm import NormGate
 from skipvid.skip.ir.graph import Node
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
@@ -33,7 +33,7 @@ def _program() -> tuple[NativeProgram, int]:
     before = set(os.listdir(TASKS))
     pool = ThreadPool(2)
     (worker,) = set(os.listdir(TASKS)) - before
-    return NativeProgram(plan_of(nodes, [Gate("x", 0.0)]), pool), int(worker)
+    return NativeProgram(plan_of(nodes, [NormGate("x", 0.0)]), pool), int(worker)
 
 
 def _times_asleep(thread: int) -> int:
