@@ -182,8 +182,8 @@ class _Lowering:
         height, width = node.size
         if max(height, width) > LARGEST_EXTENT:
             raise BackendError(
-                f"the map {node.name} is {height} x {width}, the back end cpu has at most {LARGEST_EXTENT} rows and columns",
-                "use a smaller input, or the back end reference",
+                f"the map {node.name} has {height} x {width} pixels, and the back end cpu counts to {LARGEST_EXTENT}",
+                "choose a smaller input, or --backend reference",
             )
         part = self.layout.parts.get(node.name)
         inside, offset = (flat.NOWHERE, 0) if part is None else (self._allocate(self.by_name[part.of]), part.offset)

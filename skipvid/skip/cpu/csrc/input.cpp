@@ -72,7 +72,8 @@ void read_picture(const Frame& frame, const Step& step) {
   const Picture& picture = *frame.inputs[step.input].picture;
   const float limit = frame.state.limits[step.map];
   Bitmap& published = frame.state.published[step.map];
-  std::vector<std::uint8_t>& seen = frame.state.pictures[step.map];
+  PublishedPicture& kept = frame.state.pictures[step.map];
+  std::vector<std::uint8_t>& seen = kept.bytes;
   const std::size_t line = static_cast<std::size_t>(picture.width) * 3;
   const float* const tables[3] = {picture.tables, picture.tables + 256, picture.tables + 512};
   const std::array<int, 3> order = picture.order;
@@ -91,6 +92,8 @@ void read_picture(const Frame& frame, const Step& step) {
   const auto value = [=](const std::uint8_t* pixel, int c) { return tables[c][pixel[order[c]]]; };
   if (frame.keyframe) {
     seen.resize(line * picture.height);
+    kept.height = picture.height;
+    kept.width = picture.width;
     for (int y = 0; y < info.height; ++y) {  // what the picture does not cover is 0
       const int from = y < picture.height ? picture.width : 0;
       std::fill(target.at(y, from), target.at(y, 0) + target.stride * info.width, 0.0F);
@@ -156,6 +159,10 @@ void check(const Frame& frame, const Step& step) {
   if (!std::all_of(picture.order.begin(), picture.order.end(), is_byte_of_pixel)) {
     throw std::invalid_argument("the order of a picture's bytes must consist of 0, 1 and 2");
   }
+  const PublishedPicture& kept = frame.state.pictures[step.map];
+  if (!frame.keyframe && (picture.height != kept.height || picture.width != kept.width)) {
+    throw std::invalid_argument("a picture of another size than the last one's needs a keyframe");
+  }
 }
 
 }  // namespace
@@ -165,6 +172,7 @@ void read_input(const Frame& frame, const Step& step) {
   if (frame.inputs[step.input].picture != nullptr) {
     read_picture(frame, step);
   } else {
+    frame.state.pictures[step.map].height = frame.state.pictures[step.map].width = 0;
     read_floats(frame, step);
   }
 }

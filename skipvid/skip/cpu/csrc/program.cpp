@@ -1,6 +1,7 @@
 #include "program.hpp"
 
 #include <stdexcept>
+#include <string>
 
 #include "work.hpp"
 
@@ -51,11 +52,16 @@ void Program::run(State& state, std::span<const InputArray> inputs, int segment,
   }
   if (state.dense && (!keyframe || gates_wanted)) throw std::logic_error("a dense state remembers nothing for a gated frame");
   const Running running(state);
+  if (segment == 0) {
+    if (!keyframe && !state.current) throw std::logic_error("a state that holds no frame, or a failed one, needs a keyframe");
+    state.current = false;
+  }
   ThreadPool::Lease lease(*pool);
   std::unique_ptr<Workspace> workspace = borrow();
   const Frame frame{*this, state, lease, *workspace, inputs, keyframe, gates_wanted};
   run_segment(frame, segments_[segment]);
   give_back(std::move(workspace));
+  if (segment + 1 == static_cast<int>(segments_.size())) state.current = gates_wanted;
 }
 
 }  // namespace skipvid

@@ -36,7 +36,7 @@ std::size_t State::bytes() const {
   std::size_t total = floats.bytes();
   for (const Buffer& buffer : memory) total += buffer.bytes();
   for (const OutputMemory& output : outputs) total += output.pending.bytes();
-  for (const std::vector<std::uint8_t>& bytes : pictures) total += bytes.size();
+  for (const PublishedPicture& picture : pictures) total += picture.bytes.size();
   for (const std::vector<Bitmap>* bitmaps : {&computed, &published}) {
     for (const Bitmap& bitmap : *bitmaps) total += static_cast<std::size_t>(bitmap.height()) * bitmap.words() * sizeof(std::uint64_t);
   }

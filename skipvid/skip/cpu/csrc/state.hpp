@@ -23,6 +23,12 @@ struct Rows {
   bool contains(int y, int x) const { return y >= 0 && y < height && x >= 0 && x < width; }
 };
 
+// The published bytes of a picture; none (0 x 0) where the last frame was none.
+struct PublishedPicture {
+  std::vector<std::uint8_t> bytes;
+  int height = 0, width = 0;
+};
+
 // Everything remembered of one stream. A dense one remembers nothing from frame to frame: every frame must be a keyframe, and maps that
 // are not needed at the same time share their memory.
 class State {
@@ -47,7 +53,9 @@ class State {
   bool unchanged = false;             // nothing changed in the last frame: all bitmaps of what is computed are clear
   std::vector<Buffer> memory;         // by step: whatever else it keeps
   std::vector<OutputMemory> outputs;  // by step: that of its output gate
-  std::vector<std::vector<std::uint8_t>> pictures;  // by map: the published bytes of an input that is a picture
+  std::vector<PublishedPicture> pictures;  // by map: of an input that is a picture
+  // Whether a gated frame may follow. While a frame runs it may not: one that fails leaves rows and bitmaps that are part old, part new.
+  bool current = false;
   std::atomic<bool> running{false};  // a frame: a second one at the same time would write where the first one reads
 };
 
