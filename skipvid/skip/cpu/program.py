@@ -10,26 +10,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.utils._pytree import treespec_dumps
 
 from skipvid.core.errors import BackendError
 from skipvid.skip.backend import FrameRun, LayerMasks
-from skipvid.skip.cpu._native import Program, State, ThreadPool
+from skipvid.skip.cpu import file
+from skipvid.skip.cpu._native import State, ThreadPool
 from skipvid.skip.cpu.lowering import lower
 from skipvid.skip.ir.graph import Node
 from skipvid.skip.picture import Input, Picture, as_tensors
 from skipvid.skip.plan import Plan
 from skipvid.skip.reference.executor import Masks, ReferenceState, advance, start
 from skipvid.skip.reference.operations import evaluate
-
-
-def build(description: bytes, pool: ThreadPool, instruction_set: str = "") -> Program:
-    """The program of a description. Raises BackendError for one that is damaged, and where this processor lacks the instruction set."""
-    try:
-        return Program(description, pool, instruction_set)
-    except ValueError as error:
-        raise BackendError(
-            f"the native program cannot be built: {error}", "convert the network again, or use the back end reference"
-        ) from error
 
 
 class NativeState:
@@ -75,7 +67,7 @@ class NativeProgram:
     def __init__(self, plan: Plan, pool: ThreadPool, instruction_set: str = "") -> None:
         self.plan = plan
         self._lowered = lower(plan)
-        self._program = build(self._lowered.description.to_bytes(), pool, instruction_set)
+        self._program = file.build(self._lowered.description.to_bytes(), pool, instruction_set)
         self.instruction_set = self._program.instruction_set
         self.fallbacks = tuple(self._lowered.layout.fallback.items())
         self._outputs = tuple(leaf for leaf in plan.graph.outputs if isinstance(leaf, str))
@@ -89,6 +81,34 @@ class NativeProgram:
         self._gate_maps = np.array([self._lowered.maps.get(name, 0) for name in plan.gates], np.intp)
         self._idle: list[State] = []
         self._lock = threading.RLock()  # re-entrant: releasing may happen in a garbage collection at any point
+
+    def as_file(self, about: Mapping[str, str] | None = None) -> file.ProgramFile:
+        """What is written to disk. about: tells files apart. Raises BackendError where PyTorch computes a part of the network."""
+        if self.fallbacks:
+            name, reason = self.fallbacks[0]
+            raise BackendError(f"PyTorch computes {name}: {reason}", "such a network is converted at each start")
+        plan, lowered, graph = self.plan, self._lowered, self.plan.graph
+        if len(self._outputs) != len(graph.outputs):
+            raise BackendError("the network returns constants", "such a network is converted at each start")
+
+        def tensor(name: str) -> file.Tensor:
+            return file.Tensor(name, lowered.maps[name], self._by_name[name].shape)
+
+        return file.ProgramFile(
+            lowered.description.to_bytes(),
+            tuple(tensor(node.name) for node in graph.inputs),
+            tuple(tensor(name) for name in self._outputs),
+            treespec_dumps(graph.out_spec),
+            tuple(
+                file.LayerInfo(row.node, row.name, row.stage, row.kind, row.dense_macs, row.outputs, row.gates, lowered.maps[row.node])
+                for row in plan.layers
+            ),
+            tuple(segment for segment in lowered.segments if isinstance(segment, int)),
+            {name: lowered.maps[name] for name in plan.gates},
+            lowered.changes,
+            lowered.output_gates,
+            about or {},
+        )
 
     def new_state(self, dense: bool = False) -> NativeState:
         core = State(self._program, dense)
