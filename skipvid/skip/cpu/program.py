@@ -38,7 +38,7 @@ class NativeState:
 
 
 class NativeMasks(LayerMasks):
-    """The masks of a frame, each made when it is asked for."""
+    """The masks of a frame, each made when it is read."""
 
     def __init__(self, state: NativeState, nodes: Sequence[str], maps: NDArray[np.int32], fallback: Mapping[str, Tensor]) -> None:
         self._state, self._nodes, self._maps, self._fallback, self._frame = state, nodes, maps, fallback, state.frame
@@ -72,7 +72,7 @@ class NativeProgram:
         self.fallbacks = tuple(self._lowered.layout.fallback.items())
         self._outputs = tuple(leaf for leaf in plan.graph.outputs if isinstance(leaf, str))
         self._by_name = plan.graph.by_name
-        # A picture is known to native entries only; where PyTorch reads the input, it is converted.
+        # A picture is known to native steps only; where PyTorch reads the input, it is converted.
         self._takes_pictures = all(node.op != "input" or (node.is_map and node.channels == 3) for node in plan.graph)
         self._read = {name for node in plan.graph if node.name in self._lowered.layout.fallback for name in node.inputs}
         self._layer_nodes = [layer.node for layer in plan.layers]

@@ -1,5 +1,5 @@
 // Where the maps of a dense state lie: a map's memory is another's as soon as the last step that reads it has run. Steps run one after
-// the other at a keyframe, and a keyframe writes every map whole before it is read.
+// the other at a keyframe, and a keyframe writes all of a map before it is read.
 #include <algorithm>
 #include <limits>
 #include <map>
