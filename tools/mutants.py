@@ -11,9 +11,9 @@ found, or found twice, or its tests fail without the fault, or none of them coul
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -25,7 +25,9 @@ LINKED = ("sample_videos", "benchmarks", "docs", "tools", "README.md")
 SECONDS = 600
 """After which a run of the tests counts as failed: a fault may make a loop endless."""
 
-# An editable installation finds its modules through a hook, which would come before the copy. Python imports this file in every process.
+PRELOADED = ["av", "cv2", "numpy", "pytest", "torch", "torch.export", "yaml"]
+
+# An editable installation finds its modules through a hook, which would come before the copy. Processes that tests start import this file.
 BYPASS = """import sys
 sys.meta_path[:] = [finder for finder in sys.meta_path if "editable" not in type(finder).__module__ + type(finder).__name__.lower()]
 """
@@ -181,30 +183,40 @@ def copy_tree(folder: Path) -> None:
 
 
 def run_tests(folder: Path, tests: list[str], log: Path) -> int | None:
-    """pytest's exit status on the copy, None where it ran out of time. What it printed goes to `log`."""
-    selection = [word if word.startswith("-") else f"tests/{word}" for word in tests]
-    call = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-m", "not realdata", *selection]
-    environment = {
-        **os.environ,
-        "PYTHONPATH": str(folder),
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "HYPOTHESIS_STORAGE_DIRECTORY": str(folder / "h"),
-    }
+    """pytest's exit status on the copy, None where it ran out of time. What it printed goes to `log`.
+
+    Each run is a fork of a process that has imported everything but skipvid, which takes longer than most of the tests.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOADED)
+    process = context.Process(target=_pytest, args=(folder, tests, log))
+    process.start()
+    process.join(SECONDS)
+    if process.exitcode is None:
+        process.kill()
+        process.join()
+        return None
+    return process.exitcode
+
+
+def _pytest(folder: Path, tests: list[str], log: Path) -> None:
     with log.open("w") as output:
-        try:
-            return subprocess.run(call, cwd=folder, env=environment, stdout=output, stderr=output, timeout=SECONDS).returncode
-        except subprocess.TimeoutExpired:
-            return None
+        os.dup2(output.fileno(), 1)
+        os.dup2(output.fileno(), 2)
+    os.chdir(folder)
+    sys.path.insert(0, str(folder))
+    exec(BYPASS)
+    import pytest
 
+    import skipvid
 
-def check_copy(folder: Path) -> None:
-    """Make sure that the copy is what is tested."""
-    program = "import skipvid, skipvid.skip.cpu as cpu; print(skipvid.__file__, *cpu.__path__, sep='\\n')"
-    environment = {**os.environ, "PYTHONPATH": str(folder)}
-    done = subprocess.run([sys.executable, "-c", program], cwd=folder, env=environment, capture_output=True, text=True, check=True)
-    for line in done.stdout.split():
-        if not Path(line).is_relative_to(folder):
-            raise SystemExit(f"the package under test is not the copy in {folder}: {line}")
+    if not Path(skipvid.__file__).is_relative_to(folder):
+        print(f"{skipvid.__file__} is not the copy")
+        os._exit(pytest.ExitCode.INTERNAL_ERROR)
+    selection = [word if word.startswith("-") else f"tests/{word}" for word in tests]
+    status = pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-m", "not realdata", *selection])
+    sys.stdout.flush()
+    os._exit(int(status))
 
 
 def main() -> int:
@@ -230,7 +242,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name).resolve()
         copy_tree(folder)
-        check_copy(folder)
+        # Read by the server that the runs are forked from, which starts with the first of them.
+        os.environ.update(PYTHONPATH=str(folder), PYTHONDONTWRITEBYTECODE="1", HYPOTHESIS_STORAGE_DIRECTORY=str(folder / "hypothesis"))
         log = folder / "log.txt"
         if not arguments.without_baseline:
             words = sorted({word for _, mutant in chosen for word in mutant.tests.split()})
