@@ -26,13 +26,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+from tables import ResultTable, add_write_option
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from skipvid.models import build_model
 from skipvid.skip.api import SkipModel, convert
 from skipvid.skip.config import BACKENDS, SkipConfig
-from skipvid.skip.reference.executor import ReferenceProgram, ReferenceState, evaluate
+from skipvid.skip.reference.executor import ReferenceProgram, ReferenceState
+from skipvid.skip.reference.operations import evaluate
 from skipvid.video.sources.open import open_source
 
 CLIP = "sequences/pets09_s2l1/vtest_480x360.avi"
@@ -167,13 +169,20 @@ def main() -> None:
     parser.add_argument("--network", action="append", choices=list(SUBJECTS))
     parser.add_argument("--backend", default="auto", choices=("auto", *BACKENDS))
     parser.add_argument("--threads", type=int)
+    add_write_option(parser)
     options = parser.parse_args()
     if options.threads:
         torch.set_num_threads(options.threads)
-    print(f"{CLIP}, {options.frames} frames at each network's input, back end {options.backend}\n")
+    note = f"{CLIP} at each network's input, back end {options.backend}."
     columns = ("network", "frames", "max abs diff", "max rel diff", "same bits as dense", "saved at 0")
-    print(f"| {' | '.join(columns)} | bound used at {options.threshold:g} | by | saved |")
-    print("|---|---|---|---|---|---|---|---|---|")
+    columns += (f"bound used at {options.threshold:g}", "by", "saved")
+    with ResultTable("equality", columns, options.write, note) as table:
+        failed = _measure_all(options, table)
+    raise SystemExit(1 if failed else 0)
+
+
+def _measure_all(options: argparse.Namespace, table: ResultTable) -> bool:
+    """A row for each network. Returns whether one of them broke a promise."""
     failed = False
     for name in options.network or SUBJECTS:
         subject = SUBJECTS[name]
@@ -183,13 +192,10 @@ def main() -> None:
         gated = model.regated(SkipConfig(threshold=options.threshold, backend="reference"))
         bound = measure_bound(gated, inputs(options.data, subject, options.frames))
         failed |= equal.relative > 1e-4 or equal.same_bits < equal.frames or bound.usage > 1 + 1e-4
-        print(
-            f"| {name} | {equal.frames} | {equal.absolute:.2e} | {equal.relative:.2e} | {equal.same_bits} of {equal.frames} "
-            f"| {1 - equal.macs / equal.dense_macs:.1%} | {bound.usage:.5f} of {bound.gates} maps | {bound.map} "
-            f"| {1 - bound.macs / bound.dense_macs:.1%} |",
-            flush=True,
-        )
-    raise SystemExit(1 if failed else 0)
+        cells = (name, equal.frames, f"{equal.absolute:.2e}", f"{equal.relative:.2e}", f"{equal.same_bits} of {equal.frames}")
+        cells += (f"{1 - equal.macs / equal.dense_macs:.1%}", f"{bound.usage:.5f} of {bound.gates} maps", bound.map)
+        table.row(*cells, f"{1 - bound.macs / bound.dense_macs:.1%}")
+    return failed
 
 
 if __name__ == "__main__":

@@ -20,14 +20,16 @@ from typing import Any
 import torch
 from passes import Measured, agreement_of, measure
 from sequences import SEQUENCES, Sequence, load_frames
+from tables import ResultTable, add_write_option
 from tradeoff import gain_at_equal_accuracy
 
 from skipvid.presets.preset import Preset, load_preset
 from skipvid.presets.weights import resolve_gate_weights, resolve_weights
 from skipvid.skip.config import SkipConfig
-from skipvid.skip.gates.learned import load_questions
+from skipvid.skip.gates.learned import load_gates
 from skipvid.tasks.detect_engine import DetectEngine
 
+GATES_PAGE = Path(__file__).parents[1] / "docs" / "gates.md"
 FLOOR = 0.02
 """Score from which detections count for AP."""
 
@@ -65,11 +67,11 @@ def rows_of(options: argparse.Namespace, base: Preset) -> Iterator[Row]:
                 note = f", times {scale:g}" if scale != 1 else ""
                 yield Row(f"{preset.name}{block}{note}", own, None if preset.weights == base.weights else preset)
             continue
-        questions = load_questions(resolve_gate_weights(preset).path)
+        gates = load_gates(resolve_gate_weights(preset).path)
         for shift in options.shift:
-            moved = {name: replace(question, bias=question.bias * shift) for name, question in questions.items()}
+            moved = {name: replace(gate, bias=gate.bias * shift) for name, gate in gates.items()}
             note = f", bias x{shift:g}" if shift != 1 else ""
-            config = SkipConfig.of(preset, questions=moved, threads=options.threads)
+            config = SkipConfig.of(preset, learned_gates=moved, threads=options.threads)
             yield Row(f"gumbel {preset.name}{block}{note}", config, preset)
 
 
@@ -78,26 +80,26 @@ def main() -> None:
     torch.set_num_threads(1)  # it has little to do here, and its threads spin afterwards
     base = load_preset(options.preset)
     engine = make_engine(base, SkipConfig(gate="none", threads=options.threads))
-    print(f"{base.name}, {engine.backend} back end, {options.threads} threads\n", flush=True)
-    print("| gate | " + " | ".join(f"{s.name} AP50 | MACs | F1 to dense" for s in SEQUENCES) + " |")
-    print("|---|" + "---|" * 3 * len(SEQUENCES), flush=True)
+    columns = ["gate", *(f"{s.name} {what}" for s in SEQUENCES for what in ("AP50", "fewer MACs", "F1 to dense"))]
     material = {sequence: load_frames(options.data, sequence, options.frames) for sequence in SEQUENCES}
     dense: dict[Sequence, Measured] = {}
     table: list[dict[str, Any]] = []
     found: dict[str, dict[Sequence, Measured]] = {}
-    for row in rows_of(options, base):
-        own = engine.regated(row.config) if row.preset is None else make_engine(row.preset, row.config)
-        cells, record = [], {"gate": row.name}
-        for sequence, (images, truths) in material.items():
-            result = measure(own, images, truths, sequence)
-            dense.setdefault(sequence, result)
-            found.setdefault(row.name, {})[sequence] = result
-            f1 = agreement_of(dense[sequence], result, sequence, base.score_threshold)
-            cells.append(f"{result.ap50:.1f} | {result.fewer:.2f}x fewer | {f1:.3f}")
-            values = {"ap50": result.ap50, "fewer": result.fewer, "f1": f1}
-            record |= {f"{sequence.name} {key}": f"{value:.4g}" for key, value in values.items()}
-        table.append(record)
-        print(f"| {row.name} | " + " | ".join(cells) + " |", flush=True)
+    with ResultTable("gates", columns, options.write, f"{base.name}, {engine.backend} back end.") as shown:
+        for row in rows_of(options, base):
+            own = engine.regated(row.config) if row.preset is None else make_engine(row.preset, row.config)
+            cells: list[str] = []
+            record = {"gate": row.name}
+            for sequence, (images, truths) in material.items():
+                result = measure(own, images, truths, sequence)
+                dense.setdefault(sequence, result)
+                found.setdefault(row.name, {})[sequence] = result
+                f1 = agreement_of(dense[sequence], result, sequence, base.score_threshold)
+                cells += [f"{result.ap50:.1f}", f"{result.fewer:.2f}×", f"{f1:.3f}"]
+                values = {"ap50": result.ap50, "fewer": result.fewer, "f1": f1}
+                record |= {f"{sequence.name} {key}": f"{value:.4g}" for key, value in values.items()}
+            table.append(record)
+            shown.row(row.name, *cells)
     _compare(found, [f"norm {threshold:g}" for threshold in options.norm])
     if options.csv is not None:
         with options.csv.open("w", newline="") as file:
@@ -142,6 +144,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--scale", type=numbers, default=[1.0], help="factors on learned thresholds: more than 1 closes gates")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--csv", type=Path)
+    add_write_option(parser, GATES_PAGE)
     return parser.parse_args()
 
 

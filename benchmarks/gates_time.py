@@ -16,9 +16,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from gates_table import make_engine, numbers
+from gates_table import GATES_PAGE, make_engine, numbers
 from numpy.typing import NDArray
 from sequences import SEQUENCES, load_frames
+from tables import ResultTable, add_write_option
 
 from skipvid.presets.preset import load_preset
 from skipvid.skip.config import SkipConfig
@@ -53,6 +54,7 @@ def main() -> None:
     parser.add_argument("--learned", nargs="*", default=[], help="presets with learned thresholds")
     parser.add_argument("--frames", type=int, default=600, help="frames of each sequence")
     parser.add_argument("--threads", type=int, default=2)
+    add_write_option(parser, GATES_PAGE)
     options = parser.parse_args()
     torch.set_num_threads(1)  # it has little to do here, and its threads spin afterwards
     base = load_preset(options.preset)
@@ -63,16 +65,16 @@ def main() -> None:
         learned = load_preset(path)
         engines[learned.name] = make_engine(learned, SkipConfig.of(learned, threads=options.threads))
     engines["dense"] = make_engine(base, SkipConfig(gate="none", threads=options.threads))
-    print("| gate | " + " | ".join(f"{sequence.name} ms | times as fast" for sequence in SEQUENCES) + " |")
-    print("|---|" + "---|" * 2 * len(SEQUENCES))
+    columns = ["gate", *(f"{sequence.name} {what}" for sequence in SEQUENCES for what in ("ms", "times as fast"))]
     cells: dict[str, list[str]] = {name: [] for name in engines}
     for sequence in SEQUENCES:
         images, _ = load_frames(options.data, sequence, options.frames)
         found = time_in_turns(list(engines.values()), images)
         for name, milliseconds in zip(engines, found, strict=True):
-            cells[name].append(f"{milliseconds:.2f} | {found[0] / milliseconds:.2f}x")
-    for name, row in cells.items():
-        print(f"| {name} | " + " | ".join(row) + " |")
+            cells[name] += [f"{milliseconds:.2f}", f"{found[0] / milliseconds:.2f}×"]
+    with ResultTable("gates-time", columns, options.write) as table:
+        for name, row in cells.items():
+            table.row(name, *row)
 
 
 if __name__ == "__main__":

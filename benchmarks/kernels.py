@@ -18,14 +18,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from rich.console import Console
-from rich.table import Table
+from tables import ResultTable, add_write_option
 from torch import Tensor
 from torch.utils._pytree import tree_structure
 
 from skipvid.skip.cpu import _native
 from skipvid.skip.cpu.backend import _pool
 from skipvid.skip.cpu.lowering import lower
+from skipvid.skip.gates.base import GatedGraph
 from skipvid.skip.ir.graph import Activation, Graph, Node
 from skipvid.skip.plan import make_plan
 
@@ -84,7 +84,7 @@ class Bench:
         activation = Activation(layer.activation) if layer.activation else None
         shape = tuple(self.conv(self.x).shape)
         nodes = (Node("x", "input", (), tuple(x.shape)), Node("y", "conv", ("x",), shape, attrs, consts, activation))
-        plan = make_plan(Graph(nodes, ("y",), tree_structure(0)), {})
+        plan = make_plan(GatedGraph(Graph(nodes, ("y",), tree_structure(0))))
         self.macs, self.outputs = plan.dense_macs, shape[2] * shape[3]
         self.program = lower(plan, _pool(1), instruction_set).program
         self.state = _native.State(self.program, False)
@@ -136,18 +136,24 @@ def peak(instruction_set: str) -> float:
     return max(once() for _ in range(9))
 
 
-@torch.no_grad()
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--instruction-set", default=_native.instruction_sets()[0], choices=_native.instruction_sets())
     parser.add_argument("--only", default="", help="layers whose name matches")
+    add_write_option(parser)
     options = parser.parse_args()
     torch.set_num_threads(1)
     best = peak(options.instruction_set)
-    table = Table(title=f"{options.instruction_set}, one thread; measured peak {best / 1e9:.0f} GFLOP/s")
-    for heading in ("layer", "shape", "ms", "GFLOP/s", "of peak", "PyTorch/ours", *(f"{share:.0%} changed" for share in SHARES)):
-        table.add_column(heading, justify="left" if heading in ("layer", "shape") else "right")
+    note = f"{options.instruction_set}, one thread, processor time; peak, by multiply-adds in registers: {best / 1e9:.0f} GFLOP/s."
+    columns = ("layer", "shape", "ms", "GFLOP/s", "of peak", "PyTorch/ours", *(f"{share:.0%} changed" for share in SHARES))
+    with ResultTable("kernels", columns, options.write, note) as table:
+        _measure_all(options, best, table)
+
+
+@torch.no_grad()
+def _measure_all(options: argparse.Namespace, best: float, table: ResultTable) -> None:
+    """A row for each layer."""
     for layer in LAYERS:
         if not re.search(options.only, layer.name):
             continue
@@ -172,8 +178,7 @@ def main() -> None:
         ]
         row.append(f"{median['torch'] / median['dense']:.2f}")
         row += [f"{median['dense'] / median[str(share)]:.1f} of {reduction[str(share)]:.1f}" for share in SHARES]
-        table.add_row(*row)
-    Console(width=180).print(table)
+        table.row(*row)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from tables import ResultTable, add_write_option
 
 from skipvid.core.results import Frame, FrameResult, RunHeader
 from skipvid.pipeline.run import run
@@ -76,6 +77,7 @@ def main() -> None:
     parser.add_argument("--preset", default=DEFAULT_DETECT)
     parser.add_argument("--weights")
     parser.add_argument("--threads", type=int)
+    add_write_option(parser)
     options = parser.parse_args()
     if options.threads:
         torch.set_num_threads(options.threads)
@@ -87,9 +89,10 @@ def main() -> None:
     def watch(result: FrameResult) -> None:
         if (result.frame.index + 1) % options.every == 0:
             seen.append(resident_mib())
-            print(f"{result.frame.index + 1:6} frames  {seen[-1]:7.1f} MiB", flush=True)
+            table.row(result.frame.index + 1, f"{seen[-1]:.1f}")
 
-    with tempfile.TemporaryDirectory() as folder, Repeated(options.clip, options.frames) as source:
+    table = ResultTable("memory", ("frames", "resident MiB"), options.write, f"{preset.name}, {engine.backend} back end, six sinks.")
+    with tempfile.TemporaryDirectory() as folder, table, Repeated(options.clip, options.frames) as source:
         header = RunHeader(
             "bench",
             source.info,

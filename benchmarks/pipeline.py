@@ -1,6 +1,6 @@
 """How many frames a second `skipvid detect` does as a whole, with gates and without: decoding, network, drawing and encoding included.
 
-    python benchmarks/pipeline.py CLIP... [--max-frames 150] [--threads N] [--rounds 2]
+    python benchmarks/pipeline.py CLIP... [--max-frames 150] [--threads N] [--rounds 2] [--write]
 
 Runs the command itself in processes of its own, with and without gates by turns, once with JSON lines as the only output and once with an
 annotated video besides. Frames per second are the command's own, from the first frame asked for to the last one written; of the rounds the
@@ -17,8 +17,11 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from tables import ResultTable, add_write_option
+
 RUN = "from skipvid.cli.app import cli; cli()"
 GATES = ("norm", "none")
+COLUMNS = ("clip", "fewer MACs", "model ms", "without gates", "JSON lines: fps", "without gates", "and video: fps", "without gates")
 
 
 def detect(clip: str, gate: str, outputs: list[Path], max_frames: int, threads: int | None) -> dict[str, Any]:
@@ -41,10 +44,9 @@ def main() -> None:
     parser.add_argument("--max-frames", type=int, default=150)
     parser.add_argument("--threads", type=int)
     parser.add_argument("--rounds", type=int, default=2)
+    add_write_option(parser)
     options = parser.parse_args()
-    print("| clip | fewer MACs | model ms | without gates | JSON lines: fps | without gates | and video: fps | without gates |")
-    print("|---|---|---|---|---|---|---|---|")
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, ResultTable("pipeline", COLUMNS, options.write) as table:
         lines, video = Path(folder, "out.jsonl"), Path(folder, "out.mp4")
         for clip in options.clips:
             runs: dict[tuple[str, bool], list[dict[str, Any]]] = {}
@@ -58,7 +60,7 @@ def main() -> None:
             cost = runs["norm", False][0]["cost"]
             cells = [f"{cost['dense_macs'] / max(cost['macs'], 1):.2f}×", *(f"{model[gate]:.1f}" for gate in GATES)]
             cells += [f"{fps[gate, with_video]:.1f}" for with_video in (False, True) for gate in GATES]
-            print(f"| {Path(clip).parent.name}/{Path(clip).stem} | {' | '.join(cells)} |", flush=True)
+            table.row(f"{Path(clip).parent.name}/{Path(clip).stem}", *cells)
 
 
 if __name__ == "__main__":

@@ -29,8 +29,10 @@ import numpy as np
 import torch
 from jhmdb import COCO_OF, Clip, Truth, read_clips
 from numpy.typing import NDArray
+from tables import ResultTable, add_write_option
 
-from skipvid.core.results import FrameCost, FrameResult
+from skipvid.core.costs import FrameCost
+from skipvid.core.results import FrameResult
 from skipvid.presets.preset import DEFAULT_DETECT, load_preset
 from skipvid.presets.weights import resolve_weights
 from skipvid.skip.config import SkipConfig
@@ -43,6 +45,17 @@ from skipvid.train.calibrate import measure, record
 
 Gates = dict[str, tuple[SkipConfig, SkipConfig]]
 """By name; those of the even clips, and of the odd ones."""
+
+CAMERAS = ("static", "moving")
+MEASURES = {
+    "pck": "PCK@0.2",
+    "drop": "lost",
+    "agreement": "agreement",
+    "skip_ratio": "skip ratio",
+    "fewer_macs": "fewer MACs",
+    "starts": "dense frames",
+}
+"""Columns of the CSV, and their headings."""
 
 CALIBRATION_FRAMES = 4
 """Of each clip."""
@@ -73,7 +86,7 @@ def through_engine(engine: PoseEngine, clip: Clip, dense: bool = False) -> Outco
         keypoints.append(_best(result, clip.boxes[frame.index]))
         if result.cost is None:
             continue
-        pose = FrameCost(tuple(layer for layer in result.cost.layers if layer.name.startswith("pose.")))
+        pose = FrameCost.of(tuple(layer for layer in result.cost.layers if layer.name.startswith("pose.")))
         starts += 0 < pose.dense_macs == pose.macs
         total = pose if total is None else total + pose
     return Outcome(clip, np.array(keypoints), total, starts)
@@ -133,7 +146,10 @@ def main() -> None:
         gates = {name: (pair[arguments.half == "odd"],) * 2 for name, pair in gates.items()}
     if arguments.boxes == "detector":
         engine.detector = _detector(options.score_threshold, arguments.threads)
-    rows = measured(through_engine if arguments.windows == "sticky" else following, engine, clips, gates)
+    note = f"{preset.name}, {arguments.boxes} boxes, {arguments.windows} windows."
+    columns = ["threshold", *(f"{camera}: {name}" for camera in CAMERAS for name in MEASURES.values())]
+    with ResultTable("poses", columns, arguments.write, note) as table:
+        rows = measured(through_engine if arguments.windows == "sticky" else following, engine, clips, gates, table)
     if arguments.csv is not None:
         with arguments.csv.open("w", newline="") as file:
             writer = csv.DictWriter(file, list(rows[0]))
@@ -169,32 +185,33 @@ def _detector(score_threshold: float, threads: int) -> DetectEngine:
     return DetectEngine(preset, config, resolve_weights(preset).path, score_threshold=WEAK * score_threshold, scene_cuts=False)
 
 
-def measured(run: Callable[..., Outcome], engine: PoseEngine, clips: list[Clip], gates: Gates) -> list[dict[str, Any]]:
-    """A row for the dense network and for each way of gating, printed as they come."""
+def measured(run: Callable[..., Outcome], engine: PoseEngine, clips: list[Clip], gates: Gates, table: ResultTable) -> list[dict[str, Any]]:
+    """A row for the dense network and for each way of gating, written as they come."""
     dense = [run(engine, clip, dense=True) for clip in clips]
     rows = [_row("dense", dense, dense)]
+    table.row(*rows[0].values())
     for name, configs in gates.items():
         gated = [engine.regated(config) for config in configs]
         rows.append(_row(name, [run(gated[number % 2], clip) for number, clip in enumerate(clips)], dense))
+        table.row(*rows[-1].values())
     return rows
 
 
 def _row(gate: str, outcomes: list[Outcome], reference: list[Outcome]) -> dict[str, Any]:
     row: dict[str, Any] = {"threshold": gate}
-    for camera in ("static", "moving"):
+    for camera in CAMERAS:
+        row |= {f"{camera}_{measure}": "" for measure in MEASURES}
         chosen = [index for index, outcome in enumerate(outcomes) if outcome.clip.static == (camera == "static")]
         part, base = [outcomes[index] for index in chosen], [reference[index] for index in chosen]
         costs = [outcome.cost for outcome in part if outcome.cost is not None]
         row[f"{camera}_pck"] = round(pck(part), 2)
         row[f"{camera}_drop"] = round(pck(base) - pck(part), 2)
         row[f"{camera}_agreement"] = round(agreement(part, base), 1)
-        row[f"{camera}_skip_ratio"], row[f"{camera}_fewer_macs"], row[f"{camera}_starts"] = "", "", ""
         if costs:
             total = sum(costs[1:], costs[0])
             row[f"{camera}_skip_ratio"] = round(total.skip_ratio, 3)
             row[f"{camera}_fewer_macs"] = round(total.dense_macs / total.macs, 2)
             row[f"{camera}_starts"] = sum(outcome.starts for outcome in part)
-    print("  ".join(f"{key} {value}" for key, value in row.items() if value != ""), flush=True)
     return row
 
 
@@ -216,6 +233,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--room", type=float, default=StickyRule().room, help="padding of a new window")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--csv", type=Path)
+    add_write_option(parser)
     arguments = parser.parse_args()
     if arguments.boxes == "detector" and arguments.windows == "following":
         parser.error("--windows following is measured with true boxes")

@@ -1,6 +1,6 @@
 """Gated against dense on every clip of a folder: MACs saved, agreement of the detections, and that nothing fails.
 
-    python benchmarks/videos.py --data DIR [--threshold T] [--max-frames N]
+    python benchmarks/videos.py --data DIR [--threshold T] [--max-frames N] [--write]
 
 DIR holds `videos/` and `sequences/`. Prints a Markdown table, a row per clip as soon as it is done. Agreement is F1 at IoU 0.5 of the
 gated detections against the dense ones of the same frames; beside it stands the flicker floor: the F1 of the dense network against itself
@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from tables import ResultTable, add_write_option
 
 from skipvid.core.errors import SkipvidError
 from skipvid.core.results import RunHeader
@@ -30,6 +31,7 @@ from skipvid.video.sources.open import open_source
 from skipvid.video.sources.options import ReadOptions
 from skipvid.video.sources.specs import expand_specs
 
+COLUMNS = ("clip", "size", "frames", "MACs saved", "fewer", "F1 to dense", "flicker floor", "speed to dense")
 FLOOR_EVERY = 5
 """The flicker floor is measured on every so many frames; it needs two more dense runs each."""
 
@@ -41,7 +43,7 @@ def clips(data: Path) -> list[str]:
     return [spec for spec in expand_specs(videos + folders) if "images" not in Path(spec).parts]
 
 
-def measure(engine: DetectEngine, spec: str, max_frames: int | None) -> str:
+def measure(engine: DetectEngine, spec: str, max_frames: int | None) -> tuple[object, ...]:
     """One row of the table."""
     generator = np.random.default_rng(0)
     floor = Agreement()
@@ -62,10 +64,8 @@ def measure(engine: DetectEngine, spec: str, max_frames: int | None) -> str:
     macs, dense_macs = sum(cost.macs for cost in costs), sum(cost.dense_macs for cost in costs)
     saving, f1 = 1 - macs / dense_macs, stream.rows[0].f1
     name = Path(spec).parent.name + "/" + Path(spec).name
-    return (
-        f"| {name[:48]} | {source.info.width}x{source.info.height} | {len(costs)} | {saving:.1%} | {dense_macs / max(macs, 1):.1f}x "
-        f"| {f1:.3f} | {floor.f1:.3f} | {statistics.median(ratios):.2f}x |"
-    )
+    size, fewer = f"{source.info.width}x{source.info.height}", f"{dense_macs / max(macs, 1):.1f}x"
+    return name[:48], size, len(costs), f"{saving:.1%}", fewer, f"{f1:.3f}", f"{floor.f1:.3f}", f"{statistics.median(ratios):.2f}x"
 
 
 def main() -> None:
@@ -76,6 +76,7 @@ def main() -> None:
     parser.add_argument("--threshold", type=float, help="instead of the preset's")
     parser.add_argument("--max-frames", type=int)
     parser.add_argument("--threads", type=int)
+    add_write_option(parser)
     options = parser.parse_args()
     torch.set_num_threads(1)  # it has little to do here, and its threads spin afterwards
     preset = load_preset(options.preset)
@@ -84,17 +85,16 @@ def main() -> None:
     if options.threshold is not None:
         config = config.at(options.threshold)
     engine = DetectEngine(preset, config, weights.path, weights.sha256)
-    threads = options.threads or os.cpu_count()
-    print(f"{preset.name}, norm gate, threshold {config.threshold:g}, {engine.backend} back end, {threads} threads\n")
-    print("| clip | size | frames | MACs saved | fewer | F1 to dense | flicker floor | speed to dense |")
-    print("|---|---|---|---|---|---|---|---|")
+    threads = options.threads or len(os.sched_getaffinity(0))
+    note = f"{preset.name}, {config.gate} gate, threshold {config.threshold:g}, {engine.backend} back end, {threads} threads."
     failed = 0
-    for spec in clips(options.data):
-        try:
-            print(measure(engine, spec, options.max_frames), flush=True)
-        except SkipvidError as error:
-            failed += 1
-            print(f"| {Path(spec).name} | failed: {error} |", flush=True)
+    with ResultTable("videos", COLUMNS, options.write, note) as table:
+        for spec in clips(options.data):
+            try:
+                table.row(*measure(engine, spec, options.max_frames))
+            except SkipvidError as error:
+                failed += 1
+                table.row(Path(spec).name, f"failed: {error}", *("",) * (len(COLUMNS) - 2))
     raise SystemExit(1 if failed else 0)
 
 

@@ -37,9 +37,9 @@ def open_source(spec: str, options: ReadOptions | None = None) -> Source:
             raise SourceError(f"{name}: this kind of address is not read", "give a file, an http:// or https:// address, or - for stdin")
         return VideoSource(spec, name, options)
     path = Path(spec)
-    if path.is_dir():
+    if os.path.isdir(path):  # os.path: no error for a name that is too long
         return ImageSource(_images(path), name, options, path)
-    if not path.exists():
+    if not os.path.exists(path):
         raise SourceError(f"{spec} does not exist", "check the path")
     if not os.access(path, os.R_OK):
         raise SourceError(f"{spec} cannot be read", "check its permissions")
