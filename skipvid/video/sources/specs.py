@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 from skipvid.core.errors import SourceError
+from skipvid.core.names import printable
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
 VIDEO_SUFFIXES = frozenset(
@@ -36,6 +37,18 @@ def files_in(folder: Path, suffixes: Iterable[str]) -> list[Path]:
     return sorted(found, key=lambda p: natural_key(p.name))
 
 
+def images_below(folder: Path) -> list[Path]:
+    """A folder's images in natural order; where it has none itself, those of its sub-folders, folder by folder."""
+    images = files_in(folder, IMAGE_SUFFIXES)
+    if images:
+        return images
+    try:
+        folders = sorted((p for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")), key=lambda p: natural_key(p.name))
+    except OSError as error:
+        raise SourceError(f"{printable(folder)} cannot be read: {error.strerror}", "check its permissions") from error
+    return [image for inner in folders if not inner.is_symlink() for image in images_below(inner)]
+
+
 def expand_specs(specs: Sequence[str]) -> list[str]:
     """The sources that the user's words stand for, each once, in the order given.
 
@@ -57,11 +70,11 @@ def expand_specs(specs: Sequence[str]) -> list[str]:
 
 
 def display_name(spec: str) -> str:
-    """The name that messages and results use: the last part of a path, a URL without its password."""
+    """The name that messages and results use: the last part of a path, as printable() writes it, a URL without its password."""
     if spec == STDIN:
         return "stdin"
     if not is_url(spec):
-        return Path(spec).name or Path(spec).resolve().name
+        return printable(Path(spec).name or Path(spec).resolve().name)
     parts = urlsplit(spec)
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
@@ -87,6 +100,6 @@ def _expand_folder(spec: str) -> list[str]:
     if videos and images:
         message = f"{folder} holds {len(videos)} videos and {len(images)} images"
         raise SourceError(message, f"say which, for example '{folder}/*{videos[0].suffix}'")
-    if not videos and not images:
+    if not videos and not images and not images_below(folder):
         raise SourceError(f"{folder} holds neither videos nor images", "give a folder of images, a folder of videos, or a file")
     return [str(v) for v in videos] or [spec]
