@@ -33,7 +33,8 @@ from torch.utils._pytree import tree_leaves
 from skipvid.models import build_model
 from skipvid.skip.api import SkipModel, convert
 from skipvid.skip.config import BACKENDS, SkipConfig
-from skipvid.skip.reference.executor import ReferenceProgram, ReferenceState, evaluate
+from skipvid.skip.reference.executor import ReferenceProgram, ReferenceState
+from skipvid.skip.reference.operations import evaluate
 from skipvid.video.sources.open import open_source
 
 CLIP = "sequences/pets09_s2l1/vtest_480x360.avi"

@@ -26,7 +26,7 @@ from tradeoff import gain_at_equal_accuracy
 from skipvid.presets.preset import Preset, load_preset
 from skipvid.presets.weights import resolve_gate_weights, resolve_weights
 from skipvid.skip.config import SkipConfig
-from skipvid.skip.gates.learned import load_questions
+from skipvid.skip.gates.learned import load_gates
 from skipvid.tasks.detect_engine import DetectEngine
 
 GATES_PAGE = Path(__file__).parents[1] / "docs" / "gates.md"
@@ -67,11 +67,11 @@ def rows_of(options: argparse.Namespace, base: Preset) -> Iterator[Row]:
                 note = f", times {scale:g}" if scale != 1 else ""
                 yield Row(f"{preset.name}{block}{note}", own, None if preset.weights == base.weights else preset)
             continue
-        questions = load_questions(resolve_gate_weights(preset).path)
+        gates = load_gates(resolve_gate_weights(preset).path)
         for shift in options.shift:
-            moved = {name: replace(question, bias=question.bias * shift) for name, question in questions.items()}
+            moved = {name: replace(gate, bias=gate.bias * shift) for name, gate in gates.items()}
             note = f", bias x{shift:g}" if shift != 1 else ""
-            config = SkipConfig.of(preset, questions=moved, threads=options.threads)
+            config = SkipConfig.of(preset, learned_gates=moved, threads=options.threads)
             yield Row(f"gumbel {preset.name}{block}{note}", config, preset)
 
 

@@ -25,6 +25,7 @@ from torch.utils._pytree import tree_structure
 from skipvid.skip.cpu import _native
 from skipvid.skip.cpu.backend import _pool
 from skipvid.skip.cpu.lowering import lower
+from skipvid.skip.gates.base import GatedGraph
 from skipvid.skip.ir.graph import Activation, Graph, Node
 from skipvid.skip.plan import make_plan
 
@@ -83,7 +84,7 @@ class Bench:
         activation = Activation(layer.activation) if layer.activation else None
         shape = tuple(self.conv(self.x).shape)
         nodes = (Node("x", "input", (), tuple(x.shape)), Node("y", "conv", ("x",), shape, attrs, consts, activation))
-        plan = make_plan(Graph(nodes, ("y",), tree_structure(0)), {})
+        plan = make_plan(GatedGraph(Graph(nodes, ("y",), tree_structure(0))))
         self.macs, self.outputs = plan.dense_macs, shape[2] * shape[3]
         self.program = lower(plan, _pool(1), instruction_set).program
         self.state = _native.State(self.program, False)

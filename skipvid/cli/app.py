@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
 
 import click
 
 from skipvid import __version__
+from skipvid.cli import streams
 from skipvid.cli.lazy import LazyGroup
-from skipvid.core.errors import SkipvidError
+from skipvid.core import interrupts
+from skipvid.core.errors import OutputError, SkipvidError
+from skipvid.core.text import printable
 
 COMMANDS = {
     # command -> module that defines it; imported when the command, or the list of commands, is wanted
@@ -28,10 +34,26 @@ COMMANDS = {
     "doctor": "skipvid.cli.doctor",
 }
 INTERRUPTED = 130
-BROKEN_PIPE = 141  # as if the signal had ended the program: 128 + SIGPIPE
 
 
-@click.group(cls=LazyGroup, modules=COMMANDS, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+class _Stopped(Exception):
+    """A polite stop, by a name that click does not know: it would print an empty line."""
+
+
+class _Program(LazyGroup):
+    """The top group: what click would answer in its own way (Ctrl-C, the end of a file, a broken pipe) comes out as it is."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            with streams.named_errors():
+                return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise _Stopped from None
+        except EOFError as error:
+            raise RuntimeError(f"a file ended too early: {error}") from error
+
+
+@click.group(cls=_Program, modules=COMMANDS, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, "-V", "--version", prog_name="skipvid", message="%(prog)s %(version)s")
 def cli() -> None:
     """Video object detection and pose estimation that computes only what changed since the last frame.
@@ -46,20 +68,35 @@ def cli() -> None:
     Settings: flag > SKIPVID_* environment variable > --config file > preset.
 
     Exit codes: 0 done, 1 internal error, 2 usage, 3 source, 4 preset or weights, 5 back end, 6 output,
-    7 some of several sources failed, 130 interrupted.
+    7 some of several sources failed. Stopped, with whole files: 130 Ctrl-C, 143 SIGTERM, 129 SIGHUP, 141 the reader of stdout has gone.
+    A second signal ends the program at once.
     """
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the program and exit."""
-    sys.exit(run(arguments))
+    streams.open_standard()
+    code = run(arguments)
+    if streams.flush() is not None and code == 0:
+        code = OutputError.exit_code
+    if any(thread.daemon and thread.is_alive() for thread in threading.enumerate()):
+        # A reader that hangs in a driver or on stdin: the interpreter would wait for its locks, or abort.
+        os._exit(code)
+    sys.exit(code)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run the program. Returns its exit code; never raises for anything a user can do."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    with interrupts.handled():
+        code = _run(words)
+        stop = interrupts.received()
+    return code if code != INTERRUPTED or stop is None else interrupts.exit_code(stop)
+
+
+def _run(words: Sequence[str]) -> int:
     try:
-        result = cli.main(args=words, prog_name="skipvid", standalone_mode=False)
+        result = cli.main(args=list(words), prog_name="skipvid", standalone_mode=False)
         return result if isinstance(result, int) else 0
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.ctx.get_help() if error.ctx else "", err=True)
@@ -73,13 +110,12 @@ def run(arguments: Sequence[str] | None = None) -> int:
             traceback.print_exc()
         _complain(error.message, error.hint)
         return error.exit_code
-    except (KeyboardInterrupt, click.exceptions.Abort):
-        click.echo("skipvid: interrupted", err=True)
+    except (_Stopped, KeyboardInterrupt, click.exceptions.Abort):
+        _complain(interrupts.reason(), None)
         return INTERRUPTED
-    except BrokenPipeError:
-        # The reader of our stdout has gone (`| head`): nobody is left to tell. Keep Python from complaining at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return BROKEN_PIPE
+    except SystemExit:  # the answer of click and rich to a broken pipe
+        _complain("stdout cannot be written: its reader has ended", None)
+        return streams.READER_GONE
     except Exception as error:
         if _verbose(words):
             traceback.print_exc()
@@ -93,5 +129,6 @@ def _verbose(words: Sequence[str]) -> bool:
 
 def _complain(message: str, hint: str | None) -> None:
     """One line: what is wrong and where, then what to do."""
-    text = " ".join(message.split()).rstrip(".")
-    click.echo(f"skipvid: {text}" + (f"; {hint}" if hint else ""), err=True)
+    text = printable(" ".join(message.split()).rstrip("."))
+    with suppress(OSError):  # nobody can be told
+        click.echo(f"skipvid: {text}" + (f"; {printable(hint)}" if hint else ""), err=True)

@@ -3,49 +3,63 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from skipvid.cli.options import Fraction, Threshold, network_options, option, read_options, source_argument, talk_options
-from skipvid.cli.pose import check_people, load_engine, people_options
+from skipvid.cli.settings.command import command
+from skipvid.cli.settings.fields import flag, required, setting
+from skipvid.cli.settings.groups import PeopleNetworkSettings, ReadSettings, SourceSettings, TalkSettings
+from skipvid.cli.settings.types import Fraction, Threshold
 
 if TYPE_CHECKING:
     from skipvid.cli.talk import Talk
     from skipvid.core.results import Frame
     from skipvid.presets.preset import Preset
-    from skipvid.tasks.detect_engine import DetectEngine
-    from skipvid.tasks.pose_engine import PoseEngine
+    from skipvid.tasks.engine import Engine
     from skipvid.train.calibrate import Calibration
     from skipvid.video.sources.options import ReadOptions
 
 
-@click.command()
-@source_argument
-@option("-o", "--output", required=True, metavar="FILE.yaml", help="The preset to write.")
-@option("--saving", type=Fraction(), help="Fraction of the MACs to save on this material.  [what the preset saves there, more exactly]")
-@option(
-    "--floor",
-    type=Threshold(),
-    default=0.0,
-    metavar="T",
-    help="No map gets a lower threshold; about 0.05 keeps a noisy camera from opening everything.  [default: 0]",
-)
-@option("--inputs", type=click.IntRange(min=2), default=200, metavar="N", help="Frames (or persons in frames) to use.  [default: 200]")
-@network_options("efficientdet-nano")
-@people_options
-@read_options
-@option("--overwrite", is_flag=True, help="Replace an existing preset.")
-@talk_options
-def calibrate(**options: Any) -> int:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CalibrateSettings:
+    """Settings of `calibrate`."""
+
+    source: SourceSettings
+    output: str = required("-o", "--output", metavar="FILE.yaml", help="The preset to write.")
+    saving: float | None = setting(
+        "--saving",
+        default=None,
+        type=Fraction(),
+        help="Fraction of the MACs to save on this material.  [what the preset saves there, more exactly]",
+    )
+    floor: float = setting(
+        "--floor",
+        default=0.0,
+        type=Threshold(),
+        metavar="T",
+        help="No map gets a lower threshold; about 0.05 keeps a noisy camera from opening everything.  [default: 0]",
+    )
+    inputs: int = setting(
+        "--inputs", default=200, type=click.IntRange(min=2), metavar="N", help="Frames (or persons in frames) to use.  [default: 200]"
+    )
+    network: PeopleNetworkSettings = field(default_factory=PeopleNetworkSettings)
+    read: ReadSettings = field(default_factory=ReadSettings)
+    overwrite: bool = flag("--overwrite", help="Replace an existing preset.")
+    talk: TalkSettings = field(default_factory=TalkSettings)
+
+
+@command(CalibrateSettings)
+def calibrate(settings: CalibrateSettings) -> int:
     """Give every map of a network a threshold of its own, and write them as a preset.
 
     SOURCE is material like that to come: a few seconds with movement, no labels. Maps on which the result depends little get higher
     thresholds, others lower ones, so that the error for the same saving is smaller. The options about persons are for pose presets.
     """
-    from skipvid.cli.setup import check_options, chosen_preset, read_options
+    from skipvid.cli.networks import chosen_preset, load_engine
     from skipvid.cli.talk import Talk
     from skipvid.core.errors import OutputError
     from skipvid.presets.preset import DEFAULT_DETECT, save_preset
@@ -53,20 +67,19 @@ def calibrate(**options: Any) -> int:
     from skipvid.video.sinks.targets import check_path
     from skipvid.video.sources.specs import expand_specs
 
-    check_options(options)
-    check_people(options)
-    target = Path(options["output"])
+    target = Path(settings.output)
     if target.suffix not in (".yaml", ".yml"):
         raise OutputError(f"{target}: a preset is a YAML file", "choose a name that ends in .yaml")
-    specs = expand_specs(options["sources"])
-    check_path(str(target), specs, options["overwrite"])
-    with Talk(options["quiet"], options["verbose"], options["log_file"]) as talk:
-        preset = chosen_preset(options, DEFAULT_DETECT)
-        engine = load_engine(options, preset, talk)
-        sources = [_frames(spec, read_options(options)) for spec in specs]
-        result = run(engine, sources, options["saving"], options["inputs"], options["floor"], talk.say)
-        save_preset(_preset(preset, engine, result, target.stem, options["weights"]), target)
-        _tell(result, target, options, talk)
+    specs = expand_specs(settings.source.sources)
+    check_path(str(target), specs, settings.overwrite)
+    network, read = settings.network, settings.read.options()
+    with Talk(settings.talk) as talk:
+        preset = chosen_preset(network.preset, DEFAULT_DETECT)
+        engine = load_engine(network, preset, talk)
+        sources = [_frames(spec, read) for spec in specs]
+        result = run(engine, sources, settings.saving, settings.inputs, settings.floor, talk.say)
+        save_preset(_preset(preset, engine, result, target.stem, network.weights), target)
+        _tell(result, target, settings.talk.as_json, talk)
     return 0
 
 
@@ -78,10 +91,8 @@ def _frames(spec: str, wanted: ReadOptions) -> Iterator[Frame]:
         yield from source
 
 
-def _preset(preset: Preset, engine: DetectEngine | PoseEngine, result: Calibration, name: str, weights: str | None) -> Preset:
+def _preset(preset: Preset, engine: Engine, result: Calibration, name: str, weights: str | None) -> Preset:
     """The preset with what was found, usable from anywhere: a weights file is named by its whole path."""
-    from dataclasses import replace
-
     from skipvid.presets.weights import movable
 
     config = engine.model.config
@@ -97,7 +108,7 @@ def _preset(preset: Preset, engine: DetectEngine | PoseEngine, result: Calibrati
     )
 
 
-def _tell(result: Calibration, target: Path, options: Mapping[str, Any], talk: Talk) -> None:
+def _tell(result: Calibration, target: Path, as_json: bool, talk: Talk) -> None:
     numbers = {
         "inputs": result.frames,
         "maps": len(result.thresholds),
@@ -106,9 +117,9 @@ def _tell(result: Calibration, target: Path, options: Mapping[str, Any], talk: T
         "before": {"saving": round(result.before.saving, 4), "error": round(result.before.error, 4)},
         "preset": str(target.resolve()),
     }
-    if options["as_json"]:
+    if as_json:
         click.echo(json.dumps(numbers, indent=2))
-    elif not options["quiet"]:
+    elif not talk.quiet:
         values = result.thresholds.values()
         click.echo(f"{len(values)} thresholds from {min(values):g} to {max(values):g}, measured on {result.frames} inputs of the network:")
         for name, measured in (("before", result.before), ("calibrated", result.measured)):

@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import click
-
-from skipvid.cli.course import course_options, follow
+from skipvid.cli.analysis import analyse
+from skipvid.cli.settings.analysis import AnalysisSettings
+from skipvid.cli.settings.command import command
 
 if TYPE_CHECKING:
     from skipvid.cli.talk import Talk
-    from skipvid.tasks.detect_engine import DetectEngine
+    from skipvid.tasks.engine import Engine
 
 
-@click.command()
-@course_options("efficientdet-nano")
-def detect(**options: Any) -> int:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DetectSettings(AnalysisSettings):
+    """Settings of `detect`."""
+
+
+@command(DetectSettings)
+def detect(settings: DetectSettings) -> int:
     """Detect objects in videos or before a camera and write annotated videos or data.
 
     SOURCE is a video file, a quoted glob, a folder of images, an http(s) URL, or - for a video on standard input.
     """
+    return analyse("detect", settings, _load)
 
-    def load(talk: Talk) -> DetectEngine:
-        from skipvid.cli.setup import chosen_preset, load_detect_engine
-        from skipvid.presets.preset import DEFAULT_DETECT
 
-        return load_detect_engine(options, chosen_preset(options, DEFAULT_DETECT), talk)
+def _load(settings: DetectSettings, talk: Talk) -> Engine:
+    from skipvid.cli.networks import chosen_preset, load_detect_engine
+    from skipvid.presets.preset import DEFAULT_DETECT
 
-    return follow("detect", options, load)
+    return load_detect_engine(settings.network, chosen_preset(settings.network.preset, DEFAULT_DETECT), talk)

@@ -12,6 +12,8 @@ from dataclasses import asdict, dataclass
 import click
 
 from skipvid import __version__
+from skipvid.cli.settings.command import command
+from skipvid.cli.settings.fields import flag
 from skipvid.core.errors import BackendError, SkipvidError
 
 
@@ -24,12 +26,18 @@ class Finding:
     text: str
 
 
-@click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def doctor(as_json: bool) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DoctorSettings:
+    """Settings of `doctor`."""
+
+    as_json: bool = flag("--json", help="Print one JSON document.")
+
+
+@command(DoctorSettings)
+def doctor(settings: DoctorSettings) -> None:
     """Examine the installation: packages, back ends, video codecs, models, display."""
     findings = [_examine(topic, check) for topic, check in CHECKS.items()]
-    if as_json:
+    if settings.as_json:
         click.echo(json.dumps({"skipvid": __version__, "findings": [asdict(finding) for finding in findings]}, indent=2))
     else:
         width = max(len(finding.topic) for finding in findings)

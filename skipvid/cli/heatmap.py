@@ -3,65 +3,86 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-import click
-
-from skipvid.cli.options import model_options, option, read_options, source_argument, talk_options, write_options
-from skipvid.cli.pose import check_people, load_engine, people_options
+from skipvid.cli.settings.command import command
+from skipvid.cli.settings.fields import setting
+from skipvid.cli.settings.groups import PeopleNetworkSettings, ReadSettings, SourceSettings, TalkSettings, WriteSettings
 
 if TYPE_CHECKING:
-    from skipvid.cli.analyse import Job
+    from skipvid.cli.jobs import Job
     from skipvid.core.results import FrameResult, RunHeader
     from skipvid.video.draw import TimeAverage
     from skipvid.video.sinks.base import Sink
 
 
-@click.command()
-@source_argument
-@option(
-    "-o",
-    "--output",
-    multiple=True,
-    metavar="OUT",
-    help="A video (.mp4 .mkv .webm), or a .png for the time average alone.  [default: STEM_heatmap.mp4]",
-)
-@option("--csv", metavar="FILE", help="Write the cost report: per frame, layer and stage.")
-@option(
-    "--mode",
-    type=click.Choice(["mean", "frame"]),
-    default="mean",
-    help="Mean of about the last second, or each frame by itself.  [default: mean]",
-)
-@model_options
-@people_options
-@read_options
-@write_options
-@talk_options
-def heatmap(**options: Any) -> int:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeatmapSettings:
+    """Settings of `heatmap`."""
+
+    source: SourceSettings
+    output: tuple[str, ...] = setting(
+        "-o",
+        "--output",
+        default=(),
+        metavar="OUT",
+        help="A video (.mp4 .mkv .webm), or a .png for the time average alone.  [default: STEM_heatmap.mp4]",
+    )
+    csv: str | None = setting("--csv", default=None, metavar="FILE", help="Write the cost report: per frame, layer and stage.")
+    mode: Literal["mean", "frame"] = setting(
+        "--mode",
+        default="mean",
+        help="Mean of about the last second, or each frame by itself.  [default: mean]",
+    )
+    network: PeopleNetworkSettings = field(default_factory=PeopleNetworkSettings)
+    read: ReadSettings = field(default_factory=ReadSettings)
+    write: WriteSettings = field(default_factory=WriteSettings)
+    talk: TalkSettings = field(default_factory=TalkSettings)
+
+
+@command(HeatmapSettings)
+def heatmap(settings: HeatmapSettings) -> int:
     """Render the gate heatmap of videos: which parts of the picture were computed, which were reused.
 
     Beside each video the time average is written as a PNG of the same name. The options about persons are for pose presets; there the map
     shows the detector's work and that in the window of each person.
     """
-    from skipvid.cli.analyse import run_jobs, tell
-    from skipvid.cli.setup import check_options, chosen_preset, plan_jobs
+    from skipvid.cli.jobs import plan_jobs
+    from skipvid.cli.networks import chosen_preset, load_engine
+    from skipvid.cli.run_jobs import run_jobs
+    from skipvid.cli.summary import tell
     from skipvid.cli.talk import Talk
     from skipvid.core.errors import UsageError
     from skipvid.presets.preset import DEFAULT_DETECT
 
-    check_options(options)
-    check_people(options)
-    with Talk(options["quiet"], options["verbose"], options["log_file"]) as talk:
-        jobs = plan_jobs(options, "_heatmap.mp4", suffixes=(".mp4", ".mkv", ".webm", ".png"), companion=_picture_beside)
-        engine = load_engine(options, chosen_preset(options, DEFAULT_DETECT), talk)
+    read = settings.read.options()
+    with Talk(settings.talk) as talk:
+        jobs = plan_jobs(
+            settings.source.sources,
+            settings.output,
+            settings.csv,
+            settings.write,
+            read,
+            ending="_heatmap.mp4",
+            suffixes=(".mp4", ".mkv", ".webm", ".png"),
+            companion=_picture_beside,
+        )
+        engine = load_engine(settings.network, chosen_preset(settings.network.preset, DEFAULT_DETECT), talk)
         if engine.model.config.gate == "none":
             raise UsageError("there is no heatmap without gates", "leave out --gate none")
         done = run_jobs(
-            "heatmap", jobs, engine, options, talk, lambda job, header: _sinks(job, header, options), lambda engine, header: engine.stream()
+            "heatmap",
+            jobs,
+            engine,
+            read,
+            talk,
+            lambda job, header: _sinks(job, header, settings),
+            lambda engine, header: engine.stream(),
+            csv=settings.csv,
         )
-        return tell(done, options, talk)
+        return tell(done, talk, settings.talk.as_json)
 
 
 def _picture_beside(target: str) -> str | None:
@@ -70,17 +91,16 @@ def _picture_beside(target: str) -> str | None:
     return None if path.suffix.lower() == ".png" else str(path.with_suffix(".png"))
 
 
-def _sinks(job: Job, header: RunHeader, options: dict[str, Any]) -> Sequence[Sink]:
-    from skipvid.cli.setup import sink_options
+def _sinks(job: Job, header: RunHeader, settings: HeatmapSettings) -> Sequence[Sink]:
+    from skipvid.cli.jobs import sink_options
     from skipvid.video.draw import HeatmapRenderer, TimeAverage
     from skipvid.video.sinks.open import open_sink
 
+    options = sink_options(settings.read, settings.write)
     average = TimeAverage()
-    renderer = HeatmapRenderer(options["mode"])
+    renderer = HeatmapRenderer(settings.mode)
     pictures = [target for target in job.targets if target.lower().endswith(".png")]
-    sinks: list[Sink] = [
-        open_sink(target, header, sink_options(options), renderer.render) for target in job.targets if target not in pictures
-    ]
+    sinks: list[Sink] = [open_sink(target, header, options, renderer.render) for target in job.targets if target not in pictures]
     sinks += [_averaging_sink(Path(target), average, header) for target in pictures]
     return sinks
 

@@ -3,30 +3,32 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
+
+from skipvid.cli.settings.command import command
+from skipvid.cli.settings.fields import argument, flag, optional_argument
 
 if TYPE_CHECKING:
     from skipvid.presets.preset import Preset
 
 
-@click.group(invoke_without_command=True)
-@click.pass_context
-def presets(context: click.Context) -> None:
-    """List and inspect the networks that can be run."""
-    if context.invoked_subcommand is None:
-        context.invoke(show_list)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListSettings:
+    """Settings of `presets list`."""
+
+    as_json: bool = flag("--json", help="Print one JSON document.")
 
 
-@presets.command("list")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def show_list(as_json: bool = False) -> None:
+@command(ListSettings, "list")
+def show_list(settings: ListSettings) -> None:
     """Names and descriptions; the first is the default."""
     from skipvid.presets.preset import list_presets
 
     known = list_presets()
-    if as_json:
+    if settings.as_json:
         click.echo(json.dumps([{"name": p.name, "task": p.task, "description": p.description} for p in known], indent=2))
         return
     width = max(len(preset.name) for preset in known)
@@ -34,32 +36,56 @@ def show_list(as_json: bool = False) -> None:
         click.echo(f"{preset.name:{width}}  {preset.task:6}  {preset.description}")
 
 
-@presets.command("show")
-@click.argument("name")
-@click.option("--cost", is_flag=True, help="Count the network, too (takes some seconds).")
-def show(name: str, cost: bool) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShowSettings:
+    """Settings of `presets show`."""
+
+    name: str = argument()
+    cost: bool = flag("--cost", help="Count the network, too (takes some seconds).")
+
+
+@command(ShowSettings)
+def show(settings: ShowSettings) -> None:
     """One preset as YAML, ready to be changed and used with --preset FILE."""
     from skipvid.presets.preset import dump_preset, load_preset
 
-    preset = load_preset(name)
+    preset = load_preset(settings.name)
     click.echo(dump_preset(preset), nl=False)
-    if cost:
+    if settings.cost:
         click.echo("\n".join(f"# {line}" for line in _count(preset)))
 
 
-@presets.command("path")
-@click.argument("name", required=False)
-def path(name: str | None) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PathSettings:
+    """Settings of `presets path`."""
+
+    name: str | None = optional_argument(default=None)
+
+
+@command(PathSettings)
+def path(settings: PathSettings) -> None:
     """Where a preset's file is; without a name, where all of them are and where weights are kept."""
     from skipvid.presets.preset import load_preset, preset_folder
     from skipvid.presets.weights import cache_folder
 
-    if name is None:
+    if settings.name is None:
         click.echo(f"presets: {preset_folder()}\nweights: {cache_folder()}")
         return
-    preset = load_preset(name)
+    preset = load_preset(settings.name)
     assert preset.folder is not None
     click.echo(preset.folder / f"{preset.name}.yaml")
+
+
+@click.group(invoke_without_command=True)
+@click.pass_context
+def presets(context: click.Context) -> None:
+    """List and inspect the networks that can be run."""
+    if context.invoked_subcommand is None:
+        show_list.run(ListSettings())
+
+
+for each in (show_list, show, path):
+    presets.add_command(each)
 
 
 def _count(preset: Preset) -> list[str]:

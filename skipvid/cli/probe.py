@@ -9,18 +9,28 @@ from typing import Any
 
 import click
 
+from skipvid.cli.settings.command import command
+from skipvid.cli.settings.fields import flag
+from skipvid.cli.settings.groups import SourceSettings
 
-@click.command()
-@click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
-@click.option("--count", is_flag=True, help="Decode everything: count the frames and find damage.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def probe(sources: tuple[str, ...], count: bool, as_json: bool) -> None:
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeSettings:
+    """Settings of `probe`."""
+
+    source: SourceSettings
+    count: bool = flag("--count", help="Decode everything: count the frames and find damage.")
+    as_json: bool = flag("--json", help="Print one JSON document.")
+
+
+@command(ProbeSettings)
+def probe(settings: ProbeSettings) -> None:
     """Container, codec, size, rotation, frame rate, duration, sound and damage of sources."""
     from skipvid.video.sources.probe import probe as examine
     from skipvid.video.sources.specs import expand_specs
 
-    reports = [dataclasses.asdict(examine(spec, count=count)) for spec in expand_specs(sources)]
-    if as_json:
+    reports = [dataclasses.asdict(examine(spec, count=settings.count)) for spec in expand_specs(settings.source.sources)]
+    if settings.as_json:
         click.echo(json.dumps({"sources": reports}, indent=2, default=_plain))
         return
     for report in reports:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -11,7 +12,9 @@ from typing import TYPE_CHECKING, Any, Self, TextIO
 
 import click
 
+from skipvid.cli.settings.groups import TalkSettings
 from skipvid.core.errors import OutputError
+from skipvid.core.text import printable
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -25,47 +28,59 @@ PLAIN_SECONDS = 10.0
 class Talk:
     """Speaks at the wanted volume. Raises OutputError where the log file cannot be opened."""
 
-    def __init__(self, quiet: bool = False, verbose: bool = False, log_file: str | None = None) -> None:
-        self.quiet, self.verbose = quiet, verbose
+    def __init__(self, settings: TalkSettings | None = None) -> None:
+        settings = settings or TalkSettings()
+        self.quiet, self.verbose = settings.quiet, settings.verbose
         self._log: TextIO | None = None
-        if log_file is not None:
+        if settings.log_file is not None:
             try:
-                self._log = Path(log_file).open("a", encoding="utf-8")
+                self._log = Path(settings.log_file).open("a", encoding="utf-8")
             except OSError as error:
-                raise OutputError(f"log file {log_file} cannot be written: {error.strerror}") from None
+                raise OutputError(f"log file {settings.log_file} cannot be written: {error.strerror}") from None
 
     def say(self, text: str, detail: bool = False) -> None:
         """A message; detail: only with -v (but always into the log file)."""
         if not self.quiet and (self.verbose or not detail):
-            click.echo(text, err=True)
+            _echo(text)
         self._write_log(text)
 
     def warn(self, text: str) -> None:
         """Something that the user should know even with -q."""
-        click.echo(f"skipvid: warning: {text}", err=True)
+        _echo(f"skipvid: warning: {text}")
         self._write_log(f"warning: {text}")
 
     def complain(self, text: str) -> None:
         """An error that does not end the program."""
-        click.echo(f"skipvid: {text}", err=True)
+        _echo(f"skipvid: {text}")
         self._write_log(f"error: {text}")
 
     def _write_log(self, text: str) -> None:
-        if self._log is not None:
-            self._log.write(f"{datetime.now().isoformat(timespec='seconds')} {text}\n")
+        if self._log is None:
+            return
+        try:
+            self._log.write(f"{datetime.now().isoformat(timespec='seconds')} {printable(text)}\n")
             self._log.flush()
+        except OSError as error:  # a full disk: results matter more than the log
+            self.close()
+            self.warn(f"the log file ends here: {error.strerror}")
 
     def close(self) -> None:
         """Close the log file. May be called twice."""
-        if self._log is not None:
-            self._log.close()
-            self._log = None
+        log, self._log = self._log, None
+        if log is not None:
+            with suppress(OSError):
+                log.close()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
+
+
+def _echo(text: str) -> None:
+    with suppress(OSError):  # a terminal that was closed, a full log: the results do not depend on it
+        click.echo(printable(text), err=True)
 
 
 class Progress:
@@ -116,5 +131,25 @@ class Progress:
     def close(self) -> None:
         """Take the bar away."""
         if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+
+class DownloadBar:
+    """Shows the progress of a download: call it with the bytes that are there and the bytes expected, or None."""
+
+    def __init__(self, talk: Talk, name: str) -> None:
+        self._talk, self._name = talk, name
+        self._bar: Any = None
+
+    def __call__(self, done: int, total: int | None) -> None:
+        if self._talk.quiet:
+            return
+        if self._bar is None:
+            from tqdm import tqdm
+
+            self._bar = tqdm(total=total, desc=f"weights of {self._name}", unit="B", unit_scale=True, leave=False)
+        self._bar.update(done - self._bar.n)
+        if total is not None and done >= total:
             self._bar.close()
             self._bar = None

@@ -2,100 +2,115 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import click
 
-from skipvid.cli.options import option
+from skipvid.cli.settings.command import command
+from skipvid.cli.settings.fields import argument, flag, required, setting
+from skipvid.cli.settings.training import NAME_HELP, THREADS_HELP
 from skipvid.core.errors import UsageError
 
 
-@click.command()
-@click.argument("clips", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="CLIP...")
-@option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="FOLDER", help="Checkpoints, log, weights and preset.")
-@option(
-    "--preset",
-    default="efficientdet-nano",
-    show_default=True,
-    metavar="NAME|FILE",
-    help="Network to begin with, for detection or for poses.",
-)
-@option("--weights", metavar="FILE", help="Load this file instead of the preset's weights.")
-@option(
-    "--labels",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Boxes, or keypoints, of a clip, MOT text or COCO JSON: one per clip, in order, - for none.  [none: the dense network teaches]",
-)
-@option("--block", type=click.Choice(["1", "2", "4", "8", "16"]), default="1", show_default=True, help="Gates open in blocks.")
-@option("--beta", type=click.FloatRange(min=0), default=0.1, show_default=True, help="Weight of the share of MACs in the loss.")
-@option("--target-saving", type=click.FloatRange(0, 1), metavar="S", help="Aim at saving this share of the MACs instead.")
-@option(
-    "--form",
-    type=click.Choice(["threshold", "channels"]),
-    default="threshold",
-    show_default=True,
-    help="What a gate learns: a threshold for its map, or a weight for each channel of a layer's input.",
-)
-@option("--gates-only", is_flag=True, help="Leave the network's own weights as they are.")
-@option("--steps", type=click.IntRange(min=1), default=400, show_default=True, metavar="N", help="Optimiser steps in all.")
-@option("--batch", type=click.IntRange(min=1), default=2, show_default=True, metavar="N", help="Clips a step.")
-@option("--frames", type=click.IntRange(min=2), default=6, show_default=True, metavar="T", help="Frames of a training clip.")
-@option("--crop", type=click.IntRange(min=64), default=256, show_default=True, metavar="PX", help="Side of a training clip's window.")
-@option("--most-frames", type=click.IntRange(min=1), default=1200, show_default=True, metavar="N", help="Frames to keep of all clips.")
-@option("--held-out", type=click.FloatRange(0, 0.9), default=0.2, show_default=True, help="Last part of each clip, to measure on.")
-@option(
-    "--start",
-    type=click.FloatRange(min=0, min_open=True),
-    metavar="TAU",
-    help="Threshold to begin around; a preset's thresholds of single maps go with it.  [twice the preset's]",
-)
-@option("--rate", type=click.FloatRange(min=0, min_open=True), help="Highest learning rate of the gates.  [0.02 for thresholds, else 0.01]")
-@option(
-    "--weights-rate",
-    type=click.FloatRange(min=0, min_open=True),
-    default=0.001,
-    show_default=True,
-    help="Learning rate of the network's own weights, as a factor on that of the gates.",
-)
-@option("--evaluate-every", type=click.IntRange(min=1), default=200, show_default=True, metavar="N", help="Steps between measurements.")
-@option("--patience", type=click.IntRange(min=0), default=0, metavar="N", help="Stop after N measurements without a new best; 0 = never.")
-@option("--seed", type=int, default=0, show_default=True, help="Of clips and gates.")
-@option("--threads", type=click.IntRange(min=1), metavar="N", help="Threads for the network.  [all cores]")
-@option("--name", default="my-gates", show_default=True, help="Name of the preset.")
-@option("--offline", is_flag=True, help="Never download; say what is missing and where to put it.")
-@option("--resume", is_flag=True, help="Go on with the run in the output folder.")
-@option("-q", "--quiet", is_flag=True, help="Only errors.")
-def gates(
-    clips: tuple[Path, ...],
-    output: Path,
-    preset: str,
-    weights: str | None,
-    labels: tuple[Path, ...],
-    block: str,
-    beta: float,
-    target_saving: float | None,
-    form: str,
-    gates_only: bool,
-    steps: int,
-    batch: int,
-    frames: int,
-    crop: int,
-    most_frames: int,
-    held_out: float,
-    start: float | None,
-    rate: float | None,
-    weights_rate: float,
-    evaluate_every: int,
-    patience: int,
-    seed: int,
-    threads: int | None,
-    name: str,
-    offline: bool,
-    resume: bool,
-    quiet: bool,
-) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainGatesSettings:
+    """Settings of `train gates`."""
+
+    clips: tuple[Path, ...] = argument("CLIP...")
+    output: Path = required("-o", "--output", metavar="FOLDER", help="Checkpoints, log, weights and preset.")
+    preset: str = setting(
+        "--preset",
+        default="efficientdet-nano",
+        show_default=True,
+        metavar="NAME|FILE",
+        help="Network to begin with, for detection or for poses.",
+    )
+    weights: str | None = setting("--weights", default=None, metavar="FILE", help="Load this file instead of the preset's weights.")
+    labels: tuple[Path, ...] = setting(
+        "--labels",
+        default=(),
+        metavar="FILE",
+        help="Boxes, or keypoints, of a clip, MOT text or COCO JSON: one per clip, in order, - for none.  "
+        "[none: the dense network teaches]",
+    )
+    block: Literal[1, 2, 4, 8, 16] = setting("--block", default=1, show_default=True, help="Gates open in blocks.")
+    beta: float = setting(
+        "--beta", default=0.1, type=click.FloatRange(min=0), show_default=True, help="Weight of the share of MACs in the loss."
+    )
+    target_saving: float | None = setting(
+        "--target-saving", default=None, type=click.FloatRange(0, 1), metavar="S", help="Aim at saving this share of the MACs instead."
+    )
+    form: Literal["threshold", "channels"] = setting(
+        "--form",
+        default="threshold",
+        show_default=True,
+        help="What a gate learns: a threshold for its map, or a weight for each channel of a layer's input.",
+    )
+    gates_only: bool = flag("--gates-only", help="Leave the network's own weights as they are.")
+    steps: int = setting("--steps", default=400, type=click.IntRange(min=1), show_default=True, metavar="N", help="Optimiser steps in all.")
+    batch: int = setting("--batch", default=2, type=click.IntRange(min=1), show_default=True, metavar="N", help="Clips a step.")
+    frames: int = setting(
+        "--frames", default=6, type=click.IntRange(min=2), show_default=True, metavar="T", help="Frames of a training clip."
+    )
+    crop: int = setting(
+        "--crop", default=256, type=click.IntRange(min=64), show_default=True, metavar="PX", help="Side of a training clip's window."
+    )
+    most_frames: int = setting(
+        "--most-frames", default=1200, type=click.IntRange(min=1), show_default=True, metavar="N", help="Frames to keep of all clips."
+    )
+    held_out: float = setting(
+        "--held-out", default=0.2, type=click.FloatRange(0, 0.9), show_default=True, help="Last part of each clip, to measure on."
+    )
+    start: float | None = setting(
+        "--start",
+        default=None,
+        type=click.FloatRange(min=0, min_open=True),
+        metavar="TAU",
+        help="Threshold to begin around; a preset's thresholds of single maps go with it.  [twice the preset's]",
+    )
+    rate: float | None = setting(
+        "--rate",
+        default=None,
+        type=click.FloatRange(min=0, min_open=True),
+        help="Highest learning rate of the gates.  [0.02 for thresholds, else 0.01]",
+    )
+    weights_rate: float = setting(
+        "--weights-rate",
+        default=0.001,
+        type=click.FloatRange(min=0, min_open=True),
+        show_default=True,
+        help="Learning rate of the network's own weights, as a factor on that of the gates.",
+    )
+    evaluate_every: int = setting(
+        "--evaluate-every", default=200, type=click.IntRange(min=1), show_default=True, metavar="N", help="Steps between measurements."
+    )
+    patience: int = setting(
+        "--patience",
+        default=0,
+        type=click.IntRange(min=0),
+        metavar="N",
+        help="Stop after N measurements without a new best; 0 = never.",
+    )
+    seed: int = setting("--seed", default=0, show_default=True, help="Of clips and gates.")
+    threads: int | None = setting("--threads", default=None, type=click.IntRange(min=1), metavar="N", help=THREADS_HELP)
+    name: str = setting("--name", default="my-gates", show_default=True, help=NAME_HELP)
+    offline: bool = flag("--offline", help="Never download; say what is missing and where to put it.")
+    resume: bool = flag("--resume", help="Go on with the run in the output folder.")
+    quiet: bool = flag("-q", "--quiet", help="Only errors.")
+
+    def __post_init__(self) -> None:
+        if self.labels and len(self.labels) != len(self.clips):
+            raise UsageError(
+                f"{len(self.clips)} clips and {len(self.labels)} --labels", "give one for each clip, in their order, - for none"
+            )
+        if self.crop % 32:
+            raise UsageError(f"--crop {self.crop} must be a multiple of 32", "for example 256")
+
+
+@command(TrainGatesSettings)
+def gates(settings: TrainGatesSettings) -> None:
     """Learn gates and weights together, from clips of your own camera; labels are not needed.
 
     \b
@@ -105,7 +120,7 @@ def gates(
     """
     from skipvid.cli.train import finish, say, set_threads
 
-    set_threads(threads)
+    set_threads(settings.threads)
     from skipvid.presets.preset import load_preset
     from skipvid.presets.weights import movable, resolve_weights
     from skipvid.train.clips import cut_pieces, split_pieces
@@ -114,37 +129,53 @@ def gates(
     from skipvid.train.loop import Schedule
     from skipvid.train.subjects import open_subject
 
-    if labels and len(labels) != len(clips):
-        raise UsageError(f"{len(clips)} clips and {len(labels)} --labels", "give one for each clip, in their order, - for none")
-    if crop % 32:
-        raise UsageError(f"--crop {crop} must be a multiple of 32", "for example 256")
-    for path in (*clips, *(file for file in labels if str(file) != "-")):
+    for path in (*settings.clips, *(file for file in settings.labels if str(file) != "-")):
         if not path.exists():
             raise UsageError(f"{path} does not exist")
-    chosen = load_preset(preset)
-    simple = form == "threshold"
+    chosen = load_preset(settings.preset)
+    simple = settings.form == "threshold"
     schedule = Schedule(
-        steps,
-        batch=batch,
-        rate=rate or (0.02 if simple else 0.01),
-        warmup=min(50, steps // 4 + 1),
-        evaluate_every=evaluate_every,
-        patience=patience,
-        seed=seed,
+        settings.steps,
+        batch=settings.batch,
+        rate=settings.rate or (0.02 if simple else 0.01),
+        warmup=min(50, settings.steps // 4 + 1),
+        evaluate_every=settings.evaluate_every,
+        patience=settings.patience,
+        seed=settings.seed,
     )
-    begun = start or (2 * chosen.threshold or 0.06 if simple else 0.03)
     recipe = GateRecipe(
-        schedule, frames, crop, int(block), beta, target_saving, start=begun, gates_only=gates_only, weights_rate=weights_rate
+        schedule,
+        settings.frames,
+        settings.crop,
+        settings.block,
+        settings.beta,
+        settings.target_saving,
+        start=settings.start or (2 * chosen.threshold or 0.06 if simple else 0.03),
+        gates_only=settings.gates_only,
+        weights_rate=settings.weights_rate,
     )
-    found = resolve_weights(chosen, weights, offline)
-    subject = open_subject(movable(chosen, weights), found.path)
-    files = [None if str(file) == "-" else file for file in labels] or [None] * len(clips)
-    pieces = cut_pieces(clips, files, output / "frames", longest=subject.longest, length=piece_length(frames), most_frames=most_frames)
-    learned, held = split_pieces(subject.keep(pieces), held_out)
+    found = resolve_weights(chosen, settings.weights, settings.offline)
+    subject = open_subject(movable(chosen, settings.weights), found.path)
+    files = [None if str(file) == "-" else file for file in settings.labels] or [None] * len(settings.clips)
+    length = piece_length(settings.frames)
+    pieces = cut_pieces(
+        settings.clips, files, settings.output / "frames", longest=subject.longest, length=length, most_frames=settings.most_frames
+    )
+    learned, held = split_pieces(subject.keep(pieces), settings.held_out)
 
-    tell = say(quiet)
+    tell = say(settings.quiet)
     labelled = sum(piece.targets is not None for piece in learned)
-    tell(f"{len(learned)} pieces of {piece_length(frames)} frames ({labelled} labelled), {len(held)} held out")
+    tell(f"{len(learned)} pieces of {length} frames ({labelled} labelled), {len(held)} held out")
     train = train_levels if simple else train_gates
-    written = train(subject, recipe, learned, held, output, name=name, resume=resume, quiet=quiet, report=tell)
-    finish(written, quiet, chosen.task)
+    written = train(
+        subject,
+        recipe,
+        learned,
+        held,
+        settings.output,
+        name=settings.name,
+        resume=settings.resume,
+        quiet=settings.quiet,
+        report=tell,
+    )
+    finish(written, settings.quiet, chosen.task)

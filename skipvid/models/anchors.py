@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
+
+from skipvid.models.detections import MAX_CANDIDATES, MAX_DETECTIONS, DetectionHead, RawDetections, suppress
 
 LEVELS = (3, 4, 5, 6, 7)
 """Pyramid levels; level l has a map of the input's size over 2^l, rounded up."""
@@ -89,18 +90,6 @@ def encode_boxes(boxes: Tensor, anchors: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class RawDetections:
-    """Objects of one image, best score first, still in the network's terms.
-
-    boxes: (K, 4) float32, xyxy, pixels of the network's input, clipped to it. scores: (K,) float32. classes: (K,) int64, head outputs.
-    """
-
-    boxes: NDArray[np.float32]
-    scores: NDArray[np.float32]
-    classes: NDArray[np.int64]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class Candidates:
     """The (anchor, class) pairs of one level whose score is above the threshold, in the order of the class map.
 
@@ -113,7 +102,7 @@ class Candidates:
     offsets: Tensor
 
 
-def find_candidates(class_map: Tensor, box_map: Tensor, score_threshold: float, limit: int = 5000) -> Candidates:
+def find_candidates(class_map: Tensor, box_map: Tensor, score_threshold: float, limit: int = MAX_CANDIDATES) -> Candidates:
     """class_map: (A·C, h, w) logits, box_map: (A·4, h, w) of one level and image. limit: so many are kept at most."""
     columns = class_map.shape[2]
     num_classes = class_map.shape[0] // ANCHORS_PER_CELL
@@ -135,8 +124,8 @@ def decode_detections(
     anchors: Anchors,
     score_threshold: float = 0.05,
     iou_threshold: float = 0.5,
-    max_candidates: int = 5000,
-    max_detections: int = 100,
+    max_candidates: int = MAX_CANDIDATES,
+    max_detections: int = MAX_DETECTIONS,
 ) -> list[RawDetections]:
     """From a network's output to the objects of every image of the batch.
 
@@ -153,23 +142,45 @@ def decode_detections(
 
 
 def choose_detections(
-    levels: Sequence[Candidates], anchors: Anchors, iou_threshold: float = 0.5, max_candidates: int = 5000, max_detections: int = 100
+    levels: Sequence[Candidates],
+    anchors: Anchors,
+    iou_threshold: float = 0.5,
+    max_candidates: int = MAX_CANDIDATES,
+    max_detections: int = MAX_DETECTIONS,
 ) -> RawDetections:
     """From the candidates of all levels of an image to its objects: the second half of `decode_detections`."""
+    return suppress(join_candidates(levels, anchors, max_candidates), anchors.image_size, iou_threshold, max_detections)
+
+
+def join_candidates(levels: Sequence[Candidates], anchors: Anchors, limit: int = MAX_CANDIDATES) -> RawDetections:
+    """The best `limit` candidates of all levels as boxes, neither clipped nor suppressed."""
     firsts = np.cumsum([0, *(height * width * ANCHORS_PER_CELL for height, width in anchors.sizes)])
     every = torch.cat([level.logits for level in levels])
-    best = every.argsort(descending=True, stable=True)[:max_candidates]
+    best = every.argsort(descending=True, stable=True)[:limit]
     indices = torch.cat([level.anchors + int(first) for level, first in zip(levels, firsts[:-1], strict=True)])[best]
     offsets = torch.cat([level.offsets for level in levels])[best]
     classes = torch.cat([level.classes for level in levels])[best].numpy(force=True)
     scores = every[best].float().sigmoid().numpy(force=True)
     boxes = decode_boxes(offsets.float(), anchors.boxes.to(offsets.device)[indices]).numpy(force=True)
-    valid = np.isfinite(scores) & ~np.isnan(boxes).any(axis=1)
-    height, width = anchors.image_size
-    boxes = np.clip(boxes[valid], 0, np.array([width, height, width, height], np.float32))
-    scores, classes = scores[valid], classes[valid]
-    keep = class_wise_nms(boxes, scores, classes, iou_threshold, max_detections)
-    return RawDetections(boxes[keep], scores[keep], classes[keep])
+    return RawDetections(boxes, scores, classes)
+
+
+class AnchorHead(DetectionHead[Candidates]):
+    """Reads (class maps, box maps), one of each for every level of LEVELS. anchor_scale: as in `make_anchors`."""
+
+    iou_threshold = 0.5
+    levels = tuple((index, len(LEVELS) + index) for index in range(len(LEVELS)))
+
+    def __init__(self, image_size: tuple[int, int], anchor_scale: float) -> None:
+        self.image_size, self.anchor_scale = image_size, anchor_scale
+        self.anchors = make_anchors(image_size, anchor_scale)
+
+    def find(self, level: int, maps: Sequence[Tensor], score_threshold: float) -> Candidates:
+        class_map, box_map = maps
+        return find_candidates(class_map[0], box_map[0], score_threshold)
+
+    def join(self, found: Sequence[Candidates]) -> RawDetections:
+        return join_candidates(found, self.anchors)
 
 
 def _logit(score: float) -> float:
@@ -177,28 +188,3 @@ def _logit(score: float) -> float:
     if score <= 0:
         return -math.inf
     return math.inf if score >= 1 else math.log(score / (1 - score))
-
-
-def class_wise_nms(
-    boxes: NDArray[np.float32],
-    scores: NDArray[np.float32],
-    classes: NDArray[np.int64],
-    iou_threshold: float = 0.5,
-    max_detections: int = 100,
-) -> NDArray[np.int64]:
-    """Greedy non-maximum suppression within each class.
-
-    boxes: (K, 4) xyxy, scores: (K,), classes: (K,) -> indices of the at most max_detections boxes kept, best score first; of equal scores
-    the earlier one. A box goes where its IoU with a better kept box of its class is above iou_threshold. Boxes without area overlap none.
-    """
-    remaining = np.argsort(-scores, kind="stable")
-    areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-    kept: list[int] = []
-    while len(remaining) and len(kept) < max_detections:
-        best, rest = remaining[0], remaining[1:]
-        kept.append(int(best))
-        overlap = np.minimum(boxes[best, 2:], boxes[rest, 2:]) - np.maximum(boxes[best, :2], boxes[rest, :2])
-        intersection = np.prod(np.maximum(overlap, 0), axis=1)
-        union = areas[best] + areas[rest] - intersection
-        remaining = rest[(classes[rest] != classes[best]) | (intersection <= iou_threshold * union)]
-    return np.array(kept, np.int64)

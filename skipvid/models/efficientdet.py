@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from skipvid.models.anchors import ANCHORS_PER_CELL, LEVELS
+from skipvid.models.anchors import ANCHORS_PER_CELL, LEVELS, AnchorHead
 from skipvid.models.efficientnet import ACTIVATIONS, B0_STAGES, Conv2d, EfficientNet, EfficientNetConfig, Stage, pad_same
+from skipvid.models.spec import DetectorSpec
 
 FUSION_EPS = 1e-4
 """Keeps the normalised fusion weights finite (equation of section 3.3 of the paper)."""
@@ -314,3 +316,14 @@ def _initialise(net: EfficientDet) -> None:
                     nn.init.zeros_(module.bias)
     prediction = net.class_net.predict.conv_pw
     nn.init.constant_(prediction.bias, -math.log(99.0))  # type: ignore[arg-type]
+
+
+SPECS = tuple(
+    DetectorSpec(
+        config=config,
+        network=EfficientDet,
+        outputs="num_classes",
+        head=partial(AnchorHead, anchor_scale=config.anchor_scale),
+    )
+    for config in CONFIGS.values()
+)

@@ -1,4 +1,4 @@
-"""Heat maps to keypoints: the peak, refined below a pixel, and its height as the score. Pure functions on arrays."""
+"""Heat maps to keypoints: the peak, refined below a pixel, and its height as the score."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
+
+from skipvid.core.labels import COCO_KEYPOINTS
+from skipvid.models.spec import KeypointHead
 
 STRIDE = 4
 """A heat map has a quarter of the input's size; its pixel i lies at pixel 4 i of the input, counted from pixel centres, as in training."""
@@ -25,6 +29,18 @@ SMOOTHING = 0.5
 For a person who fills the window, OKS itself falls off with a spread of 0.8. On COCO persons a small network that is often in doubt is
 best read with 0.6 (+0.022 OKS), PP-TinyPose with 0.4 (+0.000), and with 0.5 neither is far from its best.
 """
+
+
+class HeatmapHead(KeypointHead):
+    """Reads heat maps (1, J, h, w), one for each joint."""
+
+    def __init__(self, joints: tuple[str, ...]) -> None:
+        self._tolerances = COCO_TOLERANCES if joints == COCO_KEYPOINTS else None  # of other joints nobody knows them
+
+    def keypoints(self, output: Tensor) -> NDArray[np.float32]:
+        keypoints = decode_heatmaps(output[0].numpy(), tolerances=self._tolerances)
+        keypoints[:, :2] *= STRIDE
+        return keypoints
 
 
 def decode_heatmaps(

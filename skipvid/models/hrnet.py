@@ -13,6 +13,9 @@ from typing import TypeVar
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from skipvid.models.heatmaps import HeatmapHead
+from skipvid.models.spec import PoseSpec
+
 EXPANSION = 4
 """A bottleneck returns this many times its inner channels."""
 
@@ -184,3 +187,6 @@ class HRNet(nn.Module):
             return dict(state)
         kept = {key: value for key, value in state.items() if not key.startswith("data_preprocessor.")}
         return {re.sub(r"^(backbone|head|keypoint_head)\.", "", key): value for key, value in kept.items()}
+
+
+SPECS = tuple(PoseSpec(config=config, network=HRNet, outputs="joints", head=HeatmapHead) for config in CONFIGS.values())

@@ -14,6 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from skipvid.models.heatmaps import HeatmapHead
+from skipvid.models.spec import PoseSpec
+
 V = TypeVar("V")
 
 
@@ -162,3 +165,6 @@ class TinyPose(nn.Module):
             layer, _, parameter = key.rpartition(".")
             renamed[f"{ours.get(layer, layer)}.{parameter}" if layer else key] = value
         return renamed
+
+
+SPECS = tuple(PoseSpec(config=config, network=TinyPose, outputs="joints", head=HeatmapHead) for config in CONFIGS.values())

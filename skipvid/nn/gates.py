@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
 from skipvid.core.errors import UsageError
+from skipvid.nn.norms import ChangeNorm
 from skipvid.nn.window import POINT, Window, as_row, round_up_to_blocks
 
 BLOCKS = (1, 2, 4, 8, 16)
@@ -141,36 +142,17 @@ class NormGate(Gate):
 
     @torch.no_grad()
     def forward(self, residual: Tensor, site: Site, scale: Tensor | None, weight: Tensor, pending: Tensor | None = None) -> Decision:
-        limit = self._limit(residual, site, scale, weight)
-        amount = self._norm(residual, site.window, limit)
+        norm = ChangeNorm(self.form, self.p, site.window, site.in_channels, site.out_channels)
+        exact = norm.limit(self.threshold, weight) if scale is None else norm.relative_limit(self.threshold, scale.double(), weight)
+        limit = as_row(exact.reshape(-1)).to(residual.dtype)
+        amount = norm.amount(residual)
+        if self.p == 2:
+            # All norms vanish together, but the squares of tiny numbers vanish first; at 0 any change has to open.
+            amount = torch.where(limit == 0, replace(norm, p=1).amount(residual), amount)
         if pending is not None:
             amount = amount + pending
-        bound = amount if self.form == "input" else amount * torch.linalg.vector_norm(weight, self.p)
-        mask = round_up_to_blocks(~(bound <= limit), self.block)
+        mask = round_up_to_blocks(~(amount <= limit), self.block)
         return Decision(mask, pending=None if pending is None else amount.masked_fill(mask, 0))
-
-    def _limit(self, residual: Tensor, site: Site, scale: Tensor | None, weight: Tensor) -> Tensor:
-        """What the plain norms must exceed, (1 or N, 1, 1, 1). Means are turned into sums on this side: no change is divided away."""
-        if scale is None:
-            return residual.new_full((1, 1, 1, 1), self.threshold)
-        factor = (residual.shape[1] * site.window.taps) ** (1 / self.p)
-        if self.form == "output":
-            kernel = site.layer.kernel[0] * site.layer.kernel[1]
-            products = weight.numel() / site.out_channels * site.layer.taps / kernel
-            factor *= weight.numel() ** (1 / self.p) / products
-        return as_row(self.threshold * scale.double() * factor).to(residual.dtype)
-
-    def _norm(self, residual: Tensor, window: Window, limit: Tensor) -> Tensor:
-        """The p-norm of the residual over channels and window, (N, 1, h, w)."""
-        magnitude = residual.abs()
-        if self.p == math.inf:
-            return window.max(magnitude.amax(1, keepdim=True))
-        total = window.sum(magnitude.sum(1, keepdim=True))
-        if self.p == 1:
-            return total
-        norm = window.sum(magnitude.square().sum(1, keepdim=True)).sqrt()
-        # All norms vanish together, but the squares of tiny numbers vanish first; at 0 any change has to open.
-        return torch.where(limit == 0, total, norm)
 
     def operations(self, site: Site, inputs: tuple[int, int], outputs: tuple[int, int]) -> int:
         pixels = inputs[0] * inputs[1] * (3 * site.in_channels + 1)  # subtract, magnitude, add; compare

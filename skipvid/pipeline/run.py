@@ -1,13 +1,11 @@
 """The pipeline: reader thread -> engine -> writer thread, with bounded channels between them.
 
-An exception in any of the three ends all of them and comes out of `run`. Ctrl-C ends the reading; what is under way is written and every
-output is finished, so that files are whole and valid.
+An exception in any of the three ends all of them and comes out of `run`. Ctrl-C, SIGTERM and SIGHUP end the reading; what is under way is
+written and every output is finished, so that files are whole and valid.
 """
 
 from __future__ import annotations
 
-import contextlib
-import signal
 import threading
 import time
 from collections import deque
@@ -15,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Generic, Protocol, TypeVar
 
+from skipvid.core import interrupts
 from skipvid.core.results import Frame, FrameResult, RunSummary
 from skipvid.tasks.engine import Stream
 from skipvid.video.sinks.base import Sink
@@ -126,23 +125,34 @@ def run(
     except KeyboardInterrupt:
         interrupted = True
     finally:
-        with _uninterrupted():
+        with interrupts.shielded():
             frames.close(discard=True)
             results.close()
             writer.join()
             # A source that hangs in a driver must not keep the outputs from being finished: its thread is left behind.
             reader.join(timeout=5 if interrupted else None)
-    with _uninterrupted():
+    with interrupts.shielded():
         for worker in (reader, writer):
             if worker.failure is not None:
                 raise worker.failure
-        problems = [*source.notes, *([source.problem] if source.problem else [])]
+        problems = [*source.notes, *(problem for problem in (source.problem, getattr(stream, "problem", None)) if problem)]
         seconds = time.perf_counter() - begin
         summary = summariser.build(wall_seconds=seconds, dropped=source.dropped, problems=problems, interrupted=interrupted)
         summary = replace(summary, complete=source.problem is None)
-        for sink in sinks:
-            sink.finish(summary)
+        _finish(sinks, summary)
     return summary
+
+
+def _finish(sinks: Sequence[Sink], summary: RunSummary) -> None:
+    """Complete every output that can be completed; then raise what kept the first of the others from it."""
+    failures = []
+    for sink in sinks:
+        try:
+            sink.finish(summary)
+        except Exception as error:
+            failures.append(error)
+    if failures:
+        raise failures[0]
 
 
 def _read(source: Source, frames: Channel[Frame]) -> None:
@@ -163,16 +173,3 @@ def _write(results: Channel[FrameResult], sinks: Sequence[Sink], summariser: Sum
             summariser.add(result, {"write": (time.perf_counter() - begin) * 1e3})
     finally:
         results.close(discard=True)
-
-
-@contextlib.contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """Ignore a second Ctrl-C while files are being finished. Signals can only be set from the main thread; elsewhere none arrive."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, previous)

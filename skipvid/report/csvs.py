@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from skipvid.core.files import PartFile, output_errors
+from skipvid.core.files import output_errors
 from skipvid.core.results import FrameResult, RunHeader, RunSummary
 from skipvid.report.summary import cost_fields, stage_costs, total_cost
-from skipvid.video.sinks.base import Sink
+from skipvid.video.sinks.text import TextSink
 
 TIMES = ("decode", "preprocess", "model", "postprocess", "dense_model")
 COLUMNS = (
@@ -38,7 +38,7 @@ COLUMNS = (
 )
 
 
-class CostCsv(Sink):
+class CostCsv(TextSink):
     """Writes `cost.csv`. Every row has the same COLUMNS; what does not apply to it is empty, so `pandas.read_csv` sees numbers.
 
     scope: what the row is about, to be filtered by: "frame" (frame, time and keyframe are filled), "layer" (name, stage, kind), "stage"
@@ -50,14 +50,10 @@ class CostCsv(Sink):
 
     def __init__(self, path: Path, header: RunHeader) -> None:
         """Raises OutputError where the file cannot be created."""
-        self.path: Path = path
+        super().__init__(path)
         self._header = header
-        self._whole = False
-        self._target = PartFile(path)
-        with output_errors(path):
-            self._file = self._target.part.open("w", newline="", encoding="utf-8")
-        self._rows = csv.DictWriter(self._file, COLUMNS, restval="")
-        self._write({column: column for column in COLUMNS})
+        self._write({column: column for column in COLUMNS}, flush=True)
+        self._begin = self._end
 
     def write(self, result: FrameResult) -> None:
         """Append one frame."""
@@ -65,27 +61,29 @@ class CostCsv(Sink):
         when = {"frame": result.frame.index, "time": result.frame.time, "keyframe": int(result.keyframe), "frames": 1}
         self._write({**self._run(), "scope": "frame", **when, **cost, **_times(result.ms)})
 
-    def next_run(self, summary: RunSummary, header: RunHeader) -> None:
-        """Append the sums of the run that ended, and go on with the frames of another."""
-        self._write_sums(summary)
+    def next_run(self, summary: RunSummary | None, header: RunHeader) -> None:
+        """Append the sums of the run that ended, and go on with the frames of another. Without a summary the run failed: its rows go away.
+
+        Raises OutputError.
+        """
+        if summary is None:
+            self.drop_run()
+        else:
+            self._write_sums(summary)
+            self._flush()
+        self._begin = self._end
         self._header = header
 
-    def finish(self, summary: RunSummary) -> None:
-        """Append the sums of the last run and give the file its name."""
-        self._write_sums(summary)
+    def drop_run(self) -> None:
+        """Take back the rows of a run that failed."""
+        self._flush()
+        self._end = self._begin
         with output_errors(self.path):
-            self._file.close()
-        self._target.commit()
-        self._whole = True
+            if self._text is not None:
+                self._text.truncate(self._end)
 
-    def close(self) -> None:
-        if self._whole:
-            return
-        # what is thrown away need not reach a disk that may be full
-        with suppress(OSError):
-            self._file.close()
-        with output_errors(self.path):
-            self._target.discard()
+    def _complete(self, summary: RunSummary) -> None:
+        self._write_sums(summary)
 
     def _write_sums(self, summary: RunSummary) -> None:
         run = {**self._run(), "frames": summary.frames}
@@ -101,10 +99,11 @@ class CostCsv(Sink):
     def _run(self) -> dict[str, Any]:
         return {"source": self._header.source.name, "preset": self._header.preset, "threshold": self._header.threshold}
 
-    def _write(self, row: dict[str, Any]) -> None:
+    def _write(self, row: dict[str, Any], flush: bool = False) -> None:
         rounded = {column: round(value, 6) if isinstance(value, float) else value for column, value in row.items()}
-        with output_errors(self.path):
-            self._rows.writerow(rounded)
+        line = io.StringIO(newline="")
+        csv.DictWriter(line, COLUMNS, restval="").writerow(rounded)
+        self._put(line.getvalue(), flush)
 
 
 def _times(ms: Mapping[str, float]) -> dict[str, float]:

@@ -15,7 +15,7 @@ from skipvid.core.errors import BackendError, UsageError
 from skipvid.skip.backend import Backend, Program
 from skipvid.skip.backends import make_backend
 from skipvid.skip.config import SkipConfig
-from skipvid.skip.gates.placement import OutputGate, place_gates, place_learned_gates, place_output_gates, place_vector_gates
+from skipvid.skip.gates.registry import attach_gates
 from skipvid.skip.importers.exported import export, import_program
 from skipvid.skip.ir.graph import Graph
 from skipvid.skip.ir.passes import optimise
@@ -92,23 +92,7 @@ class SkipModel:
             raise BackendError(f"inputs have shapes {list(shapes)}", "a session runs one stream: the first extent must be 1")
         examples = tuple(torch.zeros(shape) for shape in shapes)
         graph = _remember(self._graphs, shapes, lambda: optimise(import_program(export(self._net, examples))))
-        return gated_plan(graph, self.config)
-
-
-def gated_plan(graph: Graph, config: SkipConfig) -> Plan:
-    """A graph with the gates of a configuration. Raises UsageError or WeightsError where they belong to another network."""
-    if config.gate == "none":
-        return make_plan(graph, {})
-    if config.gate == "gumbel":
-        graph, gates = place_learned_gates(graph, config.questions, config.block)
-        return make_plan(graph, gates | place_vector_gates(graph, config.threshold, gates))
-    previous = config.reference == "previous"
-    if config.gate == "norm" and not previous:
-        return make_plan(graph, place_gates(graph, config.threshold, config.block, config.thresholds, config.scales))
-    form = "input" if config.gate == "norm" else "output"
-    template = OutputGate("", config.threshold, form, config.p, previous, block=config.block)
-    output_gates = place_output_gates(graph, template, config.thresholds, config.scales)
-    return make_plan(graph, {} if previous else place_gates(graph, config.before_outputs, config.block), output_gates)
+        return make_plan(attach_gates(graph, self.config))
 
 
 def _remember(cache: dict[Shapes, T], shapes: Shapes, make: Callable[[], T]) -> T:

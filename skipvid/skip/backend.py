@@ -38,14 +38,14 @@ class LayerMasks(Sequence[NDArray[np.bool_]]):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Step:
-    """What one frame did.
+class FrameRun:
+    """What a program did in one frame.
 
     outputs: the network's output maps, in the order of the graph's leaves. active: for each layer of the plan, in order, the number of its
     computed output pixels. computed: the same as masks, which may be made only when asked for: read them before the state's next frame.
     gate_pixels: for each gate the number of pixels that were compared. changed: for each output whether any of it may differ from the
-    frame before. watched_pixels: for each map that output gates look at the number of pixels whose change was measured. asked:
-    for each layer with an output gate the number of outputs it was asked about.
+    frame before. measured_pixels: for each map that output gates read the number of pixels whose change was measured. candidates:
+    for each layer with an output gate the number of outputs that it decided about.
     """
 
     outputs: tuple[Tensor, ...]
@@ -53,8 +53,8 @@ class Step:
     computed: LayerMasks
     gate_pixels: Mapping[str, int]
     changed: Sequence[bool]
-    watched_pixels: Mapping[str, int] = field(default_factory=dict)
-    asked: Mapping[str, int] = field(default_factory=dict)
+    measured_pixels: Mapping[str, int] = field(default_factory=dict)
+    candidates: Mapping[str, int] = field(default_factory=dict)
 
 
 class State(Protocol):
@@ -72,7 +72,7 @@ class Program(Protocol):
     def new_state(self, dense: bool = False) -> State:
         """An empty state; the first frame run on it must be a keyframe. dense: promises that all will be, so that little is remembered."""
 
-    def run(self, state: Any, inputs: Sequence[Input], keyframe: bool, gated_next: bool = True) -> Step:
+    def run(self, state: Any, inputs: Sequence[Input], keyframe: bool, gated_next: bool = True) -> FrameRun:
         """Advance the stream by one frame, updating `state`, which this program made.
 
         inputs: (1, C, H, W) float32, as at export, or a picture; from one to the other a stream changes at keyframes only.
@@ -80,7 +80,7 @@ class Program(Protocol):
         """
 
     def run_dense(self, inputs: Sequence[Input]) -> tuple[Tensor, ...]:
-        """The same network without gates or memory, on the same kernels. Returns the outputs as in Step."""
+        """The same network without gates or memory, on the same kernels. Returns the outputs as in FrameRun."""
 
 
 class Backend(Protocol):

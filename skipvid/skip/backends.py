@@ -9,6 +9,7 @@ from skipvid.core.errors import BackendError
 from skipvid.skip import cpu as native
 from skipvid.skip.backend import Backend
 from skipvid.skip.config import SkipConfig
+from skipvid.skip.gates.registry import kind_for
 from skipvid.skip.reference.executor import ReferenceBackend
 
 log = logging.getLogger(__name__)
@@ -17,14 +18,15 @@ log = logging.getLogger(__name__)
 def make_backend(config: SkipConfig) -> Backend:
     """The back end that a configuration asks for. Raises BackendError where that is "cpu" and cannot be.
 
-    Paper mode (reference "previous") is there to be compared with, and runs on the reference alone.
+    Kinds of gates without native kernels run on the reference: paper mode is there to be compared with.
     """
     status = native.status()
-    if config.reference == "previous":
+    if not kind_for(config).native:
         if config.backend == "cpu":
-            raise BackendError(
-                "the back end cpu does not add up changes from frame to frame", "use --reference accumulated, or --backend reference"
-            )
+            what, instead = (f"the gate {config.gate}", "--gate norm")
+            if config.reference == "previous":
+                what, instead = "the reference 'previous'", "--reference accumulated"
+            raise BackendError(f"the back end cpu has no kernels for {what}", f"use {instead}, or --backend reference")
         return ReferenceBackend()
     if config.backend == "reference" or (config.backend == "auto" and not status.available):
         if config.backend == "auto":

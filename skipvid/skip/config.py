@@ -5,22 +5,22 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from skipvid.core.errors import UsageError
-from skipvid.skip.gates.placement import NORMS, Question
+from skipvid.skip.gates.registry import KINDS, kind_for
 
-GATES = ("norm", "norm-output", "gumbel", "none")
+if TYPE_CHECKING:
+    from skipvid.skip.gates.learned import LearnedGate
+
 REFERENCES = ("accumulated", "previous")
 BLOCKS = (1, 2, 4, 8, 16)
 BACKENDS = ("cpu", "reference")
-TYPICAL_THRESHOLD = {"norm": 0.03, "norm-output": 0.13, "gumbel": 0.03, "none": 0.03}
-"""By kind of gate, thresholds that err about as much: of use where a setting for one kind is all that is known."""
-INPUT_SHARE = 0.1
-"""Of the threshold of output gates: that of the norm gates before them."""
+NORMS: Mapping[str, float] = {"1": 1.0, "2": 2.0, "inf": math.inf}
+"""The p of a norm by its name."""
 
 
-class GateSettings(Protocol):
+class StoredSettings(Protocol):
     """What a file of settings says about gates: fields of SkipConfig by the same names. A preset is one."""
 
     @property
@@ -49,8 +49,8 @@ class SkipConfig:
 
     threshold: τ ≥ 0, in units of each map's mean |activation|; 0 computes whatever changed at all.
     gate: "norm" (a norm gate on every map that feeds a layer), "norm-output" (on every layer, for its outputs), "gumbel" (learned gates,
-    given as `questions` by the parameter path of their layer), or "none" for dense. p: of output-norm gates, 1, 2 or inf.
-    input_threshold: τ of the norm gates that stand before output gates, None = INPUT_SHARE of `threshold`.
+    given as `learned_gates` by the parameter path of their layer), or "none" for dense; any kind of skipvid.skip.gates.registry.
+    p: of output-norm gates, 1, 2 or inf. input_threshold: τ of the norm gates that stand before output gates, None = a tenth of τ.
     block: gates open in blocks of block x block pixels, one of 1, 2, 4, 8, 16.
     backend: "cpu" (native kernels), "reference" (plain PyTorch), or "auto": the first of them that can be used here.
     threads: for the back end "cpu", 0 = one per core.
@@ -75,11 +75,11 @@ class SkipConfig:
     scales: Mapping[str, float] = field(default_factory=dict)
     p: float = 1.0
     input_threshold: float | None = None
-    questions: Mapping[str, Question] = field(default_factory=dict)
+    learned_gates: Mapping[str, LearnedGate] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, stored: GateSettings, **settings: Any) -> SkipConfig:
-        """The gates that a preset asks for. settings: other fields, or in place of the preset's; learned gates are given as `questions`."""
+    def of(cls, stored: StoredSettings, **settings: Any) -> SkipConfig:
+        """The gates that a preset asks for. settings: other fields, or in place of the preset's; `learned_gates` is one."""
         own = {
             "threshold": stored.threshold,
             "gate": stored.gate,
@@ -92,11 +92,6 @@ class SkipConfig:
             "dense_above": stored.dense_above,
         }
         return cls(**{**own, **settings})
-
-    @property
-    def before_outputs(self) -> float:
-        """Threshold of the norm gates before output gates."""
-        return INPUT_SHARE * self.threshold if self.input_threshold is None else self.input_threshold
 
     def at(self, threshold: float) -> SkipConfig:
         """The same gates at another working point: those of single maps, and `input_threshold`, change in proportion.
@@ -114,8 +109,8 @@ class SkipConfig:
         )
 
     def __post_init__(self) -> None:
-        for meaning, threshold in (("threshold", self.threshold), ("input_threshold", self.before_outputs)):
-            if not (math.isfinite(threshold) and threshold >= 0):
+        for meaning, threshold in (("threshold", self.threshold), ("input_threshold", self.input_threshold)):
+            if threshold is not None and not (math.isfinite(threshold) and threshold >= 0):
                 raise UsageError(f"{meaning} is {threshold}", "it must be a number of 0 or more, e.g. 0.03")
         if not 0 <= self.dense_above <= 1:
             raise UsageError(f"dense_above is {self.dense_above}", "it must be a share from 0 to 1")
@@ -124,7 +119,7 @@ class SkipConfig:
                 if not (math.isfinite(number) and number >= 0):
                     raise UsageError(f"the {kind} of map {map_name} is {number}", "it must be a number of 0 or more")
         for name, value, allowed in (
-            ("gate", self.gate, GATES),
+            ("gate", self.gate, tuple(KINDS)),
             ("block", self.block, BLOCKS),
             ("backend", self.backend, ("auto", *BACKENDS)),
             ("reference", self.reference, REFERENCES),
@@ -138,7 +133,4 @@ class SkipConfig:
         ):
             if number < 0:
                 raise UsageError(f"{name} is {number}", f"it must be {meaning}")
-        if self.gate == "gumbel" and not self.questions:
-            raise UsageError("the gate is gumbel, but there are no learned gates", "train some with: skipvid train gates")
-        if self.gate == "gumbel" and self.reference == "previous":
-            raise UsageError("learned gates know no reference 'previous'", "use --reference accumulated, or --gate norm or norm-output")
+        kind_for(self).check(self)

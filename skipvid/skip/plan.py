@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils._pytree import tree_unflatten
 
-from skipvid.skip.gates.placement import Gate, OutputGate
-from skipvid.skip.ir.cost import macs_by_node
+from skipvid.core.costs import CostTable
+from skipvid.skip.gates.base import GatedGraph, MapGate, OutputGate
+from skipvid.skip.ir.cost import executed_macs, macs_by_node
 from skipvid.skip.ir.footprint import SPARSE_OPS
 from skipvid.skip.ir.graph import Graph, Node
 from skipvid.skip.ir.stages import assign_stages
@@ -37,15 +38,48 @@ class Layer:
     gates: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class GateUnits:
+    """What one pixel costs in each of some gates. names: of their maps or layers. rows: of their layers in the cost table, its length where
+    a gate belongs to none. macs, operations: for one pixel. All arrays (gates,) int64."""
+
+    names: tuple[str, ...]
+    rows: NDArray[np.int64]
+    macs: NDArray[np.int64]
+    operations: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, entries: Sequence[tuple[str, int, int, int]]) -> GateUnits:
+        """From (name, row, macs, operations) of each gate."""
+        numbers = np.array([entry[1:] for entry in entries], np.int64).reshape(-1, 3)
+        return cls(tuple(entry[0] for entry in entries), numbers[:, 0], numbers[:, 1], numbers[:, 2])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class UnitCosts:
+    """Everything about costs that does not change from frame to frame.
+
+    dense_macs, outputs: (layers,) int64; outputs is 1 or more. gates: of map gates. measured, candidates: of output gates, for a pixel of a
+    map whose change they read, and for an output that they decide about.
+    """
+
+    table: CostTable
+    dense_macs: NDArray[np.int64]
+    outputs: NDArray[np.int64]
+    gates: GateUnits
+    measured: GateUnits
+    candidates: GateUnits
+
+
 @dataclass(frozen=True, eq=False)  # no slots: what is derived is kept
 class Plan:
-    """What a back end compiles. gates: by map. output_gates: by the convolution that they decide about.
+    """What a back end compiles. gates: by map. output_gates: by the layer that they decide about.
 
     other_gates: gates in front of the first layer (on the network's input).
     """
 
     graph: Graph
-    gates: Mapping[str, Gate]
+    gates: Mapping[str, MapGate]
     layers: tuple[Layer, ...]
     other_gates: tuple[str, ...]
     output_gates: Mapping[str, OutputGate] = field(default_factory=dict)
@@ -55,14 +89,14 @@ class Plan:
         return sum(layer.dense_macs for layer in self.layers)
 
     def executed_macs(self, active: Sequence[int]) -> int:
-        """MACs of a frame that computes `active` outputs of each layer: the sum of cost.executed_macs(), fast enough for every frame."""
-        macs, outputs = self._macs_and_outputs
-        return int(((macs * np.asarray(active, np.int64) + outputs // 2) // outputs).sum())
+        """MACs of a frame that computes `active` outputs of each layer; fast enough for every frame."""
+        units = self.unit_costs
+        return int(executed_macs(units.dense_macs, np.asarray(active, np.int64), units.outputs).sum())
 
     @cached_property
-    def _macs_and_outputs(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        table = np.array([(layer.dense_macs, layer.outputs) for layer in self.layers], np.int64).reshape(-1, 2)
-        return table[:, 0].copy(), table[:, 1].clip(1)  # a layer without outputs has no MACs
+    def unit_costs(self) -> UnitCosts:
+        """What the account of a frame multiplies its counts with."""
+        return _unit_costs(self)
 
     @cached_property
     def layers_by_size(self) -> Mapping[tuple[int, int], tuple[NDArray[np.int32], NDArray[np.float32]]]:
@@ -77,8 +111,8 @@ class Plan:
         return {size: (np.array(own, np.int32), (macs[own] / total).astype(np.float32)) for size, own in numbers.items()}
 
     @property
-    def watched(self) -> tuple[str, ...]:
-        """Maps whose change output gates look at, in the order of the graph."""
+    def measured_maps(self) -> tuple[str, ...]:
+        """Maps whose change output gates read, in the order of the graph."""
         read = {node.inputs[0] for node in self.graph if node.name in self.output_gates}
         return tuple(node.name for node in self.graph if node.name in read)
 
@@ -111,8 +145,9 @@ class ConversionReport:
         return "\n".join(lines)
 
 
-def make_plan(graph: Graph, gates: Mapping[str, Gate], output_gates: Mapping[str, OutputGate] | None = None) -> Plan:
-    """Name and count the layers of `graph` and assign each gate to the layer that computes its map."""
+def make_plan(gated: GatedGraph) -> Plan:
+    """Name and count the layers of a graph, and assign each of its gates to the layer in whose row its cost is reported."""
+    graph, gates = gated.graph, gated.gates
     by_name = graph.by_name
     macs = macs_by_node(graph)
     counted = [node for node in graph.nodes if macs[node.name] > 0]
@@ -120,7 +155,7 @@ def make_plan(graph: Graph, gates: Mapping[str, Gate], output_gates: Mapping[str
     stages = assign_stages({names[node.name]: macs[node.name] for node in counted})
     readers = graph.consumers()
     owners = {
-        name: _owner(by_name[name], by_name, names) if gate.question is None else _served(readers[name], names)
+        name: _reading(readers[name], names) if gate.at_reader else _computing(by_name[name], by_name, names)
         for name, gate in gates.items()
     }
     layers = tuple(
@@ -135,7 +170,35 @@ def make_plan(graph: Graph, gates: Mapping[str, Gate], output_gates: Mapping[str
         )
         for node in counted
     )
-    return Plan(graph, gates, layers, tuple(name for name, owner in owners.items() if owner is None), output_gates or {})
+    return Plan(graph, gates, layers, tuple(name for name, owner in owners.items() if owner is None), gated.output_gates)
+
+
+def _unit_costs(plan: Plan) -> UnitCosts:
+    layers, by_name = plan.layers, plan.graph.by_name
+    table = CostTable.of([layer.name for layer in layers], [layer.stage for layer in layers], [layer.kind for layer in layers])
+    rows = {gate: row for row, layer in enumerate(layers) for gate in layer.gates}
+    gates = [
+        (name, rows.get(name, len(layers)), gate.macs(by_name[name].channels), gate.operations(by_name[name].channels))
+        for name, gate in plan.gates.items()
+    ]
+    measured: dict[str, tuple[str, int, int, int]] = {}
+    candidates = []
+    for row, layer in enumerate(layers):
+        output_gate = plan.output_gates.get(layer.node)
+        if output_gate is not None:
+            source = output_gate.layer.inputs[0]
+            # A map's change is measured once, for all layers that read it: in the first one's row.
+            measured.setdefault(source, (source, row, 0, output_gate.change_operations()))
+            candidates.append((layer.node, row, 0, output_gate.operations()))
+    numbers = np.array([(layer.dense_macs, layer.outputs) for layer in layers], np.int64).reshape(-1, 2)
+    return UnitCosts(
+        table,
+        numbers[:, 0].copy(),
+        numbers[:, 1].clip(1),  # a layer without outputs has no MACs
+        GateUnits.of(gates),
+        GateUnits.of(list(measured.values())),
+        GateUnits.of(candidates),
+    )
 
 
 def describe(plan: Plan) -> ConversionReport:
@@ -178,7 +241,7 @@ def _layer_names(nodes: list[Node]) -> dict[str, str]:
     return names
 
 
-def _owner(node: Node, by_name: Mapping[str, Node], layers: Mapping[str, str]) -> str | None:
+def _computing(node: Node, by_name: Mapping[str, Node], layers: Mapping[str, str]) -> str | None:
     """The nearest counted layer upstream, along first inputs; None where the network's input comes first."""
     while node.name not in layers:
         if not node.inputs:
@@ -187,6 +250,6 @@ def _owner(node: Node, by_name: Mapping[str, Node], layers: Mapping[str, str]) -
     return node.name
 
 
-def _served(readers: Sequence[Node], layers: Mapping[str, str]) -> str | None:
+def _reading(readers: Sequence[Node], layers: Mapping[str, str]) -> str | None:
     """The counted layer that reads a map."""
     return next((node.name for node in readers if node.name in layers), None)

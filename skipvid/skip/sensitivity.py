@@ -22,7 +22,7 @@ from skipvid.skip.ir.cost import macs_by_node
 from skipvid.skip.ir.graph import Graph
 from skipvid.skip.picture import shapes_of
 from skipvid.skip.plan import Plan
-from skipvid.skip.reference.executor import evaluate
+from skipvid.skip.reference.operations import evaluate
 
 BLEND = 0.5
 """How far to go, on a logarithmic scale, from one threshold for all maps (0) to those of independent errors (1). PP-TinyPose on JHMDB's

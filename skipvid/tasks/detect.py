@@ -3,33 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
+from torch.utils._pytree import tree_leaves
 
 from skipvid.core.results import Detections
-from skipvid.models.anchors import Anchors, Candidates, choose_detections, find_candidates, make_anchors
+from skipvid.models import DetectorSpec
+from skipvid.models.detections import DetectionHead
 from skipvid.presets.preset import Preset
 from skipvid.skip.picture import Picture
 from skipvid.tasks.letterbox import Letterbox, Preprocessor
 
 
 class DetectTask:
-    """Prepares frames of one size for a detector and reads its output.
+    """Prepares frames for a detector and reads its output.
 
-    Use one per stream: it keeps the anchors of the stream's frame size. anchor_scale: as in make_anchors. score_threshold: in [0, 1].
+    Use one per stream: it keeps what it read of the last frame. spec: of the preset's network. score_threshold: in [0, 1].
     """
 
-    def __init__(self, preset: Preset, anchor_scale: float, score_threshold: float) -> None:
+    def __init__(self, preset: Preset, spec: DetectorSpec, score_threshold: float) -> None:
         self.score_threshold = score_threshold
         self._preset = preset
-        self._anchor_scale = anchor_scale
+        self._make_head = spec.head
         self._labels = preset.label_set
-        self._preprocess = Preprocessor(preset.channels, preset.mean, preset.std)
+        self._preprocess = Preprocessor(preset.channels, preset.mean, preset.std, spec.fill)
         self._letterbox: Letterbox | None = None
-        self._anchors: Anchors | None = None
-        self._candidates: dict[int, Candidates] = {}
+        self._head: DetectionHead[Any] | None = None
+        self._found: dict[int, Any] = {}  # by level, as the head has it
 
     def letterbox(self, frame_size: tuple[int, int]) -> Letterbox:
         """The placing of frames of (height, width) pixels in the network's input."""
@@ -41,21 +43,21 @@ class DetectTask:
         """image: (H, W, 3) uint8 BGR -> the network's input, of shape (1, 3, h, w)."""
         return self._preprocess(image, self.letterbox((image.shape[0], image.shape[1])))
 
-    def decode(
-        self, output: tuple[Sequence[Tensor], Sequence[Tensor]], frame_size: tuple[int, int], changed: Sequence[bool] | None = None
-    ) -> Detections:
-        """output: the class and box maps of a network's five levels -> detections in pixels of the frame, best first.
+    def decode(self, output: Any, frame_size: tuple[int, int], changed: Sequence[bool] | None = None) -> Detections:
+        """output: what the network returns for one frame -> detections in pixels of the frame, best first.
 
-        changed: for each class map, then for each box map, whether it differs from the last call's; only those are read. None = all.
+        changed: for each of its tensors, in their order, whether it differs from the last call's; levels without one are not read again.
+        None = all do.
         """
         letterbox = self.letterbox(frame_size)
-        if self._anchors is None or self._anchors.image_size != letterbox.input_size:
-            self._anchors = make_anchors(letterbox.input_size, self._anchor_scale)
-            self._candidates = {}
-        for level, (class_map, box_map) in enumerate(zip(*output, strict=True)):
-            if changed is None or changed[level] or changed[len(output[0]) + level] or level not in self._candidates:
-                self._candidates[level] = find_candidates(class_map[0], box_map[0], self.score_threshold)
-        raw = choose_detections([self._candidates[level] for level in range(len(output[0]))], self._anchors)
+        if self._head is None or self._head.image_size != letterbox.input_size:
+            self._head = self._make_head(letterbox.input_size)
+            self._found = {}
+        maps = tree_leaves(output)
+        for level, numbers in enumerate(self._head.levels):
+            if changed is None or level not in self._found or any(changed[number] for number in numbers):
+                self._found[level] = self._head.find(level, [maps[number] for number in numbers], self.score_threshold)
+        raw = self._head.choose([self._found[level] for level in range(len(self._head.levels))])
         categories = self._labels.category_ids(raw.classes)
         boxes = letterbox.boxes_to_frame(raw.boxes)
         # Outputs without a category (COCO leaves ten numbers out), and boxes that lie wholly in the filling.

@@ -1,14 +1,30 @@
-"""What the rest of the program knows of an engine: it turns each Frame into a FrameResult; each stream has state of its own."""
+"""The engine: a network, its gates and a compiled program turn each Frame into a FrameResult. What all tasks share is here."""
 
 from __future__ import annotations
 
+import copy
+import time
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Protocol, Self
+from pathlib import Path
+from typing import Protocol, Self, TypeVar
 
-from skipvid.core.results import Frame, FrameResult
+import numpy as np
+from numpy.typing import NDArray
+
+from skipvid.core.costs import FrameCost
+from skipvid.core.errors import PresetError
+from skipvid.core.results import Detections, Frame, FrameResult
+from skipvid.models import ModelSpec, find_spec
 from skipvid.presets.preset import Preset
 from skipvid.skip.api import SkipModel
 from skipvid.skip.config import SkipConfig
+from skipvid.tasks.scene import SceneCutDetector
+
+ACTIVITY_STRIDE = 8
+"""Side of an activity cell, in pixels of the network's input."""
+
+S = TypeVar("S", bound=ModelSpec)
 
 
 class Stream(Protocol):
@@ -18,8 +34,8 @@ class Stream(Protocol):
         """Analyse the next frame."""
 
 
-class Engine(Protocol):
-    """A loaded network that analyses any number of streams.
+class Engine(ABC):
+    """A loaded network that analyses any number of streams; a task adds what stands before and behind the network.
 
     preset: what was asked for. weights_sha256: of the loaded file. categories: names of what it finds, by number. model: the gated network.
     """
@@ -29,21 +45,128 @@ class Engine(Protocol):
     categories: Mapping[int, str]
     model: SkipModel
 
+    def __init__(self, spec: ModelSpec, preset: Preset, config: SkipConfig, weights: Path, weights_sha256: str) -> None:
+        """weights: the file to load. weights_sha256: its hash, for the record. Raises WeightsError where the file does not fit."""
+        self.preset = preset
+        self.weights_sha256 = weights_sha256
+        self.model = SkipModel(spec.load(weights, preset.label_set.num_outputs), config)
+
     @property
     def backend(self) -> str:
         """Name of what the network runs on."""
+        return self.model.backend.name
 
     def prepare(self, height: int, width: int) -> None:
-        """Build the plan for frames of this size, so that the first frame need not wait for it."""
+        """Build the plans for frames of this size, so that the first frame need not wait for them."""
+        for _, model, size in self.networks(height, width):
+            model.program(((1, 3, *size),))
 
+    @abstractmethod
     def networks(self, height: int, width: int) -> list[tuple[Preset, SkipModel, tuple[int, int]]]:
         """What runs for frames of this size: preset, network, and the (height, width) of its input; the task's own network is the last."""
 
     def regated(self, config: SkipConfig) -> Self:
         """The same network with other gates; what was loaded and exported is shared."""
+        other = copy.copy(self)
+        other.model = self.model.regated(config)
+        return other
 
+    @abstractmethod
     def stream(self, dense_every: int = 0) -> Stream:
-        """Begin a stream. dense_every: measure the dense network, too, in every so many frames; 0 = never."""
+        """Begin a stream with gates (or, with gate "none", without).
 
+        dense_every: measure the dense network, too, in every so many frames (0 = never), beside the gated run of the same frame.
+        """
+
+    @abstractmethod
     def dense_stream(self) -> Stream:
         """Begin a stream on the same back end without gates: the yardstick."""
+
+
+def spec_for(preset: Preset, kind: type[S]) -> S:
+    """The network of a preset, of this kind. Raises PresetError for another task, an unknown network, or sizes that it cannot take."""
+    if preset.task != kind.task:
+        raise PresetError(
+            f"preset {preset.name} is for the task '{preset.task}'", f"choose a preset of the task '{kind.task}': skipvid presets list"
+        )
+    spec = find_spec(preset.model)
+    if not isinstance(spec, kind):
+        raise PresetError(f"preset {preset.name}: the network {spec.name} is for the task '{spec.task}', not '{preset.task}'")
+    if preset.size_multiple % spec.size_multiple:
+        raise PresetError(
+            f"preset {preset.name}: 'size_multiple' must be a multiple of {spec.size_multiple} for the network {spec.name}, "
+            f"got {preset.size_multiple}"
+        )
+    return spec
+
+
+class EngineStream(ABC):
+    """The course of a frame, which is the same for all tasks: scene cuts, keyframes, times, the dense network now and then, costs.
+
+    scene_cuts: begin anew where the picture changes as a whole. dense: run without gates. dense_every: as in Engine.stream.
+    """
+
+    def __init__(self, model: SkipModel, scene_cuts: bool, dense: bool, dense_every: int) -> None:
+        self._model = model
+        self._dense = dense
+        self._cuts = SceneCutDetector() if scene_cuts else None
+        self._dense_every = dense_every
+        self._frames = 0
+        self._frame_size: tuple[int, int] | None = None
+
+    def process(self, frame: Frame) -> FrameResult:
+        """Analyse the next frame. After a scene cut or a change of size nothing of the frames before is used."""
+        clock = Clock()
+        size = (frame.height, frame.width)
+        cut = self._cuts is not None and self._cuts.is_cut(frame.image)
+        if cut or size != self._frame_size:
+            self._begin_anew(size)
+            self._frame_size = size
+        detections = self._analyse(frame, clock)
+        if self._dense_every and self._frames and self._frames % self._dense_every == 0:
+            clock.ms["dense_model"] = self._dense_ms(frame)
+        self._frames += 1
+        gated = not self._dense and self._model.config.gate != "none"
+        cost, activity = self._account(size) if gated else (None, None)
+        keyframe = self._dense or self._keyframe
+        return FrameResult(frame, detections, keyframe, {"decode": frame.decode_ms, **clock.ms}, cost, activity)
+
+    @abstractmethod
+    def _begin_anew(self, size: tuple[int, int]) -> None:
+        """Forget the frames so far; those to come are of (height, width)."""
+
+    @abstractmethod
+    def _analyse(self, frame: Frame, clock: Clock) -> Detections:
+        """What is in the frame; the clock is told of every stage."""
+
+    @abstractmethod
+    def _dense_ms(self, frame: Frame) -> float:
+        """Milliseconds that the dense network takes for the frame just analysed."""
+
+    @property
+    @abstractmethod
+    def _keyframe(self) -> bool:
+        """Whether the frame just analysed was computed densely."""
+
+    @abstractmethod
+    def _account(self, size: tuple[int, int]) -> tuple[FrameCost, NDArray[np.float32]]:
+        """Cost and activity of the frame just analysed, of (height, width), as in FrameResult."""
+
+
+class Clock:
+    """Milliseconds by stage."""
+
+    def __init__(self) -> None:
+        self.ms = {"preprocess": 0.0, "model": 0.0, "postprocess": 0.0}
+        self._last = time.perf_counter()
+
+    def take_over(self, ms: Mapping[str, float]) -> None:
+        """Begin with another's account of the time so far."""
+        self.ms = {stage: ms.get(stage, 0.0) for stage in self.ms}
+        self._last = time.perf_counter()
+
+    def lap(self, stage: str) -> None:
+        """Add the time since the last lap to a stage."""
+        now = time.perf_counter()
+        self.ms[stage] += (now - self._last) * 1e3
+        self._last = now

@@ -13,7 +13,7 @@ from skipvid.skip.picture import Picture
 
 @dataclass(frozen=True, slots=True)
 class Letterbox:
-    """Where a frame lies in the network's input: scaled, at the top left, the rest filled with the mean colour.
+    """Where a frame lies in the network's input: scaled, at the top left, the rest filled with one colour.
 
     frame_size, content_size, input_size: (height, width) in pixels of the frame, of the scaled frame, and of the whole input.
     """
@@ -45,23 +45,28 @@ class Letterbox:
 class Preprocessor:
     """Turns pictures into network inputs.
 
-    channels: "rgb" or "bgr". mean, std: of values in 0..1, in the order of `channels`.
+    channels: "rgb" or "bgr". mean, std: of values in 0..1, in the order of `channels`. fill: the byte beside the picture; None = the mean
+    colour, which is 0 in the input.
     """
 
-    def __init__(self, channels: str, mean: tuple[float, float, float], std: tuple[float, float, float]) -> None:
+    def __init__(self, channels: str, mean: tuple[float, float, float], std: tuple[float, float, float], fill: int | None = None) -> None:
+        self._fill = fill
         self._order = (2, 1, 0) if channels == "rgb" else (0, 1, 2)
         # One table per channel instead of arithmetic per pixel: a byte has only 256 values, and the same byte always gives the same bits.
         levels = np.arange(256, dtype=np.float64) / 255
         self._tables = np.array([(levels - m) / s for m, s in zip(mean, std, strict=True)], np.float32)
 
     def __call__(self, image: NDArray[np.uint8], letterbox: Letterbox) -> Picture:
-        """image: (H, W, 3) uint8 BGR of letterbox.frame_size -> an input of letterbox.input_size, filled up with 0.
+        """image: (H, W, 3) uint8 BGR of letterbox.frame_size -> an input of letterbox.input_size.
 
-        What is not scaled is not copied: the picture is the frame's own memory.
+        What is neither scaled nor filled up is not copied: the picture is the frame's own memory.
         """
         height, width = letterbox.content_size
         if (height, width) != letterbox.frame_size:
             # Area averaging when shrinking: it also averages sensor noise away, so that less counts as changed.
             shrinks = height < letterbox.frame_size[0]
             image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)  # type: ignore[assignment]
+        if self._fill is not None and letterbox.content_size != letterbox.input_size:
+            below, beside = letterbox.input_size[0] - height, letterbox.input_size[1] - width
+            image = cv2.copyMakeBorder(image, 0, below, 0, beside, cv2.BORDER_CONSTANT, value=[self._fill] * 3)  # type: ignore[assignment]
         return Picture(np.ascontiguousarray(image), letterbox.input_size, self._tables, self._order)

@@ -58,6 +58,15 @@ class DetectedPeople:
         self._options = options
         self._tracker = Tracker(options.score_threshold, most=2 * options.max_persons)
         self._viewers = ViewerPool(make_session, options.max_persons)
+        self._crowded = self._most_left_out = 0
+
+    @property
+    def problem(self) -> str | None:
+        """One line where there were more persons than may be looked at."""
+        if not self._crowded:
+            return None
+        frames = f"{self._crowded} frame{'s' if self._crowded > 1 else ''}"
+        return f"more than {self._options.max_persons} persons in {frames}: up to {self._most_left_out} left out; raise --max-persons"
 
     @property
     def memory_bytes(self) -> int:
@@ -78,6 +87,9 @@ class DetectedPeople:
         """Who is looked at in this frame of (height, width), each through a window that serves."""
         # Those already looked at come first, so that nobody is dropped and taken up again from frame to frame.
         tracks = sorted(self._tracker.visible, key=lambda track: (track not in self._viewers, -track.score))
+        left_out = max(0, len(tracks) - self._options.max_persons) + self._tracker.turned_away
+        self._crowded += left_out > 0
+        self._most_left_out = max(self._most_left_out, left_out)
         people = []
         for track in tracks[: self._options.max_persons]:
             viewer = self._viewers.take(track, self._tracker.tracks)
@@ -106,6 +118,7 @@ class PersonInFrame:
         self._input_size = input_size
         self._score_threshold = options.score_threshold
         self._viewer = Viewer(make_session())
+        self.problem: str | None = None
 
     @property
     def memory_bytes(self) -> int:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
-from skipvid.core.labels import COCO_KEYPOINTS
-from skipvid.models.heatmaps import COCO_TOLERANCES, STRIDE, decode_heatmaps
+from skipvid.models import PoseSpec
 from skipvid.presets.preset import Preset
 from skipvid.skip.picture import Picture
 from skipvid.tasks.crops import CropWindow
@@ -21,21 +21,21 @@ FEWEST = 3
 
 
 class PoseTask:
-    """Prepares windows of frames for a pose network and reads its output."""
+    """Prepares windows of frames for a pose network and reads its output. spec: of the preset's network."""
 
-    def __init__(self, preset: Preset) -> None:
+    def __init__(self, preset: Preset, spec: PoseSpec) -> None:
         self._preprocess = Preprocessor(preset.channels, preset.mean, preset.std)
-        self._tolerances = COCO_TOLERANCES if preset.labels == COCO_KEYPOINTS else None  # of other joints nobody knows them
+        self._head = spec.head(preset.keypoints)
 
     def prepare(self, image: NDArray[np.uint8], window: CropWindow) -> Picture:
         """image: (H, W, 3) uint8 BGR -> the network's input, of shape (1, 3, h, w)."""
         size = window.input_size
         return self._preprocess(window.cut(image), Letterbox(size, size, size))
 
-    def decode(self, heatmaps: Tensor, window: CropWindow) -> NDArray[np.float32]:
-        """heatmaps: (1, J, h, w) -> (J, 3) float32: x, y in pixels of the frame (whole numbers are pixel centres), and score."""
-        keypoints = decode_heatmaps(heatmaps[0].numpy(), tolerances=self._tolerances)
-        keypoints[:, :2] = window.to_frame(keypoints[:, :2] * STRIDE)
+    def decode(self, output: Any, window: CropWindow) -> NDArray[np.float32]:
+        """output: what the network returns -> (J, 3) float32: x, y in pixels of the frame (whole numbers are pixel centres), and score."""
+        keypoints = self._head.keypoints(output)
+        keypoints[:, :2] = window.to_frame(keypoints[:, :2])
         return keypoints
 
 

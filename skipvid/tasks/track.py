@@ -60,13 +60,15 @@ class Track:
 class Tracker:
     """Follows the persons of one stream.
 
-    start_score: a box with less begins no track. A weaker box may still continue one (Zhang et al., "ByteTrack", ECCV 2022).
+    start_score: a box with less is weak: it may continue a track that the last frame saw and that no better box continues, but it begins
+    none and finds no lost one again (Zhang et al., "ByteTrack", ECCV 2022).
     patience: seconds after which a lost track is forgotten. most: tracks at a time; the weakest new ones are turned away, and lost
-    tracks make room for new ones, those longest unseen first.
+    tracks make room for new ones, those longest unseen first. turned_away: boxes of the last frame that would have begun a track.
     """
 
     def __init__(self, start_score: float, patience: float = 3.0, most: int = 16) -> None:
         self.tracks: list[Track] = []
+        self.turned_away = 0
         self._start_score = start_score
         self._patience = patience
         self._most = most
@@ -80,28 +82,32 @@ class Tracker:
     def update(self, boxes: NDArray[np.float32], scores: NDArray[np.float32], time: float) -> list[Track]:
         """boxes: (K, 4) xyxy. scores: (K,). time: seconds. Returns the track of each box that has one: the visible tracks."""
         expected = {track.id: track.expected(time) for track in self.tracks}
-        free = set(range(len(boxes)))
-        known = self.visible
-        overlaps = iou_matrix(np.array([expected[track.id] for track in known], np.float32).reshape(-1, 4), boxes)
-        continued = _pair(overlaps, overlaps > SEEN_IOU)
-        taken = {known[row].id: column for row, column in continued}
-        free -= set(taken.values())
-        rest = sorted(free)
+        strong = [column for column in range(len(boxes)) if scores[column] >= self._start_score]
+        weak = [column for column in range(len(boxes)) if scores[column] < self._start_score]
+        taken: dict[int, int] = {}
+        for columns in (strong, weak):
+            known = [track for track in self.visible if track.id not in taken]
+            overlaps = iou_matrix(np.array([expected[track.id] for track in known], np.float32).reshape(-1, 4), boxes[columns])
+            taken |= {known[row].id: columns[place] for row, place in _pair(overlaps, overlaps > SEEN_IOU)}
+        used = set(taken.values())
+        rest = [column for column in strong if column not in used]
         lost = [track for track in self.tracks if track.id not in taken]
         near = np.array([[_nearness(expected[track.id], boxes[column]) for column in rest] for track in lost]).reshape(len(lost), len(rest))
-        for row, column in _pair(near, near > 0):
-            taken[lost[row].id] = rest[column]
-            free.discard(rest[column])
+        taken |= {lost[row].id: rest[place] for row, place in _pair(near, near > 0)}
         for track in self.tracks:
             if track.id in taken:
                 track.follow(boxes[taken[track.id]], float(scores[taken[track.id]]), time)
             else:
                 track.lost = True
         self.tracks = [track for track in self.tracks if time - track.seen <= self._patience]
-        for column in sorted(free, key=lambda index: -float(scores[index])):
-            if scores[column] >= self._start_score and self._make_room():
+        self.turned_away = 0
+        used = set(taken.values())
+        for column in sorted((column for column in strong if column not in used), key=lambda column: -float(scores[column])):
+            if self._make_room():
                 self.tracks.append(Track(self._next_id, boxes[column], float(scores[column]), time))
                 self._next_id += 1
+            else:
+                self.turned_away += 1
         return self.visible
 
     def clear(self) -> None:

@@ -12,8 +12,7 @@ from skipvid.core.results import Frame
 from skipvid.skip.api import SkipModel
 from skipvid.skip.recording import Recorder, Replay, Run, replay
 from skipvid.skip.sensitivity import Sensitivity, rounded
-from skipvid.tasks.detect_engine import DetectEngine
-from skipvid.tasks.pose_engine import PoseEngine
+from skipvid.tasks.engine import Engine
 
 LEVELS = tuple(0.25 * 2 ** (step / 2) for step in range(9))
 """Levels that are tried, in units of the network's one threshold: from a quarter of it to four times."""
@@ -35,7 +34,7 @@ class Calibration:
 
 
 def calibrate(
-    engine: DetectEngine | PoseEngine,
+    engine: Engine,
     sources: Sequence[Iterable[Frame]],
     saving: float | None = None,
     most: int = 200,
@@ -63,7 +62,7 @@ def calibrate(
     return _search(model, runs, partial(sensitivity.thresholds, floor=floor), saving, frames)
 
 
-def record(engine: DetectEngine | PoseEngine, sources: Sequence[Iterable[Frame]], most: int) -> list[Run]:
+def record(engine: Engine, sources: Sequence[Iterable[Frame]], most: int) -> list[Run]:
     """What an engine's network is given for the frames of `sources`, from keyframe to keyframe; at most `most` inputs."""
     watched = copy.copy(engine)
     recorder = Recorder(engine.model)

@@ -22,10 +22,9 @@ from torch import Tensor, nn
 from skipvid.core.errors import UsageError
 from skipvid.nn import GumbelGate, convert_modules, macs, run_clip, skip_layers, sparsity_loss
 from skipvid.presets.preset import save_preset
-from skipvid.skip.gates.learned import save_questions
-from skipvid.skip.gates.placement import Question
+from skipvid.skip.gates.learned import LearnedGate, save_gates
 from skipvid.train.clips import GAPS, Piece
-from skipvid.train.loop import Evaluate, Finish, LossOfStep, Schedule, Trainer
+from skipvid.train.loop import Change, Evaluate, LossOfStep, Schedule, Trainer
 from skipvid.train.ship import export_weights
 from skipvid.train.subjects import Subject, frames_of
 
@@ -100,11 +99,11 @@ def make_student(subject: Subject, recipe: GateRecipe, example: Tensor) -> nn.Mo
     student.requires_grad_(True)
     scales = _input_scales(subject.teacher, [name for name, _ in skip_layers(student)], example)
     for name, layer in skip_layers(student):
-        question = layer.gate
-        assert isinstance(question, GumbelGate) and question.weight is not None and question.bias is not None
+        own = layer.gate
+        assert isinstance(own, GumbelGate) and own.weight is not None and own.bias is not None
         gain = recipe.sure / max(recipe.start, 1e-3)
-        nn.init.constant_(question.weight, gain / (layer.site.in_channels * max(scales[name], 1e-6)))
-        nn.init.constant_(question.bias, -recipe.sure)
+        nn.init.constant_(own.weight, gain / (layer.site.in_channels * max(scales[name], 1e-6)))
+        nn.init.constant_(own.bias, -recipe.sure)
     return student
 
 
@@ -244,7 +243,7 @@ def improve(
     student: nn.Module,
     loss_of_step: LossOfStep,
     exam: Evaluate | None,
-    finish: Finish | None = None,
+    finish: Change | None = None,
     *,
     quiet: bool,
     report: Callable[[str], None],
@@ -259,29 +258,29 @@ def improve(
         trainer.history.append({"step": 0.0, **grades})
         torch.save(student.state_dict(), trainer.folder / "best.pt")
         report("before training: " + ", ".join(f"{key} {value:.4f}" for key, value in grades.items()))
-    best = trainer.run(loss_of_step, exam, finish, quiet=quiet)
+    best = trainer.run(loss_of_step, exam, finish=finish, quiet=quiet)
     student.load_state_dict(torch.load(best, weights_only=True))
     return max(trainer.history, key=lambda row: row["goal"], default={})
 
 
-def questions_of(student: nn.Module) -> dict[str, Question]:
+def learned_gates_of(student: nn.Module) -> dict[str, LearnedGate]:
     """What the gates of a student ask, for skipvid.convert."""
-    questions = {}
+    learned = {}
     for path, gate in gates_of(student):
         assert gate.weight is not None and gate.bias is not None
-        questions[path] = Question(gate.weight.detach().flatten().clone(), float(gate.bias.detach()), gate.on_magnitude)
-    return questions
+        learned[path] = LearnedGate(gate.weight.detach().flatten().clone(), float(gate.bias.detach()), gate.on_magnitude)
+    return learned
 
 
 def _write(subject: Subject, recipe: GateRecipe, student: nn.Module, grades: Mapping[str, float], folder: Path, name: str) -> Path:
     """Weights, gates and the preset that uses them."""
-    questions = questions_of(student)
-    prefixes = tuple(f"{path}.gate." for path in questions)
+    learned = learned_gates_of(student)
+    prefixes = tuple(f"{path}.gate." for path in learned)
     state = {key: value for key, value in student.state_dict().items() if not key.startswith(prefixes)}
     about = {"preset": subject.preset.name, "steps": recipe.schedule.steps, "block": recipe.block, "grades": dict(grades)}
     weights, gate_file, path = folder / f"{name}.pt", folder / f"{name}-gates.pt", folder / f"{name}.yaml"
     digest = export_weights(state, weights, about)
-    save_questions(questions, gate_file, about)
+    save_gates(learned, gate_file, about)
     share = f"{grades['share']:.0%} of the MACs on held-out clips" if "share" in grades else "not measured"
     preset = replace(
         subject.preset,

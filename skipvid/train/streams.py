@@ -18,12 +18,13 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_unflatten
 
 from skipvid.nn.window import pool_blocks, spread_blocks
-from skipvid.skip.gates.placement import layers_behind, place_gates
+from skipvid.skip.gates.norm import place_norm_gates
+from skipvid.skip.gates.placement import layers_behind
 from skipvid.skip.importers.exported import export, import_program
 from skipvid.skip.ir.cost import macs_by_node
 from skipvid.skip.ir.graph import Graph, Node
 from skipvid.skip.ir.passes import optimise
-from skipvid.skip.reference.executor import evaluate
+from skipvid.skip.reference.operations import evaluate
 from skipvid.train.folded import folding_factors, parameter_key, trainable_kernels
 from skipvid.train.soft_masks import Opened, spread
 
@@ -66,7 +67,7 @@ class GatedStream(nn.Module):
         self.sure, self.block, self.temperature = sure, block, 1.0
         self._example = example
         graph = self.graph(example)
-        gates = place_gates(graph, threshold, 1, thresholds)
+        gates = place_norm_gates(graph, threshold, 1, thresholds)
         work = _work_behind(graph)
         learned = [name for name in gates if work.get(name, 0.0) >= LEAST_WORK]
         self.levels = nn.ParameterDict({name: nn.Parameter(torch.tensor(_log(gates[name].threshold))) for name in learned})

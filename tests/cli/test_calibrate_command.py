@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 from clips import write_clip
 
 from skipvid.cli.app import run
-from skipvid.cli.setup import skip_config
+from skipvid.cli.networks import skip_config
+from skipvid.cli.settings.groups import NetworkSettings
 from skipvid.cli.talk import Talk
 from skipvid.presets.preset import Preset, load_preset
 from skipvid.tasks.detect_engine import DetectEngine
@@ -21,10 +20,10 @@ from skipvid.tasks.detect_engine import DetectEngine
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: DetectEngine) -> Path:
     """A working directory with a clip; the command finds the tests' detector loaded already."""
 
-    def loaded(options: Mapping[str, Any], preset: Preset, talk: Talk) -> DetectEngine:
-        return engine.regated(skip_config(options, preset, talk))
+    def loaded(settings: NetworkSettings, preset: Preset, talk: Talk) -> DetectEngine:
+        return engine.regated(skip_config(settings, preset, talk))
 
-    monkeypatch.setattr("skipvid.cli.setup.load_detect_engine", loaded)
+    monkeypatch.setattr("skipvid.cli.networks.load_detect_engine", loaded)
     monkeypatch.chdir(tmp_path)
     write_clip(tmp_path / "clip.mp4", frames=5)
     return tmp_path

@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +19,14 @@ import torch
 from clips import write_clip
 
 from skipvid.cli.app import run
-from skipvid.cli.setup import cores_for, skip_config
+from skipvid.cli.networks import skip_config
+from skipvid.cli.run_jobs import cores_for
+from skipvid.cli.settings.groups import NetworkSettings
 from skipvid.cli.talk import Talk
 from skipvid.presets.preset import DEFAULT_DETECT, Preset, load_preset
 from skipvid.skip import cpu as native
 from skipvid.skip.config import SkipConfig
-from skipvid.skip.gates.learned import save_questions
-from skipvid.skip.gates.placement import Question
+from skipvid.skip.gates.learned import LearnedGate, save_gates
 from skipvid.tasks.detect_engine import DetectEngine
 
 
@@ -34,10 +34,10 @@ from skipvid.tasks.detect_engine import DetectEngine
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: DetectEngine) -> Path:
     """A working directory with a clip; commands find the test's engine loaded already, with the gates that their options ask for."""
 
-    def loaded(options: Mapping[str, Any], preset: Preset, talk: Talk) -> DetectEngine:
-        return engine.regated(skip_config(options, preset, talk))
+    def loaded(settings: NetworkSettings, preset: Preset, talk: Talk) -> DetectEngine:
+        return engine.regated(skip_config(settings, preset, talk))
 
-    monkeypatch.setattr("skipvid.cli.setup.load_detect_engine", loaded)
+    monkeypatch.setattr("skipvid.cli.networks.load_detect_engine", loaded)
     monkeypatch.chdir(tmp_path)
     write_clip(tmp_path / "clip.mp4")
     return tmp_path
@@ -204,8 +204,7 @@ def test_ctrl_c_leaves_whole_files_and_exit_code_130(tmp_path: Path, random_weig
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     deadline = time.monotonic() + 120
-    part = tmp_path / "out.jsonl.part"
-    while time.monotonic() < deadline and (not part.exists() or part.read_text().count("\n") < 5):
+    while time.monotonic() < deadline and not any(part.read_text().count("\n") > 5 for part in tmp_path.glob("out.jsonl.*.part")):
         time.sleep(0.1)
     process.send_signal(signal.SIGINT)
     _, error = process.communicate(timeout=60)
@@ -232,8 +231,8 @@ def test_every_kind_of_gate_runs(place: Path, capsys: pytest.CaptureFixture[str]
 
 
 def test_learned_gates_come_from_a_file(place: Path, engine: DetectEngine, capsys: pytest.CaptureFixture[str]) -> None:
-    questions = {"class_net.predict.conv_pw": Question(torch.zeros(64), -1.0), "backbone.conv_stem": Question(torch.ones(3), -1e-3)}
-    save_questions(questions, place / "gates.pt", {})
+    gates = {"class_net.predict.conv_pw": LearnedGate(torch.zeros(64), -1.0), "backbone.conv_stem": LearnedGate(torch.ones(3), -1e-3)}
+    save_gates(gates, place / "gates.pt", {})
     assert run(["report", "clip.mp4", "--gate", "gumbel", "--gate-weights", "gates.pt", "--max-frames", "3", "--json"]) == 0
     cost = json.loads(capsys.readouterr().out)["cost"]
     assert 0 < cost["gate_macs"] < cost["macs"] < cost["dense_macs"]

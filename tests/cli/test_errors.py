@@ -100,7 +100,7 @@ def test_an_internal_error_is_one_line_and_exit_code_1(
     def fail(*arguments: object, **named: object) -> None:
         raise RuntimeError("a defect\nof ours")
 
-    monkeypatch.setattr("skipvid.cli.setup.plan_jobs", fail)
+    monkeypatch.setattr("skipvid.cli.live.plan_jobs", fail)
     assert run(["detect", "clip.mp4"]) == 1
     error = capsys.readouterr().err
     assert error.startswith("skipvid: internal error: RuntimeError: a defect of ours; ") and error.count("\n") == 1

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import time
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,9 @@ from clips import write_clip
 from numpy.typing import NDArray
 
 from skipvid.cli.app import run
-from skipvid.cli.setup import skip_config
+from skipvid.cli.networks import skip_config
+from skipvid.cli.pose import PoseNetworkSettings
+from skipvid.cli.settings.groups import NetworkSettings
 from skipvid.cli.talk import Talk
 from skipvid.core.errors import SourceError
 from skipvid.core.labels import COCO_KEYPOINTS
@@ -68,17 +69,17 @@ def pose_engine(tmp_path_factory: pytest.TempPathFactory, engine: DetectEngine) 
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: DetectEngine, pose_engine: PoseEngine) -> Path:
     """A working directory with a clip; commands find the test's engines loaded already, and a camera plugged in."""
 
-    def loaded_detector(options: Mapping[str, Any], preset: Preset, talk: Talk) -> DetectEngine:
-        return engine.regated(skip_config(options, preset, talk))
+    def loaded_detector(settings: NetworkSettings, preset: Preset, talk: Talk) -> DetectEngine:
+        return engine.regated(skip_config(settings, preset, talk))
 
-    def loaded_pose(options: Mapping[str, Any], preset: Preset, talk: Talk) -> PoseEngine:
-        loaded = pose_engine.regated(skip_config(options, preset, talk))
-        loaded.detector = None if options["full_frame"] else engine
-        loaded.options = PoseOptions(options["conf"] or 0.3, options["detect_every"], options["max_persons"])
+    def loaded_pose(settings: PoseNetworkSettings, preset: Preset, talk: Talk) -> PoseEngine:
+        loaded = pose_engine.regated(skip_config(settings, preset, talk))
+        loaded.detector = None if settings.people.full_frame else engine
+        loaded.options = PoseOptions(settings.conf or 0.3, settings.people.detect_every, settings.people.max_persons)
         return loaded
 
-    monkeypatch.setattr("skipvid.cli.setup.load_detect_engine", loaded_detector)
-    monkeypatch.setattr("skipvid.cli.pose.load_pose_engine", loaded_pose)
+    monkeypatch.setattr("skipvid.cli.networks.load_detect_engine", loaded_detector)
+    monkeypatch.setattr("skipvid.cli.networks.load_pose_engine", loaded_pose)
     monkeypatch.setattr("skipvid.video.sources.webcam.Camera", Camera)
     monkeypatch.chdir(tmp_path)
     Camera.opened.clear()

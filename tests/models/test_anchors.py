@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor
 
-from skipvid.models.anchors import ANCHORS_PER_CELL, Anchors, class_wise_nms, decode_boxes, decode_detections, encode_boxes, make_anchors
+from skipvid.models.anchors import ANCHORS_PER_CELL, Anchors, decode_boxes, decode_detections, encode_boxes, make_anchors
+from skipvid.models.detections import class_wise_nms
 
 
 @pytest.mark.parametrize(("size", "count"), [((512, 512), 49104), ((256, 384), 18414), ((320, 320), 19206), ((288, 512), 27684)])

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from skipvid.skip.importers.exported import export, import_program
 from skipvid.skip.ir.graph import Graph
 from skipvid.skip.ir.passes import optimise
-from skipvid.skip.reference.executor import evaluate
+from skipvid.skip.reference.operations import evaluate
 
 
 def raw_graph(net: nn.Module, *shapes: tuple[int, ...]) -> Graph:

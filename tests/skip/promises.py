@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from skipvid.skip.ir.graph import Node
-from skipvid.skip.reference.executor import ReferenceProgram, ReferenceState, evaluate
+from skipvid.skip.reference.executor import ReferenceProgram, ReferenceState
+from skipvid.skip.reference.operations import evaluate
 
 
 def relative_error(got: Tensor, want: Tensor) -> float:
@@ -29,6 +30,6 @@ def check_bound(program: ReferenceProgram, state: ReferenceState, node: Node, ex
     gate = program.plan.gates[node.name]
     distance = (exact - published).abs()
     distance = distance.mean(1) if node.is_map else distance.mean()
-    allowed = gate.threshold * state.scales[node.name]
+    allowed = gate.bound(state.scales[node.name])
     slack = 1e-5 * allowed + 1e-6 * float(published.abs().max())
     assert float(distance.max()) <= allowed + slack, f"{node.op} {node.name}: {float(distance.max())} > {allowed}"

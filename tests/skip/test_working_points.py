@@ -18,13 +18,13 @@ CALIBRATED = SkipConfig(0.1, block=4, thresholds={"conv2d": 0.05, "add": 0.2, "x
 def test_thresholds_of_single_maps_keep_their_proportion() -> None:
     half = CALIBRATED.at(0.05)
     assert half.thresholds == pytest.approx({"conv2d": 0.025, "add": 0.1, "x": 0.0})
-    assert (half.threshold, half.before_outputs, half.block) == (0.05, pytest.approx(0.01), 4)
+    assert (half.threshold, half.input_threshold, half.block) == (0.05, pytest.approx(0.01), 4)
 
 
 def test_zero_is_exact_for_every_map_and_has_no_way_back() -> None:
     exact = CALIBRATED.at(0)
-    assert {exact.threshold, exact.before_outputs, *exact.thresholds.values()} == {0}
-    assert exact.at(0.1).thresholds == {} and exact.at(0.1).before_outputs == pytest.approx(0.01)
+    assert {exact.threshold, exact.input_threshold, *exact.thresholds.values()} == {0}
+    assert exact.at(0.1).thresholds == {} and exact.at(0.1).input_threshold is None
 
 
 @given(st.floats(1e-3, 10), st.floats(1e-3, 10))

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from skipvid.core.errors import PresetError
 from skipvid.core.results import Detections, Frame
+from skipvid.models.anchors import AnchorHead
 from skipvid.presets.preset import load_preset
 from skipvid.skip.config import SkipConfig
 from skipvid.tasks.detect_engine import DetectEngine
@@ -87,6 +90,18 @@ def test_a_change_of_size_within_a_stream_is_a_keyframe(engine: DetectEngine) ->
     assert stream.process(turned).keyframe
 
 
+def test_a_change_of_size_within_the_same_padded_input_is_a_keyframe(engine: DetectEngine) -> None:
+    sizes = [(85, 160), (94, 160), (85, 160)]
+    random = np.random.default_rng(0)
+    given = [Frame(random.integers(0, 256, (*size, 3), np.uint8), index, index / 25, "clip") for index, size in enumerate(sizes)]
+    assert {engine.networks(*size)[0][2] for size in sizes} == {(320, 544)}
+    stream, dense = engine.stream(), engine.dense_stream()
+    for frame in given:
+        result = stream.process(frame)
+        assert result.keyframe
+        assert_same(result.detections, dense.process(frame).detections)
+
+
 def test_dense_times_are_sampled_now_and_then(engine: DetectEngine) -> None:
     stream = engine.stream(dense_every=3)
     measured = ["dense_model" in stream.process(frame).ms for frame in frames(7)]
@@ -112,18 +127,25 @@ def test_two_streams_of_one_engine_do_not_disturb_each_other(engine: DetectEngin
             assert result.cost == expected[which][index].cost
 
 
-def test_a_preset_of_another_task_is_refused(random_weights: object) -> None:
-    preset = replace(load_preset("efficientdet-nano"), task="pose")
-    with pytest.raises(PresetError, match="is for the task 'pose'"):
-        DetectEngine(preset, SkipConfig(), random_weights)  # type: ignore[arg-type]
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"task": "pose"}, "is for the task 'pose'; choose a preset of the task 'detect'"),
+        ({"model": "hrnet-nano"}, "the network hrnet-nano is for the task 'pose', not 'detect'"),
+        ({"size_multiple": 8}, "'size_multiple' must be a multiple of 32 for the network efficientdet-nano, got 8"),
+    ],
+)
+def test_a_preset_that_no_detector_fits_is_refused(changes: dict[str, Any], says: str, random_weights: Path) -> None:
+    preset = replace(load_preset("efficientdet-nano"), **changes)
+    with pytest.raises(PresetError) as caught:
+        DetectEngine(preset, SkipConfig(), random_weights)
+    assert says in str(caught.value)
 
 
 def test_only_the_heads_that_changed_are_read(engine: DetectEngine, monkeypatch: pytest.MonkeyPatch) -> None:
-    from skipvid.tasks import detect
-
-    read: list[tuple[int, ...]] = []
-    find = detect.find_candidates
-    monkeypatch.setattr(detect, "find_candidates", lambda classes, *rest: read.append(tuple(classes.shape)) or find(classes, *rest))
+    read: list[int] = []
+    find = AnchorHead.find
+    monkeypatch.setattr(AnchorHead, "find", lambda head, level, *rest: read.append(level) or find(head, level, *rest))
     stream, dense = engine.regated(SkipConfig(threshold=0.0)).stream(), engine.dense_stream()
     image = np.random.default_rng(0).integers(0, 256, (128, 256, 3), np.uint8)
     counts = []

@@ -9,9 +9,15 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from skipvid.presets.preset import load_preset
+from skipvid.models import PoseSpec
+from skipvid.presets.preset import Preset, load_preset
 from skipvid.tasks.crops import CropWindow
+from skipvid.tasks.engine import spec_for
 from skipvid.tasks.pose import PoseTask, extent, movement
+
+
+def task_of(preset: Preset) -> PoseTask:
+    return PoseTask(preset, spec_for(preset, PoseSpec))
 
 
 def keypoints(*rows: tuple[float, float, float]) -> NDArray[np.float32]:
@@ -19,7 +25,7 @@ def keypoints(*rows: tuple[float, float, float]) -> NDArray[np.float32]:
 
 
 def test_a_peak_is_found_where_the_network_saw_it_in_the_frame() -> None:
-    task = PoseTask(load_preset("hrnet_w32_256x192"))
+    task = task_of(load_preset("hrnet_w32_256x192"))
     window = CropWindow(100, 50, 96, 128, (256, 192))
     rows, columns = np.mgrid[:64, :48]
     heat = np.exp(-((columns - 20) ** 2 + (rows - 30) ** 2) / 8)
@@ -30,7 +36,7 @@ def test_a_peak_is_found_where_the_network_saw_it_in_the_frame() -> None:
 
 
 def test_joints_that_are_not_cocos_are_read_at_their_highest_pixel() -> None:
-    task = PoseTask(replace(load_preset("hrnet_w32_256x192"), labels=("hook",)))
+    task = task_of(replace(load_preset("hrnet_w32_256x192"), labels=("hook",)))
     heat = torch.zeros(1, 1, 64, 48)
     heat[0, 0, 10:20, 10:20] = 0.5
     heat[0, 0, 40, 30] = 0.6
@@ -42,7 +48,7 @@ def test_a_window_is_prepared_in_the_networks_colours_and_size() -> None:
     preset = load_preset("hrnet_w32_256x192")
     image = np.zeros((300, 300, 3), np.uint8)
     image[...] = (10, 100, 200)
-    x = PoseTask(preset).prepare(image, CropWindow(0, 0, 96, 128, (256, 192))).tensor()
+    x = task_of(preset).prepare(image, CropWindow(0, 0, 96, 128, (256, 192))).tensor()
     assert x.shape == (1, 3, 256, 192) and x.dtype == torch.float32
     expected = [(value / 255 - m) / s for value, m, s in zip((200, 100, 10), preset.mean, preset.std, strict=True)]
     np.testing.assert_allclose(x[0, :, 5, 5], expected, rtol=1e-5)

@@ -16,11 +16,10 @@ from skipvid.presets.preset import DEFAULT_DETECT, load_preset
 from skipvid.presets.weights import resolve_weights
 from skipvid.skip.api import convert
 from skipvid.skip.config import SkipConfig
-from skipvid.skip.gates.learned import load_questions
-from skipvid.skip.gates.placement import Question
+from skipvid.skip.gates.learned import LearnedGate, load_gates
 from skipvid.train.clips import Piece, cut_pieces, draw_clip, read_labels, split_pieces, whole_clip
 from skipvid.train.gate_losses import detector_distance, heatmap_distance
-from skipvid.train.gates import GateExam, GateRecipe, gates_of, keep_bounds, make_student, piece_length, questions_of
+from skipvid.train.gates import GateExam, GateRecipe, gates_of, keep_bounds, learned_gates_of, make_student, piece_length
 from skipvid.train.loop import Schedule
 from skipvid.train.samples import Targets
 from skipvid.train.subjects import DetectSubject
@@ -137,7 +136,7 @@ def test_a_student_begins_as_norm_gates_and_runs_alike_in_training_and_in_use(su
     student.eval()
     with torch.no_grad():
         outputs = run_clip(student, frames.unsqueeze(0))
-    config = SkipConfig(gate="gumbel", questions=questions_of(student))
+    config = SkipConfig(gate="gumbel", learned_gates=learned_gates_of(student))
     session = convert(subject.teacher, frames[:1], config)[0].session()
     shares = []
     for number, frame in enumerate(frames):
@@ -210,8 +209,8 @@ def test_clips_become_a_preset_whose_gates_run_and_can_be_gone_on_with(tmp_path)
     call(*arguments, "--target-saving", "0.5")
     preset = load_preset(output / "my-gates.yaml")
     assert preset.gate == "gumbel" and preset.block == 4 and "of the MACs" in preset.description
-    questions = load_questions(output / preset.gate_weights)
-    assert isinstance(questions["backbone.conv_stem"], Question) and not any("conv_dw" in name for name in questions)
+    gates = load_gates(output / preset.gate_weights)
+    assert isinstance(gates["backbone.conv_stem"], LearnedGate) and not any("conv_dw" in name for name in gates)
     DetectSubject(preset, resolve_weights(preset).path)  # the weights fit the network
     assert torch.load(output / "run" / "checkpoint.pt", weights_only=True)["history"][0]["step"] == 0
     assert (output / "log.csv").read_text().startswith("step,loss,task,share,open,temperature\n0,")

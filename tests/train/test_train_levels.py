@@ -16,7 +16,7 @@ from skipvid.presets.preset import DEFAULT_DETECT, load_preset
 from skipvid.presets.weights import resolve_weights
 from skipvid.skip.api import convert
 from skipvid.skip.config import SkipConfig
-from skipvid.skip.gates.placement import place_gates
+from skipvid.skip.gates.norm import place_norm_gates
 from skipvid.skip.ir.footprint import footprint
 from skipvid.skip.ir.graph import Node
 from skipvid.train.clips import Piece
@@ -129,7 +129,7 @@ def test_small_maps_keep_their_thresholds_and_copies_learn_apart(net, monkeypatc
     monkeypatch.setattr("skipvid.train.streams.LEAST_WORK", 0.2)
     stream = GatedStream(net, moving_clip()[:1], 0.1, {"conv2d": 0.3})
     graph = stream.graph(moving_clip()[:1])
-    assert stream.thresholds().keys() == place_gates(graph, 0.1).keys() and 0 < len(stream.levels) < len(stream.thresholds())
+    assert stream.thresholds().keys() == place_norm_gates(graph, 0.1).keys() and 0 < len(stream.levels) < len(stream.thresholds())
     assert stream.thresholds()["conv2d"] == pytest.approx(0.3)
     other = copy.deepcopy(stream)
     for step, factor in ((0.5, math.exp(0.5)), (5.0, 2.0)):  # no further than twice where it began

@@ -10,12 +10,15 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
+from skipvid.core.errors import BackendError
 from skipvid.skip.cpu import tables
-from skipvid.skip.cpu._native import Footprint, Program, ThreadPool
+from skipvid.skip.cpu._native import LARGEST_EXTENT, Footprint, Program, ThreadPool
 from skipvid.skip.cpu.layout import LANES, Layout, make_layout
+from skipvid.skip.gates.learned import LearnedGate
+from skipvid.skip.gates.norm import NormGate
+from skipvid.skip.gates.output_norm import OutputNormGate
 from skipvid.skip.ir.graph import Node
 from skipvid.skip.plan import Plan
-from skipvid.skip.reference.executor import output_rules
 
 COPY, OPERATIONS, MULTIPLY_ADD = 0, {"add": 1, "sub": 2, "mul": 3, "div": 4}, 5
 NORM_KINDS = {1.0: 0, 2.0: 1, math.inf: 2}
@@ -53,7 +56,6 @@ class _Lowering:
         self.layout = make_layout(plan)
         self.program = Program(instruction_set, pool)
         self.maps: dict[str, int] = {}
-        self.rules = output_rules(plan)
         self.watches: dict[tuple[str, int], int] = {}  # (map, how its change is measured) -> entry
         self.output_gates: dict[str, int] = {}
         self.handlers: dict[str, Callable[[Node], None]] = {
@@ -118,18 +120,23 @@ class _Lowering:
         return 1
 
     def _watch_of(self, node: Node) -> tuple[str, int] | None:
-        rule = self.rules.get(node.name)
-        return None if rule is None else (node.inputs[0], NORM_KINDS[rule.p])
+        gate = self._output_gate(node)
+        return None if gate is None else (node.inputs[0], NORM_KINDS[gate.norm.p])
+
+    def _output_gate(self, node: Node) -> OutputNormGate | None:
+        gate = self.plan.output_gates.get(node.name)
+        if gate is not None and not isinstance(gate, OutputNormGate):
+            raise BackendError(f"the back end cpu has no kernels for a {type(gate).__name__}", "use the back end reference")
+        return gate
 
     def _gate_outputs(self, node: Node) -> None:
-        key = self._watch_of(node)
-        if key is None:
+        key, gate = self._watch_of(node), self._output_gate(node)
+        if key is None or gate is None:
             return
-        rule = self.rules[node.name]
         biased = node.activation is None and "bias" in node.consts
         bias = tables.bias_of(node, node.channels) if biased else EMPTY
-        scale = math.nan if rule.gate.scale is None else rule.gate.scale
-        self.output_gates[node.name] = self.program.set_output_gate(self.watches[key], rule.limit(1.0), scale, rule.gate.block, bias)
+        scale = math.nan if gate.scale is None else gate.scale
+        self.output_gates[node.name] = self.program.set_output_gate(self.watches[key], gate.limit(1.0), scale, gate.block, bias)
 
     def _allocate(self, node: Node) -> int:
         """The number of a node's map, made when first asked for: a part may come before the map that it lives in."""
@@ -139,14 +146,21 @@ class _Lowering:
         if part is not None:
             number = self.program.add_part(self._allocate(self.by_name[part.of]), node.channels, part.offset)
         else:
+            if max(node.size) > LARGEST_EXTENT:
+                raise BackendError(
+                    f"the map {node.name} has {node.size[0]} x {node.size[1]} pixels, and the back end cpu counts to {LARGEST_EXTENT}",
+                    "choose a smaller input, or --backend reference",
+                )
             number = self.program.add_map(*node.size, node.channels, node.op == "input")
         self.maps[node.name] = number
         gate = self.plan.gates.get(node.name)
-        if gate is not None and node.name not in self.layout.foreign and gate.question is not None:
-            question = gate.question
-            self.program.set_question(number, tables.array(question.weight), question.bias, question.magnitude, gate.block)
-        elif gate is not None and node.name not in self.layout.foreign:
-            self.program.set_gate(number, gate.threshold, math.nan if gate.scale is None else gate.scale, gate.block)
+        if gate is not None and node.name not in self.layout.foreign:
+            if isinstance(gate, LearnedGate):
+                self.program.set_question(number, tables.array(gate.weight), gate.bias, gate.magnitude, gate.block)
+            elif isinstance(gate, NormGate):
+                self.program.set_gate(number, gate.threshold, math.nan if gate.scale is None else gate.scale, gate.block)
+            else:
+                raise BackendError(f"the back end cpu has no kernels for a {type(gate).__name__}", "use the back end reference")
         elif node.op == "input":
             # Without a gate its readers still see only what differs: a gate of threshold 0.
             self.program.set_gate(number, 0.0, 1.0, 1)

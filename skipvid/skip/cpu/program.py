@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from skipvid.core.errors import BackendError
-from skipvid.skip.backend import LayerMasks, Step
+from skipvid.skip.backend import FrameRun, LayerMasks
 from skipvid.skip.cpu._native import State, ThreadPool
 from skipvid.skip.cpu.lowering import lower
 from skipvid.skip.ir.graph import Node
 from skipvid.skip.picture import Input, Picture, as_tensors
 from skipvid.skip.plan import Plan
-from skipvid.skip.reference.executor import FrameMasks, ReferenceState, advance, evaluate, start
+from skipvid.skip.reference.executor import Masks, ReferenceState, advance, start
+from skipvid.skip.reference.operations import evaluate
 
 
 class NativeState:
@@ -34,7 +35,7 @@ class NativeState:
         return self.core.memory_bytes + self.foreign.memory_bytes()
 
 
-class Masks(LayerMasks):
+class NativeMasks(LayerMasks):
     """The masks of a frame, each made when it is asked for."""
 
     def __init__(self, state: NativeState, nodes: Sequence[str], maps: NDArray[np.int32], foreign: Mapping[str, Tensor]) -> None:
@@ -83,9 +84,9 @@ class NativeProgram:
         wanted = self._read.union(self._outputs)
         return NativeState(core, {name: self._view(core, name) for name in wanted if self._is_native(name)})
 
-    def run(self, state: NativeState, inputs: Sequence[Input], keyframe: bool, gated_next: bool = True) -> Step:
+    def run(self, state: NativeState, inputs: Sequence[Input], keyframe: bool, gated_next: bool = True) -> FrameRun:
         run_segment = self._bind(inputs)
-        masks = FrameMasks()
+        masks = Masks()
         computed, changed = masks.computed, masks.changed
         state.frame += 1
         for segment in self._lowered.segments:
@@ -105,7 +106,9 @@ class NativeProgram:
         outputs = tuple(state.foreign.values[name] if name not in state.views else state.views[name] for name in self._outputs)
         maps = self._lowered.maps
         news = [bool(changed[name].any()) if name in changed else state.core.any_changed(maps[name]) for name in self._outputs]
-        return Step(outputs, active, Masks(state, self._layer_nodes, self._layer_maps, computed), pixels, news, watched, candidates)
+        return FrameRun(
+            outputs, active, NativeMasks(state, self._layer_nodes, self._layer_maps, computed), pixels, news, watched, candidates
+        )
 
     @torch.no_grad()
     def run_dense(self, inputs: Sequence[Input]) -> tuple[Tensor, ...]:
@@ -134,7 +137,7 @@ class NativeProgram:
         return lambda core, segment, keyframe, gates: program.run(core, arrays, segment, keyframe, gates)
 
     @torch.no_grad()
-    def _run_foreign(self, node: Node, state: NativeState, keyframe: bool, masks: FrameMasks) -> None:
+    def _run_foreign(self, node: Node, state: NativeState, keyframe: bool, masks: Masks) -> None:
         changed = masks.changed
         for name in node.inputs:
             if self._is_native(name) and name not in changed:
@@ -143,7 +146,7 @@ class NativeProgram:
                 if keyframe or mask.any():
                     state.foreign.values[name] = _copy(state.views[name])
         run_node = start if keyframe else advance
-        run_node(self.plan, {}, node, None, state.foreign, masks)  # layers with an output gate are never foreign
+        run_node(self.plan, node, None, state.foreign, masks)  # layers with an output gate are never foreign
         if node.name in self._lowered.maps:
             state.core.set_changed(self._lowered.maps[node.name], np.ascontiguousarray(changed[node.name][0, 0].numpy()))
             self._put(state.core, node, state.foreign.values[node.name])

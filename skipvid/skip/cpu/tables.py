@@ -13,7 +13,7 @@ from skipvid.core.errors import BackendError
 from skipvid.skip.cpu._native import Footprint
 from skipvid.skip.ir.footprint import resize_taps
 from skipvid.skip.ir.graph import Activation, Node
-from skipvid.skip.reference.executor import evaluate
+from skipvid.skip.reference.operations import evaluate
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int32]

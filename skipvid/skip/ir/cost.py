@@ -2,24 +2,22 @@
 
 Counted: convolutions, transposed convolutions, linear layers, and matrix products among operations that run densely. Not counted,
 because they are no multiply-accumulates of a weight: activations, additions, concatenation, resizing, pooling, means, softmax, and
-the comparisons of norm gates (those are reported as gate operations).
+the comparisons of gates (skipvid.skip.gates says what those cost).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TypeVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.utils.flop_counter import FlopCounterMode
 
 from skipvid.skip.ir.graph import Graph, Node
-from skipvid.skip.ir.movement import call
-
-NOT_COUNTED = (
-    "activations, additions and multiplications of maps, concatenation, resizing, pooling, squeeze-and-excite means, "
-    "and everything outside the network (decoding, resizing, box decoding, drawing)"
-)
+from skipvid.skip.ir.rearrangement import call
 
 
 def dense_macs(node: Node, inputs: Sequence[Node]) -> int:
@@ -38,30 +36,16 @@ def macs_by_node(graph: Graph) -> dict[str, int]:
     return {node.name: dense_macs(node, [by_name[name] for name in node.inputs]) for node in graph}
 
 
-def executed_macs(total: int, active: int, outputs: int) -> int:
-    """MACs when `active` of `outputs` output pixels are computed. Exact for convolutions, whose pixels all cost the same; for a
-    transposed convolution, where they differ by their place in the stride, rounded from the average."""
-    return total if active == outputs else (total * active + outputs // 2) // outputs
+Counts = TypeVar("Counts", int, NDArray[np.int64])
 
 
-def gate_operations(channels: int, pixels: int) -> int:
-    """Element-wise operations of a norm gate on `pixels` pixels: subtract, absolute value, add for each channel; one comparison."""
-    return pixels * (3 * channels + 1)
+def executed_macs(total: Counts, active: Counts, outputs: Counts) -> Counts:
+    """MACs when `active` of `outputs` output pixels are computed; outputs ≥ 1.
 
-
-def question_macs(channels: int, pixels: int) -> int:
-    """MACs of a learned gate (kernel 1x1) on `pixels` pixels."""
-    return pixels * channels
-
-
-def question_operations(channels: int, pixels: int) -> int:
-    """Its element-wise operations: subtract and, at most, absolute value for each channel; one comparison."""
-    return pixels * (2 * channels + 1)
-
-
-def window_operations(taps: int, outputs: int) -> int:
-    """Element-wise operations of an output gate on `outputs` candidates: add up the window and what is pending, compare."""
-    return outputs * (taps + 1)
+    Exact for convolutions, whose pixels all cost the same; for a transposed convolution, where they differ by their place in the stride,
+    rounded from the average.
+    """
+    return (total * active + outputs // 2) // outputs
 
 
 MULTIPLYING = ("mm", "matmul", "linear", "conv", "attention", "einsum")

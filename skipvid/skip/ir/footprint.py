@@ -36,15 +36,6 @@ def window_footprint(
     return functional.max_pool2d(padded, kernel, stride, 0, dilation) > 0
 
 
-def to_blocks(mask: Tensor, block: int) -> Tensor:
-    """Round a mask up to whole blocks of block x block pixels, counted from the top left; the last ones may be cut by the edge."""
-    if block == 1:
-        return mask
-    height, width = mask.shape[-2:]
-    coarse = functional.max_pool2d(mask.float(), block, block, ceil_mode=True) > 0
-    return coarse.repeat_interleave(block, -2).repeat_interleave(block, -1)[..., :height, :width]
-
-
 def _conv(node: Node, masks: Sequence[Tensor]) -> Tensor:
     kernel = node.consts["weight"].shape[2:]
     return window_footprint(masks[0], (kernel[0], kernel[1]), node.attrs["stride"], node.attrs["pads"], node.attrs["dilation"])

@@ -33,7 +33,7 @@ from torch.utils._pytree import TreeSpec
 
 WEIGHTED = frozenset({"conv", "conv_transpose", "linear"})
 """Operations with a weight: what a gate in front of them saves."""
-MOVEMENT = frozenset({"concat", "channels", "pad"})
+REARRANGEMENTS = frozenset({"concat", "channels", "pad"})
 """Operations that only move values: a gate belongs in front of them, not behind."""
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 
 from skipvid.skip.ir.graph import Activation, Graph, Node
-from skipvid.skip.ir.movement import recognise_channel_moves
+from skipvid.skip.ir.rearrangement import recognise_channel_moves
 
 FUSES_ACTIVATION = frozenset({"conv", "conv_transpose", "linear", "affine", "add", "sub", "mul", "div"})
 """A residual add is deliberately not fused: where only the residual changed, its convolution need not be computed again."""

@@ -13,7 +13,7 @@ from skipvid.core.results import FrameResult, RunSummary
 class Sink(ABC):
     """Takes results one by one and keeps none of them in memory longer than its format needs.
 
-    A file sink writes to `path` + ".part" and renames it in `finish`, so that a file of the final name is always whole.
+    A file sink writes to a part file (see core/files.py) and renames it in `finish`, so that a file of the final name is always whole.
     `finish` is called after the last frame, also when the run was interrupted; `close` without `finish` throws the output away.
     All methods raise OutputError where the output cannot be written.
     """

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 
+from skipvid.core.errors import OutputError
 from skipvid.core.files import output_errors
 from skipvid.core.labels import skeleton
 from skipvid.core.results import Detections, FrameResult, RunHeader, RunSummary
@@ -25,17 +24,21 @@ class CocoSink(TextSink):
     bbox: [left, top, width, height]. keypoints: [x, y, v, …] with v = 2 where the score is above 0, the scores in keypoint_scores; their
     names, and the pairs of them to join, stand in the category.
     A detection with a number that is not finite is left out. Memory stays flat: annotations wait in a second file for the images' end.
+    A killed run leaves two part files: the data set without its annotations, and those as a COCO results list (`COCO(one).loadRes(other)`).
     """
 
     def __init__(self, path: Path, header: RunHeader) -> None:
         self._categories = dict(header.categories)
         self._keypoints = header.keypoints
         self._images = self._annotations = 0
-        with output_errors(path):
-            self._tail: IO[str] = tempfile.TemporaryFile("w+", encoding="utf-8", newline="\n", dir=path.parent)
         super().__init__(path)
+        try:
+            self._tail = _Annotations(path.with_name(path.name + ".annotations"))
+        except OutputError:
+            super().close()
+            raise
         info = {"description": f"skipvid {header.command} {header.source.name}", **header_record(header)}
-        self._put('{"info": ' + dumps(info) + ',\n"images": [')
+        self._put('{"info": ' + dumps(info) + ',\n"images": [', flush=True)
 
     def write(self, result: FrameResult) -> None:
         frame, found = result.frame, result.detections
@@ -54,31 +57,75 @@ class CocoSink(TextSink):
             if annotation is None:
                 continue
             self._categories.setdefault(int(found.category_ids[i]), label)
-            with output_errors(self.path):
-                record = {"id": self._annotations + 1, "image_id": image_id, **annotation}
-                self._tail.write(_separator(self._annotations) + dumps(record))
+            self._tail.add({"id": self._annotations + 1, "image_id": image_id, **annotation})
             self._annotations += 1
 
+    def _ending(self) -> str:
+        return "\n],\n" + self._category_list()
+
     def _complete(self, summary: RunSummary) -> None:
-        self._put('\n],\n"annotations": [')
-        with output_errors(self.path):
-            self._tail.seek(0)
-            shutil.copyfileobj(self._tail, self._text)
-            self._tail.close()
-        self._put('\n],\n"categories": [')
-        for n, (key, name) in enumerate(sorted(self._categories.items())):
+        self._put('\n],\n"annotations": ', flush=True)
+        self._tail.finish(summary)
+        assert self._text is not None
+        with output_errors(self.path), self._tail.part.open("rb") as tail:
+            self._text.seek(self._end)
+            shutil.copyfileobj(tail, self._text)
+            self._end = self._text.tell()
+        self._put(",\n" + self._category_list())
+
+    def _commit(self) -> None:
+        super()._commit()
+        self._tail.remove()
+
+    def _category_list(self) -> str:
+        records = []
+        for key, name in sorted(self._categories.items()):
             category: Record = {"id": key, "name": name, "supercategory": ""}
             if self._keypoints:
                 category |= {"keypoints": list(self._keypoints), "skeleton": [list(pair) for pair in skeleton(self._keypoints)]}
-            self._put(_separator(n) + dumps(category))
-        self._put("\n]}\n")
+            records.append("\n" + dumps(category))
+        return '"categories": [' + ",".join(records) + "\n]}\n"
 
     def close(self) -> None:
-        try:
-            self._tail.close()
-        except OSError:
-            pass  # Its content is thrown away.
+        self._tail.close()
         super().close()
+
+
+class _Annotations(TextSink):
+    """The data set's annotations as a JSON list, until they can be appended to the images."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._count = 0
+        self._put("[", flush=True)
+
+    @property
+    def part(self) -> Path:
+        assert self._file is not None
+        return self._file.part
+
+    def add(self, record: Record) -> None:
+        """Append one annotation."""
+        self._put(_separator(self._count) + dumps(record))
+        self._count += 1
+
+    def write(self, result: FrameResult) -> None:
+        """Nothing: see `add`."""
+
+    def _ending(self) -> str:
+        return "\n]"
+
+    def _complete(self, summary: RunSummary) -> None:
+        self._put(self._ending())
+
+    def _commit(self) -> None:
+        """It never gets a name of its own."""
+
+    def remove(self) -> None:
+        """The annotations stand in the data set now."""
+        assert self._file is not None
+        self._file.discard()
+        self._file.remove_left_behind()
 
 
 def _annotation(found: Detections, i: int) -> Record | None:

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from skipvid.core.files import PartFile, output_errors
+from skipvid.core.files import write_bytes
 from skipvid.core.results import FrameResult, RunSummary
 from skipvid.video.sinks.base import Sink
 
@@ -21,8 +21,7 @@ class ImageSink(Sink):
     """
 
     def __init__(self, path: Path, picture: Callable[[], NDArray[np.uint8]]) -> None:
-        self.path = path
-        self._file = PartFile(path)
+        self.path: Path = path
         self._picture = picture
 
     def write(self, result: FrameResult) -> None:
@@ -32,9 +31,7 @@ class ImageSink(Sink):
         if not summary.frames:
             return
         _, data = cv2.imencode(".png", self._picture())
-        with output_errors(self.path):
-            self._file.part.write_bytes(data.tobytes())
-        self._file.commit()
+        write_bytes(self.path, data.tobytes())
 
     def close(self) -> None:
-        self._file.discard()
+        """Nothing is open."""

@@ -27,16 +27,22 @@ class JsonlSink(TextSink):
 
 
 class JsonSink(TextSink):
-    """One document {"header": …, "frames": […], "summary": …} of the same records, written frame by frame."""
+    """One document {"header": …, "frames": […], "summary": …} of the same records, written frame by frame.
+
+    The summary of what a killed run leaves is null.
+    """
 
     def __init__(self, path: Path, header: RunHeader) -> None:
         super().__init__(path)
         self._separator = "\n"
-        self._put('{"header": ' + dumps(header_record(header)) + ',\n"frames": [')
+        self._put('{"header": ' + dumps(header_record(header)) + ',\n"frames": [', flush=True)
 
     def write(self, result: FrameResult) -> None:
         self._put(self._separator + dumps(frame_record(result)))
         self._separator = ",\n"
+
+    def _ending(self) -> str:
+        return '\n],\n"summary": null}\n'
 
     def _complete(self, summary: RunSummary) -> None:
         self._put('\n],\n"summary": ' + dumps(summary_record(summary)) + "}\n")

@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from skipvid.core.errors import OutputError, UsageError
+from skipvid.core.files import cut_name, longest_name, output_errors
 
 STDOUT = "-"
 SUFFIXES = {
@@ -34,9 +35,12 @@ def suffix_of(target: str) -> str:
     return max(known, key=len)
 
 
-def default_output(source: str, ending: str = "_skipvid.mp4") -> str:
-    """The name of a source's output where the user gave none, in the working directory: clip.mp4 -> clip_skipvid.mp4."""
-    return f"{_stem(source)}{ending}"
+def default_output(source: str, ending: str = "_skipvid.mp4", folder: str = ".") -> str:
+    """The name of a source's output where the user gave none, in the working directory: clip.mp4 -> clip_skipvid.mp4.
+
+    A stem that is too long for a name in that folder is cut, and gets a number made of all of it.
+    """
+    return cut_name(_stem(source), longest_name(Path(folder)) - len(os.fsencode(ending))) + ending
 
 
 def check_target(target: str, sources: Sequence[str], overwrite: bool) -> None:
@@ -52,22 +56,51 @@ def check_target(target: str, sources: Sequence[str], overwrite: bool) -> None:
 
 def check_path(target: str, sources: Sequence[str], overwrite: bool) -> None:
     """check_target for a file that no sink writes, whatever its suffix."""
-    path = Path(target)
+    if "\0" in target:
+        raise OutputError(f"{target} cannot be written: there is a zero byte in its name", "choose another name")
+    with output_errors(target):
+        _check_path(target, sources, overwrite)
+
+
+def _check_path(target: str, sources: Sequence[str], overwrite: bool) -> None:
+    # Where a link leads, because that file will be written.
+    path = Path(os.path.realpath(target))
+    if path.is_symlink():
+        raise OutputError(f"{target} cannot be written: its links lead in a circle", "choose another name")
     if path.is_dir():
         raise OutputError(f"{target} is a folder", "give a file name")
     if not path.parent.is_dir():
-        raise OutputError(f"{target} cannot be written: {path.parent} is no folder", "make the folder first")
+        folder = Path(target).parent if not Path(target).parent.is_dir() else path.parent
+        raise OutputError(f"{target} cannot be written: {folder} is no folder", "make the folder first")
+    longest, length = longest_name(path.parent), len(os.fsencode(path.name))
+    if length > longest:
+        raise OutputError(f"{target} cannot be written: its name has {length} bytes, {longest} are possible there", "choose a shorter name")
     if not os.access(path.parent, os.W_OK | os.X_OK):
-        raise OutputError(f"{target} cannot be written: no permission to write in {path.parent}", "choose another folder")
+        folder = Path(target).parent if os.path.samefile(Path(target).parent, path.parent) else path.parent
+        raise OutputError(f"{target} cannot be written: no permission to write in {folder}", "choose another folder")
     if not path.exists():
         return
-    for source in sources:
-        if os.path.exists(source) and os.path.samefile(source, path):
-            raise OutputError(f"{target} is also the input", "choose another name for the output")
+    if any(_reads(source, path) for source in sources):
+        raise OutputError(f"{target} is also the input", "choose another name for the output")
     if not path.is_file():
         raise OutputError(f"{target} is no regular file", "choose another name")
     if not overwrite:
         raise OutputError(f"{target} exists already", "give --overwrite to replace it, or choose another name")
+    if not os.access(path, os.W_OK):
+        raise OutputError(f"{target} is write-protected", "take its protection away, or choose another name")
+
+
+def _reads(source: str, path: Path) -> bool:
+    """Whether a source is this file, under whatever name, or a folder that holds it."""
+    if not os.path.exists(source):
+        return False
+    if os.path.samefile(source, path):
+        return True
+    if not os.path.isdir(source):
+        return False
+    number = path.stat().st_ino
+    alike = (entry for entry in os.scandir(source) if entry.is_symlink() or entry.inode() == number)
+    return any(entry.is_file() and os.path.samefile(entry.path, path) for entry in alike)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +128,7 @@ def plan_outputs(
             target = _fill(pattern, source, n, ending)
             if target != STDOUT:
                 _claim(target, source, taken)
-                if skip_existing and Path(target).is_file():
+                if skip_existing and os.path.isfile(target):
                     continue
             check_target(target, sources, overwrite)
             wanted.append(target)
@@ -106,16 +139,20 @@ def plan_outputs(
 def _fill(pattern: str, source: str, n: int, ending: str) -> str:
     if pattern == STDOUT:
         return pattern
-    if pattern.endswith(("/", os.sep)) or Path(pattern).is_dir():
-        return str(Path(pattern) / default_output(source, ending))
-    unknown = [name for name in re.findall(r"\{([^{}]*)\}", pattern) if name not in ("stem", "n")]
-    if unknown:
-        raise UsageError(f"{pattern}: {{{unknown[0]}}} stands for nothing", "only {stem} and {n} do")
-    return pattern.replace("{stem}", _stem(source)).replace("{n}", str(n))
+    if pattern.endswith(("/", os.sep)) or os.path.isdir(pattern):
+        return str(Path(pattern) / default_output(source, ending, pattern))
+    values = {"stem": _stem(source), "n": str(n)}
+
+    def value(match: re.Match[str]) -> str:
+        if match[1] not in values:
+            raise UsageError(f"{pattern}: {{{match[1]}}} stands for nothing", "only {stem} and {n} do")
+        return values[match[1]]
+
+    return re.sub(r"\{([^{}]*)\}", value, pattern)
 
 
 def _claim(target: str, source: str, taken: dict[str, str]) -> None:
-    key = os.path.abspath(target)
+    key = os.path.realpath(target)
     if key not in taken:
         taken[key] = source
         return

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from skipvid.core.errors import SourceError
-from skipvid.core.names import printable
 from skipvid.core.results import Frame, SourceInfo
+from skipvid.core.text import printable
 from skipvid.video.sources.base import Source
 from skipvid.video.sources.options import ReadOptions, Selection
 from skipvid.video.sources.pictures import Image, first_picture, may_hold_several, pictures_of

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from skipvid.core.errors import SourceError
-from skipvid.core.names import printable
+from skipvid.core.text import printable
 from skipvid.video.sources.base import Source
 from skipvid.video.sources.containers import Pipe
 from skipvid.video.sources.content import STILL, content_of, is_series
@@ -40,9 +40,9 @@ def open_source(spec: str, options: ReadOptions | None = None) -> Source:
         return VideoSource(spec, name, options)
     path = Path(spec)
     shown = printable(spec)
-    if path.is_dir():
+    if os.path.isdir(path):  # os.path: no error for a name that is too long
         return ImageSource(_images(path), name, options, path)
-    if not path.exists():
+    if not os.path.exists(path):
         raise SourceError(f"{shown} does not exist", "check the path")
     if not os.access(path, os.R_OK):
         raise SourceError(f"{shown} cannot be read", "check its permissions")
@@ -89,7 +89,7 @@ def _images(folder: Path) -> list[Path]:
     images = images_below(folder)
     if images:
         return images
-    shown = printable(folder)
+    shown = printable(str(folder))
     if videos := files_in(folder, VIDEO_SUFFIXES):
         raise SourceError(f"{shown} holds {len(videos)} videos and no images", f"give them one by one, or '{shown}/*{videos[0].suffix}'")
     raise SourceError(f"{shown} holds no images", "give a folder of JPEG, PNG, BMP, TIFF or WebP images")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import glob
+import os
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 from skipvid.core.errors import SourceError
-from skipvid.core.names import printable
+from skipvid.core.text import printable
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
 VIDEO_SUFFIXES = frozenset(
@@ -45,7 +46,7 @@ def images_below(folder: Path) -> list[Path]:
     try:
         folders = sorted((p for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")), key=lambda p: natural_key(p.name))
     except OSError as error:
-        raise SourceError(f"{printable(folder)} cannot be read: {error.strerror}", "check its permissions") from error
+        raise SourceError(f"{printable(str(folder))} cannot be read: {error.strerror}", "check its permissions") from error
     return [image for inner in folders if not inner.is_symlink() for image in images_below(inner)]
 
 
@@ -53,14 +54,14 @@ def expand_specs(specs: Sequence[str]) -> list[str]:
     """The sources that the user's words stand for, each once, in the order given.
 
     A glob that the shell left alone stands for the files it matches (`**` enters folders), a folder of videos for its videos; everything
-    else (file, folder of images, URL, `-`) stands for itself. Raises SourceError where a glob matches nothing or a folder holds neither
-    videos nor images, or both.
+    else (file, folder of images, URL, `-`) stands for itself. Brackets in the name of a folder that exists mean themselves.
+    Raises SourceError where a glob matches nothing or a folder holds neither videos nor images, or both.
     """
     found: list[str] = []
     for spec in specs:
-        if spec == STDIN or is_url(spec) or Path(spec).is_file():
+        if spec == STDIN or is_url(spec) or os.path.isfile(spec):  # os.path: no error for a name that is too long
             found.append(spec)
-        elif Path(spec).is_dir():
+        elif os.path.isdir(spec):
             found += _expand_folder(spec)
         elif glob.has_magic(spec):
             found += _expand_glob(spec)
@@ -70,17 +71,17 @@ def expand_specs(specs: Sequence[str]) -> list[str]:
 
 
 def display_name(spec: str) -> str:
-    """The name that messages and results use: the last part of a path, as printable() writes it, a URL without its password."""
+    """The name that messages and results use: the last part of a path, a URL without its password; always `printable`."""
     if spec == STDIN:
         return "stdin"
     if not is_url(spec):
         return printable(Path(spec).name or Path(spec).resolve().name)
     parts = urlsplit(spec)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+    return printable(urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2])))
 
 
 def _expand_glob(pattern: str) -> list[str]:
-    matches = sorted(glob.glob(pattern, recursive=True), key=natural_key)
+    matches = sorted(_matches(pattern), key=natural_key)
     files = [m for m in matches if Path(m).is_file() and Path(m).suffix.lower() in VIDEO_SUFFIXES | IMAGE_SUFFIXES]
     folders = [m for m in matches if Path(m).is_dir()]
     if not matches:
@@ -92,6 +93,17 @@ def _expand_glob(pattern: str) -> list[str]:
         for folder in folders:
             expanded += _expand_folder(folder)
     return expanded
+
+
+def _matches(pattern: str) -> list[str]:
+    """What a glob matches. Cameras and download folders are called `cam[1]`: the beginning that exists as it stands is no pattern."""
+    there, rest = Path(), list(Path(pattern).parts)
+    while rest and (there / rest[0]).is_dir():
+        there /= rest.pop(0)
+    start = glob.escape(str(there)) if there.parts else ""
+    found = glob.glob(os.path.join(start, *rest), recursive=True)
+    # Brackets that match nothing as a choice of letters are meant as they stand.
+    return found or glob.glob(pattern.replace("[", "[[]"), recursive=True)
 
 
 def _expand_folder(spec: str) -> list[str]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,7 +12,8 @@ from torch.utils._pytree import tree_structure
 
 from skipvid.skip.cpu.backend import NativeBackend
 from skipvid.skip.cpu.program import NativeProgram
-from skipvid.skip.gates.placement import Gate, OutputGate
+from skipvid.skip.gates.base import GatedGraph, MapGate
+from skipvid.skip.gates.output_norm import OutputNormGate
 from skipvid.skip.ir.graph import Activation, Graph, Node
 from skipvid.skip.plan import Plan, make_plan
 from skipvid.skip.reference.executor import ReferenceProgram
@@ -36,7 +38,7 @@ def conv(name: str, source: str, inputs: int, outputs: int, kernel: int = 1, see
 
 def with_shapes(nodes: Sequence[Node]) -> list[Node]:
     """The nodes with the shapes of their values filled in, by running them on zeros."""
-    from skipvid.skip.reference.executor import evaluate
+    from skipvid.skip.reference.operations import evaluate
 
     values: dict[str, Tensor] = {}
     shaped = []
@@ -47,12 +49,20 @@ def with_shapes(nodes: Sequence[Node]) -> list[Node]:
 
 
 def plan_of(
-    nodes: Sequence[Node], gates: Sequence[Gate] = (), outputs: Sequence[str] | None = None, output_gates: Sequence[OutputGate] = ()
+    nodes: Sequence[Node],
+    gates: Sequence[MapGate] = (),
+    outputs: Sequence[str] | None = None,
+    output_gates: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Plan:
-    """A plan of these nodes; by default the last one is the only output."""
+    """A plan of these nodes; by default the last one is the only output. output_gates: settings of output-norm gates by layer."""
     leaves = tuple(outputs or (nodes[-1].name,))
     graph = Graph(tuple(with_shapes(nodes)), leaves, tree_structure([0] * len(leaves)))
-    return make_plan(graph, {gate.map: gate for gate in gates}, {gate.node: gate for gate in output_gates})
+    by_name = graph.by_name
+    on_outputs = {
+        name: OutputNormGate(by_name[name], by_name[by_name[name].inputs[0]].channels, **settings)
+        for name, settings in (output_gates or {}).items()
+    }
+    return make_plan(GatedGraph(graph, {gate.map: gate for gate in gates}, on_outputs))
 
 
 def native(plan: Plan, threads: int = 1, instruction_set: str = "") -> NativeProgram:
@@ -97,8 +107,10 @@ def assert_agrees(
             assert_close(actual, wanted_value, f"frame {number}, output {output}", tolerance)
         assert list(step.active) == list(expected.active)
         assert dict(step.gate_pixels) == dict(expected.gate_pixels)
-        assert dict(step.watched_pixels) == dict(expected.watched_pixels)
-        assert {name: count for name, count in step.asked.items() if count} == {name: n for name, n in expected.asked.items() if n}
+        assert dict(step.measured_pixels) == dict(expected.measured_pixels)
+        assert {name: count for name, count in step.candidates.items() if count} == {
+            name: n for name, n in expected.candidates.items() if n
+        }
 
 
 def assert_same_bits_as_dense(plan: Plan, stream: Sequence[Sequence[Tensor]], threads: int = 1, instruction_set: str = "") -> None:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skipvid.skip.cpu import _native
-from skipvid.skip.gates.placement import Gate
+from skipvid.skip.gates.norm import NormGate
 from skipvid.skip.ir.graph import Activation, Node
 
 SETS = _native.instruction_sets()
@@ -90,9 +90,9 @@ def transposed(draw: st.DrawFn) -> list[Node]:
     return [Node("x", "input", (), (1, inputs, *size)), conv]
 
 
-def gates_of(nodes: list[Node], threshold: float, block: int) -> list[Gate]:
+def gates_of(nodes: list[Node], threshold: float, block: int) -> list[NormGate]:
     # A fixed scale on one gate, a measured one on the other.
-    return [Gate("x", threshold, None, block), Gate(nodes[-1].name, threshold, 0.7, block)]
+    return [NormGate("x", threshold, None, block), NormGate(nodes[-1].name, threshold, 0.7, block)]
 
 
 OPTIONS = {
@@ -171,7 +171,7 @@ def test_activations_are_exact_over_their_whole_range(activation, instruction_se
 
 
 def _torch_activation(activation, x):
-    from skipvid.skip.reference.executor import activate
+    from skipvid.skip.reference.operations import activate
 
     return activate(activation, x)
 

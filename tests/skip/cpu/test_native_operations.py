@@ -12,20 +12,22 @@ from hypothesis import strategies as st
 from native_plans import conv, image, node
 
 from skipvid.skip.cpu import _native
-from skipvid.skip.gates.placement import Gate
+from skipvid.skip.gates.norm import NormGate
 from skipvid.skip.ir.graph import Activation, MapArgument, Node
 
 SETS = _native.instruction_sets()
 aten = torch.ops.aten
 
 
-def checked(nodes: list[Node], gates: list[Gate], instruction_set: str = "", outputs: list[str] | None = None, share: float = 0.05) -> None:
+def checked(
+    nodes: list[Node], gates: list[NormGate], instruction_set: str = "", outputs: list[str] | None = None, share: float = 0.05
+) -> None:
     plan = plans.plan_of(nodes, gates, outputs)
     inputs = [item for item in plan.graph if item.op == "input"]
     streams = [plans.frames(item.shape, 5, index, share) for index, item in enumerate(inputs)]
     stream = [list(frame) for frame in zip(*streams, strict=True)]
     plans.assert_agrees(plan, stream, 2, instruction_set)
-    zero = plans.plan_of(nodes, [Gate(gate.map, 0.0, None, gate.block) for gate in gates], outputs)
+    zero = plans.plan_of(nodes, [NormGate(gate.map, 0.0, None, gate.block) for gate in gates], outputs)
     plans.assert_same_bits_as_dense(zero, stream, 2, instruction_set)
 
 
@@ -63,7 +65,7 @@ def local_operations(draw: st.DrawFn) -> Node:
 @given(operation=local_operations(), height=st.integers(8, 20), width=st.sampled_from([8, 17, 64, 66]), data=st.data())
 def test_operations_without_weights_agree_with_the_reference(operation, height, width, data) -> None:
     block, threshold = data.draw(st.sampled_from([1, 4])), data.draw(st.sampled_from([0.0, 0.3]))
-    gates = [Gate("x", threshold, None, block), Gate("y", threshold, None, 1 if operation.op == "global_mean" else block)]
+    gates = [NormGate("x", threshold, None, block), NormGate("y", threshold, None, 1 if operation.op == "global_mean" else block)]
     checked([image(20, height, width), operation], gates, data.draw(st.sampled_from(SETS)))
 
 
@@ -72,7 +74,7 @@ def test_operations_without_weights_agree_with_the_reference(operation, height, 
 def test_resizing_by_a_scale_factor_takes_the_pixels_that_torch_takes(mode, align, scale) -> None:
     size = (int(13 * scale), int(30 * scale))
     checked(
-        [image(3, 13, 30), node("y", "resize", "x", mode=mode, size=size, scales=(scale, scale), align_corners=align)], [Gate("x", 0.1)]
+        [image(3, 13, 30), node("y", "resize", "x", mode=mode, size=size, scales=(scale, scale), align_corners=align)], [NormGate("x", 0.1)]
     )
 
 
@@ -86,13 +88,15 @@ def test_pointwise_operations_broadcast_as_torch_does(op, second, swapped) -> No
     names = ("z", "x") if swapped else ("x", "z")
     shift = node("z", "affine", "s", consts={"scale": torch.tensor(0.1), "shift": torch.tensor(3.0)})  # keeps clear of division by 0
     nodes = [image(8, 9, 20), image(*second, name="s"), shift, node("y", op, *names, activation=Activation("silu"))]
-    checked(nodes, [Gate("x", 0.1), Gate("s", 0.1), Gate("y", 0.1)])
+    checked(nodes, [NormGate("x", 0.1), NormGate("s", 0.1), NormGate("y", 0.1)])
 
 
 @pytest.mark.parametrize("shape", [(), (1,), (20, 1, 1), (1, 20, 1, 1), (7,), (6, 1), (6, 7), (20, 6, 7), (1, 1, 6, 1), (20, 1, 7)])
 def test_affine_constants_broadcast_as_torch_does(shape) -> None:
     consts = {"scale": torch.randn(shape), "shift": torch.randn(shape)}
-    checked([image(20, 6, 7), node("y", "affine", "x", consts=consts, activation=Activation("relu"))], [Gate("x", 0.1), Gate("y", 0.1)])
+    checked(
+        [image(20, 6, 7), node("y", "affine", "x", consts=consts, activation=Activation("relu"))], [NormGate("x", 0.1), NormGate("y", 0.1)]
+    )
 
 
 def test_chains_of_pointwise_operations_are_computed_as_one() -> None:
@@ -107,8 +111,8 @@ def test_chains_of_pointwise_operations_are_computed_as_one() -> None:
         node("e", "sub", "d", "z", activation=Activation("silu")),
         conv("y", "e", 20, 8),
     ]
-    checked(nodes, [Gate("x", 0.1), Gate("z", 0.1), Gate("e", 0.1)])
-    program = plans.native(plans.plan_of(nodes, [Gate("e", 0.1)]))
+    checked(nodes, [NormGate("x", 0.1), NormGate("z", 0.1), NormGate("e", 0.1)])
+    program = plans.native(plans.plan_of(nodes, [NormGate("e", 0.1)]))
     assert (
         program.new_state().memory_bytes() < 1.2 * 12 * 70 * 4 * (4 + 4 + 32 + 32 + 16) + 80000
     )  # x and z unpadded are 20 wide, e 32, y 16
@@ -120,7 +124,7 @@ def test_concatenation_shares_memory_only_where_rows_do_not_touch(widths) -> Non
     names = [part.name for part in parts]
     total = sum(widths)
     nodes = [image(4, 10, 66), *parts, node("cat", "concat", *names), conv("y", "cat", total, 8, 3), conv("z", names[0], widths[0], 8)]
-    gates = [Gate("x", 0.05), *(Gate(name, 0.05) for name in names)]
+    gates = [NormGate("x", 0.05), *(NormGate(name, 0.05) for name in names)]
     checked(nodes, gates, outputs=["y", "z", "cat"])
 
 
@@ -134,7 +138,7 @@ def test_a_map_may_be_concatenated_twice_and_with_itself() -> None:
         node("both", "concat", "ab", "ba"),
         conv("y", "both", 80, 8),
     ]
-    checked(nodes, [Gate("x", 0.05), Gate("a", 0.05), Gate("b", 0.05)], outputs=["y", "ab", "ba"])
+    checked(nodes, [NormGate("x", 0.05), NormGate("a", 0.05), NormGate("b", 0.05)], outputs=["y", "ab", "ba"])
 
 
 def test_channel_shuffle_and_slices() -> None:
@@ -152,7 +156,11 @@ def test_channel_shuffle_and_slices() -> None:
         node("pooled", "max_pool", "right", kernel=(3, 3), stride=(2, 2), pads=(1, 1, 1, 1), dilation=(1, 1)),
         node("excited", "add", "left", "left"),
     ]
-    checked(nodes, [Gate("x", 0.05), Gate("a", 0.05), Gate("deep", 0.05), Gate("excited", 0.05)], outputs=["y", "pooled", "excited"])
+    checked(
+        nodes,
+        [NormGate("x", 0.05), NormGate("a", 0.05), NormGate("deep", 0.05), NormGate("excited", 0.05)],
+        outputs=["y", "pooled", "excited"],
+    )
 
 
 def squeeze_and_excite() -> list[Node]:
@@ -172,11 +180,11 @@ def squeeze_and_excite() -> list[Node]:
 @pytest.mark.parametrize("instruction_set", SETS)
 def test_squeeze_and_excite(threshold, instruction_set) -> None:
     nodes = squeeze_and_excite()
-    checked(nodes, [Gate(name, threshold) for name in ("x", "a", "mean", "squeeze", "scale", "scaled")], instruction_set)
+    checked(nodes, [NormGate(name, threshold) for name in ("x", "a", "mean", "squeeze", "scale", "scaled")], instruction_set)
 
 
 def test_means_do_not_drift_over_hundreds_of_frames() -> None:
-    plan = plans.plan_of([image(16, 33, 70), node("y", "global_mean", "x")], [Gate("x", 0.0)])
+    plan = plans.plan_of([image(16, 33, 70), node("y", "global_mean", "x")], [NormGate("x", 0.0)])
     plans.assert_same_bits_as_dense(plan, [[frame] for frame in plans.frames((1, 16, 33, 70), 300, 0, 0.02)])
 
 
@@ -192,7 +200,7 @@ def test_what_has_no_kernel_runs_in_torch_between_native_steps() -> None:
         node("sum", "add", "y", "y"),
         node("joined", "concat", "sum", "y"),
     ]
-    gates = [Gate("x", 0.05), Gate("soft", 0.05), Gate("b", 0.05), Gate("flat", 0.01), Gate("y", 0.0)]
+    gates = [NormGate("x", 0.05), NormGate("soft", 0.05), NormGate("b", 0.05), NormGate("flat", 0.01), NormGate("y", 0.0)]
     checked(nodes, gates, outputs=["b", "flat", "joined"])
     program = plans.native(plans.plan_of(nodes, gates, ["where", "joined"]))
     assert [name for name, _ in program.fallbacks] == ["soft", "flat", "where"]
@@ -219,7 +227,7 @@ def test_inputs_may_lie_in_memory_in_any_order(layout, channels, block) -> None:
         stream = [torch.nn.functional.pad(frame, (1, 3, 2, 2))[:, :, 2:-2, 1:-3] for frame in stream]
     elif layout == "transposed":
         stream = [frame.transpose(2, 3).contiguous().transpose(2, 3) for frame in stream]
-    plans.assert_agrees(plans.plan_of(nodes, [Gate("x", 0.05, None, block)]), [[frame] for frame in stream])
+    plans.assert_agrees(plans.plan_of(nodes, [NormGate("x", 0.05, None, block)]), [[frame] for frame in stream])
 
 
 @pytest.mark.parametrize("instruction_set", SETS)
@@ -240,7 +248,7 @@ def test_enlarged_maps_and_products_melt_into_sums(channels: int, instruction_se
         node("total", "add", "sum", "moved", activation=Activation("silu", ())),
         conv("y", "total", channels, 6),
     ]
-    gates = [Gate("x", 0.1, None, 1), Gate("small", 0.1, None, 1), Gate("total", 0.1, None, 1)]
+    gates = [NormGate("x", 0.1, None, 1), NormGate("small", 0.1, None, 1), NormGate("total", 0.1, None, 1)]
     program = plans.native(plans.plan_of(nodes, gates))
     assert set(program._lowered.layout.enlarged) == {"large"} and set(program._lowered.layout.chains) == {"total"}
     checked(nodes, gates, instruction_set)

@@ -14,7 +14,7 @@ from skipvid.skip.cpu._native import instruction_sets
 from skipvid.skip.cpu.backend import NativeBackend
 from skipvid.skip.cpu.program import NativeProgram, NativeState
 from skipvid.skip.ir.graph import Node
-from skipvid.skip.reference.executor import evaluate
+from skipvid.skip.reference.operations import evaluate
 
 
 def published_values(program: NativeProgram, state: NativeState) -> dict[str, Tensor]:

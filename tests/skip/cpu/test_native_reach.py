@@ -11,7 +11,7 @@ from test_native_convolution import conv_nodes, convolutions, depthwise, gates_o
 from test_native_operations import local_operations
 from torch import Tensor
 
-from skipvid.skip.gates.placement import Gate
+from skipvid.skip.gates.norm import NormGate
 from skipvid.skip.ir.graph import Node
 
 
@@ -44,7 +44,7 @@ def test_a_pixel_of_a_convolution(kind, rows, block, threads, data) -> None:
 def test_a_pixel_of_another_operation(operation: Node, height: int, width: int, rows: list[int]) -> None:
     nodes = [plans.image(20, height, width), operation]
     stream = [[frame] for frame in walk(nodes[0].shape, rows, 5)]
-    plans.assert_agrees(plans.plan_of(nodes, [Gate("x", 0.0, None, 1), Gate("y", 0.05, None, 1)]), stream)
+    plans.assert_agrees(plans.plan_of(nodes, [NormGate("x", 0.0, None, 1), NormGate("y", 0.05, None, 1)]), stream)
 
 
 def wide_window(taps: int, dilation: int, stride: int, pads: tuple[int, int], width: int) -> list[Node]:

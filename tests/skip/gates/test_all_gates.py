@@ -18,18 +18,19 @@ from skipvid.core.errors import BackendError, UsageError, WeightsError
 from skipvid.nn import GumbelGate, NormGate, SkipConv2d
 from skipvid.skip.api import SkipModel, convert
 from skipvid.skip.config import SkipConfig
-from skipvid.skip.gates.placement import Question, place_learned_gates
-from skipvid.skip.reference.executor import ReferenceProgram, evaluate, layer_key
+from skipvid.skip.gates.learned import LearnedGate, place_learned_gates
+from skipvid.skip.reference.executor import ReferenceProgram
+from skipvid.skip.reference.operations import evaluate
 
 MAPS_ONLY = [name for name in NETWORKS if name not in {"types", "two images in a batch"}]
 
 
-def questions_for(model: SkipModel, shape: tuple[int, ...], ask: Callable[[int], Question]) -> dict[str, Question]:
-    """A learned gate for every layer that has a parameter path. ask: from the number of input channels to its question."""
+def gates_for(model: SkipModel, shape: tuple[int, ...], make: Callable[[int], LearnedGate]) -> dict[str, LearnedGate]:
+    """A learned gate for every layer that has a parameter path. make: from the number of input channels to its gate."""
     program = model.program((shape,))
     by_name = program.plan.graph.by_name
     weighted = [node for node in program.plan.graph if node.op in {"conv", "conv_transpose", "linear"} and node.layer]
-    return {node.layer: ask(by_name[node.inputs[0]].channels) for node in weighted}
+    return {node.layer: make(by_name[node.inputs[0]].channels) for node in weighted}
 
 
 def check_dense(got: Any, dense: Any, original: list[Any], what: str) -> None:
@@ -57,7 +58,7 @@ def test_output_gates_of_threshold_zero_are_dense(name: str, p: float, backend: 
 @pytest.mark.parametrize(("threshold", "block"), [(0.1, 1), (0.5, 4)])
 @pytest.mark.parametrize("name", MAPS_ONLY)
 def test_no_layer_drifts_beyond_its_bound(name: str, threshold: float, block: int, p: float) -> None:
-    """At any time a layer's output is that of its input, but for a mean change over channels of `largest_error`."""
+    """At any time a layer's output is that of its input, but for a mean change over channels of its gate's bound."""
     shape = NETWORKS[name][1]
     config = SkipConfig(threshold=threshold, gate="norm-output", p=p, block=block, backend="reference")
     program = converted(name)[1].regated(config).program((shape,))
@@ -66,18 +67,18 @@ def test_no_layer_drifts_beyond_its_bound(name: str, threshold: float, block: in
     closed = 0
     for number, frame in enumerate(frames(shape, 12)):
         step = program.run(state, (frame,), number == 0)
-        closed += sum(asked - active for asked, active in zip(step.asked.values(), step.active, strict=False))
-        for layer, rule in program.rules.items():
-            node = rule.node
+        closed += sum(candidates - active for candidates, active in zip(step.candidates.values(), step.active, strict=False))
+        for layer, gate in program.plan.output_gates.items():
+            node = gate.layer
             if node.activation is not None and node.activation.kind not in {"relu", "hardtanh", "sigmoid", "tanh", "leaky_relu"}:
                 continue  # others stretch distances
             exact = evaluate(node, state.values)
             worst = float((exact - state.values[layer]).abs().mean(1).max())
-            allowed = rule.largest_error(state.scales[layer_key(node)])
+            allowed = gate.bound(state.output_gates[layer].scale)
             published = program.plan.gates.get(layer)
             slack = 1e-5 * float(exact.abs().max())
             if published is not None:  # the layer's result has a gate of its own
-                slack += published.threshold * state.scales[layer]
+                slack += published.bound(state.scales[layer])
             assert worst <= allowed + slack, f"frame {number}: {layer}"
 
 
@@ -88,8 +89,8 @@ def test_paper_weights_give_a_bound_within_the_threshold_for_p_2_and_inf() -> No
         model = convert(net, torch.zeros(1, 6, 9, 9), SkipConfig(threshold=0.2, gate="norm-output", p=p, backend="reference"))[0]
         program = model.program(((1, 6, 9, 9),))
         assert isinstance(program, ReferenceProgram)
-        (rule,) = program.rules.values()
-        assert 0.2 * 0.2 < rule.largest_error(1.0) <= 0.2
+        (gate,) = program.plan.output_gates.values()
+        assert 0.2 * 0.2 < gate.bound(1.0) <= 0.2
 
 
 @pytest.mark.parametrize("p", [1.0, 2.0, math.inf])
@@ -157,10 +158,10 @@ def test_paper_mode_of_threshold_zero_follows_the_network() -> None:
 def test_learned_gates_that_open_at_any_change_are_dense(name: str, backend: str) -> None:
     net, base = converted(name)
     shape = NETWORKS[name][1]
-    questions = questions_for(base, shape, lambda channels: Question(torch.ones(channels), 0.0))
-    if not questions:
+    learned = gates_for(base, shape, lambda channels: LearnedGate(torch.ones(channels), 0.0))
+    if not learned:
         pytest.skip("no layer has a name")
-    model = base.regated(SkipConfig(threshold=0, gate="gumbel", questions=questions, backend=backend))
+    model = base.regated(SkipConfig(threshold=0, gate="gumbel", learned_gates=learned, backend=backend))
     session = model.session()
     for number, frame in enumerate(frames(shape, 6)):
         check_dense(session(frame), model.dense(frame), dense_leaves(net, frame), f"frame {number}")
@@ -172,10 +173,10 @@ def test_learned_gates_that_open_at_any_change_are_dense(name: str, backend: str
 def test_learned_gates_leave_a_state_that_is_exact_for_what_was_published(name: str, block: int) -> None:
     """No bound, but no drift: every map is that of the maps it is made of, as they were published."""
     shape, base = NETWORKS[name][1], converted(name)[1]
-    questions = questions_for(base, shape, lambda channels: Question(torch.full((channels,), 1 / channels), -0.2))
-    if not questions:
+    learned = gates_for(base, shape, lambda channels: LearnedGate(torch.full((channels,), 1 / channels), -0.2))
+    if not learned:
         pytest.skip("no layer has a name")
-    config = SkipConfig(threshold=0.1, gate="gumbel", questions=questions, block=block, backend="reference")
+    config = SkipConfig(threshold=0.1, gate="gumbel", learned_gates=learned, block=block, backend="reference")
     program = base.regated(config).program((shape,))
     assert isinstance(program, ReferenceProgram)
     state = program.new_state()
@@ -186,7 +187,7 @@ def test_learned_gates_leave_a_state_that_is_exact_for_what_was_published(name: 
             gate = program.plan.gates.get(node.name)
             if gate is None:
                 assert torch.equal(exact, state.values[node.name]), f"{node.op} {node.name}"
-            elif gate.question is not None:  # and the gate would not open where it is closed
+            elif isinstance(gate, LearnedGate):  # and the gate would not open where it is closed
                 distance = (exact - state.values[node.name]).abs()
                 logit = (distance.mean(1) if node.is_map else distance.mean()) - 0.2
                 assert float(logit.max()) < 1e-6, f"{node.op} {node.name}"
@@ -203,8 +204,8 @@ def test_learned_gate_agrees_with_the_papers_module(magnitude: bool, block: int,
     with torch.no_grad():
         gate.weight.copy_(torch.tensor([0.8, 1.0, 0.6, 0.9]).view(1, 4, 1, 1) * 2)
     net = nn.Sequential(conv).eval()
-    question = Question(gate.weight.detach().flatten(), float(gate.bias.detach()), magnitude)
-    config = SkipConfig(gate="gumbel", questions={"0": question}, block=block, backend=backend, dense_above=1.0)
+    learned = LearnedGate(gate.weight.detach().flatten(), float(gate.bias.detach()), magnitude)
+    config = SkipConfig(gate="gumbel", learned_gates={"0": learned}, block=block, backend=backend, dense_above=1.0)
     session = convert(net, torch.zeros(1, 4, 11, 12), config)[0].session()
     skipped, last = 0, None
     for frame in frames((1, 4, 11, 12), 12):
@@ -231,8 +232,8 @@ def test_readers_without_the_gate_see_the_map_as_it_is() -> None:
 
     torch.manual_seed(0)
     net = Two().eval()
-    questions = {"gated": Question(torch.zeros(3), -1.0)}  # never opens
-    session = convert(net, torch.zeros(1, 3, 8, 8), SkipConfig(gate="gumbel", questions=questions))[0].session()
+    learned = {"gated": LearnedGate(torch.zeros(3), -1.0)}  # never opens
+    session = convert(net, torch.zeros(1, 3, 8, 8), SkipConfig(gate="gumbel", learned_gates=learned))[0].session()
     start, now = torch.rand(1, 3, 8, 8), torch.rand(1, 3, 8, 8)
     first = session(start)[0].clone()
     gated, other = session(now)
@@ -243,16 +244,16 @@ def test_readers_without_the_gate_see_the_map_as_it_is() -> None:
 def test_the_gates_of_another_network_are_refused() -> None:
     graph = converted("everything")[1].program((NETWORKS["everything"][1],)).plan.graph
     with pytest.raises(WeightsError, match="no layer of this network"):
-        place_learned_gates(graph, {"somewhere": Question(torch.ones(3), 0.0)})
+        place_learned_gates(graph, {"somewhere": LearnedGate(torch.ones(3), 0.0)})
     with pytest.raises(WeightsError, match="has 2 weights, the layer 14 input channels"):
-        place_learned_gates(graph, {"mix": Question(torch.ones(2), 0.0)})
+        place_learned_gates(graph, {"mix": LearnedGate(torch.ones(2), 0.0)})
 
 
 @pytest.mark.parametrize(
     ("settings", "error"),
     [
         ({"gate": "gumbel"}, UsageError),
-        ({"gate": "gumbel", "reference": "previous", "questions": {"a": Question(torch.ones(1), 0.0)}}, UsageError),
+        ({"gate": "gumbel", "reference": "previous", "learned_gates": {"a": LearnedGate(torch.ones(1), 0.0)}}, UsageError),
         ({"gate": "norm-output", "p": 3.0}, UsageError),
         ({"gate": "norm-output", "input_threshold": -1.0}, UsageError),
         ({"reference": "last"}, UsageError),

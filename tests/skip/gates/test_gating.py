@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from skipvid.core.errors import UsageError
-from skipvid.skip.gates.placement import Gate, place_gates
+from skipvid.skip.gates.norm import NormGate, place_norm_gates
 
 SHAPE = (1, 4, 8, 6)
 
@@ -66,15 +66,15 @@ def test_gates_are_placed_on(name: str) -> None:
     function, expected = CASES[name]
     members = {"first": conv(), "second": conv(), "third": conv(), "wide": conv(6), "point": nn.Conv2d(4, 4, 1), "linear": nn.Linear(4, 2)}
     graph = graph_of(Net(function, **members), SHAPE)
-    gates = place_gates(graph, 0.1)
+    gates = place_norm_gates(graph, 0.1)
     assert [graph.by_name[gate].layer or graph.by_name[gate].op for gate in gates] == expected
 
 
 def test_thresholds_scales_and_blocks_reach_their_maps() -> None:
     graph = graph_of(Net(squeeze, first=conv(), point=nn.Conv2d(4, 4, 1)), SHAPE)
     first = next(node.name for node in graph if node.layer == "first")
-    gates = place_gates(graph, 0.1, 8, {first: 0.5}, {first: 2.0})
-    assert gates[first] == Gate(first, 0.5, 2.0, 8)
+    gates = place_norm_gates(graph, 0.1, 8, {first: 0.5}, {first: 2.0})
+    assert gates[first] == NormGate(first, 0.5, 2.0, 8)
     for name, gate in gates.items():
         size = graph.by_name[name].size
         assert gate.block == (1 if size == (1, 1) else 8)  # a vector has no blocks
@@ -85,4 +85,4 @@ def test_thresholds_scales_and_blocks_reach_their_maps() -> None:
 def test_values_for_maps_that_are_not_gated_are_refused(given: dict[str, dict[str, float]]) -> None:
     graph = graph_of(Net(lambda m, x: m.first(x), first=conv()), SHAPE)
     with pytest.raises(UsageError, match="which is no gated map"):
-        place_gates(graph, 0.1, **given)
+        place_norm_gates(graph, 0.1, **given)

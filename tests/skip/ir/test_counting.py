@@ -13,15 +13,16 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from skipvid.skip.gates.placement import place_gates
-from skipvid.skip.ir.cost import executed_macs, gate_operations
+from skipvid.skip.gates.base import GatedGraph
+from skipvid.skip.gates.norm import place_norm_gates
+from skipvid.skip.ir.cost import executed_macs
 from skipvid.skip.ir.stages import MOST_STAGES, assign_stages
 from skipvid.skip.plan import Plan, describe, make_plan
 
 
 def plan_of(net: nn.Module, *shapes: tuple[int, ...]) -> Plan:
     graph = graph_of(net, *shapes)
-    return make_plan(graph, place_gates(graph, 0.1))
+    return make_plan(GatedGraph(graph, place_norm_gates(graph, 0.1)))
 
 
 HAND_COUNTS: dict[str, tuple[nn.Module, tuple[int, ...], int, str]] = {
@@ -66,11 +67,6 @@ def test_executed_macs_are_proportional_and_exact_at_both_ends(active: int, outp
     assert executed_macs(per_pixel * outputs, active, outputs) == per_pixel * active
     assert abs(executed_macs(per_pixel, active, outputs) - per_pixel * active / outputs) <= 0.5
     assert executed_macs(per_pixel, outputs, outputs) == per_pixel
-
-
-def test_gate_operations_count_three_for_each_channel_and_a_comparison() -> None:
-    assert gate_operations(8, 100) == 100 * 25
-    assert gate_operations(8, 0) == 0
 
 
 def test_layers_are_named_after_their_parameters_and_told_apart() -> None:

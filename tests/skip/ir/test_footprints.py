@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional
 
-from skipvid.skip.ir.footprint import SPARSE_OPS, footprint, resize_taps, to_blocks
+from skipvid.skip.ir.footprint import SPARSE_OPS, footprint, resize_taps
 from skipvid.skip.ir.graph import Activation, Node
-from skipvid.skip.reference.executor import evaluate
+from skipvid.skip.reference.operations import evaluate
 
 examples = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 extents = st.integers(1, 9)
@@ -243,15 +243,3 @@ def test_global_mean_and_linear_change_as_a_whole() -> None:
 def test_every_rule_is_tested_here() -> None:
     tested = {"conv", "conv_transpose", "max_pool", "avg_pool", "pad", "resize", "add", "sub", "mul", "div"}
     assert tested | {"concat", "channels", "activation", "affine", "global_mean", "linear", "publish"} == SPARSE_OPS
-
-
-@pytest.mark.parametrize("block", [1, 2, 4, 8, 16])
-@given(data=st.data())
-@settings(max_examples=15, deadline=None)
-def test_blocks_open_where_any_of_their_pixels_is_open(block: int, data: st.DataObject) -> None:
-    size = (data.draw(st.integers(1, 20)), data.draw(st.integers(1, 20)))
-    mask = masks_of(data.draw, size)
-    expected = torch.zeros_like(mask)
-    for y, x in mask[0, 0].nonzero().tolist():
-        expected[..., y // block * block : (y // block + 1) * block, x // block * block : (x // block + 1) * block] = True
-    assert torch.equal(to_blocks(mask, block), expected)

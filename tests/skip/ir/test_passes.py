@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from skipvid.skip.ir.graph import Activation, Graph, Node
 from skipvid.skip.ir.passes import fold_affines, fuse_activations, optimise
-from skipvid.skip.reference.executor import evaluate
+from skipvid.skip.reference.operations import evaluate
 
 SHAPE = (1, 4, 8, 6)
 

@@ -92,7 +92,7 @@ def test_folder_without_permission_is_found_before_the_work() -> None:
 
 
 def test_folder_without_permission_is_asked_of_the_system(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "access", lambda path, mode: str(path) != "out")
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path).name != "out")
     with pytest.raises(OutputError, match="no permission to write in out"):
         check_target("out/a.mp4", [], overwrite=False)
 

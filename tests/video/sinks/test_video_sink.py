@@ -69,7 +69,7 @@ def test_output_is_what_browsers_play_and_shows_the_pictures(tmp_path: Path, suf
         frames = list(source)
     assert [number_of(f.image) for f in frames] == list(range(40))
     assert min(cv2.PSNR(f.image, numbered_picture(i)) for i, f in enumerate(frames)) > 30
-    assert not (tmp_path / f"out.{suffix}.part").exists()
+    assert not list(tmp_path.glob("*.part"))
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
@@ -258,7 +258,7 @@ def test_run_that_fails_leaves_nothing_and_keeps_the_file_that_was_there(tmp_pat
     out.write_bytes(b"the one before")
     with pytest.raises(ZeroDivisionError), VideoSink(out, header(), as_is) as sink:
         sink.write(result(image=numbered_picture(0)))
-        assert (tmp_path / "out.mp4.part").exists()
+        assert len(list(tmp_path.glob("out.mp4.*.part"))) == 1
         raise ZeroDivisionError
     sink.close()
     assert os.listdir(tmp_path) == ["out.mp4"] and out.read_bytes() == b"the one before"
@@ -302,7 +302,8 @@ def test_killed_run_leaves_a_part_file_that_plays(tmp_path: Path, suffix: str) -
     out = tmp_path / f"out.{suffix}"
     done = in_another_process(out, 240, "", "os.kill(os.getpid(), signal.SIGKILL)")
     assert done.returncode == -signal.SIGKILL and not out.exists()
-    with open_source(str(out) + ".part") as source:
+    (part,) = tmp_path.glob("out.*.part")
+    with open_source(str(part)) as source:
         numbers = [number_of(f.image) for f in source]
     assert len(numbers) > 240 - 3 * 30  # what the encoder held, and a fragment of one second
     assert numbers == list(range(len(numbers)))

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from skipvid.skip.ir.graph import Graph, MapArgument, Node
-from skipvid.skip.ir.movement import recognise_channel_moves
+from skipvid.skip.ir.rearrangement import recognise_channel_moves
 
 SHAPE = (1, 8, 6, 6)  # square, so that a transposed map has the same shape
 

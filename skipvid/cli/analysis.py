@@ -1,0 +1,72 @@
+"""The analysis of sources for `detect` and `pose`: what happens from the settings to the report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
+
+from skipvid.cli.settings.analysis import AnalysisSettings
+from skipvid.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from skipvid.cli.jobs import Job
+    from skipvid.cli.talk import Talk
+    from skipvid.core.results import RunHeader
+    from skipvid.tasks.engine import Engine, Stream
+    from skipvid.video.sinks.base import Sink
+
+DENSE_EVERY = 50
+"""The dense network is timed beside the gated one in every so many frames of a recording: enough for a median, at most 2 % more time."""
+
+
+S = TypeVar("S", bound=AnalysisSettings)
+
+
+def analyse(command: str, settings: S, load: Callable[[S, Talk], Engine]) -> int:
+    """Check the settings, load the network, analyse the sources, report. load: called when all else is known to be right."""
+    from skipvid.cli.dry_run import print_dry_run
+    from skipvid.cli.live import plan, settle, window
+    from skipvid.cli.run_jobs import run_jobs
+    from skipvid.cli.summary import tell
+    from skipvid.cli.talk import Talk
+
+    settings = settle(settings)
+    read, as_json = settings.read.options(), settings.talk.as_json
+    with Talk(settings.talk) as talk:
+        jobs = plan(settings)
+        to_stdout = any("-" in job.targets for job in jobs)
+        if to_stdout and as_json:
+            raise UsageError("-o - and --json both want stdout", "write one of them to a file")
+        engine = load(settings, talk)
+        if settings.dry_run:
+            return print_dry_run(jobs, engine, read, as_json)
+        done = run_jobs(
+            command,
+            jobs,
+            engine,
+            read,
+            talk,
+            lambda job, header: _sinks(job, header, settings),
+            _stream,
+            lambda source, header: window(settings, source, header),
+            settings.csv,
+        )
+        return tell(done, talk, as_json, settings.layers, to_stderr=to_stdout)
+
+
+def _stream(engine: Engine, header: RunHeader) -> Stream:
+    """A gated stream that measures the dense network now and then."""
+    # On a live source the dense run would cost frames.
+    return engine.stream(0 if header.source.live else DENSE_EVERY)
+
+
+def _sinks(job: Job, header: RunHeader, settings: AnalysisSettings) -> Sequence[Sink]:
+    """The outputs of one source."""
+    from skipvid.cli.drawing import ResultDrawer
+    from skipvid.cli.jobs import sink_options
+    from skipvid.video.sinks.open import open_sink
+
+    options = sink_options(settings.read, settings.write)
+    mask = settings.overlay == "mask"
+    return [open_sink(target, header, options, partial(ResultDrawer(header), mask=mask)) for target in job.targets]

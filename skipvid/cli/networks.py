@@ -1,0 +1,111 @@
+"""From settings to loaded networks: the preset, its gates, its weights; one small function for the engine of each task."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from skipvid.cli.settings.groups import NetworkSettings, PeopleNetworkSettings
+from skipvid.cli.talk import DownloadBar, Talk
+from skipvid.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from skipvid.presets.preset import Preset
+    from skipvid.skip.config import SkipConfig
+    from skipvid.tasks.detect_engine import DetectEngine
+    from skipvid.tasks.engine import Engine
+    from skipvid.tasks.pose_engine import PoseEngine
+
+
+def chosen_preset(name: str | None, default: str) -> Preset:
+    """The preset that is named, or the default one."""
+    from skipvid.presets.preset import load_preset
+
+    return load_preset(name or default)
+
+
+def skip_config(settings: NetworkSettings, preset: Preset, talk: Talk) -> SkipConfig:
+    """The gates: what a setting says, else what the preset says. Learned ones are found (or downloaded) and read."""
+    from skipvid.presets.weights import resolve_gate_weights
+    from skipvid.skip.config import SkipConfig
+    from skipvid.skip.gates.learned import LearnedGate, load_gates
+    from skipvid.skip.gates.registry import gate_kind
+
+    choice = settings.over(preset)
+    gate, reference = choice.gate, choice.reference
+    learned: dict[str, LearnedGate] = {}
+    if gate == "gumbel":
+        found = resolve_gate_weights(preset, settings.gate_weights, settings.offline, DownloadBar(talk, f"{preset.name}'s gates"))
+        learned = load_gates(found.path)
+        talk.say(f"preset {preset.name}, gates {found.path}", detail=True)
+    elif settings.gate_weights:
+        raise UsageError(f"--gate-weights is given, but the gate is {gate}", "add --gate gumbel")
+    threads = settings.threads or 0
+    # What a preset says of thresholds belongs to its own kind of gate. One that was set by single maps says nothing about another kind's.
+    if (gate, reference) == (preset.gate, preset.reference):
+        config = SkipConfig.of(
+            preset, block=choice.block, backend=settings.backend, threads=threads, refresh=settings.refresh, learned_gates=learned
+        )
+    else:
+        if preset.thresholds:
+            threshold = gate_kind(gate).typical_threshold
+        else:
+            threshold = preset.threshold * gate_kind(gate).typical_threshold / gate_kind(preset.gate).typical_threshold
+        config = SkipConfig(
+            threshold,
+            gate,
+            choice.block,
+            settings.backend,
+            threads,
+            reference,
+            settings.refresh,
+            p=preset.p,
+            learned_gates=learned,
+        )
+    return config if settings.threshold is None else config.at(settings.threshold)
+
+
+def load_detect_engine(settings: NetworkSettings, preset: Preset, talk: Talk) -> DetectEngine:
+    """Weights found (or downloaded) and loaded."""
+    import torch
+
+    from skipvid.presets.weights import resolve_weights
+    from skipvid.tasks.detect_engine import DetectEngine
+
+    if settings.threads:
+        torch.set_num_threads(settings.threads)
+    config = skip_config(settings, preset, talk)
+    weights = resolve_weights(preset, settings.weights, settings.offline, DownloadBar(talk, preset.name))
+    talk.say(f"preset {preset.name}, weights {weights.path}", detail=True)
+    return DetectEngine(preset, config, weights.path, weights.sha256, settings.over(preset).score_threshold)
+
+
+def load_pose_engine(settings: PeopleNetworkSettings, preset: Preset, talk: Talk) -> PoseEngine:
+    """Both networks, weights found (or downloaded) and loaded."""
+    from skipvid.presets.preset import DEFAULT_DETECT
+    from skipvid.presets.weights import resolve_weights
+    from skipvid.tasks.people import PoseOptions
+    from skipvid.tasks.pose_engine import WEAK, PoseEngine
+
+    people, score = settings.people, settings.over(preset).score_threshold
+    detector = None
+    if not people.full_frame:
+        theirs = replace(
+            settings,
+            preset=people.detector,
+            weights=people.detector_weights,
+            conf=WEAK * score,
+            # Learned gates are those of the pose network; the detector has its preset's.
+            gate=None if settings.gate == "gumbel" else settings.gate,
+            gate_weights=None,
+        )
+        detector = load_detect_engine(theirs, chosen_preset(people.detector, DEFAULT_DETECT), talk)
+    weights = resolve_weights(preset, settings.weights, settings.offline, DownloadBar(talk, preset.name))
+    talk.say(f"preset {preset.name}, weights {weights.path}", detail=True)
+    options = PoseOptions(score, people.detect_every, people.max_persons)
+    return PoseEngine(preset, skip_config(settings, preset, talk), weights.path, weights.sha256, detector, options)
+
+
+def load_engine(settings: PeopleNetworkSettings, preset: Preset, talk: Talk) -> Engine:
+    """The engine for a preset, whatever its task."""
+    return load_pose_engine(settings, preset, talk) if preset.task == "pose" else load_detect_engine(settings, preset, talk)

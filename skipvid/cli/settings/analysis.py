@@ -1,0 +1,36 @@
+"""Settings that `detect` and `pose` have in common."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from skipvid.cli.settings.fields import flag, setting
+from skipvid.cli.settings.groups import LiveSettings, NetworkSettings, ReadSettings, TalkSettings, WriteSettings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnalysisSettings:
+    """What to read, what network to run, what to write, how to talk."""
+
+    live: LiveSettings = field(default_factory=LiveSettings)
+    output: tuple[str, ...] = setting(
+        "-o",
+        "--output",
+        default=(),
+        metavar="OUT",
+        help="Output, by suffix: .mp4 .mkv .webm, .jsonl .json .csv, .coco.json, .mot.txt; - streams JSONL. May be given several times; "
+        "for several sources a folder or a name with {stem}.  [default: STEM_skipvid.mp4]",
+    )
+    csv: str | None = setting("--csv", default=None, metavar="FILE", help="Write the cost report: per frame, layer and stage.")
+    overlay: Literal["mask", "none"] = setting(
+        "--overlay",
+        default="mask",
+        help="Tint what was computed lately: in four frames.  [default: mask]",
+    )
+    network: NetworkSettings = field(default_factory=NetworkSettings)
+    read: ReadSettings = field(default_factory=ReadSettings)
+    write: WriteSettings = field(default_factory=WriteSettings)
+    layers: bool = flag("--layers", help="Show every layer in the report.")
+    dry_run: bool = flag("--dry-run", help="Say what would be done and what it costs at most; write nothing.")
+    talk: TalkSettings = field(default_factory=TalkSettings)

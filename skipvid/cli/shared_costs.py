@@ -1,0 +1,59 @@
+"""The cost CSV of all sources of a command together."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from skipvid.video.sinks.base import Sink
+
+if TYPE_CHECKING:
+    from skipvid.core.results import FrameResult, RunHeader, RunSummary
+    from skipvid.report import CostCsv
+
+
+class SharedCosts:
+    """The cost CSV of all sources together: one file, finished after the last of them."""
+
+    def __init__(self, path: str, stack: ExitStack) -> None:
+        self._path, self._stack = Path(path), stack
+        self._csv: CostCsv | None = None
+        self._last: RunSummary | None = None
+
+    def next_run(self, header: RunHeader) -> Sink:
+        """The sink of one source."""
+        from skipvid.report import CostCsv
+
+        if self._csv is None:
+            self._csv = self._stack.enter_context(CostCsv(self._path, header))
+        elif self._last is not None:
+            self._csv.next_run(self._last, header)
+            self._last = None
+        return _Run(self, self._csv)
+
+    def end_run(self, summary: RunSummary) -> None:
+        """Note the totals of a source."""
+        self._last = summary
+
+    def finish(self) -> None:
+        """Complete the file."""
+        if self._csv is not None and self._last is not None:
+            self._csv.finish(self._last)
+
+
+class _Run(Sink):
+    """Passes one source's frames on to the shared file and leaves it open."""
+
+    def __init__(self, costs: SharedCosts, csv: CostCsv) -> None:
+        self.path = csv.path
+        self._costs, self._csv = costs, csv
+
+    def write(self, result: FrameResult) -> None:
+        self._csv.write(result)
+
+    def finish(self, summary: RunSummary) -> None:
+        self._costs.end_run(summary)
+
+    def close(self) -> None:
+        """The shared file is closed with the command."""

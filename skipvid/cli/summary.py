@@ -1,0 +1,48 @@
+"""What a command says when it is done: the report or the JSON document, and the files that were written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from skipvid.cli.run_jobs import Done
+from skipvid.cli.talk import Talk
+
+if TYPE_CHECKING:
+    from skipvid.core.results import RunSummary
+
+INTERRUPTED = 130
+
+
+def tell(done: Sequence[Done], talk: Talk, as_json: bool, layers: bool = False, to_stderr: bool = False) -> int:
+    """Print the report (or the JSON document) and the written files. to_stderr: stdout is for data. Returns the exit code."""
+    from skipvid.report import summary_document
+
+    if as_json:
+        runs = [{**summary_document(d.summary), "outputs": [str(path) for path in d.written]} for d in done]
+        click.echo(json.dumps({"runs": runs}, indent=2))
+    elif not talk.quiet:
+        print_reports([d.summary for d in done], layers, to_stderr)
+    for path in dict.fromkeys(path for d in done for path in d.written):
+        talk.say(f"wrote {path}")
+    if done and done[-1].summary.interrupted:
+        talk.warn("interrupted; what was written so far is complete up to the last frame")
+        return INTERRUPTED
+    return 0
+
+
+def print_reports(summaries: Sequence[RunSummary], layers: bool, to_stderr: bool) -> None:
+    """The report of one source; of several, a line each."""
+    from rich.console import Console
+
+    from skipvid.report import render_report
+
+    if len(summaries) == 1:
+        render_report(summaries[0], console=Console(stderr=to_stderr), layers=layers)
+        return
+    for summary in summaries:
+        saved = f", {summary.cost.saving:.1%} MACs saved" if summary.cost is not None else ""
+        click.echo(f"{summary.header.source.name}: {summary.frames} frames{saved}, {summary.fps:.1f} fps", err=to_stderr)

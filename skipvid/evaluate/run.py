@@ -1,0 +1,144 @@
+"""One pass of a network over labelled clips, and what two passes differ by."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skipvid.core.results import Detections
+from skipvid.evaluate.bootstrap import Interval, blocks_of, bootstrap
+from skipvid.evaluate.jhmdb import coco_columns
+from skipvid.evaluate.matching import FrameMatches, match_boxes, match_keypoints
+from skipvid.evaluate.precision import PrecisionTable, mean_over_categories, pck_hits
+from skipvid.evaluate.truth import FrameTruth, LabelledClip
+from skipvid.report.agreement import box_iou
+from skipvid.tasks.engine import Stream
+from skipvid.video.sources.base import Source
+
+Measure = Callable[[NDArray[np.int64]], float]
+"""A measure in percent, given how often each labelled frame counts."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Labels:
+    """What is compared. categories: COCO's numbers, each a class of its own. merged: all of them are one class (a van is a car or a truck).
+
+    keypoints: names of the joints that the network finds, () for boxes.
+    """
+
+    categories: tuple[int, ...]
+    merged: bool = False
+    keypoints: tuple[str, ...] = ()
+
+    def found(self, detections: Detections) -> Detections:
+        """The detections as one class, where the categories are merged; of boxes on the same object the best stays."""
+        if not self.merged:
+            return detections
+        keep = np.flatnonzero(np.isin(detections.category_ids, self.categories))
+        keep = keep[_not_doubled(detections.boxes[keep], detections.scores[keep])]
+        poses = None if detections.keypoints is None else detections.keypoints[keep]
+        ids = np.full(len(keep), self.categories[0], np.int64)
+        return Detections(detections.boxes[keep], detections.scores[keep], ids, ("",) * len(keep), keypoints=poses)
+
+    def true(self, truth: FrameTruth) -> FrameTruth:
+        """The truth likewise."""
+        if not self.merged:
+            return truth
+        ids = np.where(np.isin(truth.category_ids, self.categories), self.categories[0], truth.category_ids)
+        return replace(truth, category_ids=ids)
+
+
+@dataclass(slots=True, eq=False)
+class Pass:
+    """What one way of running found and cost, frame by frame; frames without truth count for cost and time alone.
+
+    matches: by category, of each labelled frame. joints: (persons, joints) of each labelled frame, for PCK. groups: their clips.
+    macs, dense_macs: of all frames. model_ms: of all frames.
+    """
+
+    name: str
+    matches: dict[int, list[FrameMatches]] = field(default_factory=dict)
+    joints: list[NDArray[np.float64]] = field(default_factory=list)
+    groups: list[str] = field(default_factory=list)
+    macs: int = 0
+    dense_macs: int = 0
+    model_ms: list[float] = field(default_factory=list)
+
+    @property
+    def fewer(self) -> float:
+        """How many times fewer MACs than the dense network needs; NaN where no frame had a cost."""
+        return self.dense_macs / self.macs if self.macs else float("nan")
+
+    def measures(self) -> dict[str, Measure]:
+        """By name, percent: AP at IoU (or OKS) 0.5, its mean over 0.5, 0.55 … 0.95, both as means over categories; and PCK."""
+        tables = [PrecisionTable(frames) for frames in self.matches.values()]
+
+        def precision(levels: slice) -> Measure:
+            return lambda times: float(100 * mean_over_categories([table.average_precision(times, levels) for table in tables]).mean())
+
+        found: dict[str, Measure] = {"AP50": precision(slice(0, 1)), "AP": precision(slice(None))} if tables else {}
+        if self.joints:
+            hits = np.array([np.nansum(each) for each in self.joints])
+            labelled = np.array([np.isfinite(each).sum() for each in self.joints])
+            found["PCK"] = lambda times: float(100 * (hits @ times) / (labelled @ times)) if labelled @ times else float("nan")
+        return found
+
+
+def run_clip(outcome: Pass, stream: Stream, source: Source, clip: LabelledClip, labels: Labels, dense_macs: int) -> None:
+    """Analyse a clip and add to the pass. dense_macs: of a frame, counted for frames whose result names no cost."""
+    columns = coco_columns(clip.keypoint_names, labels.keypoints) if labels.keypoints else ([], [])
+    for frame in source:
+        result = stream.process(frame)
+        cost = result.cost
+        outcome.macs += cost.macs if cost is not None else dense_macs if result.ms["model"] else 0
+        outcome.dense_macs += cost.dense_macs if cost is not None else dense_macs
+        outcome.model_ms.append(result.ms["model"])
+        truth = clip.of(frame)
+        if truth is None:
+            continue
+        truth, found = labels.true(truth), labels.found(result.detections)
+        outcome.groups.append(clip.group or clip.name)
+        if labels.keypoints and truth.keypoints is not None and found.keypoints is not None:
+            outcome.matches.setdefault(labels.categories[0], []).append(match_keypoints(found, truth, columns))
+            outcome.joints.append(pck_hits(found, truth, columns))
+        else:
+            for category in labels.categories[:1] if labels.merged else labels.categories:
+                outcome.matches.setdefault(category, []).append(match_boxes(found, truth, category))
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """A pass against the dense one by one measure: the value, and how much is lost, with intervals, percent points."""
+
+    value: Interval
+    lost: Interval
+
+
+def compare(own: Pass, dense: Pass, block: int, draws: int) -> dict[str, Compared]:
+    """By measure. block: frames that are drawn together, 0 = a whole clip. Both sides are measured on the same draws.
+
+    Raises ValueError where the two passes have different frames.
+    """
+    if own.groups != dense.groups:
+        raise ValueError(f"{len(own.groups)} labelled frames against {len(dense.groups)}")
+    blocks = blocks_of(own.groups, block)
+    others = dense.measures()
+    return {name: _compare(mine, others[name], blocks, draws) for name, mine in own.measures().items()}
+
+
+def _compare(mine: Measure, theirs: Measure, blocks: Sequence[NDArray[np.int64]], draws: int) -> Compared:
+    return Compared(bootstrap(mine, blocks, draws), bootstrap(lambda times: theirs(times) - mine(times), blocks, draws))
+
+
+def _not_doubled(boxes: NDArray[np.float32], scores: NDArray[np.float32], overlap: float = 0.6) -> NDArray[np.int64]:
+    """Rows left by non-maximum suppression, best first."""
+    order: Sequence[int] = [int(row) for row in np.argsort(-scores, kind="stable")]
+    overlaps = box_iou(boxes, boxes)
+    kept: list[int] = []
+    for row in order:
+        if all(overlaps[row, other] <= overlap for other in kept):
+            kept.append(row)
+    return np.array(kept, np.int64)

@@ -1,0 +1,80 @@
+"""Ground truth of a clip, frame by frame, whatever file it came from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skipvid.core.results import Frame
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FrameTruth:
+    """What is to be found in one frame.
+
+    boxes: (K, 4) float32, xyxy, pixels of the upright frame. category_ids: (K,) int64, COCO's numbers. crowd: (K,) bool, True = a region in
+    which detections of its category count neither as found nor as false; category 0 = of every category.
+    keypoints: (K, J, 3) float32, x, y in pixels and a flag (0 = not labelled, 1 = labelled but hidden, 2 = visible), or None.
+    areas: (K,) float32, pixels squared, that OKS is relative to; None = those of the boxes.
+    Raises ValueError where shapes do not fit together.
+    """
+
+    boxes: NDArray[np.float32]
+    category_ids: NDArray[np.int64]
+    crowd: NDArray[np.bool_]
+    keypoints: NDArray[np.float32] | None = None
+    areas: NDArray[np.float32] | None = None
+
+    def __post_init__(self) -> None:
+        count = len(self.boxes)
+        shapes = {"boxes": (count, 4), "category_ids": (count,), "crowd": (count,)}
+        for name, shape in shapes.items():
+            if getattr(self, name).shape != shape:
+                raise ValueError(f"{name} must be {shape}, got {getattr(self, name).shape}")
+        if self.keypoints is not None and (self.keypoints.ndim != 3 or self.keypoints.shape[::2] != (count, 3)):
+            raise ValueError(f"keypoints must be ({count}, J, 3), got {self.keypoints.shape}")
+        if self.areas is not None and self.areas.shape != (count,):
+            raise ValueError(f"areas must be ({count},), got {self.areas.shape}")
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+    @classmethod
+    def of(cls, rows: list[tuple[float, float, float, float, int, bool]]) -> FrameTruth:
+        """From (x1, y1, x2, y2, category, crowd) of each object."""
+        boxes = np.array([row[:4] for row in rows], np.float32).reshape(-1, 4)
+        return cls(boxes, np.array([row[4] for row in rows], np.int64), np.array([row[5] for row in rows], np.bool_))
+
+    @property
+    def object_areas(self) -> NDArray[np.float32]:
+        """(K,) float32, pixels squared."""
+        if self.areas is not None:
+            return self.areas
+        sides = np.maximum(self.boxes[:, 2:] - self.boxes[:, :2], 0)
+        return np.asarray(sides.prod(axis=1), np.float32)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LabelledClip:
+    """A source and its truth.
+
+    name: of the clip, for tables. source: what `open_source` takes. frames: truth by 0-based frame number; a frame that is not there has no
+    label and is not measured. by_name: the same by the file name of a picture, for folders whose pictures may not all be readable.
+    keypoint_names: of the joints, in order. group: clips of one group are drawn together by the bootstrap, e.g. a camera.
+    """
+
+    name: str
+    source: str
+    frames: Mapping[int, FrameTruth] = field(default_factory=dict)
+    by_name: Mapping[str, FrameTruth] = field(default_factory=dict)
+    keypoint_names: tuple[str, ...] = ()
+    group: str = ""
+
+    def of(self, frame: Frame, file_name: str = "") -> FrameTruth | None:
+        """The truth of a frame, None where it has none. file_name: of the picture, where the source has one for each frame."""
+        if self.by_name and file_name:
+            return self.by_name.get(file_name)
+        return self.frames.get(frame.index)

@@ -1,0 +1,119 @@
+"""What each operation of a graph computes, in plain PyTorch: the definition that every back end agrees with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from skipvid.skip.ir.graph import Activation, Node
+from skipvid.skip.ir.rearrangement import call
+
+
+def evaluate(node: Node, values: Mapping[str, Tensor]) -> Tensor:
+    """The dense result of one node from the values of its inputs, contiguous: the order in memory decides which kernels torch takes."""
+    inputs = [values[name] for name in node.inputs]
+    result = call(node, inputs) if node.op == "aten" else _OPERATIONS[node.op](node, inputs)
+    if node.activation is not None and node.op != "activation":
+        result = activate(node.activation, result)
+    return result.contiguous()
+
+
+def activate(activation: Activation, x: Tensor) -> Tensor:
+    """Apply a pointwise function."""
+    return _ACTIVATIONS[activation.kind](x, *activation.params)
+
+
+_ACTIVATIONS: dict[str, Callable[..., Tensor]] = {
+    "relu": functional.relu,
+    "hardtanh": functional.hardtanh,
+    "silu": functional.silu,
+    "sigmoid": torch.sigmoid,
+    "tanh": torch.tanh,
+    "hardswish": functional.hardswish,
+    "hardsigmoid": functional.hardsigmoid,
+    "leaky_relu": functional.leaky_relu,
+    "elu": functional.elu,
+}
+
+
+def _activation(node: Node, inputs: Sequence[Tensor]) -> Tensor:
+    assert node.activation is not None
+    return activate(node.activation, inputs[0])
+
+
+def _conv(node: Node, inputs: Sequence[Tensor]) -> Tensor:
+    attrs = node.attrs
+    top, bottom, left, right = attrs["pads"]
+    x, padding = inputs[0], (top, left)
+    if (top, left) != (bottom, right):
+        x, padding = functional.pad(x, (left, right, top, bottom)), (0, 0)
+    return functional.conv2d(
+        x, node.consts["weight"], node.consts.get("bias"), attrs["stride"], padding, attrs["dilation"], attrs["groups"]
+    )
+
+
+def _conv_transpose(node: Node, inputs: Sequence[Tensor]) -> Tensor:
+    attrs = node.attrs
+    return functional.conv_transpose2d(
+        inputs[0],
+        node.consts["weight"],
+        node.consts.get("bias"),
+        attrs["stride"],
+        attrs["padding"],
+        attrs["output_padding"],
+        attrs["groups"],
+        attrs["dilation"],
+    )
+
+
+def _resize(node: Node, inputs: Sequence[Tensor]) -> Tensor:
+    attrs = node.attrs
+    # The scale factors, where given, decide the sampling positions; the size alone would give other ones for odd sizes.
+    scales = attrs["scales"] or (None, None)
+    if attrs["mode"] == "nearest":
+        return torch.ops.aten.upsample_nearest2d.default(inputs[0], attrs["size"], *scales)  # type: ignore[no-any-return]
+    return torch.ops.aten.upsample_bilinear2d.default(inputs[0], attrs["size"], attrs["align_corners"], *scales)  # type: ignore[no-any-return]
+
+
+def _max_pool(node: Node, inputs: Sequence[Tensor]) -> Tensor:
+    attrs = node.attrs
+    top, bottom, left, right = attrs["pads"]
+    x = functional.pad(inputs[0], (left, right, top, bottom), value=float("-inf"))
+    return functional.max_pool2d(x, attrs["kernel"], attrs["stride"], 0, attrs["dilation"])
+
+
+def _avg_pool(node: Node, inputs: Sequence[Tensor]) -> Tensor:
+    attrs = node.attrs
+    top, bottom, left, right = attrs["pads"]
+    if not attrs["count_include_pad"]:  # then the pads are torch's own: symmetric, and no more than half a kernel
+        return functional.avg_pool2d(inputs[0], attrs["kernel"], attrs["stride"], (top, left), False, False)
+    return functional.avg_pool2d(functional.pad(inputs[0], (left, right, top, bottom)), attrs["kernel"], attrs["stride"])
+
+
+def _pad(node: Node, inputs: Sequence[Tensor]) -> Tensor:
+    top, bottom, left, right = node.attrs["pads"]
+    return functional.pad(inputs[0], (left, right, top, bottom), value=node.attrs["value"])
+
+
+_OPERATIONS: dict[str, Callable[[Node, Sequence[Tensor]], Tensor]] = {
+    "conv": _conv,
+    "conv_transpose": _conv_transpose,
+    "linear": lambda node, inputs: functional.linear(inputs[0], node.consts["weight"], node.consts.get("bias")),
+    "activation": _activation,
+    "affine": lambda node, inputs: inputs[0] * node.consts["scale"] + node.consts["shift"],
+    "add": lambda node, inputs: inputs[0] + inputs[1],
+    "sub": lambda node, inputs: inputs[0] - inputs[1],
+    "mul": lambda node, inputs: inputs[0] * inputs[1],
+    "div": lambda node, inputs: inputs[0] / inputs[1],
+    "concat": lambda node, inputs: torch.cat(list(inputs), 1),
+    "channels": lambda node, inputs: inputs[0][:, list(node.attrs["index"])],
+    "resize": _resize,
+    "max_pool": _max_pool,
+    "avg_pool": _avg_pool,
+    "pad": _pad,
+    "global_mean": lambda node, inputs: inputs[0].mean((2, 3), keepdim=True),
+    "publish": lambda node, inputs: inputs[0],
+}

@@ -1,0 +1,161 @@
+"""Every reader on a small folder of the published layout; whatever is not of it ends in one clear line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from skipvid.core.errors import SourceError
+from skipvid.core.labels import COCO_KEYPOINTS
+from skipvid.evaluate.coco import read_coco
+from skipvid.evaluate.detrac import VEHICLE, read_detrac
+from skipvid.evaluate.jhmdb import JOINTS, coco_columns, read_jhmdb, read_joints_json
+from skipvid.evaluate.mot import read_mot
+
+SAMPLES = Path(__file__).parents[2] / "sample_videos"
+
+
+def test_a_coco_file_of_a_video_is_read_by_frame() -> None:
+    clip = read_coco(SAMPLES / "plaza.coco.json", str(SAMPLES / "plaza.mp4"))
+    data = json.loads((SAMPLES / "plaza.coco.json").read_text())
+    assert len(clip.frames) == len(data["images"]) and clip.keypoint_names == COCO_KEYPOINTS
+    first = clip.frames[0]
+    assert first.boxes[0].tolist() == [207, 278, 272, 404] and first.category_ids[0] == 1 and first.object_areas[0] == 8190
+    assert first.keypoints is not None and first.keypoints.shape == (len(first), 17, 3)
+
+
+def test_a_coco_file_of_pictures_is_read_by_name_and_categories_by_theirs(tmp_path: Path) -> None:
+    (tmp_path / "pictures").mkdir()
+    content = {
+        "images": [{"id": 7, "file_name": "sub/b.jpg"}, {"id": 8, "file_name": "a.jpg"}],
+        "categories": [{"id": 1, "name": "Car"}, {"id": 2, "name": "unicorn"}],
+        "annotations": [
+            {"image_id": 7, "category_id": 1, "bbox": [1, 2, 3, 4], "iscrowd": 1, "area": 12},
+            {"image_id": 7, "category_id": 2, "bbox": [1, 2, 0, 4]},
+        ],
+    }
+    (tmp_path / "truth.json").write_text(json.dumps(content))
+    clip = read_coco(tmp_path / "truth.json", str(tmp_path / "pictures"))
+    assert set(clip.by_name) == {"a.jpg", "b.jpg"} and len(clip.by_name["a.jpg"]) == 0
+    assert clip.by_name["b.jpg"].category_ids.tolist() == [3] and clip.by_name["b.jpg"].crowd.tolist() == [True]
+
+
+def test_mot_rows_keep_their_class_and_what_does_not_count(tmp_path: Path) -> None:
+    path = tmp_path / "gt.txt"
+    path.write_text("2,1,10,20,30,40,1,1,1\n2,2,0,0,5,5,0,1,1\n4,3,0,0,5,5,1,3,0.1\n4,4,0,0,5,5,1,8,1\n")
+    clip = read_mot(path, "clip.mp4", least_visible=0.25)
+    assert sorted(clip.frames) == [1, 2, 3] and len(clip.frames[2]) == 0
+    assert clip.frames[1].boxes[0].tolist() == [10, 20, 40, 60] and clip.frames[1].crowd.tolist() == [False, True]
+    assert clip.frames[3].category_ids.tolist() == [3, 0] and clip.frames[3].crowd.all()
+    assert read_mot(SAMPLES / "plaza.mot.txt", "plaza.mp4").frames[0].boxes[0].tolist() == [207, 278, 272, 404]
+
+
+DETRAC = """<?xml version="1.0" encoding="utf-8"?>
+<sequence name="MVI_20011">
+  <sequence_attribute camera_state="unstable" sence_weather="sunny"/>
+  <ignored_region><box height="53.75" left="778.75" top="24.75" width="181.75"/></ignored_region>
+  <frame density="2" num="1"><target_list>
+    <target id="1"><box height="162.2" left="592.75" top="378.8" width="160.05"/><attribute vehicle_type="car"/></target>
+    <target id="2"><box height="50" left="10" top="20" width="30"/><attribute vehicle_type="bus"/></target>
+  </target_list></frame>
+  <frame density="1" num="3"><target_list>
+    <target id="2"><box height="50" left="11" top="20" width="30"/></target>
+  </target_list></frame>
+</sequence>
+"""
+
+
+def write_detrac(folder: Path, text: str = DETRAC) -> Path:
+    pictures = folder / "DETRAC-train-data" / "Insight-MVT_Annotation_Train" / "MVI_20011"
+    pictures.mkdir(parents=True)
+    (folder / "DETRAC-Train-Annotations-XML").mkdir()
+    (folder / "DETRAC-Train-Annotations-XML" / "MVI_20011.xml").write_text(text)
+    return folder
+
+
+def test_ua_detrac_is_read_in_its_published_layout(tmp_path: Path) -> None:
+    (clip,) = read_detrac(write_detrac(tmp_path))
+    assert clip.name == "MVI_20011" and clip.source.endswith("MVI_20011") and sorted(clip.frames) == [0, 1, 2]
+    first = clip.frames[0]
+    assert first.category_ids.tolist() == [VEHICLE, VEHICLE, 0] and first.crowd.tolist() == [False, False, True]
+    assert first.boxes[0].tolist() == pytest.approx([592.75, 378.8, 752.8, 541.0])
+    assert clip.frames[1].crowd.tolist() == [True], "a frame without a vehicle still has its ignored regions"
+
+
+def write_jhmdb(folder: Path) -> Path:
+    savemat = pytest.importorskip("scipy.io").savemat
+    for kind, name, split in (("walk", "clip_a", 2), ("walk", "clip_b", 1)):
+        labels, pictures = folder / "joint_positions" / kind / name, folder / "Rename_Images" / kind / name
+        labels.mkdir(parents=True)
+        pictures.mkdir(parents=True)
+        points = np.stack(np.meshgrid(np.arange(15.0) * 10 + 1, np.arange(3.0) + 101, indexing="ij")[:2]).astype(np.float64)
+        points[0, 14] = 400  # outside the picture
+        savemat(labels / "joint_positions.mat", {"pos_img": points, "scale": np.ones((1, 3))})
+        (folder / "splits").mkdir(exist_ok=True)
+        with (folder / "splits" / "walk_test_split1.txt").open("a") as file:
+            file.write(f"{name}.avi {split} \n")
+    return folder
+
+
+def test_jhmdb_is_read_in_its_published_layout(tmp_path: Path) -> None:
+    (clip,) = read_jhmdb(write_jhmdb(tmp_path))
+    assert clip.name == "clip_a" and len(clip.frames) == 3 and clip.keypoint_names == JOINTS
+    keypoints = clip.frames[2].keypoints
+    assert keypoints is not None and keypoints[0, 3].tolist() == [30, 102, 2], "0-based pixels"
+    assert keypoints[0, 14, 2] == 0, "outside the picture is not labelled"
+    assert {clip.name for clip in read_jhmdb(tmp_path, split=None)} == {"clip_a", "clip_b"}
+
+
+def test_joints_are_matched_to_cocos_by_name() -> None:
+    own, other = coco_columns(JOINTS, COCO_KEYPOINTS)
+    pairs = {JOINTS[a]: COCO_KEYPOINTS[b] for a, b in zip(own, other, strict=True)}
+    assert pairs.pop("face") == "nose" and all(a == b for a, b in pairs.items()) and len(pairs) == 12
+
+
+@pytest.mark.realdata
+def test_the_json_of_the_shared_jhmdb_clips_is_read(data: Path) -> None:
+    clips = read_joints_json(data / "sequences" / "jhmdb" / "joints.json")
+    assert len(clips) == 24 and all(Path(clip.source).is_file() for clip in clips)
+    assert all(truth.keypoints is not None for clip in clips for truth in clip.frames.values() if len(truth))
+
+
+def broken(folder: Path, kind: str) -> None:
+    """Call a reader on something that is not what it reads."""
+    path = folder / "file"
+    if kind == "coco":
+        path.write_text('{"images": [{"id": 1}], "categories": [], "annotations": [{"image_id": 1}]}')
+        read_coco(path, "clip.mp4")
+    elif kind == "mot":
+        path.write_text("1,1,2,3,4,5,1\n1,2,x,3,4,5,1\n")
+        read_mot(path, "clip.mp4")
+    elif kind == "detrac xml":
+        read_detrac(write_detrac(folder, "<annotation/>"))
+    elif kind == "detrac":
+        read_detrac(folder)
+    elif kind == "jhmdb":
+        read_jhmdb(folder, split=None)
+    elif kind == "split":
+        read_jhmdb(folder)
+    else:
+        path.write_text('{"joint_names": ["neck"], "width": 3, "height": 3, "clips": {}}')
+        read_joints_json(path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("coco", "not a COCO file"),
+        ("mot", "line 2: not a row of a MOT file"),
+        ("detrac xml", "not an annotation file of UA-DETRAC: its root is <annotation>"),
+        ("detrac", "no sequence of UA-DETRAC"),
+        ("jhmdb", "no labelled clip of JHMDB"),
+        ("split", "no \\*_test_split1.txt"),
+        ("joints", "not a file of joints"),
+    ],
+)
+def test_what_is_not_of_the_layout_is_named(tmp_path: Path, kind: str, message: str) -> None:
+    with pytest.raises(SourceError, match=message):
+        broken(tmp_path, kind)
