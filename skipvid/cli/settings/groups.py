@@ -13,6 +13,7 @@ from skipvid.cli.settings.fields import argument, flag, optional_argument, setti
 from skipvid.cli.settings.precedence import given_or_preset
 from skipvid.cli.settings.types import Fraction, Threshold
 from skipvid.core.errors import UsageError
+from skipvid.core.gate_kinds import KINDS
 
 if TYPE_CHECKING:
     from skipvid.presets.preset import Preset
@@ -70,9 +71,10 @@ class NetworkSettings:
         metavar="T",
         help="Gate threshold, relative to each map's mean magnitude; 0 is exact.  [preset]",
     )
-    gate: Literal["norm", "norm-output", "gumbel", "none"] | None = setting(
+    gate: str | None = setting(
         "--gate",
         default=None,
+        type=click.Choice(list(KINDS)),
         help="How to decide what to compute: by the change of what a layer reads (norm), by how far off its outputs can be (norm-output), "
         "by learned gates (gumbel); none = everything.  [preset]",
     )

@@ -4,7 +4,7 @@ A map gate stands on a map and publishes it: readers see a pixel's new value onl
 and decides which of its outputs are computed. The plan, the reference back end and the account of costs know these two interfaces alone.
 The lowering to native code knows the kinds that it has kernels for.
 
-A kind of gate is one module with a `GateKind`, named in skipvid.skip.gates.registry.
+A kind of gate is one module with a `GateKind`, named in skipvid.core.gate_kinds.
 """
 
 from __future__ import annotations
