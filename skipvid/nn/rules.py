@@ -26,22 +26,22 @@ class Stream:
     """What a layer remembers of N streams between two frames.
 
     reference: (N, C, H, W), the published input x̂, or the last input. scale: (N,) unit of the threshold. output: (N, C', h, w), the last
-    output, where the rule needs it. pending: (N, 1, h, w), what a norm gate in output form has skipped so far. fresh: (N,) bool, streams
-    whose next frame is a keyframe, or None for none.
+    output, where the rule needs it. accumulator: (N, 1, h, w), what a norm gate in output form has skipped so far.
+    fresh: (N,) bool, streams whose next frame is a keyframe, or None for none.
     """
 
     reference: Tensor
     scale: Tensor | None = None
     output: Tensor | None = None
-    pending: Tensor | None = None
+    accumulator: Tensor | None = None
     fresh: Tensor | None = None
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Stream:
         """The same stream with a function applied to each of its tensors."""
-        scale, output, pending, fresh = (
-            None if each is None else function(each) for each in (self.scale, self.output, self.pending, self.fresh)
+        scale, output, accumulator, fresh = (
+            None if each is None else function(each) for each in (self.scale, self.output, self.accumulator, self.fresh)
         )
-        return Stream(function(self.reference), scale, output, pending, fresh)
+        return Stream(function(self.reference), scale, output, accumulator, fresh)
 
     def fits(self, x: Tensor) -> bool:
         """Whether x can be the next frame: a change of size, number, type or device starts a stream anew."""
@@ -87,8 +87,8 @@ def run_keyframe(layer: GatedLayer, x: Tensor) -> LayerRun:
     output = layer.dense(x)
     computed = torch.ones_like(output[:, :1], dtype=torch.bool)
     by_outputs = not layer.site.on_inputs
-    pending = torch.zeros_like(output[:, :1]) if by_outputs and layer.reference == "accumulated" else None
-    stream = Stream(x, _scale(layer, x, output), output if by_outputs else None, pending)
+    accumulator = torch.zeros_like(output[:, :1]) if by_outputs and layer.reference == "accumulated" else None
+    stream = Stream(x, _scale(layer, x, output), output if by_outputs else None, accumulator)
     return LayerRun(output, stream, computed, computed.to(output.dtype), x.new_ones(len(x), dtype=torch.bool))
 
 
@@ -122,7 +122,7 @@ def _accumulate(layer: GatedLayer, x: Tensor, stream: Stream, fresh: Tensor) -> 
     assert stream.output is not None
     decision = _decide(layer, x, stream, fresh)
     output = torch.where(decision.mask, layer.dense(x), stream.output)
-    kept = Stream(x, stream.scale, output, decision.pending)
+    kept = Stream(x, stream.scale, output, decision.accumulator)
     return LayerRun(output, kept, decision.mask, decision.mask.to(output.dtype), fresh)
 
 
@@ -139,7 +139,7 @@ def _difference(layer: GatedLayer, x: Tensor, stream: Stream, fresh: Tensor) -> 
 
 def _decide(layer: GatedLayer, x: Tensor, stream: Stream, fresh: Tensor) -> Decision:
     """The gate's decision, open everywhere for streams that start anew."""
-    decision: Decision = layer.gate(x - stream.reference, layer.site, stream.scale, layer.weight, stream.pending)
+    decision: Decision = layer.gate(x - stream.reference, layer.site, stream.scale, layer.weight, stream.accumulator)
     if stream.fresh is None:
         return decision
     anew = as_row(fresh)
@@ -147,7 +147,7 @@ def _decide(layer: GatedLayer, x: Tensor, stream: Stream, fresh: Tensor) -> Deci
         decision.mask | anew,
         None if decision.soft is None else decision.soft.masked_fill(anew, 1),
         decision.probability,
-        None if decision.pending is None else decision.pending.masked_fill(anew, 0),
+        None if decision.accumulator is None else decision.accumulator.masked_fill(anew, 0),
     )
 
 

@@ -218,9 +218,9 @@ class _Stream:
         old = self._values[node.name]
         difference = value - old
         size = difference.abs().mean(1, keepdim=True) if node.is_map else difference.abs().mean().view(1, 1, 1, 1)
-        # Only what was computed is asked; but a block that opens is computed as a whole by whoever reads it.
-        asked = size.detach() / self._scales[node.name] * (region.detach() > 0)
-        opened = self._gated.decide(node.name, asked)
+        # Only what was computed can open; but a block that opens is computed as a whole by whoever reads it.
+        relative = size.detach() / self._scales[node.name] * (region.detach() > 0)
+        opened = self._gated.decide(node.name, relative)
         step = opened * region
         changed = step if self._gated.block == 1 else opened * self._gated.rounded(region)
         return old + difference * (step if node.is_map else step.view([1] * value.dim())), changed
