@@ -113,7 +113,8 @@ def _run(words: Sequence[str]) -> int:
     except (_Stopped, KeyboardInterrupt, click.exceptions.Abort):
         _complain(interrupts.reason(), None)
         return INTERRUPTED
-    except SystemExit:  # click's answer where the reader of --help has gone
+    except SystemExit:  # the answer of click and rich to a broken pipe
+        _complain("stdout cannot be written: its reader has ended", None)
         return streams.READER_GONE
     except Exception as error:
         if _verbose(words):

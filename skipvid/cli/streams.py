@@ -58,7 +58,7 @@ def named_errors() -> Iterator[None]:
             with output_errors("stdout"):
                 raise failure from None
         if error.errno in _NO_SPACE:
-            with output_errors(error.filename or "a file"):
+            with output_errors(error.filename or "stdout or a file"):
                 raise
         raise
     finally:

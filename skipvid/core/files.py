@@ -35,7 +35,7 @@ _HINTS = {
     errno.EROFS: "the disk is read-only; write elsewhere",
     errno.ENOENT: "make the folder first",
     errno.EPIPE: "whoever read it has ended",
-    errno.EBADF: "it is closed; do not close it, or send it to /dev/null",
+    errno.EBADF: "it is closed; leave it open, or send it to /dev/null",
     errno.ENAMETOOLONG: "choose a shorter name",
     errno.EMFILE: "too many files are open; raise the limit (ulimit -n) or give fewer outputs",
 }

@@ -154,7 +154,8 @@ class RunSummary:
 
     cost: summed over all frames, keyframes included; None without gates. median_ms: by phase, like FrameResult.ms, plus "draw" and "write".
     wall_seconds: from the first frame asked for to the last one written. dropped: frames of a live source that were not analysed.
-    problems: one line each: truncated input, dropped frames, ... interrupted: ended by Ctrl-C.
+    problems: one line each: truncated input, dropped frames, mapped colours, ... interrupted: ended by Ctrl-C.
+    complete: nothing of the source is missing before the point at which the run ended.
     """
 
     header: RunHeader
@@ -167,6 +168,7 @@ class RunSummary:
     dropped: int = 0
     problems: tuple[str, ...] = ()
     interrupted: bool = False
+    complete: bool = True
 
     @property
     def fps(self) -> float:

@@ -94,11 +94,12 @@ def test_a_median_of_many_numbers_weighs_the_whole_stream() -> None:
     assert median.value == pytest.approx(np.median(values), abs=0.15)
 
 
+@pytest.mark.parametrize("learned", [False, True])
 @pytest.mark.parametrize("frames", [1, 8, 9, 100, 1000])
-def test_the_curve_is_short_and_its_stretches_add_up_to_the_run(frames: int) -> None:
+def test_the_curve_is_short_and_its_stretches_add_up_to_the_run(frames: int, learned: bool) -> None:
     builder = SummaryBuilder(header(), curve_points=8)
     for index in range(frames):
-        builder.add(result(index, cost(index), keyframe=index % 50 == 0))
+        builder.add(result(index, cost(index, learned=learned), keyframe=index % 50 == 0))
     curve, summary = builder.curve, builder.build(1.0)
     assert 1 <= len(curve) <= 8
     assert sum(point.frames for point in curve) == frames
@@ -108,8 +109,9 @@ def test_the_curve_is_short_and_its_stretches_add_up_to_the_run(frames: int) -> 
     assert summary.cost is not None and mean == pytest.approx(summary.cost.saving)
 
 
-def test_a_short_curve_has_the_saving_of_each_frame() -> None:
-    costs = [cost(seed) for seed in range(6)]
+@pytest.mark.parametrize("learned", [False, True])
+def test_a_short_curve_has_the_saving_of_each_frame(learned: bool) -> None:
+    costs = [cost(seed, learned=learned) for seed in range(6)]
     builder = SummaryBuilder(header())
     for index, frame_cost in enumerate(costs):
         builder.add(result(index, frame_cost))

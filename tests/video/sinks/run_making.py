@@ -75,5 +75,15 @@ def run(path: Path, sink_of: object, options: ReadOptions | None = None, **chang
             for frame in source:
                 sink.write(FrameResult(frame, Detections.empty(), frames == 0, {}))
                 frames += 1
-            sink.finish(summary(of, **{"frames": frames, "problems": (source.problem,) if source.problem else (), **changes}))
+            sink.finish(
+                summary(
+                    of,
+                    **{
+                        "frames": frames,
+                        "problems": (source.problem,) if source.problem else (),
+                        "complete": source.problem is None,
+                        **changes,
+                    },
+                )
+            )
     return sink
