@@ -40,8 +40,11 @@ class Layer:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GateUnits:
-    """What one pixel costs in each of some gates. names: of their maps or layers. rows: of their layers in the cost table, its length where
-    a gate belongs to none. macs, operations: for one pixel. All arrays (gates,) int64."""
+    """What one pixel costs in each of some gates.
+
+    names: of their maps or layers. rows: of their layers in the cost table, its length where a gate belongs to none. macs, operations: for
+    one pixel. All arrays are (gates,) int64.
+    """
 
     names: tuple[str, ...]
     rows: NDArray[np.int64]
