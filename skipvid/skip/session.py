@@ -16,6 +16,7 @@ from skipvid.core.errors import UsageError
 from skipvid.skip.account import frame_cost
 from skipvid.skip.backend import FrameRun, Program, State
 from skipvid.skip.config import SkipConfig
+from skipvid.skip.gates.registry import kind_for
 from skipvid.skip.picture import Input, Layout, Picture, Shapes, layout_of, shapes_of
 from skipvid.skip.plan import Plan
 
@@ -50,6 +51,7 @@ class Session:
         self._layout: Layout = ()
         self._since_keyframe = 0
         self._dense_left = self._dense_run = 0
+        self._dense_above = model.config.dense_above if kind_for(model.config).dense_runs else 1.0
 
     def __call__(self, *inputs: Input) -> Any:
         """Run one frame: (1, C, H, W) float32, or a Picture, which is converted only where it changed.
@@ -106,10 +108,7 @@ class Session:
         if self.keyframe:
             self._dense_left = max(0, self._dense_left - 1)
             return
-        busy = (
-            plan.executed_macs(run.active) > self.model.config.dense_above * plan.dense_macs
-            and self.model.config.reference == "accumulated"
-        )
+        busy = plan.executed_macs(run.active) > self._dense_above * plan.dense_macs
         self._dense_run = min(2 * self._dense_run or 1, LONGEST_DENSE_RUN) if busy else 0
         self._dense_left = self._dense_run
 
