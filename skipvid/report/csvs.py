@@ -13,7 +13,7 @@ from skipvid.core.results import FrameResult, RunHeader, RunSummary
 from skipvid.report.summary import cost_fields, stage_costs, total_cost
 from skipvid.video.sinks.text import TextSink
 
-TIMES = ("decode", "preprocess", "model", "postprocess", "dense_model")
+PHASES = ("decode", "preprocess", "model", "postprocess", "dense_model")
 COLUMNS = (
     "source",
     "preset",
@@ -34,7 +34,7 @@ COLUMNS = (
     "active",
     "saving",
     "skip_ratio",
-    *(f"{stage}_ms" for stage in TIMES),
+    *(f"{phase}_ms" for phase in PHASES),
 )
 
 
@@ -107,4 +107,4 @@ class CostCsv(TextSink):
 
 
 def _times(ms: Mapping[str, float]) -> dict[str, float]:
-    return {f"{stage}_ms": ms[stage] for stage in TIMES if stage in ms}
+    return {f"{phase}_ms": ms[phase] for phase in PHASES if phase in ms}
