@@ -31,7 +31,8 @@ from jhmdb import COCO_OF, Clip, Truth, read_clips
 from numpy.typing import NDArray
 from tables import ResultTable, add_write_option
 
-from skipvid.core.results import FrameCost, FrameResult
+from skipvid.core.costs import FrameCost
+from skipvid.core.results import FrameResult
 from skipvid.presets.preset import DEFAULT_DETECT, load_preset
 from skipvid.presets.weights import resolve_weights
 from skipvid.skip.config import SkipConfig
@@ -85,7 +86,7 @@ def through_engine(engine: PoseEngine, clip: Clip, dense: bool = False) -> Outco
         keypoints.append(_best(result, clip.boxes[frame.index]))
         if result.cost is None:
             continue
-        pose = FrameCost(tuple(layer for layer in result.cost.layers if layer.name.startswith("pose.")))
+        pose = FrameCost.of(tuple(layer for layer in result.cost.layers if layer.name.startswith("pose.")))
         starts += 0 < pose.dense_macs == pose.macs
         total = pose if total is None else total + pose
     return Outcome(clip, np.array(keypoints), total, starts)

@@ -163,7 +163,7 @@ def test_walk_over_the_source_sees_what_it_should(tmp_path: Path) -> None:
     assert names(False) == ["torch.nn", "shown", "d", "e", "f"]
 
 
-@pytest.mark.xfail(strict=True, reason="three pairs are left from before the move")
+@pytest.mark.xfail(strict=True, reason="pairs are left from before the move")
 def test_no_two_modules_import_each_other() -> None:
     """What only type checkers read counts, too: who reads one module should not need the other first."""
     pairs = {(module, name) for module in MODULES for name in mentioned(module) if name in MODULES and name != module}

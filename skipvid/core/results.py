@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from skipvid.core.costs import FrameCost
+
 SCHEMA_VERSION = 1
 """Version of the JSONL, JSON and CSV layouts. It changes when a field changes its meaning or goes away."""
 
@@ -104,91 +106,6 @@ class Detections:
         return cls(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64), ())
 
 
-@dataclass(frozen=True, slots=True)
-class LayerCost:
-    """The cost of one layer in one frame, or summed over frames.
-
-    name: the layer's parameter name. stage: the group it is reported under. kind: conv, depthwise, conv_transpose, linear, ...
-    dense_macs, macs: multiply-accumulates of the layer computed everywhere, and as executed. gate_macs: those of a learned gate.
-    gate_ops: element-wise operations of its norm gate (not MACs, reported beside them). outputs, active: output pixels, and those computed.
-    """
-
-    name: str
-    stage: str
-    kind: str
-    dense_macs: int
-    macs: int
-    outputs: int
-    active: int
-    gate_macs: int = 0
-    gate_ops: int = 0
-
-    @property
-    def skip_ratio(self) -> float:
-        """Fraction of output pixels not computed."""
-        return 1.0 - self.active / self.outputs if self.outputs else 0.0
-
-    @property
-    def saving(self) -> float:
-        """Fraction of MACs not spent, a learned gate's cost included; negative where the gate costs more than it saves."""
-        return 1.0 - (self.macs + self.gate_macs) / self.dense_macs if self.dense_macs else 0.0
-
-    def __add__(self, other: LayerCost) -> LayerCost:
-        _check(self.name == other.name, f"costs of different layers cannot be added: {self.name}, {other.name}")
-        return LayerCost(
-            self.name,
-            self.stage,
-            self.kind,
-            self.dense_macs + other.dense_macs,
-            self.macs + other.macs,
-            self.outputs + other.outputs,
-            self.active + other.active,
-            self.gate_macs + other.gate_macs,
-            self.gate_ops + other.gate_ops,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class FrameCost:
-    """The cost of one frame, layer by layer (or of many frames, added up with `+`).
-
-    other_gate_ops: element-wise operations of gates on maps that belong to no convolution of the list (the network's input).
-    """
-
-    layers: tuple[LayerCost, ...]
-    other_gate_ops: int = 0
-
-    @property
-    def dense_macs(self) -> int:
-        return sum(layer.dense_macs for layer in self.layers)
-
-    @property
-    def macs(self) -> int:
-        """MACs executed, those of learned gates included."""
-        return sum(layer.macs + layer.gate_macs for layer in self.layers)
-
-    @property
-    def gate_ops(self) -> int:
-        return self.other_gate_ops + sum(layer.gate_ops for layer in self.layers)
-
-    @property
-    def skip_ratio(self) -> float:
-        """Fraction of convolution output pixels not computed."""
-        outputs = sum(layer.outputs for layer in self.layers)
-        return 1.0 - sum(layer.active for layer in self.layers) / outputs if outputs else 0.0
-
-    @property
-    def saving(self) -> float:
-        """Fraction of MACs not spent, gate MACs included."""
-        dense = self.dense_macs
-        return 1.0 - self.macs / dense if dense else 0.0
-
-    def __add__(self, other: FrameCost) -> FrameCost:
-        _check(len(self.layers) == len(other.layers), "costs of different networks cannot be added")
-        layers = tuple(a + b for a, b in zip(self.layers, other.layers, strict=True))
-        return FrameCost(layers, self.other_gate_ops + other.other_gate_ops)
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class FrameResult:
     """One frame, analysed.
@@ -237,7 +154,8 @@ class RunSummary:
 
     cost: summed over all frames, keyframes included; None without gates. median_ms: by stage, like FrameResult.ms, plus "draw" and "write".
     wall_seconds: from the first frame asked for to the last one written. dropped: frames of a live source that were not analysed.
-    problems: one line each: truncated input, dropped frames, ... interrupted: ended by Ctrl-C.
+    problems: one line each: truncated input, dropped frames, mapped colours, ... interrupted: ended by Ctrl-C.
+    complete: nothing of the source is missing before the point at which the run ended.
     """
 
     header: RunHeader
@@ -250,6 +168,7 @@ class RunSummary:
     dropped: int = 0
     problems: tuple[str, ...] = ()
     interrupted: bool = False
+    complete: bool = True
 
     @property
     def fps(self) -> float:

@@ -10,6 +10,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Generic, Protocol, TypeVar
 
 from skipvid.core import interrupts
@@ -134,9 +135,10 @@ def run(
         for worker in (reader, writer):
             if worker.failure is not None:
                 raise worker.failure
-        problems = [problem for problem in (source.problem, getattr(stream, "problem", None)) if problem]
+        problems = [*source.notes, *(problem for problem in (source.problem, getattr(stream, "problem", None)) if problem)]
         seconds = time.perf_counter() - begin
         summary = summariser.build(wall_seconds=seconds, dropped=source.dropped, problems=problems, interrupted=interrupted)
+        summary = replace(summary, complete=source.problem is None)
         _finish(sinks, summary)
     return summary
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from skipvid.core.results import LayerCost
+from skipvid.core.costs import LayerCost
 from skipvid.report.summary import CurvePoint
 from skipvid.report.units import count, percent
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from skipvid import __version__
-from skipvid.core.results import Detections, Frame, FrameCost, FrameResult, LayerCost, RunHeader, SourceInfo
+from skipvid.core.costs import FrameCost, LayerCost
+from skipvid.core.results import Detections, Frame, FrameResult, RunHeader, SourceInfo
 from skipvid.report.agreement import Agreement
 from skipvid.report.summary import Comparison, SummaryBuilder, ThresholdRow
 
@@ -71,4 +72,4 @@ def _frame_cost(active: float) -> FrameCost:
                 name = f"{stage}.{block}.{'conv_dw' if kind == 'depthwise' else 'conv_pw'}"
                 gate_ops = 2 * pixels * channels_in if kind == "conv" else 0
                 layers.append(LayerCost(name, stage, kind, pixels * weights, computed * weights, pixels, computed, 0, gate_ops))
-    return FrameCost(tuple(layers), other_gate_ops=2 * 3 * 640 * 384)
+    return FrameCost.of(layers, other_gate_ops=2 * 3 * 640 * 384)

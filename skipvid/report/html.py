@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
+from skipvid.core.costs import FrameCost, LayerCost
 from skipvid.core.files import write_text
-from skipvid.core.results import FrameCost, LayerCost, RunSummary
+from skipvid.core.results import RunSummary
 from skipvid.report.charts import layer_chart, saving_chart
 from skipvid.report.facts import headlines, run_line, source_line, times_of_stages, warnings_of
 from skipvid.report.summary import Comparison, CurvePoint, ThresholdRow, stage_costs, total_cost

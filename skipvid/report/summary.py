@@ -5,15 +5,10 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from operator import attrgetter
 
-import numpy as np
-
-from skipvid.core.results import FrameCost, FrameResult, LayerCost, RunHeader, RunSummary
+from skipvid.core.costs import FrameCost, LayerCost
+from skipvid.core.results import FrameResult, RunHeader, RunSummary
 from skipvid.report.agreement import Agreement
-
-_numbers_of = attrgetter("dense_macs", "macs", "outputs", "active", "gate_macs", "gate_ops")
-_name_of = attrgetter("name")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,17 +89,11 @@ class SummaryBuilder:
         self._header = header
         self._frames = self._keyframes = self._detections = 0
         self._medians: dict[str, Median] = {}
-        self._layers: tuple[LayerCost, ...] = ()
-        self._names: tuple[str, ...] = ()
-        self._sums = np.zeros((0, 6), np.int64)
-        self._other_gate_ops = 0
+        self._cost: FrameCost | None = None
         self._curve = _Curve(curve_points)
 
     def add(self, result: FrameResult, extra_ms: Mapping[str, float] | None = None) -> None:
-        """Take in one frame. extra_ms: milliseconds of stages after the engine ("draw", "write").
-
-        Raises ValueError where the cost is that of another network than in the frames before.
-        """
+        """Take in one frame. extra_ms: milliseconds of stages after the engine ("draw", "write"). Costs are summed by network and layer."""
         self._frames += 1
         self._keyframes += result.keyframe
         self._detections += len(result.detections)
@@ -112,7 +101,8 @@ class SummaryBuilder:
             for stage, ms in timings.items():
                 self._medians.setdefault(stage, Median()).add(ms)
         if result.cost is not None:
-            self._add_cost(result.cost, result.frame.index, result.keyframe)
+            self._cost = result.cost if self._cost is None else self._cost + result.cost
+            self._curve.add(result.frame.index, result.cost.dense_macs, result.cost.macs, result.keyframe)
 
     @property
     def curve(self) -> tuple[CurvePoint, ...]:
@@ -128,33 +118,11 @@ class SummaryBuilder:
             detections=self._detections,
             wall_seconds=wall_seconds,
             median_ms={stage: median.value for stage, median in self._medians.items()},
-            cost=self._cost(),
+            cost=self._cost,
             dropped=dropped,
             problems=tuple(problems),
             interrupted=interrupted,
         )
-
-    def _add_cost(self, cost: FrameCost, index: int, keyframe: bool) -> None:
-        names = tuple(map(_name_of, cost.layers))
-        if not self._layers:
-            self._layers, self._names = cost.layers, names
-            self._sums = np.zeros((len(names), 6), np.int64)
-        elif names != self._names:
-            raise ValueError("costs of different networks cannot be added")
-        numbers = np.array(list(map(_numbers_of, cost.layers)), np.int64).reshape(self._sums.shape)
-        self._sums += numbers
-        self._other_gate_ops += cost.other_gate_ops
-        dense, macs, _, _, gate_macs, _ = numbers.sum(axis=0).tolist()
-        self._curve.add(index, dense, macs + gate_macs, keyframe)
-
-    def _cost(self) -> FrameCost | None:
-        if not self._layers:
-            return None
-        layers = []
-        for layer, sums in zip(self._layers, self._sums.tolist(), strict=True):
-            dense, macs, outputs, active, gate_macs, gate_ops = sums
-            layers.append(LayerCost(layer.name, layer.stage, layer.kind, dense, macs, outputs, active, gate_macs, gate_ops))
-        return FrameCost(tuple(layers), self._other_gate_ops)
 
 
 def stage_costs(cost: FrameCost) -> list[LayerCost]:
@@ -162,19 +130,13 @@ def stage_costs(cost: FrameCost) -> list[LayerCost]:
 
     Gates beside the layers follow as the stage "other gates", so that the stages add up to the total.
     """
-    stages: dict[str, LayerCost] = {}
-    for layer in cost.layers:
-        named = replace(layer, name=layer.stage, kind="")
-        stages[layer.stage] = stages[layer.stage] + named if layer.stage in stages else named
     other = [LayerCost("other gates", "", "", 0, 0, 0, 0, gate_ops=cost.other_gate_ops)] if cost.other_gate_ops else []
-    return [*stages.values(), *other]
+    return [*cost.by_stage, *other]
 
 
 def total_cost(cost: FrameCost) -> LayerCost:
     """All layers, and the gates beside them, as one row named "total"."""
-    columns = zip(*map(_numbers_of, cost.layers), strict=True)
-    dense, macs, outputs, active, gate_macs, gate_ops = (sum(column) for column in columns) if cost.layers else (0,) * 6
-    return LayerCost("total", "", "", dense, macs, outputs, active, gate_macs, gate_ops + cost.other_gate_ops)
+    return replace(cost.sums, name="total", stage="")
 
 
 def cost_fields(cost: LayerCost) -> dict[str, int | float]:

@@ -9,7 +9,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from skipvid.core.results import LayerCost, RunSummary
+from skipvid.core.costs import LayerCost
+from skipvid.core.results import RunSummary
 from skipvid.report.facts import headlines, run_line, source_line, times_of_stages, warnings_of
 from skipvid.report.summary import Comparison, ThresholdRow, stage_costs, total_cost
 from skipvid.report.units import count, milliseconds, percent, plural, times

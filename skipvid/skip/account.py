@@ -1,45 +1,37 @@
-"""From what a frame did to what it cost, layer by layer; the gates' own work included."""
+"""From what a program did in a frame to what the frame cost, layer by layer; the gates' own work included."""
 
 from __future__ import annotations
 
-from collections import Counter
+from collections.abc import Mapping
 
-from skipvid.core.results import FrameCost, LayerCost
+import numpy as np
+from numpy.typing import NDArray
+
+from skipvid.core.costs import ACTIVE, COUNTS, DENSE_MACS, GATE_MACS, GATE_OPS, MACS, OUTPUTS, FrameCost
 from skipvid.skip.backend import FrameRun
 from skipvid.skip.ir.cost import executed_macs
-from skipvid.skip.plan import Plan
+from skipvid.skip.plan import GateUnits, Plan
 
 
 def frame_cost(plan: Plan, run: FrameRun) -> FrameCost:
     """The cost of one frame."""
-    by_name = plan.graph.by_name
-    operations: Counter[str] = Counter()  # by gated map, or by layer for its output gate
-    macs: Counter[str] = Counter()
-    for name, pixels in run.gate_pixels.items():
-        gate, channels = plan.gates[name], by_name[name].channels
-        macs[name] += pixels * gate.macs(channels)
-        operations[name] += pixels * gate.operations(channels)
-    measured = dict(run.measured_pixels)
-    own: Counter[str] = Counter()
-    for layer in plan.layers:
-        output_gate = plan.output_gates.get(layer.node)
-        if output_gate is None:
-            continue
-        # A map's change is measured once, for all layers that read it: the first one's account.
-        own[layer.node] += measured.pop(output_gate.layer.inputs[0], 0) * output_gate.change_operations()
-        own[layer.node] += run.candidates.get(layer.node, 0) * output_gate.operations()
-    layers = tuple(
-        LayerCost(
-            layer.name,
-            layer.stage,
-            layer.kind,
-            layer.dense_macs,
-            executed_macs(layer.dense_macs, active, layer.outputs),
-            layer.outputs,
-            active,
-            sum(macs[name] for name in layer.gates),
-            sum(operations[name] for name in layer.gates) + own[layer.node],
-        )
-        for layer, active in zip(plan.layers, run.active, strict=True)
-    )
-    return FrameCost(layers, sum(operations[name] for name in plan.other_gates))
+    units = plan.unit_costs
+    layers = len(units.table)
+    counts = np.zeros((layers + 1, len(COUNTS)), np.int64)  # the last row: gates that belong to no layer
+    active = np.asarray(run.active, np.int64)
+    counts[:layers, DENSE_MACS] = units.dense_macs
+    counts[:layers, MACS] = executed_macs(units.dense_macs, active, units.outputs)
+    counts[:layers, OUTPUTS] = units.outputs
+    counts[:layers, ACTIVE] = active
+    _add_gates(counts, units.gates, run.gate_pixels)
+    _add_gates(counts, units.measured, run.measured_pixels)
+    _add_gates(counts, units.candidates, run.candidates)
+    return FrameCost(units.table, counts[:layers], int(counts[layers, GATE_OPS]))
+
+
+def _add_gates(counts: NDArray[np.int64], units: GateUnits, pixels: Mapping[str, int]) -> None:
+    if not pixels:
+        return
+    seen = np.array([pixels.get(name, 0) for name in units.names], np.int64)
+    np.add.at(counts[:, GATE_MACS], units.rows, seen * units.macs)
+    np.add.at(counts[:, GATE_OPS], units.rows, seen * units.operations)

@@ -51,6 +51,21 @@ Input = Tensor | Picture
 Shapes = tuple[tuple[int, ...], ...]
 
 
+Layout = tuple[tuple[object, ...], ...]
+"""Everything about the inputs of a frame but their values."""
+
+
+def layout_of(inputs: Sequence[Input]) -> Layout:
+    """What must be equal in two frames for one to be compared with the other.
+
+    Of a picture that is its place in the input and what its bytes stand for, too: only then equal bytes mean equal values.
+    """
+    return tuple(
+        (item.shape, item.pixels.shape, item.order, item.tables.tobytes()) if isinstance(item, Picture) else (item.shape,)
+        for item in inputs
+    )
+
+
 def shapes_of(inputs: Sequence[Input]) -> Shapes:
     """What a plan is made for."""
     return tuple(tuple(item.shape) for item in inputs)

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils._pytree import tree_unflatten
 
+from skipvid.core.costs import CostTable
 from skipvid.skip.gates.base import GatedGraph, MapGate, OutputGate
-from skipvid.skip.ir.cost import macs_by_node
+from skipvid.skip.ir.cost import executed_macs, macs_by_node
 from skipvid.skip.ir.footprint import SPARSE_OPS
 from skipvid.skip.ir.graph import Graph, Node
 from skipvid.skip.ir.stages import assign_stages
@@ -37,6 +38,39 @@ class Layer:
     gates: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class GateUnits:
+    """What one pixel costs in each of some gates. names: of their maps or layers. rows: of their layers in the cost table, its length where
+    a gate belongs to none. macs, operations: for one pixel. All arrays (gates,) int64."""
+
+    names: tuple[str, ...]
+    rows: NDArray[np.int64]
+    macs: NDArray[np.int64]
+    operations: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, entries: Sequence[tuple[str, int, int, int]]) -> GateUnits:
+        """From (name, row, macs, operations) of each gate."""
+        numbers = np.array([entry[1:] for entry in entries], np.int64).reshape(-1, 3)
+        return cls(tuple(entry[0] for entry in entries), numbers[:, 0], numbers[:, 1], numbers[:, 2])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class UnitCosts:
+    """Everything about costs that does not change from frame to frame.
+
+    dense_macs, outputs: (layers,) int64; outputs is 1 or more. gates: of map gates. measured, candidates: of output gates, for a pixel of a
+    map whose change they read, and for an output that they decide about.
+    """
+
+    table: CostTable
+    dense_macs: NDArray[np.int64]
+    outputs: NDArray[np.int64]
+    gates: GateUnits
+    measured: GateUnits
+    candidates: GateUnits
+
+
 @dataclass(frozen=True, eq=False)  # no slots: what is derived is kept
 class Plan:
     """What a back end compiles. gates: by map. output_gates: by the layer that they decide about.
@@ -55,14 +89,14 @@ class Plan:
         return sum(layer.dense_macs for layer in self.layers)
 
     def executed_macs(self, active: Sequence[int]) -> int:
-        """MACs of a frame that computes `active` outputs of each layer: the sum of cost.executed_macs(), fast enough for every frame."""
-        macs, outputs = self._macs_and_outputs
-        return int(((macs * np.asarray(active, np.int64) + outputs // 2) // outputs).sum())
+        """MACs of a frame that computes `active` outputs of each layer; fast enough for every frame."""
+        units = self.unit_costs
+        return int(executed_macs(units.dense_macs, np.asarray(active, np.int64), units.outputs).sum())
 
     @cached_property
-    def _macs_and_outputs(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        table = np.array([(layer.dense_macs, layer.outputs) for layer in self.layers], np.int64).reshape(-1, 2)
-        return table[:, 0].copy(), table[:, 1].clip(1)  # a layer without outputs has no MACs
+    def unit_costs(self) -> UnitCosts:
+        """What the account of a frame multiplies its counts with."""
+        return _unit_costs(self)
 
     @cached_property
     def layers_by_size(self) -> Mapping[tuple[int, int], tuple[NDArray[np.int32], NDArray[np.float32]]]:
@@ -137,6 +171,34 @@ def make_plan(gated: GatedGraph) -> Plan:
         for node in counted
     )
     return Plan(graph, gates, layers, tuple(name for name, owner in owners.items() if owner is None), gated.output_gates)
+
+
+def _unit_costs(plan: Plan) -> UnitCosts:
+    layers, by_name = plan.layers, plan.graph.by_name
+    table = CostTable.of([layer.name for layer in layers], [layer.stage for layer in layers], [layer.kind for layer in layers])
+    rows = {gate: row for row, layer in enumerate(layers) for gate in layer.gates}
+    gates = [
+        (name, rows.get(name, len(layers)), gate.macs(by_name[name].channels), gate.operations(by_name[name].channels))
+        for name, gate in plan.gates.items()
+    ]
+    measured: dict[str, tuple[str, int, int, int]] = {}
+    candidates = []
+    for row, layer in enumerate(layers):
+        output_gate = plan.output_gates.get(layer.node)
+        if output_gate is not None:
+            source = output_gate.layer.inputs[0]
+            # A map's change is measured once, for all layers that read it: in the first one's row.
+            measured.setdefault(source, (source, row, 0, output_gate.change_operations()))
+            candidates.append((layer.node, row, 0, output_gate.operations()))
+    numbers = np.array([(layer.dense_macs, layer.outputs) for layer in layers], np.int64).reshape(-1, 2)
+    return UnitCosts(
+        table,
+        numbers[:, 0].copy(),
+        numbers[:, 1].clip(1),  # a layer without outputs has no MACs
+        GateUnits.of(gates),
+        GateUnits.of(list(measured.values())),
+        GateUnits.of(candidates),
+    )
 
 
 def describe(plan: Plan) -> ConversionReport:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -11,19 +11,25 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from skipvid.core.costs import FrameCost
 from skipvid.core.errors import UsageError
-from skipvid.core.results import FrameCost
 from skipvid.skip.account import frame_cost
 from skipvid.skip.backend import FrameRun, Program, State
-from skipvid.skip.picture import Input, Picture, Shapes, shapes_of
+from skipvid.skip.config import SkipConfig
+from skipvid.skip.picture import Input, Layout, Picture, Shapes, layout_of, shapes_of
 from skipvid.skip.plan import Plan
-
-if TYPE_CHECKING:
-    from skipvid.skip.api import SkipModel
-
 
 LONGEST_DENSE_RUN = 8
 """Keyframes in a row where nearly everything moves, before gates are tried again: doubled from 1 on, so that a flash costs little."""
+
+
+class Network(Protocol):
+    """What a session needs of a converted network; skipvid.skip.api.SkipModel is one."""
+
+    config: SkipConfig
+
+    def program(self, shapes: Shapes) -> Program:
+        """The compiled plan for inputs of these shapes."""
 
 
 class Session:
@@ -32,15 +38,16 @@ class Session:
     keyframe: whether the last frame was computed densely.
     """
 
-    def __init__(self, model: SkipModel) -> None:
+    def __init__(self, model: Network) -> None:
         self.model = model
         self.keyframe = False
         self._program: Program | None = None
         self._state: State | None = None
         self._dense_state: State | None = None
+        self._current = False  # whether _state is that of the frame before this one
         self._step: FrameRun | None = None
         self._shapes: Shapes = ()
-        self._kinds: tuple[type, ...] = ()
+        self._layout: Layout = ()
         self._since_keyframe = 0
         self._dense_left = self._dense_run = 0
 
@@ -50,41 +57,49 @@ class Session:
         Returns what the network returns, in the same structure.
 
         The returned tensors belong to the session and are valid until the next call: clone what must last or be written to.
-        A frame of another size is a keyframe, and so is the frame after one that raised an error. Raises UsageError for inputs
-        that are neither float32 tensors nor pictures.
+        A keyframe is the first frame, one whose inputs differ from the last frame's in anything but their values (size of the input or
+        of the picture in it, a tensor in place of a picture, a picture's tables or order), and the frame after one that raised an error.
+        Raises UsageError for inputs that are neither float32 tensors nor pictures.
         """
         if any(not isinstance(item, Picture) and (not isinstance(item, Tensor) or item.dtype != torch.float32) for item in inputs):
             kinds = ", ".join(str(getattr(item, "dtype", type(item).__name__)) for item in inputs)
             raise UsageError(f"the inputs of the network are {kinds}", "pass float32 tensors, e.g. torch.from_numpy(image).float()")
-        shapes = shapes_of(inputs)
-        kinds_of_input = tuple(type(item) for item in inputs)
-        if (shapes, kinds_of_input) != (self._shapes, self._kinds):
-            self.reset()
-            self._program, self._shapes, self._kinds = self.model.program(shapes), shapes, kinds_of_input
+        layout = layout_of(inputs)
+        if layout != self._layout:
+            self._follow(shapes_of(inputs))
+            self._layout = layout
         assert self._program is not None
         refresh, gated = self.model.config.refresh, self.model.config.gate != "none"
         due = (refresh > 0 and self._since_keyframe >= refresh) or self._dense_left > 0
-        self.keyframe = self._state is None or due or not gated
+        self.keyframe = not self._current or due or not gated
         # A keyframe before a keyframe has nothing to leave to the next frame, and takes less time on a state that forgets.
         gated_next = gated and not (self.keyframe and self._dense_left > 1)
-        # A frame that fails or is interrupted half-way leaves no state behind, rather than one that is part old, part new.
-        state, self._state = self._state, None
+        # A frame that fails or is interrupted half-way leaves a state that is part old, part new: nothing may follow on it but a keyframe.
+        self._current = False
         if gated_next:
-            state = state or self._program.new_state()
-            self._step = self._program.run(state, inputs, self.keyframe)
+            self._state = self._state or self._program.new_state()
+            self._step = self._program.run(self._state, inputs, self.keyframe)
+            self._current = True
         else:
             self._dense_state = self._dense_state or self._program.new_state(dense=True)
             self._step = self._program.run(self._dense_state, inputs, keyframe=True, gated_next=False)
-        self._state = state
         self._since_keyframe = 1 if self.keyframe else self._since_keyframe + 1
         self._watch(self._program.plan, self._step)
         return self._program.plan.restore(self._step.outputs)
 
     def reset(self) -> None:
-        """Forget the stream: the next frame is a keyframe."""
-        self._state = self._dense_state = None
+        """Forget the stream: the next frame is a keyframe, and has the bits of a new session's first. The memory is kept for it."""
+        self._current = False
         self._since_keyframe = 0
         self._dense_left = self._dense_run = 0
+
+    def _follow(self, shapes: Shapes) -> None:
+        """Begin anew with inputs that have changed in more than their values."""
+        self.reset()
+        program = self.model.program(shapes)
+        if program is not self._program:
+            self._state = self._dense_state = self._step = None
+        self._program, self._shapes = program, shapes
 
     def _watch(self, plan: Plan, step: FrameRun) -> None:
         """Where nearly everything moves, gates cost more than they save: the next frames are keyframes, until it is tried again."""

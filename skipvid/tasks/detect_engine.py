@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skipvid.core.results import Detections, Frame, FrameCost
+from skipvid.core.costs import FrameCost
+from skipvid.core.results import Detections, Frame
 from skipvid.models import DetectorSpec
 from skipvid.presets.preset import Preset
 from skipvid.skip.api import SkipModel

@@ -12,8 +12,9 @@ from typing import Protocol, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from skipvid.core.costs import FrameCost
 from skipvid.core.errors import PresetError
-from skipvid.core.results import Detections, Frame, FrameCost, FrameResult
+from skipvid.core.results import Detections, Frame, FrameResult
 from skipvid.models import ModelSpec, find_spec
 from skipvid.presets.preset import Preset
 from skipvid.skip.api import SkipModel

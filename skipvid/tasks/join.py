@@ -1,46 +1,19 @@
-"""Joins what several networks did in one frame (a detector, and a pose network once per person) into one account of the frame."""
+"""Joins where several networks worked in one frame (a detector, and a pose network once per person) into one grid over the frame."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-
-from skipvid.core.results import FrameCost, LayerCost
 
 GRID_CELLS = 160
 """Cells along the longer side of a frame's activity grid."""
 
 FINER = 4
 """Activity is first laid out on a grid finer by this factor, then averaged: cells of a window lie anywhere on those of the frame."""
-
-
-def prefixed(cost: FrameCost, prefix: str) -> FrameCost:
-    """The same cost with "prefix." before the names and stages of all layers."""
-    layers = tuple(replace(layer, name=f"{prefix}.{layer.name}", stage=f"{prefix}.{layer.stage}") for layer in cost.layers)
-    return FrameCost(layers, cost.other_gate_ops)
-
-
-def nothing(cost: FrameCost) -> FrameCost:
-    """The cost of a network that did not run, in the layers of one that did."""
-    return FrameCost(tuple(LayerCost(layer.name, layer.stage, layer.kind, 0, 0, 0, 0) for layer in cost.layers))
-
-
-def total(costs: Sequence[FrameCost], none: FrameCost) -> FrameCost:
-    """The sum of the costs of one network in several sessions; `none` where there are none of them."""
-    result = none
-    for cost in costs:
-        result = result + cost
-    return result
-
-
-def together(*costs: FrameCost) -> FrameCost:
-    """The costs of different networks as those of one."""
-    layers = tuple(layer for cost in costs for layer in cost.layers)
-    return FrameCost(layers, sum(cost.other_gate_ops for cost in costs))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -12,15 +12,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from skipvid.core.costs import FrameCost
 from skipvid.core.errors import PresetError
-from skipvid.core.results import Detections, Frame, FrameCost, FrameResult, LayerCost
+from skipvid.core.results import Detections, Frame, FrameResult
 from skipvid.models import PoseSpec
 from skipvid.presets.preset import Preset
 from skipvid.skip.api import SkipModel
 from skipvid.skip.config import SkipConfig
 from skipvid.tasks.crops import whole_frame
 from skipvid.tasks.engine import ACTIVITY_STRIDE, Clock, Engine, EngineStream, spec_for
-from skipvid.tasks.join import Patch, join_activity, nothing, prefixed, together, total
+from skipvid.tasks.join import Patch, join_activity
 from skipvid.tasks.people import DetectedPeople, Person, PersonInFrame, Pose, PoseOptions
 from skipvid.tasks.pose import PoseTask
 
@@ -70,7 +71,7 @@ class PoseEngine(Engine):
     def no_cost(self, frame_size: tuple[int, int]) -> FrameCost:
         """What the pose network costs in a frame of (height, width) without a person: nothing, for every layer."""
         plan = self.model.program(((1, 3, *self.window_size(frame_size)),)).plan
-        return FrameCost(tuple(LayerCost(layer.name, layer.stage, layer.kind, 0, 0, 0, 0) for layer in plan.layers))
+        return FrameCost.nothing(plan.unit_costs.table)
 
     def task(self) -> PoseTask:
         """What stands before and behind the pose network."""
@@ -96,7 +97,6 @@ class PoseStream(EngineStream):
         self._detector = None if detector is None else detector.dense_stream() if dense else detector.stream(dense_every)
         self._people = PersonInFrame(*people) if detector is None else DetectedPeople(*people)
         self._since_start = 0  # frames since everything began anew
-        self._detector_cost: FrameCost | None = None
         self._found: FrameResult | None = None  # what the detector said of the last frame, where it ran
         self._viewed: list[Person] = []  # who was looked at in the last frame
 
@@ -113,7 +113,6 @@ class PoseStream(EngineStream):
     def _begin_anew(self, size: tuple[int, int]) -> None:
         self._people.clear()
         self._since_start = 0
-        self._detector_cost = None
 
     def _analyse(self, frame: Frame, clock: Clock) -> Detections:
         found = self._found = self._find(frame)
@@ -170,16 +169,10 @@ class PoseStream(EngineStream):
         return self._cost(size, costs), self._activity(size, costs)
 
     def _cost(self, size: tuple[int, int], costs: Sequence[FrameCost]) -> FrameCost:
-        """Always the same list of layers: a network that did not run in this frame cost nothing."""
+        """Of both networks; a pose network that had nobody to look at is listed, too."""
         found = self._found
-        pose = prefixed(total(costs, self._engine.no_cost(size)), "pose")
-        if self._detector is None:
-            return pose
-        if found is not None and found.cost is not None:
-            cost = prefixed(found.cost, "detector")
-            self._detector_cost = nothing(cost)
-            return together(cost, pose)
-        return pose if self._detector_cost is None else together(self._detector_cost, pose)
+        pose = sum(costs, start=self._engine.no_cost(size)).named("pose")
+        return pose if found is None or found.cost is None else found.cost.named("detector") + pose
 
     def _activity(self, size: tuple[int, int], costs: Sequence[FrameCost]) -> NDArray[np.float32]:
         found, patches = self._found, []

@@ -69,6 +69,11 @@ class BatchMaker:
             known.append(mask)
         return Batch(images, tuple(targets), np.stack(known))
 
+    def pictures(self, count: int, *, seed: int, step: int) -> list[Image]:
+        """`count` pictures as they are, drawn like those of a batch."""
+        rng = np.random.default_rng([seed, step])
+        return [self._samples.draw(rng).image for _ in range(count)]
+
     def _one(self, size: int, rng: Rng) -> tuple[Image, Targets, NDArray[np.bool_]]:
         config = self._config
         canvas = np.full((size, size, 3), 114, np.uint8)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -18,7 +20,7 @@ from skipvid.train.loop import Schedule, Trainer
 from skipvid.train.losses import LossConfig, detection_loss
 from skipvid.train.measure import Exam, Examiner
 from skipvid.train.norms import settle_norms
-from skipvid.train.predict import cached_anchors
+from skipvid.train.predict import cached_anchors, fit_into, padded_size
 from skipvid.train.samples import CATEGORIES, CLASS_COUNT, Sample
 from skipvid.train.ship import Trained, ship, write_preset
 from skipvid.train.transplant import read_lcnet, transplant
@@ -32,9 +34,13 @@ class Recipe:
     network: str = "efficientdet-nano"  # an EfficientDet; it gets six classes
     crops: tuple[int, ...] = (320,)  # sides of training pictures, one after the other, multiples of 32
     longest: int = 512  # longer side of the input in use and in measuring, pixels
-    settle_batches: int = 12  # on which the final BatchNorm statistics are measured, at `longest` × ¾ of it
+    settle_batches: int = 12  # of whole pictures, on which BatchNorm statistics are measured
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     loss: LossConfig = field(default_factory=LossConfig)
+
+    def __post_init__(self) -> None:
+        if self.schedule.batch < 2:
+            raise UsageError("a batch of one picture has no statistics on the coarsest maps", "train on 2 pictures a step or more")
 
 
 def train_detector(
@@ -80,15 +86,17 @@ def train_detector(
         )
         return loss.total, {"score": float(loss.score.detach()), "box": float(loss.box.detach())}
 
-    def finish(net: nn.Module) -> None:
-        rows = -(-recipe.longest * 3 // 4 // 32) * 32
-        numbers = range(schedule.steps, schedule.steps + recipe.settle_batches)
-        batches = (maker.batch(schedule.batch, recipe.longest, seed=schedule.seed, step=number).images[:, :rows] for number in numbers)
-        settle_norms(net, (normalise(batch) for batch in batches), keep=schedule.frozen)
+    def settle(net: nn.Module) -> None:
+        count = schedule.batch
+        pictures = maker.pictures(count * recipe.settle_batches, seed=schedule.seed, step=schedule.steps)
+        # As in use, where every picture has the same input; a coarse map of another shape has other statistics.
+        size = Counter(padded_size(image.shape[:2], recipe.longest) for image in pictures).most_common(1)[0][0]
+        batches = (pictures[begin : begin + count] for begin in range(0, len(pictures), count))
+        settle_norms(net, (normalise(np.stack([fit_into(image, size) for image in batch])) for batch in batches), keep=schedule.frozen)
 
     trainer = Trainer(net, schedule, folder, resume=resume)
     examiner = Examiner(exams, longest=recipe.longest, anchor_scale=scale) if exams else None
-    best = trainer.run(loss_of_step, examiner, finish, quiet=quiet)
+    best = trainer.run(loss_of_step, examiner, settle=settle, quiet=quiet)
     return ship(trainer, best, "AP50", {"network": recipe.network, "crops": list(recipe.crops)})
 
 

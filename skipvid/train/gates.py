@@ -24,7 +24,7 @@ from skipvid.nn import GumbelGate, convert_modules, macs, run_clip, skip_layers,
 from skipvid.presets.preset import save_preset
 from skipvid.skip.gates.learned import LearnedGate, save_gates
 from skipvid.train.clips import GAPS, Piece
-from skipvid.train.loop import Evaluate, Finish, LossOfStep, Schedule, Trainer
+from skipvid.train.loop import Change, Evaluate, LossOfStep, Schedule, Trainer
 from skipvid.train.ship import export_weights
 from skipvid.train.subjects import Subject, frames_of
 
@@ -243,7 +243,7 @@ def improve(
     student: nn.Module,
     loss_of_step: LossOfStep,
     exam: Evaluate | None,
-    finish: Finish | None = None,
+    finish: Change | None = None,
     *,
     quiet: bool,
     report: Callable[[str], None],
@@ -258,7 +258,7 @@ def improve(
         trainer.history.append({"step": 0.0, **grades})
         torch.save(student.state_dict(), trainer.folder / "best.pt")
         report("before training: " + ", ".join(f"{key} {value:.4f}" for key, value in grades.items()))
-    best = trainer.run(loss_of_step, exam, finish, quiet=quiet)
+    best = trainer.run(loss_of_step, exam, finish=finish, quiet=quiet)
     student.load_state_dict(torch.load(best, weights_only=True))
     return max(trainer.history, key=lambda row: row["goal"], default={})
 

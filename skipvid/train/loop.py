@@ -1,4 +1,11 @@
-"""The training loop: AdamW, warm-up and cosine, an exponential moving average, checkpoints from which a run goes on as if never stopped."""
+"""The training loop: AdamW, warm-up and cosine, an exponential moving average, checkpoints from which a run goes on as if never stopped.
+
+A network that trains on the statistics of its own batches knows more than it will know in use. On the coarsest maps of a detector, where a
+picture has a handful of values, a batch of a few pictures tells them apart by those statistics alone, and what was learned breaks down with
+any other ones: of ten seeds two passed (tests/train/test_detector.py, and benchmarks/training_seeds.py). So the last part of a training
+runs on statistics that are measured once and kept, which are those of use (Wu and Johnson, "Rethinking Batch in BatchNorm", 2021,
+section 3.3).
+"""
 
 from __future__ import annotations
 
@@ -36,6 +43,7 @@ class Schedule:
     frozen: tuple[str, ...] = ()  # prefixes of parts that are not trained
     clip: float = 10.0  # norm of the gradient
     average: float = 0.998  # of the moving average, reached after a ramp
+    fixed_norms: float = 0.4  # share of the steps, the last ones, on BatchNorm statistics that stay as they were measured at its begin
     evaluate_every: int = 500
     checkpoint_every: int = 100
     patience: int = 0  # stop after so many evaluations without a new best; 0 = never
@@ -44,6 +52,13 @@ class Schedule:
     def __post_init__(self) -> None:
         if self.steps < 1 or self.batch < 1 or self.evaluate_every < 1 or self.checkpoint_every < 1:
             raise UsageError("steps, batch, evaluate_every and checkpoint_every must be at least 1")
+        if not 0 <= self.fixed_norms <= 1:
+            raise UsageError(f"fixed_norms is {self.fixed_norms}", "it must be a share between 0 and 1")
+
+    @property
+    def fixed_from(self) -> int:
+        """The first step on fixed statistics (0-based); `steps` where there is none."""
+        return self.steps - int(self.steps * self.fixed_norms)
 
     def factor(self, step: int) -> float:
         """What `rate` is multiplied with at a step (0-based)."""
@@ -74,7 +89,7 @@ LossOfStep = Callable[[nn.Module, int], tuple[Tensor, dict[str, float]]]
 """(network, step) -> the loss of the step's batch, and numbers to show."""
 
 
-Finish = Callable[[nn.Module], None]
+Change = Callable[[nn.Module], None]
 """Changes a network in place."""
 
 
@@ -120,17 +135,27 @@ class Trainer:
     def checkpoint(self) -> Path:
         return self.folder / "checkpoint.pt"
 
-    def run(self, loss_of_step: LossOfStep, evaluate: Evaluate | None = None, finish: Finish | None = None, *, quiet: bool = False) -> Path:
+    def run(
+        self,
+        loss_of_step: LossOfStep,
+        evaluate: Evaluate | None = None,
+        *,
+        finish: Change | None = None,
+        settle: Change | None = None,
+        quiet: bool = False,
+    ) -> Path:
         """Train to the end; returns the path of the best weights (the last ones without an evaluation). Ctrl-C leaves a checkpoint.
 
         finish: what turns a copy of the averaged network into the one to use, before it is measured or written to best.pt and last.pt.
+        settle: measures a network's BatchNorm statistics. It is called once where the steps on fixed statistics begin; what is measured or
+        written before that gets statistics of its own. None: loss_of_step sees to the statistics.
         """
         schedule = self.schedule
         try:
             silent = quiet or not sys.stderr.isatty()  # no progress bars in log files: lines there
             with tqdm(total=schedule.steps, initial=self.step, unit="step", disable=silent, mininterval=2.0) as bar:
                 while self.step < schedule.steps and not (schedule.patience and self.stale >= schedule.patience):
-                    losses = self._advance(loss_of_step)
+                    losses = self._advance(loss_of_step, settle)
                     bar.set_postfix(losses, refresh=False)
                     bar.update()
                     done = self.step == schedule.steps
@@ -138,7 +163,7 @@ class Trainer:
                         parts = ", ".join(f"{name} {value:.3f}" for name, value in losses.items())
                         print(f"step {self.step} of {schedule.steps}: {parts}", file=sys.stderr, flush=True)
                     if evaluate is not None and (done or self.step % schedule.evaluate_every == 0):
-                        self._judge(evaluate, finish)
+                        self._judge(evaluate, finish, settle)
                         tqdm.write(f"step {self.step}: " + ", ".join(f"{k} {v:.4f}" for k, v in self.history[-1].items() if k != "step"))
                     if done or self.step % schedule.checkpoint_every == 0:
                         self.save()
@@ -147,14 +172,18 @@ class Trainer:
             raise
         self.save()
         best, last = self.folder / "best.pt", self.folder / "last.pt"
-        _write(self._finished(finish).state_dict(), last)
+        _write(self._finished(finish, settle).state_dict(), last)
         return best if best.exists() else last
 
-    def _advance(self, loss_of_step: LossOfStep) -> dict[str, float]:
+    def _advance(self, loss_of_step: LossOfStep, settle: Change | None) -> dict[str, float]:
         schedule = self.schedule
+        if settle is not None and self.step == schedule.fixed_from:
+            settle(self.average.net)
+            self.net.load_state_dict(self.average.net.state_dict())
+        fixed = settle is not None and self.step >= schedule.fixed_from
         self.net.train()
         for name, module in self.net.named_modules():
-            if f"{name}.".startswith(schedule.frozen):
+            if f"{name}.".startswith(schedule.frozen) or (fixed and isinstance(module, nn.BatchNorm2d)):
                 module.eval()
         for group in self.optimizer.param_groups:
             group["lr"] = schedule.rate * group["scale"] * schedule.factor(self.step)
@@ -168,14 +197,16 @@ class Trainer:
         self.step += 1
         return {"loss": round(float(loss.detach()), 3), **{name: round(value, 3) for name, value in shown.items()}}
 
-    def _finished(self, finish: Finish | None) -> nn.Module:
+    def _finished(self, finish: Change | None, settle: Change | None) -> nn.Module:
         net = copy.deepcopy(self.average.net)
+        if settle is not None and self.step <= self.schedule.fixed_from:
+            settle(net)
         if finish is not None:
             finish(net)
         return net.eval()
 
-    def _judge(self, evaluate: Evaluate, finish: Finish | None) -> None:
-        net = self._finished(finish)
+    def _judge(self, evaluate: Evaluate, finish: Change | None, settle: Change | None) -> None:
+        net = self._finished(finish, settle)
         result = evaluate(net)
         self.history.append({"step": float(self.step), **result})
         goal = next(iter(result.values()))

@@ -63,10 +63,10 @@ def detection_loss(
     """The loss of a batch. class_levels, box_levels: what EfficientDet returns. targets: one per image, boxes in input pixels.
 
     known: (N, C) bool; scores of classes that are unknown in an image take no part, nor do those of anchors in an ignored box of the class.
-    Both terms are divided by the summed quality of the batch's positive anchors (at least 1).
+    Both terms are divided by the summed quality of the batch's positive anchors (at least 1). All in float32, whatever comes in.
     """
     config = config or LossConfig()
-    logits, offsets = flatten_levels(class_levels), flatten_levels(box_levels)
+    logits, offsets = flatten_levels(class_levels).float(), flatten_levels(box_levels).float()
     scores = logits.detach().sigmoid()
     quality = torch.zeros_like(scores)
     counted = known[:, None, :].expand_as(scores).clone()

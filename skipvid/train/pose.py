@@ -15,6 +15,7 @@ from skipvid.models import build_model, load_weights
 from skipvid.models.hrnet import CONFIGS, BasicBlock, Bottleneck, HRNet
 from skipvid.train.imagenet import normalise
 from skipvid.train.loop import Schedule, Trainer
+from skipvid.train.norms import settle_norms
 from skipvid.train.oks import grade_people
 from skipvid.train.people import Person
 from skipvid.train.pose_augment import PersonBatches, PoseAugment
@@ -23,6 +24,9 @@ from skipvid.train.ship import Trained, ship, write_preset
 
 NEAR = 4.0
 """How much more a pixel at a joint counts than one of the dark: with equal weights a small network first learns that all is dark."""
+
+SETTLE_BATCHES = 12
+"""Batches on which BatchNorm statistics are measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,11 +110,16 @@ def train_pose(
             found = net(images)
         return heat_loss(found.float(), torch.from_numpy(batch.heat), torch.from_numpy(batch.known), recipe.near), {}
 
+    def settle(net: nn.Module) -> None:
+        numbers = range(schedule.steps, schedule.steps + SETTLE_BATCHES)
+        batches = (maker.batch(schedule.batch, size, seed=schedule.seed, step=number).images for number in numbers)
+        settle_norms(net, (normalise(batch) for batch in batches), keep=schedule.frozen)
+
     def evaluate(net: nn.Module) -> dict[str, float]:
         return grade_people(held, heat_of(net), size)
 
     trainer = Trainer(net, schedule, folder, resume=resume)
-    best = trainer.run(loss_of_step, evaluate if held else None, quiet=quiet)
+    best = trainer.run(loss_of_step, evaluate if held else None, settle=settle, quiet=quiet)
     return ship(trainer, best, "OKS", {"network": recipe.network, "input": list(size)})
 
 

@@ -21,14 +21,32 @@ def cached_anchors(size: tuple[int, int], scale: float) -> Anchors:
     return make_anchors(size, scale)
 
 
+def padded_size(size: tuple[int, int], longest: int, multiple: int = 32) -> tuple[int, int]:
+    """(height, width) of the input for a picture of such a size: its longer side at `longest` pixels, both filled up to a multiple."""
+    scale = longest / max(size)
+    rows, columns = (-(-max(1, round(side * scale)) // multiple) * multiple for side in size)
+    return rows, columns
+
+
 def fit(image: NDArray[np.uint8], longest: int, multiple: int = 32) -> tuple[NDArray[np.uint8], float]:
     """The picture with its longer side at `longest` pixels, padded right and below to a multiple; and the factor on its size."""
     height, width = image.shape[:2]
     scale = longest / max(height, width)
+    return _placed(image, scale, padded_size((height, width), longest, multiple)), scale
+
+
+def fit_into(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """The picture, as large as it can be, in an input of a given size (height, width), padded right and below."""
+    height, width = image.shape[:2]
+    return _placed(image, min(size[0] / height, size[1] / width), size)
+
+
+def _placed(image: NDArray[np.uint8], scale: float, size: tuple[int, int]) -> NDArray[np.uint8]:
+    height, width = image.shape[:2]
     rows, columns = max(1, round(height * scale)), max(1, round(width * scale))
-    canvas = np.full((-(-rows // multiple) * multiple, -(-columns // multiple) * multiple, 3), 114, np.uint8)
+    canvas = np.full((*size, 3), 114, np.uint8)
     canvas[:rows, :columns] = cv2.resize(image, (columns, rows), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
-    return canvas, scale
+    return canvas
 
 
 @torch.no_grad()

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from skipvid.core.results import Detections, Frame, FrameCost, FrameResult, LayerCost, RunHeader, RunSummary, SourceInfo
+from skipvid.core.costs import FrameCost, LayerCost
+from skipvid.core.results import Detections, Frame, FrameResult, RunHeader, RunSummary, SourceInfo
 from skipvid.report import SummaryBuilder
 
 PICTURE = np.zeros((4, 4, 3), np.uint8)
@@ -32,7 +33,7 @@ def cost(seed: int, layers: int = 5, learned: bool = False) -> FrameCost:
         gate_macs = int(rng.integers(1, 999)) if learned else 0
         name, stage = f"net.{index}.conv", ("stem", "body", "head")[index * 3 // layers]
         rows.append(LayerCost(name, stage, "conv", outputs * weight, active * weight, outputs, active, gate_macs, 2 * outputs))
-    return FrameCost(tuple(rows), other_gate_ops=77)
+    return FrameCost.of(rows, other_gate_ops=77)
 
 
 def result(index: int, frame_cost: FrameCost | None = None, keyframe: bool = False, **ms: float) -> FrameResult:

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from report_data import cost, header, result, summary
 
+from skipvid.core.costs import FrameCost, LayerCost
 from skipvid.core.errors import OutputError
-from skipvid.core.results import FrameCost, FrameResult, LayerCost
+from skipvid.core.results import FrameResult
 from skipvid.report import Agreement, Comparison, CostCsv, SummaryBuilder, ThresholdRow, summary_document, write_html
 from skipvid.report.csvs import COLUMNS
 
@@ -226,7 +227,7 @@ def test_names_are_escaped_in_the_page(tmp_path: Path) -> None:
 def test_a_saving_of_nearly_nothing_does_not_break_the_page(tmp_path: Path) -> None:
     layer = LayerCost("conv", "stem", "conv", 10**6, 10**6 - 1, 10**6, 10**6 - 1)
     builder = SummaryBuilder(header())
-    builder.add(result(0, FrameCost((layer,))))
+    builder.add(result(0, FrameCost.of((layer,))))
     write_html(tmp_path / "r.html", builder.build(1.0), thresholds=[ThresholdRow(0.0, 1e-6, 1e-6, 1.0, 1.0)], curve=builder.curve)
     checker = Checker()
     checker.feed((tmp_path / "r.html").read_text(encoding="utf-8"))

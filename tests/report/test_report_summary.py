@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from report_data import cost, header, result
 
-from skipvid.core.results import FrameCost
+from skipvid.core.costs import FrameCost
 from skipvid.report import Agreement, Comparison, SummaryBuilder, ThresholdRow
 from skipvid.report.summary import Median, stage_costs, total_cost
 
@@ -26,7 +26,7 @@ def test_the_summary_is_the_sum_of_its_frames(learned: bool) -> None:
 
 def test_sums_beyond_32_bits_stay_exact() -> None:
     one = cost(1)
-    big = FrameCost(tuple(type(x)(x.name, x.stage, x.kind, 10**11 + 1, 10**11 - 1, x.outputs, x.active) for x in one.layers))
+    big = FrameCost.of(tuple(type(x)(x.name, x.stage, x.kind, 10**11 + 1, 10**11 - 1, x.outputs, x.active) for x in one.layers))
     builder = SummaryBuilder(header())
     for index in range(50):
         builder.add(result(index, big))
@@ -57,11 +57,15 @@ def test_an_empty_run_can_be_summed_up() -> None:
     assert (summary.frames, summary.fps, summary.cost, dict(summary.median_ms)) == (0, 0.0, None, {})
 
 
-def test_costs_of_another_network_are_refused() -> None:
+def test_costs_of_several_networks_and_input_sizes_are_summed_by_name() -> None:
     builder = SummaryBuilder(header())
-    builder.add(result(0, cost(0, layers=5)))
-    with pytest.raises(ValueError, match="different networks"):
-        builder.add(result(1, cost(1, layers=6)))
+    frame_costs = [cost(1), cost(2).named("pose"), cost(3, layers=7), cost(4).named("detector") + cost(5).named("pose")]
+    for index, frame_cost in enumerate(frame_costs):
+        builder.add(result(index, frame_cost))
+    summed = builder.build(1.0).cost
+    assert summed is not None
+    assert (summed.macs, summed.dense_macs) == (sum(each.macs for each in frame_costs), sum(each.dense_macs for each in frame_costs))
+    assert summed.other_gate_ops == 5 * 77 and len({layer.name for layer in summed.layers}) == len(summed.layers) == 7 + 5 + 5
 
 
 @pytest.mark.parametrize("capacity", [2, 7, 64])
@@ -90,11 +94,12 @@ def test_a_median_of_many_numbers_weighs_the_whole_stream() -> None:
     assert median.value == pytest.approx(np.median(values), abs=0.15)
 
 
+@pytest.mark.parametrize("learned", [False, True])
 @pytest.mark.parametrize("frames", [1, 8, 9, 100, 1000])
-def test_the_curve_is_short_and_its_stretches_add_up_to_the_run(frames: int) -> None:
+def test_the_curve_is_short_and_its_stretches_add_up_to_the_run(frames: int, learned: bool) -> None:
     builder = SummaryBuilder(header(), curve_points=8)
     for index in range(frames):
-        builder.add(result(index, cost(index), keyframe=index % 50 == 0))
+        builder.add(result(index, cost(index, learned=learned), keyframe=index % 50 == 0))
     curve, summary = builder.curve, builder.build(1.0)
     assert 1 <= len(curve) <= 8
     assert sum(point.frames for point in curve) == frames
@@ -104,8 +109,9 @@ def test_the_curve_is_short_and_its_stretches_add_up_to_the_run(frames: int) -> 
     assert summary.cost is not None and mean == pytest.approx(summary.cost.saving)
 
 
-def test_a_short_curve_has_the_saving_of_each_frame() -> None:
-    costs = [cost(seed) for seed in range(6)]
+@pytest.mark.parametrize("learned", [False, True])
+def test_a_short_curve_has_the_saving_of_each_frame(learned: bool) -> None:
+    costs = [cost(seed, learned=learned) for seed in range(6)]
     builder = SummaryBuilder(header())
     for index, frame_cost in enumerate(costs):
         builder.add(result(index, frame_cost))

@@ -5,7 +5,8 @@ import pytest
 from report_data import cost, header, result, summary
 from rich.console import Console
 
-from skipvid.core.results import LayerCost, RunSummary
+from skipvid.core.costs import FrameCost, LayerCost
+from skipvid.core.results import RunSummary
 from skipvid.report import Agreement, Comparison, SummaryBuilder, ThresholdRow, render_report
 from skipvid.report.units import count, milliseconds, percent, times
 
@@ -22,7 +23,7 @@ def timed(model_ms: float, saved: int, *, keyframes: int = 1, **changes: object)
     """Four frames of a network of 1000 MACs, of which `saved` are saved in each."""
     builder = SummaryBuilder(header(**changes))
     layer = LayerCost("conv", "stem", "conv", 1000, 1000 - saved, 100, 100 - saved // 10)
-    frame_cost = type(cost(0))((layer,))
+    frame_cost = FrameCost.of([layer])
     for index in range(4):
         builder.add(result(index, frame_cost, keyframe=index < keyframes, model=model_ms))
     return builder.build(1.0)
@@ -67,7 +68,7 @@ def test_stage_rows_show_the_means_of_a_frame() -> None:
 def test_layers_are_listed_when_asked_for_and_long_names_keep_their_end() -> None:
     builder = SummaryBuilder(header())
     layer = LayerCost("backbone." * 12 + "last.conv_pwl", "stem", "conv", 1000, 10, 10, 1)
-    builder.add(result(0, type(cost(0))((layer,))))
+    builder.add(result(0, FrameCost.of([layer])))
     assert "conv_pwl" not in printed(builder.build(1.0))
     assert re.search(r"^\.\.\..*last\.conv_pwl", printed(builder.build(1.0), layers=True), re.MULTILINE)
 

@@ -7,7 +7,7 @@ import pytest
 from skipvid.skip import cpu as native
 from skipvid.skip.config import BACKENDS
 
-collect_ignore = [] if native.status().available else ["native"]  # its tests import the extension; `backend` below says why they do not run
+collect_ignore = [] if native.status().available else ["cpu"]  # its tests import the extension; `backend` below says why they do not run
 
 
 @pytest.fixture(params=BACKENDS)

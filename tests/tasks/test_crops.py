@@ -65,6 +65,14 @@ def test_what_does_not_change_in_the_frame_does_not_change_in_the_crop() -> None
     assert not np.array_equal(before, after)
 
 
+@pytest.mark.parametrize("factor", [2, 3])
+def test_shrinking_averages_every_pixel(factor: int) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (INPUT[0] * factor, INPUT[1] * factor, 3), dtype=np.uint8)
+    cut = CropWindow(0, 0, INPUT[1] * factor, INPUT[0] * factor, INPUT).cut(image)
+    means = image.reshape(INPUT[0], factor, INPUT[1], factor, 3).mean((1, 3))
+    assert np.abs(cut - means).max() <= 1
+
+
 def test_beyond_the_frame_it_is_black() -> None:
     image = np.full((100, 100, 3), 200, np.uint8)
     outside = CropWindow(-30, -40, 75, 100, INPUT).cut(image)

@@ -1,36 +1,11 @@
-"""Costs and activity of several networks in one frame."""
+"""Activity of several networks in one frame."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from skipvid.core.results import FrameCost, LayerCost
-from skipvid.tasks.join import FINER, GRID_CELLS, Patch, join_activity, nothing, prefixed, together, total
-
-
-def cost(*macs: int, dense: int = 100, other: int = 0) -> FrameCost:
-    return FrameCost(
-        tuple(LayerCost(f"layer{i}", f"stage{i}", "conv", dense, value, 50, value // 2) for i, value in enumerate(macs)), other
-    )
-
-
-def test_costs_of_persons_are_summed_and_of_networks_listed_one_after_the_other() -> None:
-    detector, persons = cost(40, 60, other=5), [cost(10), cost(20), cost(30)]
-    joined = together(prefixed(detector, "detector"), prefixed(total(persons, nothing(persons[0])), "pose"))
-    assert [(layer.name, layer.stage) for layer in joined.layers] == [
-        ("detector.layer0", "detector.stage0"),
-        ("detector.layer1", "detector.stage1"),
-        ("pose.layer0", "pose.stage0"),
-    ]
-    assert (joined.macs, joined.dense_macs, joined.gate_ops) == (160, 500, 5)
-
-
-def test_a_frame_without_persons_or_detection_adds_up_with_one_that_has_them() -> None:
-    full = together(prefixed(cost(40), "detector"), prefixed(cost(10), "pose"))
-    empty = together(nothing(prefixed(cost(40), "detector")), prefixed(total([], nothing(cost(10))), "pose"))
-    assert empty.dense_macs == empty.macs == 0
-    assert (full + empty).macs == full.macs
+from skipvid.tasks.join import FINER, GRID_CELLS, Patch, join_activity
 
 
 def test_activity_of_one_network_over_the_whole_frame_is_its_own() -> None:

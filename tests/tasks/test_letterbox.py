@@ -57,6 +57,15 @@ def test_unchanged_pixels_give_the_same_bits(size: tuple[int, int]) -> None:
     assert not changed[box.content_size[0] // 3 :].any() and not changed[:, box.content_size[1] // 3 :].any()
 
 
+@pytest.mark.parametrize("factor", [2, 3, 4])
+def test_shrinking_averages_every_pixel(factor: int) -> None:
+    """What lies between the sampled points would otherwise flicker in the input, and open gates."""
+    image = np.random.default_rng(0).integers(0, 256, (96 * factor, 128 * factor, 3), dtype=np.uint8)
+    pixels = IDENTITY(image, Letterbox.fit(image.shape[:2], (96, 128))).pixels
+    means = image.reshape(96, factor, 128, factor, 3).mean((1, 3))
+    assert np.abs(pixels - means).max() <= 1
+
+
 def test_the_activity_grid_is_cropped_to_the_frame() -> None:
     grid = np.arange(48 * 64, dtype=np.float32).reshape(48, 64)
     cropped = Letterbox.fit((100, 400), (384, 512)).crop_grid(grid, 8)

@@ -12,8 +12,9 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from skipvid.core.costs import FrameCost, LayerCost
 from skipvid.core.errors import PresetError
-from skipvid.core.results import Detections, Frame, FrameCost, FrameResult, LayerCost
+from skipvid.core.results import Detections, Frame, FrameResult
 from skipvid.models import build_model
 from skipvid.presets.preset import Preset, load_preset
 from skipvid.skip.config import SkipConfig
@@ -51,7 +52,7 @@ class Script:
         found = self.boxes[frame.index]
         count = len(found)
         first = frame.index == 0
-        cost = FrameCost((LayerCost("head", "head", "conv", 1000, 1000 if first else 100, 10, 10 if first else 1),))
+        cost = FrameCost.of((LayerCost("head", "head", "conv", 1000, 1000 if first else 100, 10, 10 if first else 1),))
         return FrameResult(
             frame,
             Detections(found, np.linspace(0.9, 0.5, count, dtype=np.float32), np.full(count, PERSON, np.int64), ("person",) * count),

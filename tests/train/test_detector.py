@@ -4,57 +4,28 @@ import av
 import numpy as np
 import pytest
 import torch
+from by_heart import detector_recipe as recipe
+from by_heart import learn_pictures, samples
 
 from skipvid.core.errors import UsageError
 from skipvid.models import build_model, load_weights
 from skipvid.presets.preset import load_preset
-from skipvid.train.augment import AugmentConfig
-from skipvid.train.detector import Recipe, train_detector
+from skipvid.train import detector
+from skipvid.train.detector import train_detector
 from skipvid.train.distill import distill_detector
-from skipvid.train.loop import Schedule
 from skipvid.train.measure import exams_of_samples
 from skipvid.train.samples import CLASS_COUNT, Sample, Targets
 from skipvid.train.ship import export_weights
 from skipvid.train.teachers import Found
 
-CALM = AugmentConfig(
-    longest=(120, 136), aspect=0.0, p_mosaic=0, p_colour=0, p_grey=0, p_blur=0, p_noise=0, p_jpeg=0, p_coarse=0, p_mirror=0.0
-)
-
-
-def picture(index, objects=2):
-    """White upright rectangles are persons (class 0), red flat ones cars (class 2), on grey noise."""
-    rng = np.random.default_rng(index)
-    image = rng.integers(90, 110, (128, 128, 3), np.uint8)
-    boxes, classes = [], []
-    for k in range(objects):
-        car = (index + k) % 2 == 1
-        w, h = (44, 24) if car else (20, 48)
-        x, y = int(rng.integers(4, 60 - w // 2)) + 60 * k, int(rng.integers(10, 110 - h))
-        x = min(x, 124 - w)
-        image[y : y + h, x : x + w] = (30, 30, 230) if car else (250, 250, 250)
-        boxes.append((x, y, x + w, y + h))
-        classes.append(2 if car else 0)
-    return image, Targets.of(boxes, classes)
-
-
-def samples(count):
-    return [Sample(*picture(i), "drawn") for i in range(count)]
-
-
-def recipe(steps, **changes):
-    schedule = Schedule(**{"steps": steps, "batch": 16, "warmup": 5, "rate": 4e-3, "average": 0.9, "evaluate_every": steps, **changes})
-    return Recipe(schedule, crops=(128,), longest=128, augment=CALM, settle_batches=3)
-
 
 @pytest.mark.slow
 def test_a_detector_learns_a_handful_of_pictures_by_heart(tmp_path):
-    pictures = samples(6)
-    trained = train_detector(recipe(90), pictures, exams_of_samples(pictures), tmp_path, quiet=True)
+    trained = learn_pictures(tmp_path)
     assert trained.grades["person"] > 0.75
     assert trained.grades["car"] > 0.75
     untrained = build_model("efficientdet-nano", num_classes=CLASS_COUNT)
-    for exam in exams_of_samples(pictures):
+    for exam in exams_of_samples(samples(6)):
         assert exam.grade(untrained, longest=128, anchor_scale=untrained.config.anchor_scale) < 0.2
 
 
@@ -79,6 +50,21 @@ def test_exported_weights_are_small_and_load_strictly(tmp_path):
 def test_options_that_do_not_fit_together_are_refused(tmp_path, changes, message):
     with pytest.raises(UsageError, match=message):
         train_detector(recipe(1), samples(1), [], tmp_path, quiet=True, **changes)
+
+
+def test_a_batch_of_one_picture_is_refused():
+    with pytest.raises(UsageError, match="batch of one picture"):
+        recipe(1, batch=1)
+
+
+def test_statistics_are_measured_on_pictures_as_they_are_used(tmp_path, monkeypatch):
+    """Uncropped, as large as in use, in the input that most of them have."""
+    shapes = []
+    monkeypatch.setattr(detector, "settle_norms", lambda net, batches, keep: shapes.extend(tuple(batch.shape) for batch in batches))
+    wide = [Sample(np.full((90, 160, 3), 255, np.uint8), Targets.empty(), "wide") for _ in range(9)]
+    tall = [Sample(np.full((160, 90, 3), 255, np.uint8), Targets.empty(), "tall")]
+    train_detector(recipe(1, batch=4), wide + tall, [], tmp_path, quiet=True)
+    assert shapes == [(4, 3, 96, 128)] * 3
 
 
 def test_exams_leave_out_pictures_in_which_the_class_is_not_labelled():

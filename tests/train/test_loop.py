@@ -125,6 +125,57 @@ def test_resuming_with_another_schedule_is_refused(tmp_path):
         Trainer(small_net(), schedule(rate=0.5), tmp_path, resume=True)
 
 
+def measure(net):
+    """Statistics that no training batch has."""
+    net[1].running_mean.fill_(0.25)
+    net[1].running_var.fill_(2.0)
+
+
+def test_the_last_steps_run_on_statistics_that_were_measured_once(tmp_path):
+    modes, measured = [], []
+
+    def watched(net, step):
+        modes.append(net[1].training)
+        return loss_of_step(net, step)
+
+    def settle(net):
+        measured.append(len(modes))
+        measure(net)
+
+    trainer = Trainer(small_net(), schedule(fixed_norms=0.5), tmp_path)
+    path = trainer.run(watched, settle=settle, quiet=True)
+    assert modes == [True] * 6 + [False] * 6 and measured == [6]
+    for state in (trainer.net.state_dict(), torch.load(path, weights_only=True)):
+        assert (state["1.running_mean"] == 0.25).all() and (state["1.running_var"] == 2.0).all()
+
+
+def test_what_is_measured_before_that_gets_statistics_of_its_own(tmp_path):
+    seen = []
+
+    def evaluate(net):
+        seen.append(float(net[1].running_mean[0]))
+        return {"AP50": 0.0}
+
+    trainer = Trainer(small_net(), schedule(fixed_norms=0.5, evaluate_every=3), tmp_path)
+    trainer.run(loss_of_step, evaluate, settle=measure, quiet=True)
+    assert seen == [0.25] * 4
+    own = Trainer(small_net(), schedule(evaluate_every=3), tmp_path / "own")
+    own.run(loss_of_step, evaluate, quiet=True)  # without it, training's own averages are measured
+    assert 0.25 not in seen[4:]
+
+
+@pytest.mark.parametrize("limit", [5, 6, 9])
+def test_a_run_that_stops_around_the_change_to_fixed_statistics_goes_on_alike(tmp_path, limit):
+    options = {"fixed_norms": 0.5, "checkpoint_every": 1}
+    whole = Trainer(small_net(), schedule(**options), tmp_path / "whole")
+    whole.run(loss_of_step, settle=measure, quiet=True)
+    with pytest.raises(Stop):
+        Trainer(small_net(), schedule(**options), tmp_path / "broken").run(stopping_at(limit), settle=measure, quiet=True)
+    resumed = Trainer(small_net(), schedule(**options), tmp_path / "broken", resume=True)
+    resumed.run(loss_of_step, settle=measure, quiet=True)
+    assert equal(whole.net, resumed.net) and equal(whole.average.net, resumed.average.net)
+
+
 @pytest.mark.parametrize("content", [b"", b"not a checkpoint"])
 def test_a_damaged_checkpoint_is_named(tmp_path, content):
     (tmp_path / "checkpoint.pt").write_bytes(content)
@@ -141,3 +192,10 @@ def test_the_rate_warms_up_and_falls_along_a_cosine(step, factor):
 def test_a_schedule_of_nothing_is_refused(field):
     with pytest.raises(UsageError):
         schedule(**{field: 0})
+
+
+@pytest.mark.parametrize(("share", "first"), [(0.0, 100), (0.25, 75), (1.0, 0)])
+def test_fixed_statistics_begin_where_their_share_of_the_steps_does(share, first):
+    assert Schedule(steps=100, fixed_norms=share).fixed_from == first
+    with pytest.raises(UsageError, match="fixed_norms"):
+        Schedule(steps=100, fixed_norms=share + 1.1)

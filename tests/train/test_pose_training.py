@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from by_heart import UNDISTORTED, coloured, learn_people, people
 from click.testing import CliRunner
 
 from skipvid.cli.app import cli
@@ -14,29 +15,15 @@ from skipvid.core.errors import UsageError
 from skipvid.models import build_model, load_weights
 from skipvid.models.heatmaps import COCO_TOLERANCES, STRIDE, decode_heatmaps
 from skipvid.presets.preset import load_preset
-from skipvid.train.augment import AugmentConfig
 from skipvid.train.loop import Schedule
 from skipvid.train.oks import grade_people, near, oks
-from skipvid.train.people import ABSENT, JOINTS, MIRRORED, PRESENT, UNKNOWN, Person, cut_out
-from skipvid.train.pose import PoseRecipe, heat_loss, train_pose
+from skipvid.train.people import ABSENT, JOINTS, MIRRORED, PRESENT, UNKNOWN, Person
+from skipvid.train.pose import heat_loss
 from skipvid.train.pose_augment import PersonBatches, PoseAugment, draw_heat, vary
 from skipvid.train.pose_teacher import PoseTeacher, heat_of
 
-CLEAR = AugmentConfig(p_colour=0, p_grey=0, p_blur=0, p_noise=0, p_jpeg=0, p_coarse=0)
-TURNED = PoseAugment(p_hidden=0, p_far=0, distortion=CLEAR)
+TURNED = PoseAugment(p_hidden=0, p_far=0, distortion=UNDISTORTED)
 """All changes of place, none of colour."""
-
-
-def coloured(seed=0):
-    """A person whose joints are dots, each of its own colour."""
-    rng = np.random.default_rng(seed)
-    image = np.zeros((320, 240, 3), np.uint8)
-    colours = np.stack([np.arange(JOINTS) * 14 + 30, 255 - np.arange(JOINTS) * 14, (np.arange(JOINTS) * 97) % 200 + 40], 1)
-    cells = rng.permutation(20)[:JOINTS]
-    joints = np.stack([90 + 20 * (cells % 4), 80 + 34 * (cells // 4)], 1).astype(np.float32)
-    for (x, y), colour in zip(joints.astype(int), colours, strict=True):
-        cv2.circle(image, (int(x), int(y)), 6, colour.tolist(), -1)
-    return Person(image, np.array([70, 60, 170, 250], np.float32), joints, np.full(JOINTS, PRESENT, np.int8), 9000.0, "dots"), colours
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -54,7 +41,7 @@ def test_a_varied_person_has_every_joint_on_its_own_dot(seed):
 
 def test_mirroring_happens_about_as_often_as_asked():
     person, _ = coloured()
-    still = PoseAugment(scale=0, stretch=0, p_turn=0, shift=0, p_half=0, p_hidden=0, p_far=0, distortion=CLEAR)
+    still = PoseAugment(scale=0, stretch=0, p_turn=0, shift=0, p_half=0, p_hidden=0, p_far=0, distortion=UNDISTORTED)
     left, right = 5, 6
     before = np.sign(person.joints[left, 0] - person.joints[right, 0])
     after = [vary(person, (256, 192), np.random.default_rng(seed), still)[1] for seed in range(60)]
@@ -70,7 +57,7 @@ def test_a_joint_outside_the_window_is_absent_and_an_unknown_one_stays_unknown()
     joints = person.joints.copy()
     joints[5] = (-500, -500)
     person = Person(person.image, person.box, joints, states, 1.0, "x")
-    still = PoseAugment(p_mirror=0, p_half=0, p_hidden=0, p_far=0, distortion=CLEAR)
+    still = PoseAugment(p_mirror=0, p_half=0, p_hidden=0, p_far=0, distortion=UNDISTORTED)
     _, _, after = vary(person, (256, 192), np.random.default_rng(1), still)
     assert after[3] == UNKNOWN
     assert after[5] == ABSENT
@@ -149,17 +136,11 @@ def test_the_loss_counts_known_joints_only_and_is_one_for_the_dark():
     assert heat_loss(found, wanted, known, near=4.0).item() == 0.0
 
 
-def recipe(steps, **changes):
-    calm = PoseAugment(scale=0.05, stretch=0, p_turn=0, shift=0.02, p_mirror=0, p_half=0, p_hidden=0, p_far=0, distortion=CLEAR)
-    options = {"steps": steps, "batch": 16, "warmup": 5, "rate": 3e-3, "average": 0.8, "evaluate_every": steps, **changes}
-    return PoseRecipe(Schedule(**options), input_size=(128, 96), augment=calm)
-
-
 @pytest.mark.slow
-def test_a_pose_network_learns_a_few_persons_by_heart(tmp_path):
-    people = [cut_out(coloured(seed)[0], 128) for seed in range(4)]
-    trained = train_pose(recipe(120), people, people, tmp_path, quiet=True)
-    untrained = grade_people(people, heat_of(build_model("hrnet-nano").eval()), (128, 96))
+@pytest.mark.parametrize("half_precision", [pytest.param(False, id="float32"), pytest.param(None, id="as the machine does it")])
+def test_a_pose_network_learns_a_few_persons_by_heart(tmp_path, half_precision):
+    trained = learn_people(tmp_path, half_precision)
+    untrained = grade_people(people(4), heat_of(build_model("hrnet-nano").eval()), (128, 96))
     assert trained.grades["OKS"] > 0.6 > 3 * untrained["OKS"]
 
 

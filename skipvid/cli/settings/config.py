@@ -98,8 +98,8 @@ def _shown(value: object) -> str:
         return "empty"
     if isinstance(value, bool):
         return "true" if value else "false"
-    text = str(value) if isinstance(value, int | float | dict | list) else repr(str(value))
-    return " ".join(text if len(text) <= 60 else f"{text[:57]}...".split())
+    text = " ".join((str(value) if isinstance(value, int | float | dict | list) else repr(str(value))).split())
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _wanted(option: click.Parameter) -> str:

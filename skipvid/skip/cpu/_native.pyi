@@ -9,6 +9,8 @@ Activation = tuple[int, float, float]
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int32]
 
+LARGEST_EXTENT: int
+
 def instruction_sets() -> list[str]: ...
 def exercise(instruction_set: str, rounds: int) -> float: ...
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from functools import cache
 
+from skipvid.core.errors import BackendError
 from skipvid.skip.cpu._native import ThreadPool
 from skipvid.skip.cpu.program import NativeProgram
 from skipvid.skip.plan import Plan
@@ -34,4 +35,7 @@ def usable_cores() -> int:
 @cache
 def _pool(threads: int) -> ThreadPool:
     """One pool for all programs that want as many threads: they sleep between frames."""
-    return ThreadPool(threads)
+    try:
+        return ThreadPool(threads)
+    except RuntimeError as error:
+        raise BackendError(f"{threads} threads cannot be started: {error}", "ask for fewer") from error

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from skipvid.core.errors import BackendError
 from skipvid.skip.cpu import tables
-from skipvid.skip.cpu._native import Footprint, Program, ThreadPool
+from skipvid.skip.cpu._native import LARGEST_EXTENT, Footprint, Program, ThreadPool
 from skipvid.skip.cpu.layout import LANES, Layout, make_layout
 from skipvid.skip.gates.learned import LearnedGate
 from skipvid.skip.gates.norm import NormGate
@@ -146,6 +146,11 @@ class _Lowering:
         if part is not None:
             number = self.program.add_part(self._allocate(self.by_name[part.of]), node.channels, part.offset)
         else:
+            if max(node.size) > LARGEST_EXTENT:
+                raise BackendError(
+                    f"the map {node.name} has {node.size[0]} x {node.size[1]} pixels, and the back end cpu counts to {LARGEST_EXTENT}",
+                    "choose a smaller input, or --backend reference",
+                )
             number = self.program.add_map(*node.size, node.channels, node.op == "input")
         self.maps[node.name] = number
         gate = self.plan.gates.get(node.name)

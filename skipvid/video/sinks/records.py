@@ -10,7 +10,8 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from skipvid.core.results import SCHEMA_VERSION, Detections, FrameCost, FrameResult, RunHeader, RunSummary
+from skipvid.core.costs import FrameCost
+from skipvid.core.results import SCHEMA_VERSION, Detections, FrameResult, RunHeader, RunSummary
 
 Record = dict[str, Any]
 

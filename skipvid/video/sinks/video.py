@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from skipvid.core.files import PartFile, output_errors
 from skipvid.core.results import FrameResult, RunHeader, RunSummary
-from skipvid.video.sinks.audio import AudioTrack
+from skipvid.video.sinks.audio import Sound, SoundFormat
 from skipvid.video.sinks.base import Sink
 from skipvid.video.sinks.options import SinkOptions
 from skipvid.video.sinks.original import Original
@@ -25,21 +25,25 @@ from skipvid.video.sinks.original import Original
 Render = Callable[[FrameResult], NDArray[np.uint8]]
 
 _DEFAULT_TICK = Fraction(1, 90000)
+_COARSE_TICK = Fraction(1, 1000)
+"""For pictures minutes apart: MP4 counts the ticks of a picture in 32 bits."""
+
 _BT709 = 1  # AVCOL_PRI_BT709, AVCOL_TRC_BT709 and AVCOL_SPC_BT709 alike
 _SECONDS_PER_KEY_PICTURE = 2
+_LONG_REST = 10
+"""Seconds for which the last frame may be shown because the container says so."""
 
 
 @dataclass(frozen=True)
 class _Format:
-    """A kind of video file. copied: codecs of sound that its players know; any other is coded anew with `sound`."""
+    """A kind of video file."""
 
     muxer: str
     container_options: dict[str, str]
     codec: str
     codec_options: dict[str, str]
     crf: int
-    copied: frozenset[str]
-    sound: str
+    sound: SoundFormat
 
 
 # The encoder shares the processor with the network. Slower presets make no smaller files at this crf, faster ones larger (measured).
@@ -57,18 +61,18 @@ FORMATS = {
         "libx264",
         _X264,
         20,
-        _IN_MP4,
-        "aac",
+        SoundFormat("mp4", _IN_MP4, "aac"),
     ),
-    ".mkv": _Format("matroska", {"flush_packets": "1", "cluster_time_limit": "1000"}, "libx264", _X264, 20, _IN_MKV, "aac"),
+    ".mkv": _Format(
+        "matroska", {"flush_packets": "1", "cluster_time_limit": "1000"}, "libx264", _X264, 20, SoundFormat("matroska", _IN_MKV, "aac")
+    ),
     ".webm": _Format(
         "webm",
         {"flush_packets": "1", "cluster_time_limit": "1000"},
         "libvpx-vp9",
         {"deadline": "realtime", "cpu-used": "8", "row-mt": "1", "b": "0"},
         32,
-        frozenset({"opus", "vorbis"}),
-        "libopus",
+        SoundFormat("webm", frozenset({"opus", "vorbis"}), "libopus"),
     ),
 }
 
@@ -90,13 +94,13 @@ class VideoSink(Sink):
         self._options = options or SinkOptions()
         self._format = FORMATS[path.suffix.lower()]
         self._original = Original.open(header.source)
-        self._tick = (self._original and self._original.time_base) or _DEFAULT_TICK
+        self._tick = (self._original and self._original.time_base) or (_COARSE_TICK if 0 < self._source.fps < 0.01 else _DEFAULT_TICK)
         self._reformatter = VideoReformatter()
         self._stream: av.VideoStream | None = None
-        self._audio: AudioTrack | None = None
+        self._sound: Sound | None = None
         self._size = (0, 0)
         self._start = 0.0
-        self._last = self._step = 0
+        self._last = self._step = self._longest = 0
         self._open = True
         with output_errors(path, av.FFmpegError):
             self._file.part.touch()  # libav opens it with the first frame only, which is late for finding out that it cannot
@@ -111,24 +115,26 @@ class VideoSink(Sink):
             else:
                 ticks = max(self._last + 1, round(Fraction(time - self._start) / self._tick))
                 self._step, self._last = ticks - self._last, ticks
+                self._longest = max(self._longest, self._step)
             self._container.mux(self._stream.encode(self._prepared(picture)))
-            if self._audio is not None:
-                self._audio.advance(time - self._start)
+            if self._sound is not None:
+                self._sound.advance(time - self._start)
 
     def finish(self, summary: RunSummary) -> None:
         if self._stream is None:
             self.problem = "no frame was written"
             self.close()
             return
-        whole = self._options.to_end and not summary.interrupted and not summary.problems
+        whole = self._options.to_end and not summary.interrupted and summary.complete
         rest = self._rest(whole)
         with output_errors(self.path, av.FFmpegError):
             for packet in self._stream.encode(None):
                 if packet.pts == self._last:
                     packet.duration = rest
                 self._container.mux(packet)
-            if self._audio is not None:
-                self._audio.finish(math.inf if whole else float((self._last + rest) * self._tick))
+            if self._sound is not None:
+                self._sound.finish(math.inf if whole else float((self._last + rest) * self._tick))
+                self.problem = "; ".join(self._sound.problems) or self.problem
             self._container.close()
         self._file.commit()
         self._release()
@@ -150,7 +156,7 @@ class VideoSink(Sink):
         self._start = time
         height, width = picture.shape[:2]
         self._size = (width, height)
-        rate = Fraction(self._source.fps or 25).limit_denominator(1001)
+        rate = _rate(self._source.fps)
         options = {**self._format.codec_options, "crf": str(self._format.crf if self._options.crf is None else self._options.crf)}
         stream = self._container.add_stream(self._format.codec, rate=rate, options=options)
         assert isinstance(stream, av.VideoStream)
@@ -164,18 +170,15 @@ class VideoSink(Sink):
         if self._original is not None and self._original.pixel_aspect != 1:
             context.sample_aspect_ratio = self._original.pixel_aspect
         if self._source.has_audio and self._options.audio:
-            self._add_audio(time)
+            self._add_sound(time)
         self._step = max(1, round(1 / rate / self._tick))
         return stream
 
-    def _add_audio(self, start: float) -> None:
-        if self._original is None or self._original.audio is None:
+    def _add_sound(self, start: float) -> None:
+        if self._original is None or not self._original.sound:
             self.problem = "the sound was left out: the source cannot be read a second time"
             return
-        try:
-            self._audio = AudioTrack(self._original, self._original.audio, self._container, self._format.copied, self._format.sound, start)
-        except (av.FFmpegError, ValueError) as error:
-            self.problem = f"the sound was left out: {error}"
+        self._sound = Sound(self._original, self._container, self._format.sound, start)
 
     def _prepared(self, picture: NDArray[np.uint8]) -> av.VideoFrame:
         """The picture as the encoder takes it."""
@@ -193,6 +196,14 @@ class VideoSink(Sink):
         """Ticks for which the last frame is shown: to the end of the source, or like the frame before it."""
         if whole and self._source.duration is not None:
             rest = round(Fraction(self._source.duration - self._start) / self._tick) - self._last
-            if rest > 0:
+            # A container counts what its stamps jumped over, too.
+            if 0 < rest <= max(2 * self._longest, round(_LONG_REST / self._tick)):
                 return rest
         return self._step
+
+
+def _rate(fps: float) -> Fraction:
+    """Frames per second as a ratio of small numbers, never 0: a picture an hour is 1/3600."""
+    if fps <= 0:
+        return Fraction(25)
+    return Fraction(fps).limit_denominator(1001) if fps >= 1 else 1 / Fraction(1 / fps).limit_denominator(1001)

@@ -14,12 +14,18 @@ class Source(ABC):
     """Yields the frames of one file, folder, URL or device, once, in order. Use it as a context manager.
 
     After (or during) iteration `problem` holds one line where the input turned out to be damaged or shorter than it said,
-    and `dropped` counts frames of a live source that came and were not delivered.
+    `notes` lines on what was done to make sense of it (colours mapped, a clock repaired), and
+    `dropped` counts frames of a live source that came and were not delivered.
     """
 
     info: SourceInfo
     problem: str | None = None
     dropped: int = 0
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a user should know of how the source was read; complete after the last frame."""
+        return ()
 
     @abstractmethod
     def __iter__(self) -> Iterator[Frame]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import BinaryIO
@@ -17,10 +19,20 @@ class Pipe:
 
     def __init__(self, stream: BinaryIO) -> None:
         self._read = getattr(stream, "read1", stream.read)
+        self.ended = False
+        self.is_file = _is_file(stream)
 
     def read(self, size: int) -> bytes:
         data: bytes = self._read(size)
+        self.ended = not data
         return data
+
+
+def _is_file(stream: BinaryIO) -> bool:
+    try:
+        return stat.S_ISREG(os.fstat(stream.fileno()).st_mode)
+    except (OSError, ValueError, AttributeError):
+        return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +57,12 @@ class ContainerFacts:
         )
 
 
-def open_container(where: str | Pipe, name: str, timeout: float | None) -> av.container.InputContainer:
+def open_container(
+    where: str | Pipe, name: str, timeout: float | None, options: dict[str, str] | None = None
+) -> av.container.InputContainer:
     """Open a path, URL or pipe. timeout: seconds that opening, and each later read, may take. Raises SourceError."""
     try:
-        container = av.open(where, "r", timeout=timeout, metadata_errors="replace")
+        container = av.open(where, "r", timeout=timeout, metadata_errors="replace", options=options or {})
     except (av.FFmpegError, OSError, ValueError) as error:
         raise SourceError(f"{name} cannot be opened: {reason(error, timeout)}", _hint(where, error)) from error
     if container.format.name == "tty":  # libav would render it as a terminal does

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from threading import Lock
@@ -18,21 +18,25 @@ from typing import Any, cast
 import av
 import numpy as np
 from av.sidedata.sidedata import SideData
-from av.video.reformatter import Colorspace, VideoReformatter
+from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
 from skipvid.core.errors import SourceError
 from skipvid.core.results import Frame, SourceInfo
+from skipvid.video.sources.arrivals import PUSHED, STAMPLESS, Arrivals
 from skipvid.video.sources.base import Source
-from skipvid.video.sources.containers import ContainerFacts, Pipe, expected_frames, main_video_stream, open_container, reason, video_seconds
+from skipvid.video.sources.colour import colour_note, to_bgr
+from skipvid.video.sources.containers import ContainerFacts, Pipe, expected_frames, video_seconds
 from skipvid.video.sources.options import ReadOptions, Selection
 from skipvid.video.sources.orientation import Orientation
-from skipvid.video.sources.timing import PresentationClock, nominal_rate
+from skipvid.video.sources.packets import PacketReader
+from skipvid.video.sources.timing import ArrivalClock, PresentationClock, nominal_rate
 
 _DECODE_THREADS = min(4, os.cpu_count() or 1)
 """Enough for 4K, and leaves the rest of a large machine to the network."""
 
-_GENERATE_PTS = 0x0001  # AVFMT_FLAG_GENPTS
+_SOUND_LONGER = 1.0
+"""Seconds by which the sound must outlast the pictures to be worth a word."""
 
 
 class VideoSource(Source):
@@ -47,31 +51,32 @@ class VideoSource(Source):
     def __init__(self, where: str | Pipe, name: str, options: ReadOptions, path: Path | None = None) -> None:
         self._name = name
         self._options = options
-        self._timeout = None if path is not None or isinstance(where, Pipe) else options.timeout
-        self._container = open_container(where, name, self._timeout)
+        timeout = None if path is not None or isinstance(where, Pipe) else options.timeout
+        self._reader = PacketReader(where, name, timeout, path)
         self._lock = Lock()
         self._iterating = self._closing = False
         self._damaged = 0
-        self._reach = Fraction(0)
-        self._broken_off: str | None = None
+        self._tick = Fraction(1, 1000)
+        self._notes: list[str] = []
+        self._arrivals: Arrivals[av.Packet[Any]] | None = None
+        self._arrival_clock: ArrivalClock | None = None
         try:
-            self._stream = main_video_stream(self._container, name)
-            # PyAV asks libav to make up missing presentation stamps; for AVI with B-frames it makes up wrong ones (the decoding order).
-            self._container.flags &= ~_GENERATE_PTS
-            self._stream.thread_type = "AUTO"
-            self._stream.codec_context.thread_count = _DECODE_THREADS
-            self._clock = PresentationClock(self._stream)
+            container, self._stream = self._reader.container, self._reader.stream
+            self._clock = PresentationClock(nominal_rate(self._stream))
+            if path is None and container.format.name in STAMPLESS and not _has_end(where, container):
+                self._arrivals = Arrivals(self._reader)
             self._frames = self._decoded()
             first = next(self._frames, None)
             if first is None:
-                raise SourceError(f"{name} holds no frame that can be decoded", self._broken_off or "it is empty or damaged")
+                raise SourceError(f"{name} holds no frame that can be decoded", self._reader.broken_off or "it is empty or damaged")
             self._first: av.VideoFrame | None = first
             self._reformatter = VideoReformatter()
             self._orientation = _orientation(first)
-            self.facts = ContainerFacts.of(self._container, self._stream)
+            self._date_by_arrival()
+            self.facts = ContainerFacts.of(container, self._stream)
             self.info = self._describe(first, path)
         except BaseException:
-            self._container.close()
+            self._release()
             raise
 
     def __iter__(self) -> Iterator[Frame]:
@@ -97,23 +102,59 @@ class VideoSource(Source):
             if not self._iterating:
                 self._release()
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was done to the colours and to the clock so far."""
+        return tuple(self._notes) + self._clock_notes()
+
     def _release(self) -> None:
-        self._frames.close()
-        self._container.close()
+        if self._arrivals is not None:
+            self._arrivals.stop(self._reader.close)
+        else:
+            self._reader.close()
+
+    def _date_by_arrival(self) -> None:
+        """Decide by which clock a stream without time stamps goes, and say so."""
+        if self._arrivals is None:
+            return
+        if self._reader.container.format.name in PUSHED or self._arrivals.paced(self._clock.frame_seconds):
+            self._arrival_clock = ArrivalClock()
+            self._note("it has no time stamps: frames are dated by their arrival")
+        else:
+            self._note(f"it has no time stamps: {1 / self._clock.frame_seconds:.4g} frames a second are assumed")
+
+    def _note(self, line: str | None) -> None:
+        if line is not None and line not in self._notes:
+            self._notes.append(line)
+
+    def _clock_notes(self) -> tuple[str, ...]:
+        lines = []
+        if jumps := self._reader.timeline.jumps:
+            where, by = jumps[0]
+            first = f"by {by:+.1f} s at {max(where - float(self._reader.origin), 0):.2f} s"
+            lines.append(
+                f"time stamps jumped {first}" + (f", and {len(jumps) - 1} times more" if len(jumps) > 1 else "") + "; the clock goes on"
+            )
+        if followed := self._reader.followed:
+            lines.append(f"the pictures go on in another stream from {followed[0]:.2f} s on, which was followed")
+        return tuple(lines)
 
     def _describe(self, first: av.VideoFrame, path: Path | None) -> SourceInfo:
         width, height = first.width, first.height
         if self._orientation.transpose:
             width, height = height, width
+        container = self._reader.container
+        by_arrival = self._arrival_clock is not None
         return SourceInfo(
             name=self._name,
             width=width,
             height=height,
-            fps=float(nominal_rate(self._stream) or 0),
+            fps=0.0 if by_arrival else float(nominal_rate(self._stream) or 0),
             frames=self._stream.frames or None,
-            duration=video_seconds(self._container, self._stream),
-            has_audio=bool(self._container.streams.audio),
+            duration=video_seconds(container, self._stream),
+            has_audio=bool(container.streams.audio),
             rotation=self._orientation.rotation,
+            live=by_arrival,
             path=path,
             codec=self.facts.codec,
         )
@@ -125,7 +166,7 @@ class VideoSource(Source):
         frame: av.VideoFrame | None = first
         started = time.perf_counter()
         while frame is not None and not self._closing:
-            seconds = self._clock.stamp(frame)
+            seconds = self._time_of(frame)
             if selection.finished(seconds):
                 break
             if selection.take(seconds):
@@ -143,61 +184,82 @@ class VideoSource(Source):
             return
         if frame is None:
             self.problem = self._find_problem(index)
+            if self.problem is None:
+                self._note(self._pictures_end_early())
         if not delivered:
             end = seconds + self._clock.frame_seconds
             raise SourceError(f"{self._name} ends at {end:.2f} s, before the start at {self._options.start:g} s", "give an earlier --start")
 
+    def _time_of(self, frame: av.VideoFrame) -> float:
+        if self._arrival_clock is not None and self._arrivals is not None:
+            return self._arrival_clock.stamp(self._arrivals.arrival)
+        return self._clock.stamp(frame, self._tick, self._reader.origin)
+
     def _upright(self, frame: av.VideoFrame) -> NDArray[np.uint8]:
-        image = self._reformatter.reformat(frame, format="bgr24", src_colorspace=_matrix(frame)).to_ndarray()
-        return self._orientation.apply(np.asarray(image, np.uint8))
+        self._note(colour_note(frame))
+        return self._orientation.apply(to_bgr(frame, self._reformatter))
 
     def _decoded(self) -> Generator[av.VideoFrame, None, None]:
         """Every frame that can be decoded. Damaged packets are counted and passed over, as players do."""
-        # The packets of sound and subtitles are read along only to know how far the file reaches.
-        packets = self._container.demux()
-        while True:
-            try:
-                packet = next(packets, None)
-            except (av.FFmpegError, OSError) as error:
-                self._broken_off = reason(error, self._timeout)
-                return
-            if packet is None:
-                return
-            stamp = packet.dts if packet.pts is None else packet.pts
-            if stamp is not None and packet.time_base is not None:
-                self._reach = max(self._reach, (stamp + (packet.duration or 0)) * packet.time_base)
-            # Not packet.stream_index: the packet that drains the decoder has none.
-            if packet.stream.index != self._stream.index:
+        packets: Iterable[av.Packet[Any]] = self._arrivals if self._arrivals is not None else self._reader
+        stream: av.VideoStream | None = None
+        # The packets of sound are read along only to know how far the file reaches, and where its clock jumps.
+        for packet in packets:
+            if packet.stream.type != "video":
                 continue
-            try:
-                frames: list[Any] = packet.decode()
-            except av.FFmpegError:
-                self._damaged += 1
-                continue
-            yield from frames
+            if stream is None or packet.stream.index != stream.index or packet.stream.container is not stream.container:
+                if stream is not None:
+                    yield from self._decode(stream, None)
+                stream = cast(av.VideoStream, packet.stream)
+                self._tick = Fraction(stream.time_base or Fraction(1, 1000))
+                # Frames in several threads come late by as many frames, which a stream at its own pace cannot afford.
+                stream.thread_type = "AUTO" if self._arrivals is None else "SLICE"
+                stream.codec_context.thread_count = _DECODE_THREADS
+            yield from self._decode(stream, packet)
+        if stream is not None:
+            yield from self._decode(stream, None)
+
+    def _decode(self, stream: av.VideoStream, packet: av.Packet[Any] | None) -> list[av.VideoFrame]:
+        try:
+            return list(stream.decode(packet))
+        except av.FFmpegError:
+            self._damaged += packet is not None
+            return []
 
     def _find_problem(self, read: int) -> str | None:
         """One line where less could be read than the container promised; called after the last frame."""
         lines = []
-        expected = expected_frames(self._container, self._stream, self._reach, read)
+        reader = self._reader
+        expected = None
+        if not reader.followed and not reader.timeline.jumps:
+            expected = expected_frames(reader.container, self._stream, reader.timeline.now or Fraction(0), read)
         if expected is not None:
             lines.append(f"read {read} of about {expected} frames")
-        elif self._damaged and self._broken_off is None:
+        elif self._damaged and reader.broken_off is None:
             lines.append(f"passed over {self._damaged} damaged packet{'s' if self._damaged > 1 else ''}")
-        if self._broken_off is not None:
-            lines.append(f"reading broke off after {read} frames: {self._broken_off}")
+        if reader.broken_off is not None:
+            lines.append(f"reading broke off after {read} frames: {reader.broken_off}")
         if self._clock.backward_jumps:
             lines.append(f"time stamps ran backwards {self._clock.backward_jumps} times")
         return "; ".join(lines) or None
+
+    def _pictures_end_early(self) -> str | None:
+        reader = self._reader
+        pictures, all_streams = reader.timeline.reach(reader.key), reader.timeline.now
+        if pictures is None or all_streams is None:
+            return None
+        if float(all_streams - pictures) <= _SOUND_LONGER + 2 * float(reader.timeline.usual(reader.key)):
+            return None
+        return (
+            f"the pictures end at {float(pictures - reader.origin):.2f} s, the sound goes on to {float(all_streams - reader.origin):.2f} s"
+        )
+
+
+def _has_end(where: str | Pipe, container: av.container.InputContainer) -> bool:
+    """Whether what is read is a file in truth: one that was redirected into stdin, or that a server sends with its length."""
+    return where.is_file if isinstance(where, Pipe) else container.size > 0
 
 
 def _orientation(frame: av.VideoFrame) -> Orientation:
     matrix = frame.side_data.get("DISPLAYMATRIX")
     return Orientation() if matrix is None else Orientation.from_display_matrix(bytes(cast(SideData, matrix)))
-
-
-def _matrix(frame: av.VideoFrame) -> Colorspace | None:
-    """The YUV matrix to assume. libav takes BT.601 for untagged video; players take BT.709 where the picture is larger than SD."""
-    unspecified = 2  # AVCOL_SPC_UNSPECIFIED
-    larger = frame.width >= 1280 or frame.height > 576
-    return Colorspace.ITU709 if frame.colorspace == unspecified and larger and not frame.format.is_rgb else None

@@ -1,9 +1,10 @@
-"""When the worker threads are woken, and on which processors they may run."""
+"""When the worker threads are woken, on which processors, and what becomes of an exception in one of them."""
 
 from __future__ import annotations
 
 import os
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -63,20 +64,32 @@ def test_a_frame_in_which_nothing_changed_wakes_nobody() -> None:
 
 
 @pytest.mark.skipif(PROCESSORS < 2, reason="needs two processors")
-def test_workers_leave_the_callers_processor_to_the_caller() -> None:
+def test_workers_sleep_outside_of_the_callers_processor_and_run_anywhere() -> None:
     program, worker = _program()
     allowed = os.sched_getaffinity(0)
-    state = program.new_state()
+    state, places = program.new_state(), set()
+    done = threading.Event()
+
+    def look() -> None:
+        while not done.is_set():
+            places.add(frozenset(os.sched_getaffinity(worker)))
+
+    watcher = threading.Thread(target=look)
     try:
         for own in sorted(allowed)[:2]:
             os.sched_setaffinity(0, {own})  # so that it is known where the caller runs
             os.sched_setaffinity(0, allowed)
             program.run(state, [torch.randn(SHAPE)], True)
-            left = os.sched_getaffinity(worker)
-            assert left < allowed
-            assert len(left) == len(allowed) - 1
+            _wait_until_asleep(worker)
+            asleep = os.sched_getaffinity(worker)
+            assert asleep < allowed and len(asleep) == len(allowed) - 1
+        watcher.start()
+        while frozenset(allowed) not in places:
+            program.run(state, [torch.randn(SHAPE)], True)
     finally:
         os.sched_setaffinity(0, allowed)
+        done.set()
+    watcher.join()
 
 
 def test_a_caller_bound_to_one_processor_shares_it_with_the_workers() -> None:

@@ -1,4 +1,4 @@
-"""A kind of gate that is not in the package, registered by its name: it opens where any channel changed by more than its threshold."""
+"""A kind of gate that the package has not, to be registered by its name: it opens where any channel changed by more than a threshold."""
 
 from __future__ import annotations
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from skipvid.core.results import Detections, Frame, FrameCost, FrameResult, LayerCost, RunHeader, RunSummary, SourceInfo
+from skipvid.core.costs import FrameCost, LayerCost
+from skipvid.core.results import Detections, Frame, FrameResult, RunHeader, RunSummary, SourceInfo
 from skipvid.video.sinks.base import Sink
 from skipvid.video.sources.open import open_source
 from skipvid.video.sources.options import ReadOptions
@@ -36,7 +37,7 @@ def summary(of: RunHeader | None = None, **changes: object) -> RunSummary:
 
 
 def cost(macs: int = 250) -> FrameCost:
-    return FrameCost(
+    return FrameCost.of(
         (
             LayerCost("stem.conv", "stem", "conv", 400, macs, 100, 25, gate_ops=30),
             LayerCost("head.cls", "head", "depthwise", 600, macs, 100, 50, gate_macs=20),
@@ -74,5 +75,15 @@ def run(path: Path, sink_of: object, options: ReadOptions | None = None, **chang
             for frame in source:
                 sink.write(FrameResult(frame, Detections.empty(), frames == 0, {}))
                 frames += 1
-            sink.finish(summary(of, **{"frames": frames, "problems": (source.problem,) if source.problem else (), **changes}))
+            sink.finish(
+                summary(
+                    of,
+                    **{
+                        "frames": frames,
+                        "problems": (source.problem,) if source.problem else (),
+                        "complete": source.problem is None,
+                        **changes,
+                    },
+                )
+            )
     return sink

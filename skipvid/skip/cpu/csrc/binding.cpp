@@ -68,17 +68,19 @@ void add_other(Program& program, Entry::Kind kind, int map, int input, std::vect
 void run(const Program& program, State& state, const std::vector<nb::ndarray<const float, nb::ndim<3>, nb::device::cpu>>& arrays, int segment,
          bool keyframe, bool gates) {
   std::vector<InputArray> inputs;
-  for (const auto& array : arrays) inputs.push_back({array.data(), array.stride(0), array.stride(1), array.stride(2)});
+  for (const auto& array : arrays) {
+    inputs.push_back({array.data(), array.stride(0), array.stride(1), array.stride(2), {array.shape(0), array.shape(1), array.shape(2)}});
+  }
   const nb::gil_scoped_release unlocked;
   program.run(state, inputs, segment, keyframe, gates);
 }
 
 // The same for a network whose only input is a picture.
-void run_picture(const Program& program, State& state, const nb::ndarray<const std::uint8_t, nb::ndim<3>, nb::c_contig, nb::device::cpu>& bytes,
+void run_picture(const Program& program, State& state, const nb::ndarray<const std::uint8_t, nb::shape<-1, -1, 3>, nb::c_contig, nb::device::cpu>& bytes,
                  const nb::ndarray<const float, nb::shape<3, 256>, nb::c_contig, nb::device::cpu>& tables, std::array<int, 3> order,
                  int segment, bool keyframe, bool gates) {
   const Picture picture{bytes.data(), static_cast<int>(bytes.shape(0)), static_cast<int>(bytes.shape(1)), tables.data(), order};
-  const InputArray input{nullptr, 0, 0, 0, &picture};
+  const InputArray input{nullptr, 0, 0, 0, {}, &picture};
   const nb::gil_scoped_release unlocked;
   program.run(state, {&input, 1}, segment, keyframe, gates);
 }
@@ -260,6 +262,7 @@ void bind_steps(nb::class_<Program>& type) {
 NB_MODULE(_native, m) {
   nb::set_leak_warnings(false);  // thread pools are cached for the life of the process
   using namespace skipvid;
+  m.attr("LARGEST_EXTENT") = largest_extent;
   m.def("instruction_sets", &instruction_sets, "Names of the kernels that this processor runs, the fastest first.");
 
   m.def("exercise", &exercise, nb::call_guard<nb::gil_scoped_release>(),

@@ -11,6 +11,9 @@ namespace skipvid {
 // A pixel in a list: row in the upper 16 bits, column in the lower, so that right neighbours differ by one.
 using Pixel = std::uint32_t;
 
+// Rows, and columns, that a map may have.
+constexpr int largest_extent = 0xffff;
+
 inline int row_of(Pixel pixel) { return static_cast<int>(pixel >> 16); }
 inline int column_of(Pixel pixel) { return static_cast<int>(pixel & 0xffffU); }
 

@@ -6,6 +6,8 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <stdexcept>
+#include <string>
 
 #include "program.hpp"
 
@@ -70,7 +72,8 @@ void take_bytes(const Frame& frame, const Entry& entry) {
   const Picture& picture = *frame.inputs[entry.input].picture;
   const float limit = frame.state.limits[entry.map];
   Bitmap& published = frame.state.published[entry.map];
-  std::vector<std::uint8_t>& taken = frame.state.taken[entry.map];
+  TakenPicture& kept = frame.state.taken[entry.map];
+  std::vector<std::uint8_t>& taken = kept.bytes;
   const std::size_t line = static_cast<std::size_t>(picture.width) * 3;
   const float* const tables[3] = {picture.tables, picture.tables + 256, picture.tables + 512};
   const std::array<int, 3> order = picture.order;
@@ -89,6 +92,8 @@ void take_bytes(const Frame& frame, const Entry& entry) {
   const auto value = [=](const std::uint8_t* pixel, int c) { return tables[c][pixel[order[c]]]; };
   if (frame.keyframe) {
     taken.resize(line * picture.height);
+    kept.height = picture.height;
+    kept.width = picture.width;
     for (int y = 0; y < info.height; ++y) {  // what the picture does not cover is 0
       const int from = y < picture.height ? picture.width : 0;
       std::fill(target.at(y, from), target.at(y, 0) + target.stride * info.width, 0.0F);
@@ -128,12 +133,44 @@ void take_bytes(const Frame& frame, const Entry& entry) {
   });
 }
 
+// What is read is what the program was compiled for, and a picture is compared with one that covered the same pixels.
+void check(const Frame& frame, const Entry& entry) {
+  if (static_cast<std::size_t>(entry.input) >= frame.inputs.size()) {
+    throw std::invalid_argument("the network takes more inputs than the " + std::to_string(frame.inputs.size()) + " given");
+  }
+  const MapInfo& info = frame.program.maps[entry.map];
+  const InputArray& array = frame.inputs[entry.input];
+  const auto text = [](std::size_t channels, std::size_t height, std::size_t width) {
+    return "(" + std::to_string(channels) + ", " + std::to_string(height) + ", " + std::to_string(width) + ")";
+  };
+  const auto wanted = [&] { return text(info.channels, info.height, info.width); };
+  if (array.picture == nullptr) {
+    const auto [channels, height, width] = array.shape;
+    const bool fits = channels == static_cast<std::size_t>(info.channels) && height == static_cast<std::size_t>(info.height) &&
+                      width == static_cast<std::size_t>(info.width);
+    if (!fits) throw std::invalid_argument("an input has the shape " + text(channels, height, width) + " instead of " + wanted());
+    return;
+  }
+  const Picture& picture = *array.picture;
+  const auto is_byte_of_pixel = [](int byte) { return 0 <= byte && byte < 3; };
+  if (info.channels != 3 || picture.height > info.height || picture.width > info.width ||
+      !std::all_of(picture.order.begin(), picture.order.end(), is_byte_of_pixel)) {
+    throw std::invalid_argument("a picture of " + text(3, picture.height, picture.width) + " does not fit an input of " + wanted());
+  }
+  const TakenPicture& taken = frame.state.taken[entry.map];
+  if (!frame.keyframe && (picture.height != taken.height || picture.width != taken.width)) {
+    throw std::invalid_argument("a picture of another size than the last one's needs a keyframe");
+  }
+}
+
 }  // namespace
 
 void take_input(const Frame& frame, const Entry& entry) {
+  check(frame, entry);
   if (frame.inputs[entry.input].picture != nullptr) {
     take_bytes(frame, entry);
   } else {
+    frame.state.taken[entry.map].height = frame.state.taken[entry.map].width = 0;
     take_floats(frame, entry);
   }
 }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <stdexcept>
+#include <string>
 
 namespace skipvid {
 
@@ -39,7 +40,7 @@ std::size_t State::bytes() const {
   std::size_t total = floats.bytes();
   for (const Buffer& buffer : memory) total += buffer.bytes();
   for (const OutputMemory& output : outputs) total += output.pending.bytes();
-  for (const std::vector<std::uint8_t>& bytes : taken) total += bytes.size();
+  for (const TakenPicture& picture : taken) total += picture.bytes.size();
   for (const std::vector<Bitmap>* bitmaps : {&computed, &published}) {
     for (const Bitmap& bitmap : *bitmaps) total += static_cast<std::size_t>(bitmap.height()) * bitmap.words() * sizeof(std::uint64_t);
   }
@@ -47,6 +48,10 @@ std::size_t State::bytes() const {
 }
 
 int Program::add_map(int height, int width, int channels, bool compact) {
+  if (height < 1 || width < 1 || channels < 1 || height > largest_extent || width > largest_extent) {
+    throw std::invalid_argument("a map must have from 1 to " + std::to_string(largest_extent) + " rows and columns, not " +
+                                std::to_string(height) + " x " + std::to_string(width));
+  }
   // A network input of few channels is stored without padding lanes: it is the largest map, and only convolutions read it, by the element.
   const std::ptrdiff_t stride = compact && channels <= 4 ? 4 : padded(channels);
   maps.push_back({height, width, channels, static_cast<std::ptrdiff_t>(floats), stride, static_cast<int>(maps.size())});
@@ -105,10 +110,16 @@ void Program::give_back(std::unique_ptr<Workspace> workspace) const {
 void Program::run(State& state, std::span<const InputArray> inputs, int segment, bool keyframe, bool gates_wanted) const {
   ThreadPool::Lease lease(*pool);
   if (state.dense && (!keyframe || gates_wanted)) throw std::logic_error("a dense state remembers nothing for a gated frame");
+  if (&state.program != this) throw std::logic_error("the state belongs to another program");
+  if (segment == 0) {
+    if (!keyframe && !state.current) throw std::logic_error("a state that holds no frame, or a failed one, needs a keyframe");
+    state.current = false;
+  }
   std::unique_ptr<Workspace> workspace = borrow();
   const Frame frame{*this, state, lease, *workspace, inputs, keyframe, gates_wanted};
-  run_segment(frame, segments_[segment]);
+  run_segment(frame, segments_.at(segment));
   give_back(std::move(workspace));
+  if (segment + 1 == static_cast<int>(segments_.size())) state.current = gates_wanted;
 }
 
 }  // namespace skipvid

@@ -45,6 +45,12 @@ struct Rows {
 
 class Program;
 
+// The published bytes of a picture; none (0 x 0) where the last frame was none.
+struct TakenPicture {
+  std::vector<std::uint8_t> bytes;
+  int height = 0, width = 0;
+};
+
 // Everything remembered of one stream. A dense one remembers nothing from frame to frame: every frame must be a keyframe, and maps that
 // are not needed at the same time share their memory.
 class State {
@@ -69,7 +75,9 @@ class State {
   bool quiet = false;                 // nothing changed in the last frame: all bitmaps of what is computed are clear
   std::vector<Buffer> memory;         // by step: whatever else it keeps
   std::vector<OutputMemory> outputs;  // by step: that of its output gate
-  std::vector<std::vector<std::uint8_t>> taken;  // by map: the published bytes of an input that is a picture
+  std::vector<TakenPicture> taken;    // by map: of an input that is a picture
+  // Whether a gated frame may follow. While a frame runs it may not: one that fails leaves rows and bitmaps that are part old, part new.
+  bool current = false;
 };
 
 // (height, width, 3) bytes at the top left of an input of three channels, the rest of which is 0. Channel c of a pixel has the value
@@ -85,6 +93,7 @@ struct Picture {
 struct InputArray {
   const float* data;
   std::ptrdiff_t channel, row, column;
+  std::array<std::size_t, 3> shape;
   const Picture* picture = nullptr;
 };
 

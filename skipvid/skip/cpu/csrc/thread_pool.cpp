@@ -1,10 +1,10 @@
 #include "thread_pool.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #ifdef __linux__
 #include <pthread.h>
-#include <sched.h>
 #endif
 
 namespace skipvid {
@@ -24,10 +24,21 @@ void relax(int round) {
 }  // namespace
 
 ThreadPool::ThreadPool(int threads) : shares_(std::max(threads, 1)), even_(shares_.size() + 1) {
-  for (int worker = 1; worker < threads; ++worker) workers_.emplace_back(&ThreadPool::work, this, worker);
+  workers_.reserve(shares_.size());
+#ifdef __linux__
+  if (sched_getaffinity(0, sizeof places_.awake, &places_.awake) != 0) CPU_ZERO(&places_.awake);
+#endif
+  try {
+    for (int worker = 1; worker < threads; ++worker) workers_.emplace_back(&ThreadPool::work, this, worker);
+  } catch (...) {
+    end_workers();  // those that were begun use this object
+    throw;
+  }
 }
 
-ThreadPool::~ThreadPool() {
+ThreadPool::~ThreadPool() { end_workers(); }
+
+void ThreadPool::end_workers() {
   {
     const std::lock_guard lock(sleep_);
     stop_ = true;
@@ -45,36 +56,55 @@ ThreadPool::Lease::~Lease() {
 }
 
 void ThreadPool::wake() {
-  keep_apart();
   {
     const std::lock_guard lock(sleep_);
+    choose_places();
     busy_ = true;
   }
   wake_.notify_all();
 }
 
-// Leave the caller's processor to the caller. A scheduler may put a thread that was woken on the processor of the one that woke it, where it
-// gets its turn after milliseconds: for many a frame never.
-void ThreadPool::keep_apart() {
+// A scheduler may put a thread that was woken on the processor of the one that woke it, where it gets its turn after milliseconds: for many a
+// frame never. So workers sleep outside of the caller's processor. It is no more than a hint: a worker that runs may go anywhere, and makes
+// way for decoders and encoders. A caller that was bound to fewer processors than the pool's maker is left alone.
+void ThreadPool::choose_places() {
 #ifdef __linux__
   const int own = sched_getcpu();
-  cpu_set_t others;
-  if (own < 0 || own == apart_from_ || sched_getaffinity(0, sizeof others, &others) != 0) return;
-  apart_from_ = own;
-  CPU_CLR(own, &others);
-  if (CPU_COUNT(&others) < static_cast<int>(workers_.size())) return;
-  for (std::thread& worker : workers_) pthread_setaffinity_np(worker.native_handle(), sizeof others, &others);
+  cpu_set_t allowed;
+  places_.chosen = own >= 0 && sched_getaffinity(0, sizeof allowed, &allowed) == 0 && CPU_EQUAL(&allowed, &places_.awake) &&
+                   CPU_COUNT(&allowed) > static_cast<int>(workers_.size());
+  if (!places_.chosen || own == places_.caller) return;
+  places_.caller = own;
+  places_.asleep = places_.awake;
+  CPU_CLR(own, &places_.asleep);
+  for (std::thread& worker : workers_) pthread_setaffinity_np(worker.native_handle(), sizeof places_.asleep, &places_.asleep);
 #endif
+}
+
+bool ThreadPool::sleep() {
+  std::unique_lock lock(sleep_);
+#ifdef __linux__
+  if (places_.chosen && !busy_ && !stop_) {
+    const cpu_set_t asleep = places_.asleep;
+    lock.unlock();  // to leave a processor takes a while, and nobody is to wait for it
+    pthread_setaffinity_np(pthread_self(), sizeof asleep, &asleep);
+    lock.lock();
+  }
+#endif
+  wake_.wait(lock, [this] { return busy_ || stop_; });
+#ifdef __linux__
+  const cpu_set_t awake = places_.awake;
+  const bool chosen = places_.chosen;
+  lock.unlock();
+  if (chosen) pthread_setaffinity_np(pthread_self(), sizeof awake, &awake);
+#endif
+  return !stop_;
 }
 
 void ThreadPool::work(int worker) {
   std::uint64_t done = 0;
   for (int round = 0;; ++round) {
-    if (!busy_) {
-      std::unique_lock lock(sleep_);
-      wake_.wait(lock, [this] { return busy_ || stop_; });
-      if (stop_) return;
-    }
+    if (!busy_ && !sleep()) return;
     std::uint64_t seen = gate_.load(std::memory_order_acquire);
     if ((seen & open) == 0 || seen >> 32 == done || !gate_.compare_exchange_weak(seen, seen + 1, std::memory_order_acq_rel)) {
       relax(round);
@@ -89,12 +119,17 @@ void ThreadPool::work(int worker) {
 
 void ThreadPool::drain(int worker) {
   const int workers = size();
-  for (int turn = 0; turn < workers; ++turn) {
-    Share& share = shares_[(worker + turn) % workers];
-    for (int item = share.next.fetch_add(1, std::memory_order_relaxed); item < share.last;
-         item = share.next.fetch_add(1, std::memory_order_relaxed)) {
-      (*task_)(item, worker);
+  try {
+    for (int turn = 0; turn < workers; ++turn) {
+      Share& share = shares_[(worker + turn) % workers];
+      for (int item = share.next.fetch_add(1, std::memory_order_relaxed); item < share.last;
+           item = share.next.fetch_add(1, std::memory_order_relaxed)) {
+        (*task_)(item, worker);
+      }
     }
+  } catch (...) {
+    if (!failed_.exchange(true)) failure_ = std::current_exception();
+    for (Share& share : shares_) share.next.store(share.last, std::memory_order_relaxed);
   }
 }
 
@@ -115,6 +150,10 @@ void ThreadPool::share(std::span<const int> bounds, const Task& task) {
   drain(0);
   gate_.fetch_and(~open, std::memory_order_acq_rel);
   for (int round = 0; (gate_.load(std::memory_order_acquire) & (open - 1)) != 0; ++round) relax(round);
+  if (failed_.load(std::memory_order_relaxed)) {
+    failed_ = false;
+    std::rethrow_exception(std::exchange(failure_, nullptr));
+  }
 }
 
 }  // namespace skipvid

@@ -4,10 +4,15 @@
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
+#include <exception>
 #include <mutex>
 #include <span>
 #include <thread>
 #include <vector>
+
+#ifdef __linux__
+#include <sched.h>
+#endif
 
 namespace skipvid {
 
@@ -44,7 +49,8 @@ class ThreadPool {
 
     // Number of workers that may call a task, each with its own number below this.
     int workers() const { return owned_ ? pool_.size() : 1; }
-    // Call task(item, worker) for all items; returns when all are done. The task must not throw.
+    // Call task(item, worker) for all items; returns when all are done. Where a task throws, what is not begun is left out, and the first
+    // exception is thrown on when no worker is in the loop any more.
     template <class Callable>
     void run(int items, const Callable& callable) {
       if (items <= 1 || !owned_ || pool_.workers_.empty()) {
@@ -78,7 +84,9 @@ class ThreadPool {
  private:
   void work(int worker);
   void wake();
-  void keep_apart();
+  void choose_places();
+  bool sleep();  // until a frame has work, or the pool ends: then false
+  void end_workers();
   void share_evenly(int items, const Task& task);
   void share(std::span<const int> bounds, const Task& task);
   void drain(int worker);
@@ -97,13 +105,23 @@ class ThreadPool {
   std::vector<Share> shares_;
   std::vector<int> even_;  // bounds
   const Task* task_ = nullptr;
+  std::atomic<bool> failed_{false};  // a task of this loop
+  std::exception_ptr failure_;       // its exception; written by the one who set failed_, read when the loop is over
 
   std::mutex frame_;  // held by the lease
   std::mutex sleep_;
   std::condition_variable wake_;
   std::atomic<bool> busy_{false}, stop_{false};
   std::vector<std::thread> workers_;
-  int apart_from_ = -1;  // the processor that the workers leave to the caller
+#ifdef __linux__
+  // Processors that the workers may be woken on, and may run on; guarded by sleep_.
+  struct Places {
+    cpu_set_t asleep, awake;
+    int caller = -1;      // the processor that is left out of `asleep`
+    bool chosen = false;  // whether the workers' masks are set at all
+  };
+  Places places_;
+#endif
 };
 
 }  // namespace skipvid

@@ -42,7 +42,7 @@ float change(const float* now, float* seen, int channels, Norm norm) {
     Floats difference = absolute(value - load(seen + c));
     if (c + width > channels) difference = first(difference, channels - c);
     if (norm == Norm::largest) {
-      total = (difference > total) | (difference != difference) ? difference : total;
+      total = ((difference > total) | (difference != difference)) ? difference : total;
     } else {
       total += norm == Norm::squares ? difference * difference : difference;
     }

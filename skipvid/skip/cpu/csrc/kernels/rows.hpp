@@ -60,7 +60,7 @@ SKIPVID_INLINE void maximum_from(const float* const* rows, int count, int c, flo
 #pragma GCC unroll 4
     for (int v = 0; v < Vectors; ++v) {
       const Floats x = load(rows[row] + c + v * width);
-      best[v] = (x > best[v]) | (x != x) ? x : best[v];  // a NaN wins, and stays
+      best[v] = ((x > best[v]) | (x != x)) ? x : best[v];  // a NaN wins, and stays
     }
   }
 #pragma GCC unroll 4

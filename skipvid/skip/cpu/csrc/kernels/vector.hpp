@@ -30,11 +30,24 @@ SKIPVID_INLINE Floats at_most(Floats high, Floats x) { return high < x ? high : 
 SKIPVID_INLINE Floats clamp(Floats x, Floats low, Floats high) { return at_most(high, at_least(low, x)); }
 SKIPVID_INLINE Floats absolute(Floats x) { return as_floats(as_ints(x) & 0x7fffffff); }
 
+// Lane i of the result is lane Number_i of a, or of b where the number is `width` or more.
+template <int... Number>
+SKIPVID_INLINE Floats shuffled(Floats a, Floats b) {
+#ifdef __clang__
+  return __builtin_shufflevector(a, b, Number...);
+#else  // GCC has the other builtin from version 12 on only
+  return __builtin_shuffle(a, b, Ints{Number...});
+#endif
+}
+
 template <int... Lane>
 struct Lanes {
   static constexpr Ints numbers{Lane...};
+  // Each lane beside the one at a distance from it.
   template <int Distance>
-  static constexpr Ints partners{(Lane ^ Distance)...};
+  static SKIPVID_INLINE Floats partners(Floats x) {
+    return shuffled<(Lane ^ Distance)...>(x, x);
+  }
 };
 template <int Count, int... Lane>
 struct MakeLanes : MakeLanes<Count - 1, Count - 1, Lane...> {};
@@ -45,7 +58,7 @@ using Lane = MakeLanes<width>;
 // Lanes are added in a fixed order: halves, then quarters, ...
 template <int Distance = width / 2>
 SKIPVID_INLINE float sum(Floats x) {
-  x += __builtin_shuffle(x, Lane::partners<Distance>);
+  x += Lane::partners<Distance>(x);
   if constexpr (Distance > 1) {
     return sum<Distance / 2>(x);
   } else {
@@ -58,8 +71,10 @@ template <int Distance, int Offset, class Numbers>
 struct Halves;
 template <int Distance, int Offset, int... Number>
 struct Halves<Distance, Offset, Lanes<Number...>> {
-  static constexpr Ints numbers{(Number / (width / 2) * width + Number % (width / 2) / Distance * 2 * Distance +
-                                 Number % (width / 2) % Distance + Offset)...};
+  static SKIPVID_INLINE Floats of(Floats a, Floats b) {
+    return shuffled<(Number / (width / 2) * width + Number % (width / 2) / Distance * 2 * Distance + Number % (width / 2) % Distance +
+                     Offset)...>(a, b);
+  }
 };
 template <int... Number>
 Lanes<Number...> lanes_of(const Lanes<Number...>&);
@@ -67,15 +82,14 @@ using LaneNumbers = decltype(lanes_of(Lane{}));
 
 template <int Distance>
 SKIPVID_INLINE Floats add_pairs(Floats a, Floats b) {
-  return __builtin_shuffle(a, b, Halves<Distance, 0, LaneNumbers>::numbers) +
-         __builtin_shuffle(a, b, Halves<Distance, Distance, LaneNumbers>::numbers);
+  return Halves<Distance, 0, LaneNumbers>::of(a, b) + Halves<Distance, Distance, LaneNumbers>::of(a, b);
 }
 
 // The sums of four vectors, each the same bits as sum(): of vector i in lane i * (width / 4).
 SKIPVID_INLINE Floats four_sums(Floats a, Floats b, Floats c, Floats d) {
   Floats total = add_pairs<width / 4>(add_pairs<width / 2>(a, b), add_pairs<width / 2>(c, d));
-  if constexpr (width >= 16) total += __builtin_shuffle(total, Lane::partners<2>);
-  if constexpr (width >= 8) total += __builtin_shuffle(total, Lane::partners<1>);
+  if constexpr (width >= 16) total += Lane::partners<2>(total);
+  if constexpr (width >= 8) total += Lane::partners<1>(total);
   return total;
 }
 

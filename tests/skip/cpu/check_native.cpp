@@ -1,0 +1,397 @@
+// The kernels against scalar code in double precision, for every instruction set that this processor runs; and the thread pool.
+//
+// Built and run by tools/sanitize.sh, tools/clang.sh and tools/aarch64.sh. Prints a line for each family; exits with 1 at the first wrong
+// value, which it prints.
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <functional>
+#include <limits>
+#include <random>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "kernels.hpp"
+#include "memory.hpp"
+#include "thread_pool.hpp"
+
+namespace {
+
+using namespace skipvid;
+
+constexpr float nan = std::numeric_limits<float>::quiet_NaN(), infinity = std::numeric_limits<float>::infinity();
+
+std::mt19937 generator{1};
+std::string context;
+int cases = 0;
+
+int random_int(int least, int most) { return std::uniform_int_distribution<int>(least, most)(generator); }
+float random_float() { return std::normal_distribution<float>(0, 1)(generator); }
+
+void require(bool condition, const std::string& what) {
+  if (condition) return;
+  std::printf("%s: %s\n", context.c_str(), what.c_str());
+  std::exit(1);
+}
+
+// scale: the sum of the magnitudes that the value was added up from.
+void require_close(double actual, double expected, double scale, const std::string& what) {
+  const bool close = std::isnan(expected) ? std::isnan(actual) : actual == expected || std::abs(actual - expected) <= 2e-6 * (scale + 1);
+  require(close, what + ": " + std::to_string(actual) + " instead of " + std::to_string(expected));
+}
+
+void require_bits(const float* actual, const float* expected, int count, const std::string& what) {
+  for (int i = 0; i < count; ++i) {
+    require(std::memcmp(actual + i, expected + i, sizeof(float)) == 0, what + " differs at " + std::to_string(i));
+  }
+}
+
+// Rows of `channels` random values; the lanes behind them are no numbers, and must not matter.
+struct Rows {
+  Rows(int count, int channels_in) : channels(channels_in), stride(padded(channels_in)), data(static_cast<std::size_t>(count) * stride) {
+    std::fill_n(data.data(), count * stride, nan);
+    for (int row = 0; row < count; ++row) {
+      for (int c = 0; c < channels; ++c) at(row)[c] = random_float();
+    }
+    for (int row = 0; row < count; ++row) pointers.push_back(at(row));
+  }
+  float* at(int row) const { return data.data() + static_cast<std::ptrdiff_t>(row) * stride; }
+  const float* const* read() const { return const_cast<const float* const*>(pointers.data()); }
+
+  int channels, stride;
+  Buffer data;
+  std::vector<float*> pointers;
+};
+
+Buffer random_values(std::size_t count) {
+  Buffer buffer(count);
+  for (std::size_t i = 0; i < count; ++i) buffer.data()[i] = random_float();
+  return buffer;
+}
+
+void check_gemm(const Kernels& kernels) {
+  const int pixels = random_int(1, 40), taps = random_int(1, 9), inputs = random_int(1, 70), vectors = random_int(1, 8);
+  const int outputs = vectors * std::max(kernels.width, lanes);
+  Rows sources(pixels * taps, inputs);
+  std::vector<GemmBlock> blocks;
+  std::size_t size = 0;
+  for (int output = 0; output < outputs;) {
+    const int take = std::min((outputs - output) / kernels.width, random_int(1, kernels.gemm_vectors));
+    const int first = random_int(0, inputs - 1), depth = random_int(1, inputs - first);
+    const int most = take == kernels.gemm_vectors || take <= 2 ? take : 2;
+    blocks.push_back({most, output, first, depth, size});
+    size += static_cast<std::size_t>(taps) * depth * most * kernels.width;
+    output += most * kernels.width;
+  }
+  const Buffer weights = random_values(size), bias = random_values(outputs);
+  Rows targets(pixels, outputs), alone(1, outputs);
+  const float low = random_int(0, 1) != 0 ? 0 : -infinity, high = random_int(0, 1) != 0 ? 6 : infinity;
+  GemmArgs args{sources.read(), static_cast<std::size_t>(pixels), taps, pixels, weights.data(), bias.data(), blocks.data(),
+                static_cast<int>(blocks.size()), low, high, targets.pointers.data(), nullptr};
+  args.ahead = random_int(0, 1) != 0 ? targets.pointers.data() : nullptr;
+  kernels.gemm(args);
+  for (int pixel = 0; pixel < pixels; ++pixel) {
+    for (const GemmBlock& block : blocks) {
+      for (int lane = 0; lane < block.vectors * kernels.width; ++lane) {
+        double total = bias.data()[block.output + lane], scale = std::abs(total);
+        for (int tap = 0; tap < taps; ++tap) {
+          for (int k = 0; k < block.depth; ++k) {
+            const std::size_t at = block.weights + (static_cast<std::size_t>(tap) * block.depth + k) * block.vectors * kernels.width + lane;
+            const double product = static_cast<double>(sources.at(tap * pixels + pixel)[block.input + k]) * weights.data()[at];
+            total += product;
+            scale += std::abs(product);
+          }
+        }
+        require_close(targets.at(pixel)[block.output + lane], std::clamp<double>(total, low, high), scale, "product");
+      }
+    }
+    std::vector<const float*> own;
+    for (int tap = 0; tap < taps; ++tap) own.push_back(sources.at(tap * pixels + pixel));
+    GemmArgs one = args;
+    one.inputs = own.data();
+    one.tap_stride = one.pixels = 1;
+    one.outputs = alone.pointers.data();
+    one.ahead = nullptr;
+    kernels.gemm(one);
+    require_bits(alone.at(0), targets.at(pixel), outputs, "a pixel computed alone");
+  }
+}
+
+void check_depthwise(const Kernels& kernels) {
+  const int kernel = 1 + 2 * random_int(0, 3), stride = random_int(1, 3), pixels = random_int(1, 11), channels = padded(random_int(1, 150));
+  const int line = (pixels - 1) * stride + kernel, taps = kernel * kernel;
+  Rows map(kernel * line, channels), targets(pixels, channels), scattered(pixels, channels), single(1, channels);
+  const Buffer weights = random_values(static_cast<std::size_t>(taps) * channels), bias = random_values(channels);
+  const DepthwiseArgs args{weights.data(), bias.data(), kernel, kernel, stride, channels, -2, 3};
+  std::vector<const float*> rows, centres;
+  std::vector<std::ptrdiff_t> offsets;
+  for (int y = 0; y < kernel; ++y) {
+    rows.push_back(map.at(y * line));
+    for (int x = 0; x < kernel; ++x) offsets.push_back((static_cast<std::ptrdiff_t>(y) * line + x) * map.stride);
+  }
+  for (int pixel = 0; pixel < pixels; ++pixel) centres.push_back(map.at(pixel * stride));
+  kernels.depthwise_run(args, rows.data(), map.stride, pixels, targets.pointers.data());
+  kernels.depthwise_scattered(args, centres.data(), offsets.data(), pixels, scattered.pointers.data());
+  for (int pixel = 0; pixel < pixels; ++pixel) {
+    std::vector<const float*> own;
+    for (const std::ptrdiff_t offset : offsets) own.push_back(centres[pixel] + offset);
+    kernels.depthwise_pixel(args, own.data(), single.at(0));
+    require_bits(scattered.at(pixel), targets.at(pixel), channels, "a scattered pixel");
+    require_bits(single.at(0), targets.at(pixel), channels, "a single pixel");
+    for (int c = 0; c < channels; ++c) {
+      double total = bias.data()[c], scale = std::abs(total);
+      for (int tap = 0; tap < taps; ++tap) {
+        const double product = static_cast<double>(own[tap][c]) * weights.data()[static_cast<std::size_t>(tap) * channels + c];
+        total += product;
+        scale += std::abs(product);
+      }
+      require_close(targets.at(pixel)[c], std::clamp(total, -2.0, 3.0), scale, "depthwise");
+    }
+  }
+}
+
+double activated(const Activation& activation, double x) {
+  const double a = activation.a, b = activation.b;
+  switch (activation.kind) {
+    case Activation::Kind::none: return x;
+    case Activation::Kind::clamp: return std::clamp(x, a, b);
+    case Activation::Kind::silu: return x / (1 + std::exp(-x));
+    case Activation::Kind::sigmoid: return 1 / (1 + std::exp(-x));
+    case Activation::Kind::tanh: return std::tanh(x);
+    case Activation::Kind::hardswish: return x * std::clamp(x + 3, 0.0, 6.0) / 6;
+    case Activation::Kind::hardsigmoid: return std::clamp(x + 3, 0.0, 6.0) / 6;
+    case Activation::Kind::leaky_relu: return x > 0 ? x : x * a;
+    case Activation::Kind::elu: return x > 0 ? x : a * std::expm1(x);
+  }
+  return nan;
+}
+
+void check_activations(const Kernels& kernels) {
+  for (int kind = 0; kind <= static_cast<int>(Activation::Kind::elu); ++kind) {
+    const int pixels = random_int(1, 5), channels = random_int(1, 40), stride = padded(channels) + lanes * random_int(0, 1);
+    const Activation activation{static_cast<Activation::Kind>(kind), kind == 1 ? -0.5F : 0.3F, 2.0F};
+    Buffer values(static_cast<std::size_t>(pixels) * stride);
+    for (int i = 0; i < pixels * stride; ++i) values.data()[i] = random_float() * static_cast<float>(random_int(1, 40));
+    if (kind != 1) values.data()[0] = nan;
+    const std::vector<float> before(values.data(), values.data() + pixels * stride);
+    kernels.activate(activation, values.data(), stride, pixels, padded(channels));
+    for (int pixel = 0; pixel < pixels; ++pixel) {
+      for (int c = 0; c < padded(channels); ++c) {
+        const int at = pixel * stride + c;
+        require_close(values.data()[at], activated(activation, before[at]), std::abs(before[at]), "activation " + std::to_string(kind));
+      }
+      require_bits(values.data() + pixel * stride + padded(channels), before.data() + pixel * stride + padded(channels),
+                   stride - padded(channels), "what lies behind a row");
+    }
+  }
+}
+
+void check_pointwise(const Kernels& kernels) {
+  const int pixels = random_int(1, 9), channels = random_int(1, 50);
+  const Rows a(pixels, channels), b(pixels, channels), c(1, channels);
+  const float number = random_float();
+  for (int operation = 0; operation <= static_cast<int>(Pointwise::multiply_add); ++operation) {
+    const bool by_pointer = random_int(0, 1) != 0, scalar = random_int(0, 1) != 0;
+    const Operand second = by_pointer ? Operand{b.at(0), 0, false, b.read()} : scalar ? Operand{&number, 0, true} : Operand{b.at(0), b.stride, false};
+    const Operand operands[3] = {{a.at(0), a.stride, false}, second, {c.at(0), 0, false}};
+    Rows targets(pixels, channels);
+    kernels.pointwise(static_cast<Pointwise>(operation), operands, targets.at(0), targets.stride, pixels, padded(channels));
+    for (int pixel = 0; pixel < pixels; ++pixel) {
+      for (int i = 0; i < channels; ++i) {
+        const double x = a.at(pixel)[i], y = !by_pointer && scalar ? number : b.at(pixel)[i], z = c.at(0)[i];
+        const double results[] = {x, x + y, x - y, x * y, x / y, x * y + z};
+        require_close(targets.at(pixel)[i], results[operation], std::abs(x / y) + std::abs(x) + std::abs(y), "pointwise " + std::to_string(operation));
+      }
+    }
+  }
+}
+
+void check_rows(const Kernels& kernels) {
+  const int count = random_int(1, 12), channels = random_int(1, 90);
+  Rows rows(count, channels);
+  const int nowhere = random_int(0, count * 3);
+  if (nowhere < count) rows.at(nowhere)[random_int(0, channels - 1)] = nan;
+  Rows best(1, channels), total(1, channels), sum(1, channels);
+  std::vector<float> weights(count), sums(count);
+  for (float& weight : weights) weight = random_float();
+  kernels.maximum(rows.read(), count, padded(channels), best.at(0));
+  kernels.weighted_sum(rows.read(), weights.data(), count, padded(channels), total.at(0));
+  kernels.row_sum(rows.at(0), rows.stride, count, padded(channels), sum.at(0));
+  kernels.absolute_sums(rows.read(), count, channels, sums.data());
+  for (int c = 0; c < channels; ++c) {
+    double largest = -infinity, weighted = 0, plain = 0, scale = 0;
+    for (int row = 0; row < count; ++row) {
+      const double x = rows.at(row)[c];
+      largest = std::isnan(x) || std::isnan(largest) ? nan : std::max(largest, x);
+      weighted += x * weights[row];
+      plain += x;
+      scale += std::abs(x) * (std::abs(weights[row]) + 1);
+    }
+    require_close(best.at(0)[c], largest, 0, "maximum");
+    require_close(total.at(0)[c], weighted, scale, "weighted sum");
+    require_close(sum.at(0)[c], plain, scale, "sum of rows");
+  }
+  for (int row = 0; row < count; ++row) {
+    double expected = 0;
+    for (int c = 0; c < channels; ++c) expected += std::abs(static_cast<double>(rows.at(row)[c]));
+    require_close(sums[row], expected, expected, "sum of magnitudes");
+    float alone = 0;
+    kernels.absolute_sums(rows.read() + row, 1, channels, &alone);
+    require(std::isnan(alone) ? std::isnan(sums[row]) : alone == sums[row], "the sum of a row depends on its neighbours");
+  }
+}
+
+void check_publish(const Kernels& kernels) {
+  const int count = random_int(1, 64), channels = random_int(1, 60);
+  const bool copy = random_int(0, 1) != 0, magnitude = random_int(0, 1) != 0, learned = random_int(0, 1) != 0;
+  const Rows values(count, channels);
+  Rows published(count, channels);
+  for (int row = 0; row < count; ++row) {
+    if (random_int(0, 2) == 0) std::copy_n(values.at(row), channels, published.at(row));
+    if (random_int(0, 9) == 0) values.at(row)[random_int(0, channels - 1)] = nan;
+  }
+  Buffer weights(padded(channels));
+  for (int c = 0; c < channels; ++c) weights.data()[c] = random_float();
+  const float limit = static_cast<float>(channels) * 1.1F, bias = -0.5F;
+  std::vector<float> before;
+  for (int row = 0; row < count; ++row) before.insert(before.end(), published.at(row), published.at(row) + channels);
+  const auto ask = [&](const float* from, float* const* rows, int number, bool copies) {
+    return learned ? kernels.ask(from, values.stride, rows, number, channels, weights.data(), bias, magnitude, copies)
+                   : kernels.publish(from, values.stride, rows, number, channels, limit, copies);
+  };
+  std::uint64_t apart = 0;
+  for (int row = 0; row < count; ++row) apart |= ask(values.at(row), published.pointers.data() + row, 1, false) << row;
+  const std::uint64_t opened = ask(values.at(0), published.pointers.data(), count, copy);
+  require(opened == apart, "a row's gate depends on its neighbours");
+  require(count == 64 || opened >> count == 0, "a gate opened behind the last row");
+  for (int row = 0; row < count; ++row) {
+    double distance = learned ? bias : 0, scale = 1;
+    for (int c = 0; c < channels; ++c) {
+      const double change = static_cast<double>(values.at(row)[c]) - before[static_cast<std::size_t>(row) * channels + c];
+      const double part = (learned && !magnitude ? change : std::abs(change)) * (learned ? weights.data()[c] : 1);
+      distance += part;
+      scale += std::abs(part);
+    }
+    const bool open = (opened >> row & 1U) != 0;
+    const double margin = learned ? distance : distance - limit;
+    if (std::isnan(margin)) require(open, "a gate stays shut before what is no number");
+    if (std::abs(margin) > 1e-5 * scale) require(open == (margin > 0), "a gate is wrong about row " + std::to_string(row));
+    const float* kept = open && copy ? values.at(row) : before.data() + static_cast<std::size_t>(row) * channels;
+    require_bits(published.at(row), kept, channels, "what is published");
+  }
+}
+
+void check_change(const Kernels& kernels) {
+  const int channels = random_int(1, 60);
+  for (const Norm norm : {Norm::magnitudes, Norm::squares, Norm::largest}) {
+    const Rows now(1, channels);
+    Rows seen(1, channels);
+    if (random_int(0, 3) == 0) now.at(0)[random_int(0, channels - 1)] = nan;
+    double sum = 0, squares = 0, largest = 0;
+    for (int c = 0; c < channels; ++c) {
+      const double change = std::abs(static_cast<double>(now.at(0)[c]) - seen.at(0)[c]);
+      sum += change;
+      squares += change * change;
+      largest = std::isnan(change) || std::isnan(largest) ? nan : std::max(largest, change);
+    }
+    const double expected[] = {sum, squares, largest};
+    require_close(kernels.change(now.at(0), seen.at(0), channels, norm), expected[static_cast<int>(norm)], sum + squares, "change");
+    require_bits(seen.at(0), now.at(0), channels, "what was seen");
+  }
+}
+
+void check_inputs(const Kernels& kernels) {
+  const int pixels = random_int(1, 64), channels = random_int(1, 4);
+  const bool planar = random_int(0, 1) != 0;
+  const std::ptrdiff_t stride = random_int(0, 1) != 0 ? 4 : 16;
+  const Buffer data = random_values(static_cast<std::size_t>(pixels) * channels);
+  Buffer published(static_cast<std::size_t>(pixels) * stride);
+  const std::ptrdiff_t channel = planar ? pixels : 1, column = planar ? 1 : channels;
+  for (int p = 0; p < pixels; ++p) {
+    for (int c = 0; c < channels; ++c) {
+      published.data()[p * stride + c] = data.data()[c * channel + p * column] + (random_int(0, 2) == 0 ? 0.5F : 0.0F);
+    }
+    if (random_int(0, 9) == 0) published.data()[p * stride] = nan;
+  }
+  const std::uint64_t changed = kernels.input_changes(data.data(), channel, column, published.data(), stride, pixels, channels, 0.25F);
+  for (int p = 0; p < 64; ++p) {
+    double distance = 0;
+    for (int c = 0; p < pixels && c < channels; ++c) distance += std::abs(static_cast<double>(data.data()[c * channel + p * column]) - published.data()[p * stride + c]);
+    require((changed >> p & 1U) == static_cast<std::uint64_t>(!(distance <= 0.25)), "an input's change");
+  }
+  std::vector<std::uint8_t> now(3 * pixels), before(3 * pixels);
+  for (int i = 0; i < 3 * pixels; ++i) {
+    now[i] = static_cast<std::uint8_t>(random_int(0, 255));
+    before[i] = random_int(0, 1) != 0 ? now[i] : static_cast<std::uint8_t>(random_int(0, 255));
+  }
+  const int least = random_int(1, 400), many = random_int(least, 1000);
+  const auto [some, enough] = kernels.byte_changes(now.data(), before.data(), pixels, least, many);
+  for (int p = 0; p < 64; ++p) {
+    int distance = 0;
+    for (int c = 0; p < pixels && c < 3; ++c) distance += std::abs(now[3 * p + c] - before[3 * p + c]);
+    require((some >> p & 1U) == (distance >= least) && (enough >> p & 1U) == (distance >= many), "a change of bytes");
+  }
+}
+
+// Every item once, whoever runs it; an exception comes out when nobody uses the loop any more, and the next loop is as good as any.
+void check_pool(int threads) {
+  ThreadPool pool(threads);
+  for (int round = 0; round < 200; ++round) {
+    ThreadPool::Lease lease(pool);
+    for (int loop = 0; loop < 3; ++loop) {
+      const int items = random_int(0, 300), bad = random_int(0, 3) == 0 ? random_int(0, 300) : -1;
+      std::vector<std::atomic<int>> runs(items);
+      std::atomic<int> inside{0};
+      bool thrown = false;
+      const auto task = [&](int item, int worker) {
+        ++inside;
+        require(worker >= 0 && worker < lease.workers(), "a worker's number");
+        ++runs[item];
+        if (bad >= 0 && (item == bad || item == bad + 1)) {
+          --inside;
+          throw std::runtime_error("bad item");
+        }
+        --inside;
+      };
+      try {
+        lease.run(items, task);
+      } catch (const std::runtime_error&) {
+        thrown = true;
+      }
+      require(inside == 0, "a worker is still in a loop that is over");
+      require(thrown == (bad >= 0 && bad < items), "an exception was lost, or invented");
+      for (const std::atomic<int>& run : runs) require(thrown ? run <= 1 : run == 1, "an item was not run once");
+    }
+    ++cases;
+  }
+}
+
+}  // namespace
+
+int main() {
+  const std::pair<const char*, std::function<void(const Kernels&)>> families[] = {
+      {"gemm", check_gemm},           {"depthwise", check_depthwise}, {"activations", check_activations}, {"pointwise", check_pointwise},
+      {"rows", check_rows},           {"gates", check_publish},       {"changes", check_change},          {"inputs", check_inputs},
+  };
+  for (const char* name : {"generic", "avx2", "avx512"}) {
+    const Kernels* kernels = find_kernels(name);
+    if (kernels == nullptr) continue;
+    require(std::string(kernels->name) == name, "a table's name");
+    for (const auto& [family, check] : families) {
+      context = std::string(name) + " " + family;
+      for (cases = 0; cases < 300; ++cases) check(*kernels);
+      std::printf("%-8s %-12s %d cases\n", name, family, cases);
+    }
+  }
+  for (const int threads : {1, 2, 3, 8}) {
+    context = "pool of " + std::to_string(threads);
+    cases = 0;
+    check_pool(threads);
+    std::printf("%-21s %d frames\n", context.c_str(), cases);
+  }
+  return 0;
+}
