@@ -24,7 +24,7 @@ void for_rows(const Frame& frame, int height, bool shared, const Callable& calla
 // The input rows or columns (axis 1) behind an output's, in order; -1 where there is none.
 class Taps {
  public:
-  Taps(const Footprint& footprint, int axis, int extent) : footprint_(footprint), axis_(axis), extent_(extent) {
+  Taps(const Footprint& footprint, int axis, int extent) : footprint_(footprint), axis_(axis) {
     const std::vector<std::int32_t>& table = footprint.table[axis];
     count_ = footprint.kind == Footprint::Kind::window ? footprint.kernel[axis] : static_cast<int>(table.size()) / extent;
   }
@@ -37,7 +37,7 @@ class Taps {
 
  private:
   const Footprint& footprint_;
-  int axis_, extent_, count_;
+  int axis_, count_;
 };
 
 }  // namespace
