@@ -22,6 +22,9 @@ from skipvid.skip.gates.norm import NormGate
 from skipvid.skip.picture import Picture
 
 TABLES = np.zeros((3, 256), np.float32)
+NOT_UNDER_ASAN = pytest.mark.skipif(
+    "asan" in os.environ.get("LD_PRELOAD", ""), reason="AddressSanitizer reserves more memory than any limit allows"
+)
 
 
 def program() -> NativeProgram:
@@ -110,6 +113,7 @@ def test_a_state_without_a_frame_or_after_one_that_failed_takes_keyframes_only()
     network.run(state, [frame], False)
 
 
+@NOT_UNDER_ASAN
 def test_more_threads_than_the_machine_gives_are_a_clear_error() -> None:
     code = (
         "import resource\n"
@@ -155,7 +159,7 @@ for threads in (1, 2):
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="sets limits that only Linux keeps")
-@pytest.mark.skipif("asan" in os.environ.get("LD_PRELOAD", ""), reason="AddressSanitizer reserves more memory than any limit allows")
+@NOT_UNDER_ASAN
 def test_a_frame_that_finds_no_memory_raises_and_the_next_is_a_sound_keyframe() -> None:
     # Blocks that were freed before the limit was set are given back, rather than kept for the frame.
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent), "MALLOC_MMAP_THRESHOLD_": "65536"}
