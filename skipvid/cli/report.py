@@ -55,10 +55,10 @@ def report(settings: ReportSettings) -> int:
 
     Every frame goes through the dense network and through the gated one, in turns, on the same machine and back end.
     """
+    from skipvid.cli.app import INTERRUPTED
     from skipvid.cli.jobs import Job, check_openable
     from skipvid.cli.networks import chosen_preset, load_detect_engine
     from skipvid.cli.run_jobs import run_jobs
-    from skipvid.cli.summary import INTERRUPTED
     from skipvid.cli.talk import Talk
     from skipvid.pipeline.compare import ComparedStream
     from skipvid.presets.preset import DEFAULT_DETECT

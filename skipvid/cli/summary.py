@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+from skipvid.cli.app import INTERRUPTED
 from skipvid.cli.run_jobs import Done
 from skipvid.cli.talk import Talk
 
 if TYPE_CHECKING:
     from skipvid.core.results import RunSummary
-
-INTERRUPTED = 130
 
 
 def tell(done: Sequence[Done], talk: Talk, as_json: bool, layers: bool = False, to_stderr: bool = False) -> int:

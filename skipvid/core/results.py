@@ -30,6 +30,7 @@ class SourceInfo:
     name: shown to the user and written into results. path: the file, or None. width, height: pixels of the upright frame.
     fps: nominal frames per second, 0 where unknown. frames: the container's own count, None where it gives none (never rely on it).
     duration: seconds or None. rotation: degrees clockwise that were applied to make frames upright. live: frames arrive at their own pace.
+    images: frames are image files, and name them (Frame.file).
     """
 
     name: str
@@ -43,6 +44,7 @@ class SourceInfo:
     live: bool = False
     path: Path | None = None
     codec: str = ""
+    images: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,6 +52,7 @@ class Frame:
     """One decoded picture.
 
     image: (H, W, 3) uint8, BGR, upright. index: 0-based number of the frame in its source. time: presentation time in seconds.
+    file: of images, the file that the picture came from, relative to the folder that is the source; "" for frames of a video.
     """
 
     image: NDArray[np.uint8]
@@ -57,10 +60,16 @@ class Frame:
     time: float
     source: str
     decode_ms: float = 0.0
+    file: str = ""
 
     def __post_init__(self) -> None:
         _check(self.image.ndim == 3 and self.image.shape[2] == 3, f"image must be (H, W, 3), got {self.image.shape}")
         _check(self.image.dtype == np.uint8, f"image must be uint8, got {self.image.dtype}")
+
+    @property
+    def name(self) -> str:
+        """What leads back to the picture: its file, or "clip.mp4#17"."""
+        return self.file or f"{self.source}#{self.index}"
 
     @property
     def height(self) -> int:
