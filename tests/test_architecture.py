@@ -121,6 +121,12 @@ def test_what_analyses_video_never_reaches_training() -> None:
     assert not {f"{module} imports {name}" for module in others for name in imports(module) & training}
 
 
+@pytest.mark.parametrize("module", [module for module in MODULES if module.startswith("skipvid.skip.ir")])
+def test_graphs_know_no_gates_plans_or_back_ends(module: str) -> None:
+    own = {name for name in imports(module) if name.startswith("skipvid.")}
+    assert all(name.startswith(("skipvid.core", "skipvid.skip.ir")) for name in own), own
+
+
 @pytest.mark.parametrize("module", sorted(CONTRACTS))
 def test_contracts_know_only_results_and_errors(module: str) -> None:
     assert {part_of(name) for name in imports(module) if name.split(".")[0] == "skipvid"} <= {"core"}

@@ -85,7 +85,7 @@ def report(settings: ReportSettings) -> int:
             return compared[0]
 
         job = Job(settings.source, ())
-        (done,) = run_jobs("report", [job], engines[0], read, talk, lambda job, header: [], stream, csv=settings.csv)
+        (done,) = run_jobs("report", [job], engines[0], read, talk, lambda job, header: [], stream, csv=settings.csv).done
         _show(done.summary, compared[0], settings)
         if maps is not None and settings.gate_maps is not None:
             _show_gates(maps, done.summary, Path(settings.gate_maps), silent=settings.talk.as_json or settings.talk.quiet)

@@ -13,8 +13,8 @@ from skipvid.cli.settings.fields import argument, flag, optional_argument, setti
 from skipvid.cli.settings.precedence import given_or_preset
 from skipvid.cli.settings.types import Fraction, Threshold
 from skipvid.core.errors import UsageError
+from skipvid.core.gate_kinds import KINDS
 from skipvid.skip.config import BACKENDS, BLOCKS, REFERENCES
-from skipvid.skip.gates.registry import KINDS
 
 if TYPE_CHECKING:
     from skipvid.presets.preset import Preset

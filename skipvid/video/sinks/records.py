@@ -128,4 +128,4 @@ def _numbers(values: Iterable[float], digits: int) -> list[float | None]:
 
 
 def _milliseconds(times: Mapping[str, float]) -> dict[str, float | None]:
-    return {stage: number(ms, 2) for stage, ms in times.items()}
+    return {phase: number(ms, 2) for phase, ms in times.items()}
