@@ -30,6 +30,7 @@ class SourceInfo:
     name: shown to the user and written into results. path: the file, or None. width, height: pixels of the upright frame.
     fps: nominal frames per second, 0 where unknown. frames: the container's own count, None where it gives none (never rely on it).
     duration: seconds or None. rotation: degrees clockwise that were applied to make frames upright. live: frames arrive at their own pace.
+    images: frames are image files, and name them (Frame.file).
     """
 
     name: str
@@ -43,6 +44,7 @@ class SourceInfo:
     live: bool = False
     path: Path | None = None
     codec: str = ""
+    images: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,6 +52,7 @@ class Frame:
     """One decoded picture.
 
     image: (H, W, 3) uint8, BGR, upright. index: 0-based number of the frame in its source. time: presentation time in seconds.
+    file: of images, the file that the picture came from, relative to the folder that is the source; "" for frames of a video.
     """
 
     image: NDArray[np.uint8]
@@ -57,10 +60,16 @@ class Frame:
     time: float
     source: str
     decode_ms: float = 0.0
+    file: str = ""
 
     def __post_init__(self) -> None:
         _check(self.image.ndim == 3 and self.image.shape[2] == 3, f"image must be (H, W, 3), got {self.image.shape}")
         _check(self.image.dtype == np.uint8, f"image must be uint8, got {self.image.dtype}")
+
+    @property
+    def name(self) -> str:
+        """What leads back to the picture: its file, or "clip.mp4#17"."""
+        return self.file or f"{self.source}#{self.index}"
 
     @property
     def height(self) -> int:
@@ -112,7 +121,7 @@ class FrameResult:
 
     activity: (h, w) float32 in [0, 1] on a coarse grid that covers the whole frame: the fraction of the dense MACs that was executed
     for that cell (0 = reused from earlier frames, 1 = computed in every layer), or None where nothing was gated.
-    ms: milliseconds by stage ("decode", "preprocess", "model", "postprocess", and "dense_model" where the dense net ran too).
+    ms: milliseconds by phase ("decode", "preprocess", "model", "postprocess", and "dense_model" where the dense net ran too).
     keyframe: the whole frame was computed densely. cost: None where the network ran without gates.
     """
 
@@ -152,7 +161,7 @@ class RunHeader:
 class RunSummary:
     """A whole run over one source.
 
-    cost: summed over all frames, keyframes included; None without gates. median_ms: by stage, like FrameResult.ms, plus "draw" and "write".
+    cost: summed over all frames, keyframes included; None without gates. median_ms: by phase, like FrameResult.ms, plus "draw" and "write".
     wall_seconds: from the first frame asked for to the last one written. dropped: frames of a live source that were not analysed.
     problems: one line each: truncated input, dropped frames, mapped colours, ... interrupted: ended by Ctrl-C.
     complete: nothing of the source is missing before the point at which the run ended.

@@ -160,3 +160,32 @@ def test_identities_last_on_annotated_streets(data: Path, file: str, fps: int, m
             switches += last.get(person, identity) != identity
             last[person] = identity
     assert switches <= most_switches
+
+
+@pytest.mark.parametrize("beside", [0, 10, 25])
+def test_a_weak_box_beside_an_exit_does_not_bring_back_who_has_left(beside: int) -> None:
+    tracker = Tracker(0.5)
+    step(tracker, boxes((100, 100)), 0.0, [0.9])
+    step(tracker, boxes(), 0.04)
+    assert step(tracker, boxes((100 + beside, 100)), 0.08, [0.4]) == {}
+    assert step(tracker, boxes((100 + beside, 100)), 0.12, [0.9]) == {0: 1}  # a strong one does
+
+
+def test_a_weak_box_far_from_a_track_of_the_last_frame_does_not_continue_it() -> None:
+    tracker = Tracker(0.5)
+    step(tracker, boxes((100, 100)), 0.0, [0.9])
+    assert step(tracker, boxes((128, 100)), 0.04, [0.4]) == {}
+
+
+def test_a_strong_box_comes_before_a_weak_one_that_overlaps_more() -> None:
+    tracker = Tracker(0.5)
+    first = step(tracker, boxes((100, 100)), 0.0, [0.9])
+    assert step(tracker, boxes((100, 100), (110, 100)), 0.04, [0.3, 0.8]) == {1: first[0]}
+
+
+def test_boxes_beyond_the_bound_are_counted() -> None:
+    tracker = Tracker(0.3, most=2)
+    step(tracker, boxes(*((60 * i + 50, 100) for i in range(5))), 0.0)
+    assert tracker.turned_away == 3
+    step(tracker, boxes((50, 100)), 0.04)
+    assert tracker.turned_away == 0

@@ -18,7 +18,8 @@ from skipvid.video.sinks.text import TextSink
 class CocoSink(TextSink):
     """A COCO data set of the run: {"info", "images", "annotations", "categories"}; `pycocotools.coco.COCO(file)` reads it.
 
-    Every frame is an image: id = frame + 1, file_name "clip.mp4#17" (frame from 0), and its time in seconds. An annotation has the data
+    Every frame is an image: id = frame + 1, file_name the image's own, relative to the folder that was
+    given, or "clip.mp4#17" (frame from 0), and its time in seconds. An annotation has the data
     set's fields and the results' `score`, so `json.load(open(file))["annotations"]` is a COCO results list, as `COCO.loadRes` takes it.
     bbox: [left, top, width, height]. keypoints: [x, y, v, …] with v = 2 where the score is above 0, the scores in keypoint_scores; their
     names, and the pairs of them to join, stand in the category.
@@ -44,7 +45,7 @@ class CocoSink(TextSink):
         image_id = frame.index + 1
         image = {
             "id": image_id,
-            "file_name": f"{frame.source}#{frame.index}",
+            "file_name": frame.name,
             "width": frame.width,
             "height": frame.height,
             "time": number(frame.time, 6),

@@ -60,10 +60,12 @@ def header_record(header: RunHeader) -> Record:
 
 
 def frame_record(result: FrameResult) -> Record:
+    """`file` only where the frame is an image of its own: the file's name, relative to the source where that is a folder."""
     frame = result.frame
     return {
         "type": "frame",
         "source": frame.source,
+        **({"file": frame.file} if frame.file else {}),
         "frame": frame.index,
         "time": number(frame.time, 6),
         "width": frame.width,
@@ -126,4 +128,4 @@ def _numbers(values: Iterable[float], digits: int) -> list[float | None]:
 
 
 def _milliseconds(times: Mapping[str, float]) -> dict[str, float | None]:
-    return {stage: number(ms, 2) for stage, ms in times.items()}
+    return {phase: number(ms, 2) for phase, ms in times.items()}

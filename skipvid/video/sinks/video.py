@@ -81,9 +81,9 @@ class VideoSink(Sink):
     """Renders and encodes each frame at the time it has in the source, with the source's sound.
 
     The first frame becomes time 0; the distances between frames are the source's, to the tick of its clock (the millisecond in MKV and
-    WebM). render: FrameResult -> (H, W, 3) uint8, BGR; later pictures of another size are scaled to the size of the first; odd sizes gain
-    a row or column. Colours are tagged BT.709. The `.part` file of a killed run plays, up to the last one or two seconds. A run without
-    frames leaves no file.
+    WebM). render: FrameResult -> (H, W, 3) uint8, BGR; later pictures of another size are fitted into the size of the first, with black
+    bars; odd sizes gain a row or column. Colours are tagged BT.709. The `.part` file of a killed run plays, up to the last one or two
+    seconds. A run without frames leaves no file.
     """
 
     def __init__(self, path: Path, header: RunHeader, render: Render, options: SinkOptions | None = None) -> None:
@@ -104,7 +104,7 @@ class VideoSink(Sink):
         self._open = True
         with output_errors(path, av.FFmpegError):
             self._file.part.touch()  # libav opens it with the first frame only, which is late for finding out that it cannot
-            self._container = av.open(str(self._file.part), "w", format=self._format.muxer, options=self._format.container_options)
+            self._container = av.open(f"file:{self._file.part}", "w", format=self._format.muxer, options=self._format.container_options)
 
     def write(self, result: FrameResult) -> None:
         picture = self._render(result)
@@ -184,7 +184,7 @@ class VideoSink(Sink):
         """The picture as the encoder takes it."""
         width, height = self._size
         if picture.shape[:2] != (height, width):
-            picture = np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+            picture = _fitted(picture, width, height)
         if width % 2 or height % 2:
             picture = np.asarray(cv2.copyMakeBorder(picture, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE), np.uint8)
         frame = av.VideoFrame.from_numpy_buffer(np.ascontiguousarray(picture), "bgr24")
@@ -200,6 +200,16 @@ class VideoSink(Sink):
             if 0 < rest <= max(2 * self._longest, round(_LONG_REST / self._tick)):
                 return rest
         return self._step
+
+
+def _fitted(picture: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
+    """The picture as large as it can be with its own shape, in the middle of (height, width, 3)."""
+    scale = min(width / picture.shape[1], height / picture.shape[0])
+    w, h = max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale))
+    fitted = np.zeros((height, width, 3), np.uint8)
+    top, left = (height - h) // 2, (width - w) // 2
+    fitted[top : top + h, left : left + w] = cv2.resize(picture, (w, h), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    return fitted
 
 
 def _rate(fps: float) -> Fraction:

@@ -21,11 +21,17 @@ class Source(ABC):
     info: SourceInfo
     problem: str | None = None
     dropped: int = 0
+    _noted: tuple[str, ...] = ()
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What a user should know of how the source was read; complete after the last frame."""
-        return ()
+        return self._noted
+
+    def note(self, line: str | None) -> None:
+        """Add a line to `notes`, once; None is none."""
+        if line is not None and line not in self._noted:
+            self._noted = (*self._noted, line)
 
     @abstractmethod
     def __iter__(self) -> Iterator[Frame]:

@@ -1,4 +1,4 @@
-"""A folder of images as a video, or a single image as a video of one frame."""
+"""A folder of images as a video, or one image file as a video of its pictures."""
 
 from __future__ import annotations
 
@@ -6,67 +6,71 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import cv2
-import numpy as np
-from numpy.typing import NDArray
-
 from skipvid.core.errors import SourceError
 from skipvid.core.results import Frame, SourceInfo
+from skipvid.core.text import printable
 from skipvid.video.sources.base import Source
 from skipvid.video.sources.options import ReadOptions, Selection
-
-cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+from skipvid.video.sources.pictures import Image, first_picture, may_hold_several, pictures_of
 
 
 class ImageSource(Source):
-    """Images of one size in the order given, frame i at i / fps seconds.
+    """Image files in the order given, a picture every 1 / fps seconds; an animation alone goes by its own clock.
 
-    An image that cannot be decoded is passed over and named in `problem`, as a damaged frame of a video would be; its place in time
-    stays empty. EXIF orientation is applied. Raises SourceError where no image can be decoded, or one has another size than those before.
+    Every frame names the file it came from (Frame.file), relative to `path` where that is a folder, with "#3" for the fourth picture of a
+    file. A file that cannot be decoded is passed over and named in `problem`, as a damaged frame of a video would be; its place in time
+    stays empty. Pictures may differ in size. Raises SourceError where no file can be decoded.
     """
 
     def __init__(self, paths: Sequence[Path], name: str, options: ReadOptions, path: Path | None = None) -> None:
         self._paths = paths
         self._name = name
         self._options = options
+        self._folder = path if path is not None and path.is_dir() else None
         self._closed = False
         self._bad: list[str] = []
-        first = next((image for p in paths if (image := _read(p)) is not None), None)
+        first = next((image for p in paths if (image := first_picture(p)) is not None), None)
         if first is None:
             raise SourceError(f"{name} holds no image that can be decoded", "give JPEG, PNG, BMP, TIFF or WebP images")
         height, width = first.shape[:2]
+        one = len(paths) == 1
+        shown = [seconds for _, seconds in pictures_of(paths[0])] if one and may_hold_several(paths[0]) else []
+        frames = len(shown) or len(paths)
+        animated = bool(shown) and None not in shown
+        duration = sum(seconds or 0 for seconds in shown) if animated else frames / options.fps
         self.info = SourceInfo(
             name=name,
             width=width,
             height=height,
-            fps=options.fps,
-            frames=len(paths),
-            duration=len(paths) / options.fps,
+            fps=frames / duration if animated and duration else options.fps,
+            frames=frames,
+            duration=duration,
             path=path,
             codec=paths[0].suffix.lower().lstrip("."),
+            images=True,
         )
 
     def __iter__(self) -> Iterator[Frame]:
         selection = Selection(self._options)
-        size = (self.info.height, self.info.width)
-        delivered = 0
-        for index, path in enumerate(self._paths):
-            seconds = index / self._options.fps
+        index, seconds, delivered = 0, 0.0, 0
+        for path in self._paths:
+            several = may_hold_several(path)
+            if not several and not selection.take(seconds):  # need not be decoded
+                if selection.finished(seconds):
+                    break
+                index += 1
+                seconds = index / self._options.fps
+                continue
+            for image, shown, name, decode_ms in self._pictures(path):
+                if several and (self._closed or selection.finished(seconds)):
+                    break
+                if image is not None and (not several or selection.take(seconds)):
+                    yield Frame(image, index, seconds, self._name, decode_ms, name)
+                    delivered += 1
+                index += 1
+                seconds = index / self._options.fps if shown is None else seconds + shown
             if self._closed or selection.finished(seconds):
                 break
-            if not selection.take(seconds):
-                continue
-            started = time.perf_counter()
-            image = _read(path)
-            if image is None:
-                self._bad.append(path.name)
-                self.problem = _name_bad(self._bad)
-                continue
-            if image.shape[:2] != size:
-                found, wanted = (f"{s[1]}×{s[0]}" for s in (image.shape, size))
-                raise SourceError(f"{path} is {found}, the images before it {wanted}", "a folder must hold images of one size")
-            yield Frame(image, index, seconds, self._name, 1000 * (time.perf_counter() - started))
-            delivered += 1
         if not delivered and not self._closed:
             raise SourceError(
                 f"{self._name} has no readable image from {self._options.start:g} s on (it lasts {self.info.duration:.2f} s)",
@@ -76,15 +80,28 @@ class ImageSource(Source):
     def close(self) -> None:
         self._closed = True
 
+    def _pictures(self, path: Path) -> Iterator[tuple[Image | None, float | None, str, float]]:
+        """(picture, seconds shown or None, its name, milliseconds of decoding); (None, …) once for a file that cannot be decoded."""
+        label = self._label(path)
+        started = time.perf_counter()
+        pictures = pictures_of(path)
+        held = next(pictures, None)
+        if held is None:
+            self._bad.append(label)
+            self.problem = _name_bad(self._bad)
+            yield None, None, label, 0.0
+            return
+        number = 0
+        while held is not None:
+            image, shown = held
+            held = next(pictures, None)
+            name = f"{label}#{number}" if number or held is not None else label
+            yield image, shown if len(self._paths) == 1 else None, name, 1000 * (time.perf_counter() - started)
+            number += 1
+            started = time.perf_counter()
 
-def _read(path: Path) -> NDArray[np.uint8] | None:
-    """The image as (H, W, 3) uint8 BGR, or None where it cannot be read or decoded."""
-    try:
-        data = np.fromfile(path, np.uint8)
-        image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
-    except (OSError, cv2.error):
-        return None
-    return None if image is None else np.asarray(image, np.uint8)
+    def _label(self, path: Path) -> str:
+        return printable(path.name if self._folder is None else path.relative_to(self._folder).as_posix())
 
 
 def _name_bad(names: list[str]) -> str:

@@ -7,11 +7,13 @@ import sys
 from pathlib import Path
 
 from skipvid.core.errors import SourceError
+from skipvid.core.text import printable
 from skipvid.video.sources.base import Source
 from skipvid.video.sources.containers import Pipe
+from skipvid.video.sources.content import STILL, content_of, is_series
 from skipvid.video.sources.images import ImageSource
 from skipvid.video.sources.options import ReadOptions
-from skipvid.video.sources.specs import IMAGE_SUFFIXES, STDIN, VIDEO_SUFFIXES, display_name, files_in, is_url
+from skipvid.video.sources.specs import IMAGE_SUFFIXES, STDIN, VIDEO_SUFFIXES, display_name, files_in, images_below, is_url
 from skipvid.video.sources.video import VideoSource
 from skipvid.video.sources.webcam import open_webcam
 
@@ -37,16 +39,42 @@ def open_source(spec: str, options: ReadOptions | None = None) -> Source:
             raise SourceError(f"{name}: this kind of address is not read", "give a file, an http:// or https:// address, or - for stdin")
         return VideoSource(spec, name, options)
     path = Path(spec)
+    shown = printable(spec)
     if os.path.isdir(path):  # os.path: no error for a name that is too long
         return ImageSource(_images(path), name, options, path)
     if not os.path.exists(path):
-        raise SourceError(f"{spec} does not exist", "check the path")
+        raise SourceError(f"{shown} does not exist", "check the path")
     if not os.access(path, os.R_OK):
-        raise SourceError(f"{spec} cannot be read", "check its permissions")
+        raise SourceError(f"{shown} cannot be read", "check its permissions")
     if path.is_file() and path.stat().st_size == 0:
-        raise SourceError(f"{spec} is empty", "the recording or download failed; get the file again")
-    if path.suffix.lower() in IMAGE_SUFFIXES:
-        return ImageSource([path], name, options, path)
+        raise SourceError(f"{shown} is empty", "the recording or download failed; get the file again")
+    return _open_file(path, name, options)
+
+
+def _open_file(path: Path, name: str, options: ReadOptions) -> Source:
+    """By content, not by suffix; where the two disagree, a note says so."""
+    kind = content_of(path) if path.is_file() else None
+    claims_image = path.suffix.lower() in IMAGE_SUFFIXES
+    if kind == "HEIF":
+        raise SourceError(f"{name} is a HEIC or AVIF image, which is not read", "convert it to JPEG or PNG")
+    if kind == "JPEG" and not claims_image and (path.suffix.lower() in (".mjpeg", ".mjpg") or is_series(path)):
+        kind = None
+    if kind in STILL:
+        source: Source = ImageSource([path], name, options, path)
+    elif claims_image and kind is None:
+        try:
+            source = _video(path, name, options)
+        except SourceError:
+            raise SourceError(f"{name} holds no image that can be decoded", "give JPEG, PNG, BMP, TIFF or WebP images") from None
+        kind = "video"
+    else:
+        source = _video(path, name, options)
+    if claims_image == (kind not in STILL) and kind != "animated PNG" and (claims_image or kind in STILL):
+        source.note(f"by its content it is a {kind}, in spite of its suffix {printable(path.suffix) or 'that is missing'}")
+    return source
+
+
+def _video(path: Path, name: str, options: ReadOptions) -> VideoSource:
     # libav takes a file name with a colon for a protocol unless told otherwise.
     return VideoSource(f"file:{path}", name, options, path)
 
@@ -58,9 +86,10 @@ def _stdin() -> Pipe:
 
 
 def _images(folder: Path) -> list[Path]:
-    images = files_in(folder, IMAGE_SUFFIXES)
+    images = images_below(folder)
     if images:
         return images
+    shown = printable(str(folder))
     if videos := files_in(folder, VIDEO_SUFFIXES):
-        raise SourceError(f"{folder} holds {len(videos)} videos and no images", f"give them one by one, or '{folder}/*{videos[0].suffix}'")
-    raise SourceError(f"{folder} holds no images", "give a folder of JPEG, PNG, BMP, TIFF or WebP images")
+        raise SourceError(f"{shown} holds {len(videos)} videos and no images", f"give them one by one, or '{shown}/*{videos[0].suffix}'")
+    raise SourceError(f"{shown} holds no images", "give a folder of JPEG, PNG, BMP, TIFF or WebP images")

@@ -34,7 +34,9 @@ class ReadOptions:
         )
         _require(self.max_frames is None or self.max_frames >= 1, f"--max-frames is {self.max_frames}", "give a number from 1 on")
         _require(self.stride >= 1, f"--stride is {self.stride}", "give a number from 1 on; 1 reads every frame")
-        _require(math.isfinite(self.fps) and 0 < self.fps <= 1000, f"--fps is {self.fps}", "give frames per second, up to 1000")
+        _require(
+            math.isfinite(self.fps) and 1e-6 <= self.fps <= 100_000, f"--fps is {self.fps}", "give frames per second, 0.000001 to 100000"
+        )
         _require(math.isfinite(self.timeout) and self.timeout > 0, f"the timeout is {self.timeout}", "give seconds above 0")
 
 

@@ -38,6 +38,18 @@ def files_in(folder: Path, suffixes: Iterable[str]) -> list[Path]:
     return sorted(found, key=lambda p: natural_key(p.name))
 
 
+def images_below(folder: Path) -> list[Path]:
+    """A folder's images in natural order; where it has none itself, those of its sub-folders, folder by folder."""
+    images = files_in(folder, IMAGE_SUFFIXES)
+    if images:
+        return images
+    try:
+        folders = sorted((p for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")), key=lambda p: natural_key(p.name))
+    except OSError as error:
+        raise SourceError(f"{printable(str(folder))} cannot be read: {error.strerror}", "check its permissions") from error
+    return [image for inner in folders if not inner.is_symlink() for image in images_below(inner)]
+
+
 def expand_specs(specs: Sequence[str]) -> list[str]:
     """The sources that the user's words stand for, each once, in the order given.
 
@@ -100,6 +112,6 @@ def _expand_folder(spec: str) -> list[str]:
     if videos and images:
         message = f"{folder} holds {len(videos)} videos and {len(images)} images"
         raise SourceError(message, f"say which, for example '{folder}/*{videos[0].suffix}'")
-    if not videos and not images:
+    if not videos and not images and not images_below(folder):
         raise SourceError(f"{folder} holds neither videos nor images", "give a folder of images, a folder of videos, or a file")
     return [str(v) for v in videos] or [spec]

@@ -57,7 +57,6 @@ class VideoSource(Source):
         self._iterating = self._closing = False
         self._damaged = 0
         self._tick = Fraction(1, 1000)
-        self._notes: list[str] = []
         self._arrivals: Arrivals[av.Packet[Any]] | None = None
         self._arrival_clock: ArrivalClock | None = None
         try:
@@ -105,7 +104,7 @@ class VideoSource(Source):
     @property
     def notes(self) -> tuple[str, ...]:
         """What was done to the colours and to the clock so far."""
-        return tuple(self._notes) + self._clock_notes()
+        return self._noted + self._clock_notes()
 
     def _release(self) -> None:
         if self._arrivals is not None:
@@ -119,13 +118,9 @@ class VideoSource(Source):
             return
         if self._reader.container.format.name in PUSHED or self._arrivals.paced(self._clock.frame_seconds):
             self._arrival_clock = ArrivalClock()
-            self._note("it has no time stamps: frames are dated by their arrival")
+            self.note("it has no time stamps: frames are dated by their arrival")
         else:
-            self._note(f"it has no time stamps: {1 / self._clock.frame_seconds:.4g} frames a second are assumed")
-
-    def _note(self, line: str | None) -> None:
-        if line is not None and line not in self._notes:
-            self._notes.append(line)
+            self.note(f"it has no time stamps: {1 / self._clock.frame_seconds:.4g} frames a second are assumed")
 
     def _clock_notes(self) -> tuple[str, ...]:
         lines = []
@@ -185,7 +180,7 @@ class VideoSource(Source):
         if frame is None:
             self.problem = self._find_problem(index)
             if self.problem is None:
-                self._note(self._pictures_end_early())
+                self.note(self._pictures_end_early())
         if not delivered:
             end = seconds + self._clock.frame_seconds
             raise SourceError(f"{self._name} ends at {end:.2f} s, before the start at {self._options.start:g} s", "give an earlier --start")
@@ -196,7 +191,7 @@ class VideoSource(Source):
         return self._clock.stamp(frame, self._tick, self._reader.origin)
 
     def _upright(self, frame: av.VideoFrame) -> NDArray[np.uint8]:
-        self._note(colour_note(frame))
+        self.note(colour_note(frame))
         return self._orientation.apply(to_bgr(frame, self._reformatter))
 
     def _decoded(self) -> Generator[av.VideoFrame, None, None]:

@@ -50,19 +50,21 @@ void require_bits(const float* actual, const float* expected, int count, const s
   }
 }
 
-// Rows of `channels` random values; the lanes behind them are no numbers, and must not matter.
+// Rows of `channels` random values; the lanes behind them are no numbers, and must not matter. They begin anywhere, as those of a network's
+// input do.
 struct Rows {
-  Rows(int count, int channels_in) : channels(channels_in), stride(padded(channels_in)), data(static_cast<std::size_t>(count) * stride) {
-    std::fill_n(data.data(), count * stride, nan);
+  Rows(int count, int channels_in)
+      : channels(channels_in), stride(padded(channels_in)), begin(random_int(0, 15)), data(begin + static_cast<std::size_t>(count) * stride) {
+    std::fill_n(data.data() + begin, count * stride, nan);
     for (int row = 0; row < count; ++row) {
       for (int c = 0; c < channels; ++c) at(row)[c] = random_float();
     }
     for (int row = 0; row < count; ++row) pointers.push_back(at(row));
   }
-  float* at(int row) const { return data.data() + static_cast<std::ptrdiff_t>(row) * stride; }
+  float* at(int row) const { return data.data() + begin + static_cast<std::ptrdiff_t>(row) * stride; }
   const float* const* read() const { return const_cast<const float* const*>(pointers.data()); }
 
-  int channels, stride;
+  int channels, stride, begin;
   Buffer data;
   std::vector<float*> pointers;
 };

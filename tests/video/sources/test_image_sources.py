@@ -2,14 +2,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
-from clip_making import number_of, numbered_picture
+from clip_making import number_of, numbered_picture, write_clip
 
 from skipvid.core.errors import SourceError
 from skipvid.video.sources.open import open_source
 from skipvid.video.sources.options import ReadOptions
+from skipvid.video.sources.specs import expand_specs
 
 
 def write_images(folder: Path, names: list[str], width: int = 160, height: int = 96) -> None:
@@ -75,11 +77,98 @@ def test_exif_orientation_is_applied(tmp_path: Path) -> None:
     assert cv2.PSNR(frame.image, np.ascontiguousarray(np.rot90(numbered_picture(1), -1))) > 30
 
 
-def test_image_of_another_size_is_an_error_that_names_it(tmp_path: Path) -> None:
+def test_images_of_other_sizes_keep_theirs(tmp_path: Path) -> None:
     write_images(tmp_path / "scene", ["a.png", "b.png"])
     write_images(tmp_path / "scene", ["c.png"], width=200)
-    with open_source(str(tmp_path / "scene")) as source, pytest.raises(SourceError, match=r"c\.png is 200×96.*160×96"):
-        list(source)
+    with open_source(str(tmp_path / "scene")) as source:
+        assert [f.image.shape[:2] for f in source] == [(96, 160), (96, 160), (96, 200)]
+        assert source.problem is None
+
+
+def test_frames_name_their_files_whatever_is_missing_between_them(tmp_path: Path) -> None:
+    write_images(tmp_path / "scene", ["f_1.png", "f_2.png", "f_4.png", "f_10.png"])
+    (tmp_path / "scene" / "f_3.png").write_bytes(b"damaged")
+    with open_source(str(tmp_path / "scene")) as source:
+        assert [(f.index, f.file, f.name) for f in source] == [
+            (i, n, n) for i, n in [(0, "f_1.png"), (1, "f_2.png"), (3, "f_4.png"), (4, "f_10.png")]
+        ]
+        assert source.problem == "1 image could not be decoded: f_3.png"
+
+
+def test_sub_folders_are_read_where_the_folder_has_no_image_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "scene").mkdir()
+    for name in ("cam2", "cam10"):
+        write_images(tmp_path / "scene" / name, ["1.png", "2.png"])
+    assert expand_specs([str(tmp_path / "scene")]) == [str(tmp_path / "scene")]
+    with open_source(str(tmp_path / "scene")) as source:
+        assert [f.file for f in source] == ["cam2/1.png", "cam2/2.png", "cam10/1.png", "cam10/2.png"]
+
+
+def animation(path: Path, pictures: int, ms: int, kind: str) -> Path:
+    """An animated WebP or PNG, or a TIFF of pages, of numbered pictures."""
+    images = [numbered_picture(i) for i in range(pictures)]
+    if kind == "tiff":
+        data = cv2.imencodemulti(".tiff", images)[1]
+    else:
+        film = cv2.Animation()
+        film.frames = [cv2.cvtColor(image, cv2.COLOR_BGR2BGRA) for image in images]
+        film.durations = [ms] * pictures
+        data = cv2.imencodeanimation(f".{kind}", film)[1]
+    path.write_bytes(data.tobytes())
+    return path
+
+
+@pytest.mark.parametrize(("name", "kind"), [("a.webp", "webp"), ("a.png", "png"), ("a.tif", "tiff"), ("a.tiff", "webp"), ("a.mp4", "webp")])
+def test_every_picture_of_an_animation_is_read_at_its_time(tmp_path: Path, name: str, kind: str) -> None:
+    with open_source(str(animation(tmp_path / name, 6, 120, kind))) as source:
+        frames = list(source)
+        assert [number_of(f.image) for f in frames] == list(range(6))
+        step = 1 / 25 if kind == "tiff" else 0.12
+        assert [f.time for f in frames] == pytest.approx([i * step for i in range(6)], abs=0.002)
+        assert bool(source.notes) == (name == "a.mp4")
+
+
+def test_animation_in_a_folder_names_file_and_picture(tmp_path: Path) -> None:
+    write_images(tmp_path / "scene", ["1.png", "3.png"])
+    animation(tmp_path / "scene" / "2.webp", 3, 40, "webp")
+    with open_source(str(tmp_path / "scene")) as source:
+        assert [(f.index, f.file) for f in source] == list(enumerate(["1.png", "2.webp#0", "2.webp#1", "2.webp#2", "3.png"]))
+
+
+def test_image_under_the_name_of_a_video_is_read_with_a_word(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "a.jpg"), numbered_picture(3))
+    (tmp_path / "a.jpg").rename(tmp_path / "clip.mp4")
+    with open_source(str(tmp_path / "clip.mp4")) as source:
+        assert [number_of(f.image) for f in source] == [3]
+        assert source.notes == ("by its content it is a JPEG, in spite of its suffix .mp4",)
+
+
+@pytest.mark.parametrize(("name", "content"), [("clip.jpg", "clip.mp4"), ("clip.png", "clip.mkv"), ("clip.tif", "clip.ts")])
+def test_video_under_the_name_of_an_image_is_read_with_a_word(tmp_path: Path, name: str, content: str) -> None:
+    write_clip(tmp_path / content, 12).rename(tmp_path / name)
+    with open_source(str(tmp_path / name)) as source:
+        assert [number_of(f.image) for f in source] == list(range(12))
+        assert source.notes == (f"by its content it is a video, in spite of its suffix {Path(name).suffix}",)
+
+
+def test_gif_under_another_name_is_read_whole(tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "a.gif"), "w") as output:
+        stream = output.add_stream("gif", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 160, 96, "bgr8"
+        for i in range(5):
+            output.mux(stream.encode(av.VideoFrame.from_ndarray(numbered_picture(i), format="bgr24").reformat(format="bgr8")))
+        output.mux(stream.encode(None))
+    (tmp_path / "a.gif").rename(tmp_path / "a.jpg")
+    with open_source(str(tmp_path / "a.jpg")) as source:
+        assert [number_of(f.image) for f in source] == list(range(5))
+        assert "GIF" in source.notes[0]
+
+
+@pytest.mark.parametrize("name", ["a.heic", "a.jpg", "a.mp4"])
+def test_heic_is_refused_in_one_line(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(bytes([0, 0, 0, 24]) + b"ftypheic" + bytes(100))
+    with pytest.raises(SourceError, match="HEIC"):
+        open_source(str(tmp_path / name))
 
 
 def test_image_that_cannot_be_decoded_is_passed_over_and_named(tmp_path: Path) -> None:
