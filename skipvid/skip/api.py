@@ -13,12 +13,13 @@ from torch.fx import GraphModule
 
 from skipvid.core.errors import BackendError, UsageError
 from skipvid.skip.backend import Backend, Program
-from skipvid.skip.backends import make_backend
+from skipvid.skip.backends import make_backend, precision_of
 from skipvid.skip.config import SkipConfig
 from skipvid.skip.gates.registry import attach_gates
 from skipvid.skip.importers.exported import export, import_exported
 from skipvid.skip.ir.graph import Graph
 from skipvid.skip.ir.passes import optimise
+from skipvid.skip.ir.precision import round_weights
 from skipvid.skip.picture import Input, Shapes, shapes_of
 from skipvid.skip.plan import ConversionReport, Plan, describe, make_plan
 from skipvid.skip.session import Session
@@ -51,6 +52,7 @@ class SkipModel:
             raise UsageError(f"the network {type(net).__name__} is in training mode", "call its eval() first")
         self.config = config
         self.backend: Backend = make_backend(config)
+        self.precision = precision_of(config)
         self._net = net
         self._graphs: dict[Shapes, Graph] = {}
         self._programs: dict[Shapes, Program] = {}
@@ -92,7 +94,9 @@ class SkipModel:
             raise BackendError(f"inputs have shapes {list(shapes)}", "a session runs one stream: the first extent must be 1")
         examples = tuple(torch.zeros(shape) for shape in shapes)
         graph = _remember(self._graphs, shapes, lambda: optimise(import_exported(export(self._net, examples))))
-        return make_plan(attach_gates(graph, self.config))
+        if self.precision == "bf16":
+            graph = round_weights(graph)  # before gates are attached: some know the layer that they stand on
+        return make_plan(attach_gates(graph, self.config), self.precision)
 
 
 def _remember(cache: dict[Shapes, T], shapes: Shapes, make: Callable[[], T]) -> T:

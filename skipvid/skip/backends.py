@@ -39,6 +39,14 @@ def make_backend(config: SkipConfig) -> Backend:
     return NativeBackend(config.threads)
 
 
+def precision_of(config: SkipConfig) -> str:
+    """"f32" or "bf16": what "auto" means on this processor. The reference only emulates half precision, and gains nothing from it."""
+    if config.precision != "auto":
+        return config.precision
+    on_cpu = kind_for(config).native and config.backend != "reference"
+    return "bf16" if on_cpu and native.status().multiplies_bf16 else "f32"
+
+
 @lru_cache(maxsize=1)
 def _tell_once(reason: str) -> None:
     log.warning("running on the slow back end reference, because the back end cpu cannot be used: %s; %s", reason, native.HOW_TO_BUILD)

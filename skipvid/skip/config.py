@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from skipvid.core.errors import UsageError
 from skipvid.core.gate_kinds import KINDS
 from skipvid.skip.gates.registry import kind_for
+from skipvid.skip.ir.precision import PRECISIONS
 
 if TYPE_CHECKING:
     from skipvid.skip.gates.learned import LearnedGate
@@ -60,6 +61,8 @@ class SkipConfig:
     refresh: a keyframe every so many frames, 0 = never. dense_above: after a gated frame that executed more than this share of the
     MACs some keyframes follow, because gates then cost more time than they save; 1 = never, as always with the reference "previous".
     thresholds, scales: calibrated values, of single maps, or of single layers for "norm-output" and "previous".
+    precision: of maps and weights, "f32", "bf16" (half the memory; see skipvid.skip.ir.precision), or "auto": bf16 where the processor
+    multiplies it (AVX512-BF16).
 
     Raises UsageError for a value out of its range.
     """
@@ -77,6 +80,7 @@ class SkipConfig:
     p: float = 1.0
     input_threshold: float | None = None
     learned_gates: Mapping[str, LearnedGate] = field(default_factory=dict)
+    precision: str = "f32"
 
     @classmethod
     def of(cls, stored: StoredSettings, **settings: Any) -> SkipConfig:
@@ -125,6 +129,7 @@ class SkipConfig:
             ("backend", self.backend, ("auto", *BACKENDS)),
             ("reference", self.reference, REFERENCES),
             ("p", self.p, tuple(NORMS.values())),
+            ("precision", self.precision, ("auto", *PRECISIONS)),
         ):
             if value not in allowed:
                 raise UsageError(f"{name} is {value!r}", f"it must be one of {', '.join(str(item) for item in allowed)}")
@@ -134,4 +139,7 @@ class SkipConfig:
         ):
             if number < 0:
                 raise UsageError(f"{name} is {number}", f"it must be {meaning}")
+        if self.precision == "bf16" and self.reference == "previous":
+            # Its outputs are sums of changes over all frames: what is rounded in one would never be made good.
+            raise UsageError("the precision is bf16, and the reference is 'previous'", "it works in f32 only")
         kind_for(self).check(self)

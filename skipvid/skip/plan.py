@@ -18,6 +18,7 @@ from skipvid.skip.gates.base import GatedGraph, MapGate, OutputGate
 from skipvid.skip.ir.cost import executed_macs, macs_by_node
 from skipvid.skip.ir.footprint import SPARSE_OPS
 from skipvid.skip.ir.graph import Graph, Node
+from skipvid.skip.ir.precision import rounded, stored_maps
 from skipvid.skip.ir.stages import assign_stages
 
 
@@ -78,7 +79,8 @@ class UnitCosts:
 class Plan:
     """What a back end compiles. gates: by map. output_gates: by the layer that they decide about.
 
-    other_gates: gates in front of the first layer (on the network's input).
+    other_gates: gates in front of the first layer (on the network's input). precision: "f32", or "bf16": see skipvid.skip.ir.precision; the
+    weights of the graph are rounded already.
     """
 
     graph: Graph
@@ -86,6 +88,16 @@ class Plan:
     layers: tuple[Layer, ...]
     other_gates: tuple[str, ...]
     output_gates: Mapping[str, OutputGate] = field(default_factory=dict)
+    precision: str = "f32"
+
+    @cached_property
+    def rounded(self) -> frozenset[str]:
+        """Names of the values that are rounded before they are stored."""
+        return stored_maps(self.graph, self.gates.keys()) if self.precision == "bf16" else frozenset()
+
+    def stored(self, node: Node, value: Tensor) -> Tensor:
+        """A value as its readers, gates among them, see it."""
+        return rounded(value) if node.name in self.rounded else value
 
     @cached_property
     def dense_macs(self) -> int:
@@ -148,8 +160,11 @@ class ConversionReport:
         return "\n".join(lines)
 
 
-def make_plan(gated: GatedGraph) -> Plan:
-    """Name and count the layers of a graph, and assign each of its gates to the layer in whose row its cost is reported."""
+def make_plan(gated: GatedGraph, precision: str = "f32") -> Plan:
+    """Name and count the layers of a graph, and assign each of its gates to the layer in whose row its cost is reported.
+
+    precision: as in Plan.
+    """
     graph, gates = gated.graph, gated.gates
     by_name = graph.by_name
     macs = macs_by_node(graph)
@@ -173,7 +188,8 @@ def make_plan(gated: GatedGraph) -> Plan:
         )
         for node in counted
     )
-    return Plan(graph, gates, layers, tuple(name for name, owner in owners.items() if owner is None), gated.output_gates)
+    others = tuple(name for name, owner in owners.items() if owner is None)
+    return Plan(graph, gates, layers, others, gated.output_gates, precision)
 
 
 def _unit_costs(plan: Plan) -> UnitCosts:

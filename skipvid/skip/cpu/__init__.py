@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 
 _sets: tuple[str, ...] = ()
+_half_sets: tuple[str, ...] = ()
 _reason = "it was not compiled when skipvid was installed"
 if find_spec("skipvid.skip.cpu._native") is not None:
     try:
@@ -14,6 +15,7 @@ if find_spec("skipvid.skip.cpu._native") is not None:
         _reason = f"the compiled extension cannot be loaded: {error}"
     else:
         _sets = tuple(_native.instruction_sets())
+        _half_sets = tuple(_native.instruction_sets(_native.Element.BF16))
 
 HOW_TO_BUILD = "for full speed install a C++20 compiler (GCC 11, Clang 14 or newer) and then skipvid once more"
 
@@ -22,13 +24,20 @@ HOW_TO_BUILD = "for full speed install a C++20 compiler (GCC 11, Clang 14 or new
 class Status:
     """available: whether the back end "cpu" can be used; reason: why not, "" where it can.
 
-    instruction_sets: compiled kernels that this processor runs, the one in use first. threads: used unless a configuration says otherwise.
+    instruction_sets: compiled kernels that this processor runs, the one in use first; half_sets: of half precision. threads: used unless
+    a configuration says otherwise.
     """
 
     available: bool
     reason: str
     instruction_sets: tuple[str, ...]
     threads: int
+    half_sets: tuple[str, ...] = ()
+
+    @property
+    def multiplies_bf16(self) -> bool:
+        """Whether there are kernels for the processor's own instructions: then half precision is the faster one."""
+        return any(name.endswith("_bf16") for name in self.half_sets)
 
 
 def status() -> Status:
@@ -37,4 +46,4 @@ def status() -> Status:
         return Status(False, _reason, (), 0)
     from skipvid.skip.cpu.backend import usable_cores
 
-    return Status(True, "", _sets, usable_cores())
+    return Status(True, "", _sets, usable_cores(), _half_sets)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skipvid.skip.cpu._native import MAGIC, TABLES, VERSION, ActivationKind, FootprintKind, Pointwise, StepKind
+from skipvid.skip.cpu._native import MAGIC, TABLES, VERSION, ActivationKind, Element, FootprintKind, Pointwise, StepKind
 
 NAME_BYTES = 24
 NOWHERE = -1
@@ -24,6 +24,7 @@ NOWHERE = -1
 class ProgramRow:
     values: int
     inputs: int
+    element: Element
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +233,7 @@ class Description:
     """What is handed to C++. The tables are appended to; a row's number is its place in its table."""
 
     inputs: int = 0
+    element: Element = Element.F32
     maps: list[MapRow] = field(default_factory=list)
     learned_gates: list[LearnedGateRow] = field(default_factory=list)
     gates: list[GateRow] = field(default_factory=list)
@@ -257,7 +259,7 @@ class Description:
     @property
     def program(self) -> list[ProgramRow]:
         """The table of one row that sums up the others."""
-        return [ProgramRow(sum(m.height * m.width * m.channels for m in self.maps if m.inside == NOWHERE), self.inputs)]
+        return [ProgramRow(sum(m.height * m.width * m.channels for m in self.maps if m.inside == NOWHERE), self.inputs, self.element)]
 
     def to_bytes(self) -> bytes:
         """All tables, in the order and with the fields that C++ names."""

@@ -9,12 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from skipvid.skip.cpu._native import LANES
+from skipvid.skip.ir.chains import POINTWISE, find_chains, find_fallbacks
 from skipvid.skip.ir.graph import Node
 from skipvid.skip.plan import Plan
-
-POINTWISE = frozenset({"affine", "activation", "add", "sub", "mul", "div"})
-LOCAL = frozenset({"conv", "conv_transpose", "channels", "resize", "max_pool", "avg_pool", "pad", "publish", "global_mean"})
-LONGEST_CHAIN = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,45 +39,11 @@ class Layout:
 
 def make_layout(plan: Plan) -> Layout:
     """Decide how the nodes of a plan are executed."""
-    by_name = plan.graph.by_name
-    fallback = {node.name: reason for node in plan.graph if (reason := _why_fallback(node, by_name)) is not None}
-    chains = _chains(plan, fallback)
+    fallback = find_fallbacks(plan.graph)
+    chains = find_chains(plan.graph, plan.gates.keys(), fallback)
     enlarged = _enlarged(plan, fallback)
     absorbed = frozenset(node.name for last, chain in chains.items() for node in chain if node.name != last).union(enlarged)
     return Layout(fallback, chains, absorbed, _parts(plan, fallback, absorbed), enlarged)
-
-
-def _why_fallback(node: Node, by_name: Mapping[str, Node]) -> str | None:
-    sources = [by_name[name] for name in node.inputs]
-    if node.op == "aten":
-        return f"{node.attrs['target']} has no kernel"
-    if node.op in POINTWISE:
-        maps = node.is_map and all(source.is_map for source in sources)
-        return None if maps or all(source.shape == node.shape for source in sources) else "it broadcasts values that are no maps"
-    if node.op == "concat" and not all(source.is_map or len(source.shape) == 2 for source in sources):
-        return "it joins values that are no maps"
-    if node.op in LOCAL and not (node.is_map and all(source.is_map for source in sources)):
-        return "it works on a value that is no map"
-    return None
-
-
-def _chains(plan: Plan, fallback: Mapping[str, str]) -> dict[str, tuple[Node, ...]]:
-    """Join a point-wise node to its reader where nobody else reads it: recomputing it costs less than remembering it."""
-    consumers = plan.graph.consumers()
-    kept = plan.graph.output_names | plan.gates.keys()
-    chains: dict[str, tuple[Node, ...]] = {}
-    for node in plan.graph:
-        if node.op not in POINTWISE or node.name in fallback:
-            continue
-        chain: tuple[Node, ...] = (node,)
-        for name in node.inputs:
-            if name in chains and name not in kept and len(consumers[name]) == 1:
-                source = chains[name]
-                if source[-1].shape == node.shape and len(source) + len(chain) <= LONGEST_CHAIN:
-                    chain = (*source, *chain)
-                    del chains[name]
-        chains[node.name] = chain
-    return chains
 
 
 def _enlarged(plan: Plan, fallback: Mapping[str, str]) -> dict[str, Node]:

@@ -13,16 +13,18 @@ from torch import Tensor
 from skipvid.core.errors import BackendError
 from skipvid.skip.cpu import description as flat
 from skipvid.skip.cpu import tables
-from skipvid.skip.cpu._native import LARGEST_EXTENT, FootprintKind, Norm, Pointwise, StepKind
+from skipvid.skip.cpu._native import LARGEST_EXTENT, Element, FootprintKind, Norm, Pointwise, StepKind
 from skipvid.skip.cpu.description import Description, append, extend
 from skipvid.skip.cpu.layout import Layout, make_layout
 from skipvid.skip.gates.learned import LearnedGate
 from skipvid.skip.gates.norm import NormGate
 from skipvid.skip.gates.output_norm import OutputNormGate
 from skipvid.skip.ir.graph import Node
+from skipvid.skip.ir.precision import is_depthwise
 from skipvid.skip.plan import Plan
 
 OPERATIONS = {"add": Pointwise.ADD, "sub": Pointwise.SUB, "mul": Pointwise.MUL, "div": Pointwise.DIV}
+ELEMENTS = {"f32": Element.F32, "bf16": Element.BF16}
 NORMS = {1.0: Norm.MAGNITUDES, 2.0: Norm.SQUARES, math.inf: Norm.LARGEST}
 Read = tuple[str, flat.FootprintRow]
 """A map by name, and how its changes spread."""
@@ -54,7 +56,7 @@ class _Lowering:
         self.plan = plan
         self.by_name = plan.graph.by_name
         self.layout = make_layout(plan)
-        self.description = Description()
+        self.description = Description(element=ELEMENTS[plan.precision])
         self.maps: dict[str, int] = {}
         self.changes: dict[tuple[str, Norm], int] = {}  # (map, how its change is measured) -> step
         self.output_gates: dict[str, int] = {}
@@ -202,7 +204,7 @@ class _Lowering:
         weight, attrs = node.consts["weight"], node.attrs
         window = tables.window_of(node, (weight.shape[2], weight.shape[3]))
         taps, weights = tables.convolution_taps(node)
-        if attrs["groups"] == node.channels == self.by_name[node.inputs[0]].channels > 1:
+        if is_depthwise(node, self.by_name[node.inputs[0]]):
             numbers = self.description.numbers
             row = flat.DepthwiseRow(numbers.add(weights[:, 0]), numbers.add(tables.bias_of(node, node.channels)))
             details = append(self.description.depthwise, row)

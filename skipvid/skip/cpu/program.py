@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -134,7 +135,7 @@ class NativeProgram:
         reached = state.core.candidates()
         measured = {} if keyframe else {name: int(reached[step]) for name, step in self._lowered.changes.items()}
         candidates = {} if keyframe else {name: int(reached[step]) for name, step in self._lowered.output_gates.items()}
-        outputs = tuple(state.fallback.values[name] if name not in state.views else state.views[name] for name in self._outputs)
+        outputs = tuple(state.fallback.values[name] if name not in state.views else _as_floats(state.views[name]) for name in self._outputs)
         maps = self._lowered.maps
         news = [bool(changed[name].any()) if name in changed else state.core.any_changed(maps[name]) for name in self._outputs]
         return FrameRun(
@@ -153,7 +154,7 @@ class NativeProgram:
             for name in segment.inputs:
                 if self._is_native(name):
                     values[name] = _copy(self._view(core, name))
-            values[segment.name] = evaluate(segment, values)
+            values[segment.name] = self.plan.stored(segment, evaluate(segment, values))
             self._put(core, segment, values[segment.name])
         return self._lend(core, values)
 
@@ -211,20 +212,27 @@ class NativeProgram:
 
         for array in rows.values():
             weakref.finalize(array, release).atexit = False
-        return tuple(_as_tensor(rows[name], self._by_name[name]) if name in rows else values[name] for name in self._outputs)
+        return tuple(_as_floats(_as_tensor(rows[name], self._by_name[name])) if name in rows else values[name] for name in self._outputs)
 
 
 def _copy(view: Tensor) -> Tensor:
     """A native map for PyTorch. Never the view itself: what PyTorch makes of it, a reshape say, is kept while the map's memory changes."""
-    return view.clone(memory_format=torch.contiguous_format)
+    return view.to(torch.float32, memory_format=torch.contiguous_format, copy=True)
 
 
 def _count(computed: Mapping[str, Tensor], name: str, otherwise: int) -> int:
     return int(computed[name].count_nonzero()) if name in computed else otherwise
 
 
-def _as_tensor(rows: NDArray[np.float32], node: Node) -> Tensor:
+def _as_floats(view: Tensor) -> Tensor:
+    """What a caller gets to see: a map's own memory, or a copy where that is half precision."""
+    return view.float()
+
+
+def _as_tensor(rows: NDArray[Any], node: Node) -> Tensor:
     tensor = torch.from_numpy(rows)
+    if rows.dtype != np.float32:
+        tensor = tensor.view(torch.bfloat16)
     return tensor.permute(2, 0, 1).unsqueeze(0) if node.is_map else tensor.view(node.shape)
 
 

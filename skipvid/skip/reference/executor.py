@@ -91,7 +91,8 @@ class ReferenceProgram:
         values: dict[str, Tensor] = {}
         queue = iter(as_tensors(inputs))
         for node in self.plan.graph:
-            values[node.name] = next(queue).contiguous() if node.op == "input" else evaluate(node, values)
+            value = next(queue).contiguous() if node.op == "input" else evaluate(node, values)
+            values[node.name] = self.plan.stored(node, value)
         return tuple(values[name] for name in self._outputs)
 
     @torch.no_grad()
@@ -119,7 +120,8 @@ class ReferenceProgram:
 def start(plan: Plan, node: Node, given: Tensor | None, state: ReferenceState, masks: Masks) -> None:
     """Compute one map of `state` everywhere, for a keyframe. Arguments as in `advance`."""
     masks.computed[node.name] = masks.changed[node.name] = torch.ones(1, 1, *node.size, dtype=torch.bool)
-    value = state.values[node.name] = evaluate(node, state.values) if given is None else _copied(given)
+    value = plan.stored(node, evaluate(node, state.values) if given is None else _copied(given))
+    state.values[node.name] = value
     gate, output_gate = plan.gates.get(node.name), plan.output_gates.get(node.name)
     if gate is not None:
         state.scales[node.name] = gate.unit(value)
@@ -140,10 +142,11 @@ def advance(plan: Plan, node: Node, given: Tensor | None, state: ReferenceState,
     gate, output_gate = plan.gates.get(node.name), plan.output_gates.get(node.name)
     if output_gate is not None:
         masks.candidates[node.name] = footprint(node, read)
-        region, new = _decide(output_gate, state)
+        region, result = _decide(output_gate, state)
+        new = plan.stored(node, result)
         masks.computed[node.name] = region
     else:
-        new = evaluate(node, state.values) if given is None else _copied(given)
+        new = plan.stored(node, evaluate(node, state.values) if given is None else _copied(given))
         if node.op in SPARSE_OPS:
             region = masks.computed[node.name] = footprint(node, read)
         else:

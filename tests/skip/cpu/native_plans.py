@@ -10,13 +10,19 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_structure
 
+from skipvid.skip.cpu._native import Element, instruction_sets
 from skipvid.skip.cpu.backend import NativeBackend
 from skipvid.skip.cpu.program import NativeProgram
 from skipvid.skip.gates.base import GatedGraph, MapGate
 from skipvid.skip.gates.output_norm import OutputNormGate
 from skipvid.skip.ir.graph import Activation, Graph, Node
+from skipvid.skip.ir.precision import round_weights
 from skipvid.skip.plan import Plan, make_plan
 from skipvid.skip.reference.executor import ReferenceProgram
+
+HALF_SETS = instruction_sets(Element.BF16)
+KERNELS = [*(("f32", name) for name in instruction_sets()), *(("bf16", name) for name in HALF_SETS)]
+"""(precision, instruction set) of all kernels that this processor runs."""
 
 
 def node(
@@ -53,16 +59,19 @@ def plan_of(
     gates: Sequence[MapGate] = (),
     outputs: Sequence[str] | None = None,
     output_gates: Mapping[str, Mapping[str, Any]] | None = None,
+    precision: str = "f32",
 ) -> Plan:
     """A plan of these nodes; by default the last one is the only output. output_gates: settings of output-norm gates by layer."""
     leaves = tuple(outputs or (nodes[-1].name,))
     graph = Graph(tuple(with_shapes(nodes)), leaves, tree_structure([0] * len(leaves)))
+    if precision == "bf16":
+        graph = round_weights(graph)
     by_name = graph.by_name
     on_outputs = {
         name: OutputNormGate(by_name[name], by_name[by_name[name].inputs[0]].channels, **settings)
         for name, settings in (output_gates or {}).items()
     }
-    return make_plan(GatedGraph(graph, {gate.map: gate for gate in gates}, on_outputs))
+    return make_plan(GatedGraph(graph, {gate.map: gate for gate in gates}, on_outputs), precision)
 
 
 def native(plan: Plan, threads: int = 1, instruction_set: str = "") -> NativeProgram:

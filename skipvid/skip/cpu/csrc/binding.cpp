@@ -26,14 +26,17 @@ using FloatArray = nb::ndarray<const float, nb::ndim<1>, nb::c_contig, nb::devic
 using IntArray = nb::ndarray<const std::int32_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 
 std::shared_ptr<Program> make_program(const nb::bytes& bytes, std::shared_ptr<ThreadPool> pool, const std::string& name) {
-  const Kernels* kernels = name.empty() ? &best_kernels() : find_kernels(name.c_str());
-  if (kernels == nullptr) throw std::invalid_argument("this processor does not run the instruction set " + name);
   if (!pool) throw std::invalid_argument("a program needs a pool of threads");
   const auto* data = static_cast<const std::byte*>(bytes.data());
   const std::size_t size = bytes.size();
   const nb::gil_scoped_release unlocked;
   const Description description = read_description(data, size);
   check_description(description);
+  const auto element = static_cast<Element>(description.row<ProgramRow>(0).element);
+  const Kernels* kernels = name.empty() ? &best_kernels(element) : find_kernels(name.c_str(), element);
+  if (kernels == nullptr) {
+    throw std::invalid_argument("this processor does not run the instruction set " + name + " on " + (element == Element::f32 ? "f32" : "bf16"));
+  }
   return std::make_shared<Program>(description, *kernels, std::move(pool));
 }
 
@@ -122,13 +125,20 @@ void set_changed(State& state, int map, const nb::ndarray<const bool, nb::ndim<2
   bitmap.settle();
 }
 
-nb::ndarray<nb::numpy, float, nb::ndim<3>> rows_of(nb::handle_t<State> self, int map) {
+// A map's own memory: floats, or the bits of bfloat16, which numpy does not know.
+template <class Value>
+nb::ndarray<nb::numpy, Value, nb::ndim<3>> view_of(nb::handle_t<State> self, int map) {
   const State& state = nb::cast<const State&>(self);
   const Rows rows = state.rows(checked_map(state, map));
   const std::size_t shape[3] = {static_cast<std::size_t>(rows.height), static_cast<std::size_t>(rows.width),
                                 static_cast<std::size_t>(state.program.maps[map].channels)};
-  const std::int64_t strides[3] = {rows.stride * rows.width, rows.stride, 1};
-  return {rows.data, 3, shape, self, strides};
+  const std::int64_t pixel = rows.stride / static_cast<std::ptrdiff_t>(sizeof(Value)), strides[3] = {pixel * rows.width, pixel, 1};
+  return {reinterpret_cast<Value*>(rows.data), 3, shape, self, strides};
+}
+
+nb::object rows_of(nb::handle_t<State> self, int map) {
+  if (nb::cast<const State&>(self).program.in_floats()) return nb::cast(view_of<float>(self, map));
+  return nb::cast(view_of<std::int16_t>(self, map));
 }
 
 using Counts = nb::ndarray<nb::numpy, std::int64_t, nb::ndim<1>>;
@@ -148,16 +158,16 @@ Counts candidates_of(const State& state) {
   return counted(state.outputs.size(), [&](std::size_t step) { return state.outputs[step].candidates; });
 }
 
-std::vector<std::string> instruction_sets() {
+std::vector<std::string> runnable_sets(Element element) {
   std::vector<std::string> names;
-  for (const char* name : {"avx512", "avx2", "generic"}) {
-    if (find_kernels(name) != nullptr) names.emplace_back(name);
+  for (const char* name : instruction_sets()) {
+    if (find_kernels(name, element) != nullptr) names.emplace_back(name);
   }
   return names;
 }
 
 double exercise(const std::string& name, std::int64_t rounds) {
-  const Kernels* kernels = find_kernels(name.c_str());
+  const Kernels* kernels = find_kernels(name.c_str(), Element::f32);
   if (kernels == nullptr) throw std::invalid_argument("this processor does not run the instruction set " + name);
   float sink[4] = {1, 0.5F, 0.25F, 0};
   return kernels->exercise(rounds, sink);
@@ -184,6 +194,7 @@ void bind_format(nb::module_& m) {
   m.attr("VERSION") = description_version;
   m.attr("LANES") = lanes;
   m.attr("LARGEST_EXTENT") = largest_extent;
+  nb::enum_<Element>(m, "Element", nb::is_arithmetic()).value("F32", Element::f32).value("BF16", Element::bf16);
   nb::enum_<StepKind>(m, "StepKind", nb::is_arithmetic())
       .value("INPUT", StepKind::input)
       .value("VIEW", StepKind::view)
@@ -230,11 +241,12 @@ void bind_format(nb::module_& m) {
 NB_MODULE(_native, m) {
   nb::set_leak_warnings(false);  // thread pools are cached for the life of the process
   using namespace skipvid;
-  m.def("instruction_sets", &instruction_sets, "Names of the kernels that this processor runs, the fastest first.");
+  bind_format(m);  // first: what follows has defaults of its types
+  m.def("instruction_sets", &runnable_sets, nb::arg("element") = Element::f32,
+        "Names of the kernels that this processor runs on maps of these values, the fastest first.");
 
   m.def("exercise", &exercise, nb::call_guard<nb::gil_scoped_release>(),
         "Multiply-adds in registers, for the machine's peak. Returns the floating-point operations done.");
-  bind_format(m);
 
   nb::class_<ThreadPool>(m, "ThreadPool").def(nb::init<int>()).def_prop_ro("size", &ThreadPool::size);
 

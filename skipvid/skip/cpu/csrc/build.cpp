@@ -189,8 +189,8 @@ void Program::add_maps(const Description& description) {
     }
     // A network input of few channels is stored without padding lanes: it is the largest map, and mostly read by the number.
     const std::ptrdiff_t stride = given[static_cast<std::size_t>(map)] && row.channels <= 4 ? 4 : padded(number(row.channels));
-    maps.push_back({number(row.height), number(row.width), number(row.channels), static_cast<std::ptrdiff_t>(floats), stride, map});
-    floats += floats_of(maps.back());
+    maps.push_back({number(row.height), number(row.width), number(row.channels), static_cast<std::ptrdiff_t>(values), stride, map});
+    values += values_of(maps.back());
     const std::size_t line = static_cast<std::size_t>(row.width) * stride;
     zeros_.reserve(line);
     std::vector<Pixel>& pixels = all_pixels_[{number(row.height), number(row.width)}];

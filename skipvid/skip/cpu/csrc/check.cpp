@@ -32,6 +32,7 @@ class Checker : public Checks {
  private:
   void check_program() const {
     if (count<ProgramRow>() != 1) throw DescriptionError("program: there are " + std::to_string(count<ProgramRow>()) + " rows instead of one");
+    check_range<ProgramRow>(0, "element", d_.row<ProgramRow>(0).element, 0, static_cast<Int>(Element::bf16));
   }
 
   void check_maps() {

@@ -22,7 +22,7 @@ class DescriptionError : public std::invalid_argument {
 
 constexpr std::string_view description_magic = "SKIPPROG";
 // To be raised with every change of the tables or of the meaning of a number in them.
-constexpr std::uint32_t description_version = 1;
+constexpr std::uint32_t description_version = 2;
 
 enum class StepKind : std::int64_t {
   input,     // given: network input number `details`
@@ -53,8 +53,11 @@ struct Field {
 struct ProgramRow {  // a single one
   Int values;        // numbers that all maps hold which are no part of others: a damaged size is noticed before memory is taken
   Int inputs;        // that the network has
+  Int element;       // Element: the type of the maps' values
   static constexpr const char* table = "program";
-  static constexpr auto fields() { return std::tuple{SKIPVID_FIELD(ProgramRow, values), SKIPVID_FIELD(ProgramRow, inputs)}; }
+  static constexpr auto fields() {
+    return std::tuple{SKIPVID_FIELD(ProgramRow, values), SKIPVID_FIELD(ProgramRow, inputs), SKIPVID_FIELD(ProgramRow, element)};
+  }
 };
 
 struct MapRow {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
+#include <cstring>
 
 #include "work.hpp"
 
@@ -42,8 +43,8 @@ class Taps {
 
 }  // namespace
 
-std::size_t change_memory(int height, int width, int channels) {
-  return static_cast<std::size_t>(height) * width * (padded(channels) + 1);
+std::size_t change_memory(const Program& program, const MapInfo& map) {
+  return map.pixels() * (1 + padded(map.channels) * program.value_size() / sizeof(float));
 }
 
 void measure_change(const Frame& frame, const Step& step) {
@@ -52,14 +53,15 @@ void measure_change(const Frame& frame, const Step& step) {
   const MapInfo& info = frame.program.maps[step.map];
   const Bitmap& changed = static_cast<const State&>(frame.state).changed(step.map);
   float* amounts = frame.state.memory[step.index].data();
-  float* seen = amounts + info.pixels();
+  std::byte* const seen = reinterpret_cast<std::byte*>(amounts + info.pixels());
   const int row = padded(info.channels);
-  const auto seen_at = [&](int y, int x) { return seen + (static_cast<std::size_t>(y) * info.width + x) * row; };
+  const std::ptrdiff_t size = frame.program.value_size();
+  const auto seen_at = [&](int y, int x) { return seen + (static_cast<std::ptrdiff_t>(y) * info.width + x) * row * size; };
   std::size_t& measured = frame.state.outputs[step.index].candidates;
   measured = 0;
   if (frame.keyframe) {
     for_rows(frame, info.height, true, [&](int y) {
-      for (int x = 0; x < info.width; ++x) std::copy_n(rows.at(y, x), info.channels, seen_at(y, x));
+      for (int x = 0; x < info.width; ++x) std::memcpy(seen_at(y, x), rows.at(y, x), info.channels * size);
     });
     return;
   }

@@ -12,6 +12,8 @@ namespace skipvid {
 
 struct Step;
 struct Frame;
+struct MapInfo;
+class Program;
 
 // A learned gate opens where the sum over channels of weight * change + bias is not negative.
 struct LearnedGate {
@@ -39,7 +41,7 @@ struct OutputMemory {
 
 // Measure the change of a map since the last frame, for the output gates that look at it. Memory: the change by pixel, then the rows as last
 // seen.
-std::size_t change_memory(int height, int width, int channels);
+std::size_t change_memory(const Program& program, const MapInfo& map);
 void measure_change(const Frame& frame, const Step& step);
 // Of the outputs in `computed`, which the change may reach, keep those that the gate opens.
 void gate_outputs(const Frame& frame, const Step& step, Bitmap& computed);

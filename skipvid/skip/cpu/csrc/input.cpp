@@ -42,6 +42,7 @@ void take(const Frame& frame, const Step& step, int height, const Compare& compa
   }
 }
 
+template <class Value>
 void read_floats(const Frame& frame, const Step& step) {
   const MapInfo& info = frame.program.maps[step.map];
   const Rows target = frame.state.rows(step.map);
@@ -58,14 +59,15 @@ void read_floats(const Frame& frame, const Step& step) {
   };
   const auto copy = [&](int y, int x) {
     const float* from = source(y, x);
-    float* to = target.at(y, x);
-    for (int c = 0; c < info.channels; ++c) to[c] = from[c * array.channel];
+    Value* to = reinterpret_cast<Value*>(target.at(y, x));
+    for (int c = 0; c < info.channels; ++c) to[c] = narrowed<Value>(from[c * array.channel]);
   };
   take(frame, step, info.height, compare, copy, [&](int y) {
     for (int x = 0; x < info.width; ++x) copy(y, x);
   });
 }
 
+template <class Value>
 void read_picture(const Frame& frame, const Step& step) {
   const MapInfo& info = frame.program.maps[step.map];
   const Rows target = frame.state.rows(step.map);
@@ -75,7 +77,8 @@ void read_picture(const Frame& frame, const Step& step) {
   PublishedPicture& kept = frame.state.pictures[step.map];
   std::vector<std::uint8_t>& seen = kept.bytes;
   const std::size_t line = static_cast<std::size_t>(picture.width) * 3;
-  const float* const tables[3] = {picture.tables, picture.tables + 256, picture.tables + 512};
+  float tables[3][256];  // as they are stored
+  for (int i = 0; i < 3 * 256; ++i) tables[i / 256][i % 256] = widened(narrowed<Value>(picture.tables[i]));
   const std::array<int, 3> order = picture.order;
   // How much the value changes at least and at most for each step of a byte, with room for rounding: most pixels need no more than that.
   float least = std::numeric_limits<float>::infinity(), most = 0;
@@ -89,14 +92,14 @@ void read_picture(const Frame& frame, const Step& step) {
   }
   const int never = most > 0 && limit >= 0 ? static_cast<int>(std::clamp(std::ceil(limit / most * 0.999F), 1.0F, 1000.0F)) : 1;
   const int surely = least > 0 && limit >= 0 ? static_cast<int>(std::clamp(std::floor(limit / least * 1.001F) + 1, 1.0F, 1000.0F)) : 1000;
-  const auto value = [=](const std::uint8_t* pixel, int c) { return tables[c][pixel[order[c]]]; };
+  const auto value = [&](const std::uint8_t* pixel, int c) { return tables[c][pixel[order[c]]]; };
   if (frame.keyframe) {
     seen.resize(line * picture.height);
     kept.height = picture.height;
     kept.width = picture.width;
     for (int y = 0; y < info.height; ++y) {  // what the picture does not cover is 0
       const int from = y < picture.height ? picture.width : 0;
-      std::fill(target.at(y, from), target.at(y, 0) + target.stride * info.width, 0.0F);
+      std::memset(target.at(y, from), 0, static_cast<std::size_t>(info.width - from) * target.stride);
     }
   }
   const auto compare = [&](int y) {
@@ -119,15 +122,16 @@ void read_picture(const Frame& frame, const Step& step) {
   const auto copy = [&](int y, int x) {
     if (x >= picture.width) return;  // a block may reach beyond the picture
     const std::size_t at = y * line + static_cast<std::size_t>(x) * 3;
-    float* to = target.at(y, x);
-    for (int c = 0; c < 3; ++c) to[c] = value(picture.bytes + at, c);
+    Value* to = reinterpret_cast<Value*>(target.at(y, x));
+    for (int c = 0; c < 3; ++c) to[c] = narrowed<Value>(value(picture.bytes + at, c));
     std::memcpy(seen.data() + at, picture.bytes + at, 3);
   };
   take(frame, step, picture.height, compare, copy, [&](int y) {
     const std::uint8_t* from = picture.bytes + y * line;
-    float* to = target.at(y, 0);
-    for (int x = 0; x < picture.width; ++x, from += 3, to += target.stride) {
-      for (int c = 0; c < 3; ++c) to[c] = value(from, c);
+    std::byte* at = target.at(y, 0);
+    for (int x = 0; x < picture.width; ++x, from += 3, at += target.stride) {
+      Value* to = reinterpret_cast<Value*>(at);
+      for (int c = 0; c < 3; ++c) to[c] = narrowed<Value>(value(from, c));
     }
     std::memcpy(seen.data() + y * line, picture.bytes + y * line, line);
   });
@@ -169,11 +173,12 @@ void check(const Frame& frame, const Step& step) {
 
 void read_input(const Frame& frame, const Step& step) {
   check(frame, step);
+  const bool floats = frame.program.in_floats();
   if (frame.inputs[step.input].picture != nullptr) {
-    read_picture(frame, step);
+    floats ? read_picture<float>(frame, step) : read_picture<BFloat16>(frame, step);
   } else {
     frame.state.pictures[step.map].height = frame.state.pictures[step.map].width = 0;
-    read_floats(frame, step);
+    floats ? read_floats<float>(frame, step) : read_floats<BFloat16>(frame, step);
   }
 }
 

@@ -1,13 +1,17 @@
-// The kernels: one table of function pointers for each instruction set that they were compiled for.
+// The kernels: one table of function pointers for each instruction set and element type that they were compiled for.
 //
-// All of them work on rows: a row holds the channels of one pixel, its length padded to a multiple of `lanes` floats (16 everywhere, so
+// All of them work on rows: a row holds the channels of one pixel, its length padded to a multiple of `lanes` values (16 everywhere, so
 // that layouts do not depend on the instruction set). Padding lanes hold unspecified values; nothing observable depends on them.
+// Rows of maps are of the table's element type, and addressed in bytes; what is computed from them are floats.
 // A row's result depends on that row's inputs alone, never on its neighbours in a call: skipping must not change a single bit.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <utility>
+
+#include "element.hpp"
 
 namespace skipvid {
 
@@ -25,11 +29,11 @@ struct GemmBlock {
   int vectors;          // its width, in vectors of the instruction set
   int output;           // first output channel
   int input, depth;     // the input channels that it reads
-  std::size_t weights;  // where its weights start: [tap][input channel][output channel]
+  std::size_t weights;  // where its weights start: [tap][input channel][output channel], or, of pairs, [tap][pair][output channel][2]
 };
 
 struct GemmArgs {
-  const float* const* inputs;  // [taps][tap_stride]: the input row under each tap, for each pixel; a zero row where that is padding
+  const std::byte* const* inputs;  // [taps][tap_stride]: the input row under each tap, for each pixel; a zero row where that is padding
   std::size_t tap_stride;
   int taps, pixels;
   const float* weights;
@@ -38,7 +42,7 @@ struct GemmArgs {
   int block_count;
   float low, high;  // the result is clamped
   float* const* outputs;
-  float* const* ahead;  // rows of as many channels to be prefetched, or null
+  const std::byte* const* ahead;  // rows of as many channels to be prefetched, or null
 };
 
 struct DepthwiseArgs {
@@ -51,10 +55,11 @@ struct DepthwiseArgs {
 
 // An operand of a point-wise operation over adjacent pixels.
 struct Operand {
-  const float* data;
-  std::ptrdiff_t stride;  // from pixel to pixel, in floats; 0: the same row for all
+  const std::byte* data;
+  std::ptrdiff_t stride;  // from pixel to pixel, in bytes; 0: the same row for all
   bool scalar;            // one number for all channels
-  const float* const* rows = nullptr;  // of each pixel, in place of data and stride
+  bool floats;            // whatever the element type
+  const std::byte* const* rows = nullptr;  // of each pixel, in place of data and stride
 };
 
 // How a change is measured over channels: sum of magnitudes, sum of squares, largest magnitude.
@@ -66,18 +71,19 @@ enum class Pointwise : int { copy, add, sub, mul, div, multiply_add };
 struct GemmKernels {
   int gemm_pixels;   // pixels per tile: lists should be cut at multiples of it
   int gemm_vectors;  // most vectors per block
+  int gemm_depth;    // adjacent input channels whose weights lie together: 1, or 2 where weights are bfloat16
   void (*gemm)(const GemmArgs&);
 };
 
 // Depthwise convolutions (kernels/depthwise.hpp).
 struct DepthwiseKernels {
   // Adjacent outputs of a row whose windows lie inside the map from left to right. rows: [kernel_height], at the first window's left edge.
-  void (*depthwise_run)(const DepthwiseArgs&, const float* const* rows, std::ptrdiff_t column, int pixels, float* const* outputs);
+  void (*depthwise_run)(const DepthwiseArgs&, const std::byte* const* rows, std::ptrdiff_t column, int pixels, float* const* outputs);
   // Outputs anywhere whose windows lie inside the map. centres: an input row for each; offsets: from there to the row under each tap.
-  void (*depthwise_scattered)(const DepthwiseArgs&, const float* const* centres, const std::ptrdiff_t* offsets, int pixels,
+  void (*depthwise_scattered)(const DepthwiseArgs&, const std::byte* const* centres, const std::ptrdiff_t* offsets, int pixels,
                               float* const* outputs);
   // One output; taps: [kernel_height * kernel_width].
-  void (*depthwise_pixel)(const DepthwiseArgs&, const float* const* taps, float* output);
+  void (*depthwise_pixel)(const DepthwiseArgs&, const std::byte* const* taps, float* output);
 };
 
 // Values by themselves (kernels/pointwise.hpp).
@@ -89,46 +95,54 @@ struct PointwiseKernels {
 // Rows reduced to one, or to a number (kernels/rows.hpp).
 struct RowKernels {
   // Maximum or sum of some rows, times scale.
-  void (*maximum)(const float* const* rows, int count, int channels, float* output);
-  void (*weighted_sum)(const float* const* rows, const float* weights, int count, int channels, float* output);
-  // output[i] = sum over rows of data[row * stride + i].
-  void (*row_sum)(const float* data, std::ptrdiff_t stride, int rows, int channels, float* output);
+  void (*maximum)(const std::byte* const* rows, int count, int channels, float* output);
+  void (*weighted_sum)(const std::byte* const* rows, const float* weights, int count, int channels, float* output);
+  // output[i] = sum over rows of data[row * stride + i]; the second for rows of floats, whatever the element type.
+  void (*row_sum)(const std::byte* data, std::ptrdiff_t stride, int rows, int channels, float* output);
+  void (*float_row_sum)(const std::byte* data, std::ptrdiff_t stride, int rows, int channels, float* output);
   // sums[i] = the sum over channels (not padded) of |row i|.
-  void (*absolute_sums)(const float* const* rows, int count, int channels, float* sums);
+  void (*absolute_sums)(const std::byte* const* rows, int count, int channels, float* sums);
+  // A row as floats.
+  void (*widen)(const std::byte* row, int channels, float* output);
+  // Rows of floats, `stride` apart, rounded and stored.
+  void (*put)(const float* values, std::ptrdiff_t stride, std::byte* const* rows, int count, int channels);
 };
 
 // Rows compared with what was published, or last seen (kernels/gates.hpp).
 struct GateKernels {
-  // The norm gate on up to 64 rows: bit i = the sum over channels (not padded) of |new - published row i| exceeds the limit, or is no number.
+  // The norm gate on up to 64 rows, compared as they would be stored: bit i = the sum over channels (not padded) of |new - published row i| exceeds the limit, or is no number.
   // copy: replace the published rows where it does.
-  std::uint64_t (*publish)(const float* values, std::ptrdiff_t stride, float* const* published, int count, int channels, float limit,
+  std::uint64_t (*publish)(const float* values, std::ptrdiff_t stride, std::byte* const* published, int count, int channels, float limit,
                            bool copy);
   // The same for a learned gate: bit i = sum over channels of weights * (change, or its magnitude) + bias is not negative.
-  std::uint64_t (*ask)(const float* values, std::ptrdiff_t stride, float* const* published, int count, int channels, const float* weights,
+  std::uint64_t (*ask)(const float* values, std::ptrdiff_t stride, std::byte* const* published, int count, int channels, const float* weights,
                        float bias, bool magnitude, bool copy);
   // How much a row differs from the row last seen, which then becomes this one.
-  float (*change)(const float* now, float* seen, int channels, Norm norm);
+  float (*change)(const std::byte* now, std::byte* seen, int channels, Norm norm);
 };
 
 // Network inputs compared with what was published (kernels/inputs.hpp).
 struct InputKernels {
   // Of up to 64 adjacent pixels of an input with any strides, those that differ from the published row by more than the threshold.
-  std::uint64_t (*input_changes)(const float* data, std::ptrdiff_t channel_stride, std::ptrdiff_t column_stride, const float* published,
-                                 std::ptrdiff_t stride, int pixels, int channels, float threshold);
+  std::uint64_t (*input_changes)(const float* data, std::ptrdiff_t channel_stride, std::ptrdiff_t column_stride,
+                                 const std::byte* published, std::ptrdiff_t stride, int pixels, int channels, float threshold);
   // Of up to 64 pixels of three bytes, those whose sum of |now - before| is at least `least` (low bits), and those with `many` of it.
   std::pair<std::uint64_t, std::uint64_t> (*byte_changes)(const std::uint8_t* now, const std::uint8_t* before, int pixels, int least, int many);
 };
 
 struct Kernels : GemmKernels, DepthwiseKernels, PointwiseKernels, RowKernels, GateKernels, InputKernels {
   const char* name;
+  Element element;
   int width;  // floats per vector
   // Multiply-adds in registers, the given number of times: what the processor can do at best. Returns the floating-point operations done.
   double (*exercise)(std::int64_t rounds, float* sink);
 };
 
-// The kernels of an instruction set ("avx512", "avx2", "generic"); null where they were not compiled or this processor lacks it.
-const Kernels* find_kernels(const char* name);
+// Names of all instruction sets, the fastest first: avx512_bf16, for bfloat16 alone, avx512, avx2, generic.
+std::span<const char* const> instruction_sets();
+// The kernels of an instruction set; null where they were not compiled for this element type, or this processor lacks it.
+const Kernels* find_kernels(const char* name, Element element);
 // The fastest that this processor runs.
-const Kernels& best_kernels();
+const Kernels& best_kernels(Element element);
 
 }  // namespace skipvid

@@ -44,9 +44,9 @@ class Buffer {
   std::size_t count_ = 0;
 };
 
-// Ask for `count` floats to be brought near. Harmless for any address.
-inline void prefetch(const float* data, std::ptrdiff_t count) {
-  for (std::ptrdiff_t at = 0; at < count; at += 16) __builtin_prefetch(data + at, 0, 2);
+// Ask for `count` bytes to be brought near. Harmless for any address.
+inline void prefetch(const std::byte* data, std::ptrdiff_t count) {
+  for (std::ptrdiff_t at = 0; at < count; at += 64) __builtin_prefetch(data + at, 0, 2);
 }
 
 }  // namespace skipvid

@@ -31,7 +31,7 @@ class Convolution final : public Operation {
  private:
   struct Packed {
     std::vector<int> taps;
-    std::vector<std::ptrdiff_t> offsets;  // from the input row (0, 0) to the one under each tap, in floats
+    std::vector<std::ptrdiff_t> offsets;  // from the input row (0, 0) to the one under each tap, in bytes
     std::array<int, 2> low, high;         // the smallest and largest of the taps' y and x, and 0
     Buffer weights;
     std::vector<GemmBlock> blocks;
@@ -63,7 +63,7 @@ class Depthwise final : public Operation {
   int source_;
   std::array<int, 2> kernel_, stride_, dilation_, origin_;
   Buffer weights_, bias_;
-  std::vector<std::ptrdiff_t> offsets_;  // from the input row at an output's place to the one under each tap, in floats
+  std::vector<std::ptrdiff_t> offsets_;  // from the input row at an output's place to the one under each tap, in bytes
   DepthwiseArgs args_;
 };
 

@@ -27,7 +27,7 @@ struct Workspace;
 // A map: (height, width) rows of channels, which may be parts of another map's rows (of a concatenation, or slices).
 struct MapInfo {
   int height, width, channels;
-  std::ptrdiff_t offset, stride;  // of pixel 0 among the rows of all maps, and from pixel to pixel; in floats
+  std::ptrdiff_t offset, stride;  // of pixel 0 among the rows of all maps, and from pixel to pixel; in values
   int owner;                      // the map whose memory it lives in: itself, or the one that it is a part of
   std::size_t pixels() const { return static_cast<std::size_t>(height) * width; }
 };
@@ -77,7 +77,10 @@ class Program {
   void run(State& state, std::span<const InputArray> inputs, int segment, bool keyframe, bool gates) const;
 
   // Zeros, as many as the longest line of a map has.
-  const float* zeros() const { return zeros_.data(); }
+  const std::byte* zeros() const { return reinterpret_cast<const std::byte*>(zeros_.data()); }
+  // Whether maps are rows of floats, which kernels may write in place.
+  bool in_floats() const { return kernels.element == Element::f32; }
+  std::ptrdiff_t value_size() const { return size_of(kernels.element); }
   // Whether a frame is run in one call.
   bool in_one_segment() const { return segments_.size() == 1; }
   const std::vector<Pixel>& all_pixels(int map) const { return all_pixels_.at({maps[map].height, maps[map].width}); }
@@ -85,9 +88,9 @@ class Program {
   const Kernels& kernels;
   std::shared_ptr<ThreadPool> pool;
   std::vector<MapInfo> maps;
-  std::size_t floats = 0;              // of the rows of all maps
+  std::size_t values = 0;              // of the rows of all maps
   std::vector<std::ptrdiff_t> shared;  // by map: its offset in a dense state
-  std::size_t shared_floats = 0;
+  std::size_t shared_values = 0;
   std::vector<Gate> gates;
   std::vector<Step> steps;
   int inputs = 0;  // that the network has
@@ -109,9 +112,9 @@ class Program {
   mutable std::vector<std::unique_ptr<Workspace>> idle_;
 };
 
-// The floats that a map takes up. A kernel may read one vector past the last row; and maps that start at the same place of a page would
+// The values that a map takes up. A kernel may read one vector past the last row; and maps that start at the same place of a page would
 // displace each other in a cache.
-inline std::size_t floats_of(const MapInfo& map) { return (map.pixels() * map.stride + lanes - 1) / lanes * lanes + 3 * lanes; }
+inline std::size_t values_of(const MapInfo& map) { return (map.pixels() * map.stride + lanes - 1) / lanes * lanes + 3 * lanes; }
 
 // Which of the steps [first, last) can be run together (waves.cpp).
 std::vector<Wave> find_waves(const Program& program, int first, int last);

@@ -1,12 +1,12 @@
 // Computing the pixels of one map and publishing those that the gate lets through.
 //
 // Three ways, all with the same result:
-//   direct   no gate to apply (keyframe, dense run, map without a gate): rows are written where they belong
+//   direct   no gate to apply (keyframe, dense run, map without a gate): rows are written where they belong, those of bfloat16 by way of
+//            scratch rows
 //   fused    a chunk is computed into scratch rows, compared with the published rows and copied where the gate opens
 //   buffered all rows are computed into a buffer first, then compared, then copied: for gates that open in blocks
 // Where threads share out the channels of a chunk, the one that completes it applies the gate.
 #include <algorithm>
-#include <cstring>
 
 #include "frame.hpp"
 
@@ -44,26 +44,62 @@ bool completes(const Frame& frame, const Chunk& chunk) {
   return chunk.split < 0 || __atomic_sub_fetch(&frame.workspace.split_rows[chunk.split].left, 1, __ATOMIC_ACQ_REL) == 0;
 }
 
+// Adjacent rows of floats for a chunk; chunks of the same pixels share them.
+float* rows_for(const Job& job, const Chunk& chunk, Scratch& scratch) {
+  Workspace& workspace = job.frame->workspace;
+  if (chunk.split >= 0) return workspace.values.data() + workspace.split_rows[chunk.split].values;
+  scratch.values.reserve(static_cast<std::size_t>(chunk.count) * padded(job.frame->program.maps[job.step->map].channels));
+  return scratch.values.data();
+}
+
+// Compute some pixels, or some of their channels, into adjacent rows; scratch.targets are the published rows.
+void compute_rows(const Job& job, std::span<const Pixel> pixels, float* values, int first_part, int last_part, Scratch& scratch) {
+  const Frame& frame = *job.frame;
+  const Rows target = frame.state.rows(job.step->map);
+  const std::size_t row = padded(frame.program.maps[job.step->map].channels), count = pixels.size();
+  scratch.rows.resize(count);
+  scratch.targets.resize(count);
+  for (std::size_t i = 0; i < count; ++i) {
+    scratch.rows[i] = values + i * row;
+    scratch.targets[i] = target.at(pixels[i]);
+  }
+  scratch.ahead = scratch.targets.data();  // the gate's, far apart and seldom in a cache
+  job.step->operation->compute(frame, pixels, scratch.rows.data(), scratch, first_part, last_part);
+  scratch.ahead = nullptr;
+}
+
 void run_direct(const Job& job, const Chunk& chunk, int worker) {
   const Frame& frame = *job.frame;
   const Operation& operation = *job.step->operation;
   const std::span<const Pixel> pixels = job.pixels.subspan(chunk.from, chunk.count);
   const int map = job.step->map, channels = frame.program.maps[map].channels;
   const Rows target = frame.state.rows(map);
+  const Kernels& kernels = frame.program.kernels;
   Scratch& scratch = frame.workspace.threads[worker];
-  scratch.rows.resize(chunk.count);
-  for (int i = 0; i < chunk.count; ++i) scratch.rows[i] = target.at(pixels[i]);
-  operation.compute(frame, pixels, scratch.rows.data(), scratch, chunk.first_part, chunk.last_part);
-  if (!completes(frame, chunk)) return;
-  activate_rows(frame.program.kernels, operation.activation, scratch.rows.data(), chunk.count, target.stride, padded(channels));
+  scratch.targets.resize(chunk.count);
+  for (int i = 0; i < chunk.count; ++i) scratch.targets[i] = target.at(pixels[i]);
+  if (frame.program.in_floats()) {
+    scratch.rows.resize(chunk.count);
+    for (int i = 0; i < chunk.count; ++i) scratch.rows[i] = reinterpret_cast<float*>(scratch.targets[i]);
+    operation.compute(frame, pixels, scratch.rows.data(), scratch, chunk.first_part, chunk.last_part);
+    if (!completes(frame, chunk)) return;
+    const std::ptrdiff_t stride = target.stride / static_cast<std::ptrdiff_t>(sizeof(float));
+    activate_rows(kernels, operation.activation, scratch.rows.data(), chunk.count, stride, padded(channels));
+  } else {
+    float* const values = rows_for(job, chunk, scratch);
+    compute_rows(job, pixels, values, chunk.first_part, chunk.last_part, scratch);
+    if (!completes(frame, chunk)) return;
+    activate_rows(kernels, operation.activation, scratch.rows.data(), chunk.count, padded(channels), padded(channels));
+    kernels.put(values, padded(channels), scratch.targets.data(), chunk.count, channels);
+  }
   if (measures_scale(frame, map)) {  // here, while the rows are in a cache
-    frame.program.kernels.absolute_sums(scratch.rows.data(), chunk.count, channels, frame.workspace.sums.data() + chunk.from);
+    kernels.absolute_sums(scratch.targets.data(), chunk.count, channels, frame.workspace.sums.data() + chunk.from);
   }
 }
 
 // Ask the gate about rows of adjacent memory, one for each pixel, whose published rows are `targets`; marks and, if wanted, publishes those
 // that pass.
-void apply_gate(const Frame& frame, int map, std::span<const Pixel> pixels, const float* values, float* const* targets, bool copy) {
+void apply_gate(const Frame& frame, int map, std::span<const Pixel> pixels, const float* values, std::byte* const* targets, bool copy) {
   Bitmap& published = frame.state.published[map];
   const LearnedGate* learned = frame.program.gates[map].learned.get();
   const int channels = frame.program.maps[map].channels, row = padded(channels);
@@ -88,22 +124,6 @@ void apply_gate(const Frame& frame, int map, std::span<const Pixel> pixels, cons
   }
 }
 
-// Compute some pixels, or some of their channels, into adjacent rows; scratch.targets are the published rows.
-void compute_rows(const Job& job, std::span<const Pixel> pixels, float* values, int first_part, int last_part, Scratch& scratch) {
-  const Frame& frame = *job.frame;
-  const Rows target = frame.state.rows(job.step->map);
-  const std::size_t row = padded(frame.program.maps[job.step->map].channels), count = pixels.size();
-  scratch.rows.resize(count);
-  scratch.targets.resize(count);
-  for (std::size_t i = 0; i < count; ++i) {
-    scratch.rows[i] = values + i * row;
-    scratch.targets[i] = target.at(pixels[i]);
-  }
-  scratch.ahead = scratch.targets.data();  // the gate's, far apart and seldom in a cache
-  job.step->operation->compute(frame, pixels, scratch.rows.data(), scratch, first_part, last_part);
-  scratch.ahead = nullptr;
-}
-
 // What comes behind compute_rows() when the rows are complete.
 void finish_rows(const Job& job, std::span<const Pixel> pixels, float* values, const Scratch& scratch, bool copy) {
   const Frame& frame = *job.frame;
@@ -116,8 +136,7 @@ void run_fused(const Job& job, const Chunk& chunk, int worker) {
   const Frame& frame = *job.frame;
   const std::span<const Pixel> pixels = job.pixels.subspan(chunk.from, chunk.count);
   Scratch& scratch = frame.workspace.threads[worker];
-  if (chunk.split < 0) scratch.values.reserve(pixels.size() * padded(frame.program.maps[job.step->map].channels));
-  float* const values = chunk.split < 0 ? scratch.values.data() : frame.workspace.values.data() + frame.workspace.split_rows[chunk.split].values;
+  float* const values = rows_for(job, chunk, scratch);
   compute_rows(job, pixels, values, chunk.first_part, chunk.last_part, scratch);
   if (completes(frame, chunk)) finish_rows(job, pixels, values, scratch, true);
 }
@@ -143,7 +162,9 @@ void run_buffer(const Job& job, std::span<const Pixel> pixels) {
   published.settle();
   published.round_to_blocks(job.gate().block);
   for (int i = 0; i < count; ++i) {
-    if (published.test(pixels[i])) std::memcpy(target.at(pixels[i]), values + static_cast<std::size_t>(i) * row, row * sizeof(float));
+    if (!published.test(pixels[i])) continue;
+    std::byte* const to = target.at(pixels[i]);
+    frame.program.kernels.put(values + static_cast<std::size_t>(i) * row, row, &to, 1, row);
   }
 }
 

@@ -16,14 +16,17 @@ void collect_sums(const Frame& frame, int map, const std::vector<float>& bias) {
   frame.lease.run(info.height, [&](int y, int worker) {
     float* sums = frame.workspace.sums.data() + static_cast<std::size_t>(y) * info.width;
     if (bias.empty()) {
-      std::vector<float*>& line = frame.workspace.threads[worker].rows;
+      std::vector<std::byte*>& line = frame.workspace.threads[worker].targets;
       line.resize(info.width);
       for (int x = 0; x < info.width; ++x) line[x] = rows.at(y, x);
       frame.program.kernels.absolute_sums(line.data(), info.width, info.channels, sums);
       return;
     }
+    Buffer& wide = frame.workspace.threads[worker].more;
+    wide.reserve(padded(info.channels));
     for (int x = 0; x < info.width; ++x) {
-      const float* values = rows.at(y, x);
+      frame.program.kernels.widen(rows.at(y, x), info.channels, wide.data());
+      const float* values = wide.data();
       double total = 0;
       for (int c = 0; c < info.channels; ++c) total += std::abs(values[c] - bias[c]);
       sums[x] = static_cast<float>(total);

@@ -48,15 +48,15 @@ void Program::share(const std::vector<KeptRow>& kept) {
   for (const int map : order) {
     std::erase_if(living, [&](const auto& other) { return lives[other.second].to < lives[map].from; });
     // The first gap that is large enough: what was just left is still in a cache.
-    const std::size_t size = floats_of(maps[map]);
+    const std::size_t size = values_of(maps[map]);
     std::size_t at = 0;
     for (const auto& [start, other] : living) {
       if (start >= at + size) break;
-      at = start + floats_of(maps[other]);
+      at = start + values_of(maps[other]);
     }
     living.emplace(at, map);
     shared[map] = static_cast<std::ptrdiff_t>(at);
-    shared_floats = std::max(shared_floats, at + size);
+    shared_values = std::max(shared_values, at + size);
   }
   for (std::size_t map = 0; map < maps.size(); ++map) {  // parts lie where they lay in their owners, and an owner in itself
     const int owner = maps[map].owner;

@@ -2,10 +2,19 @@
 
 namespace skipvid {
 
+namespace {
+
+// Floats that have room for some values.
+std::size_t floats_for(const Program& program, std::size_t values) {
+  return (values * program.value_size() + sizeof(float) - 1) / sizeof(float);
+}
+
+}  // namespace
+
 State::State(const Program& owner, bool forgets)
     : program(owner),
       dense(forgets),
-      floats(forgets ? owner.shared_floats : owner.floats),
+      values(floats_for(owner, forgets ? owner.shared_values : owner.values)),
       counts(owner.maps.size(), 0),
       limits(owner.maps.size(), 0.0F),
       pictures(owner.maps.size()) {
@@ -18,7 +27,7 @@ State::State(const Program& owner, bool forgets)
   for (const Step& step : owner.steps) {
     const MapInfo& info = owner.maps[step.map];
     const bool measures = step.kind == StepKind::change && !dense;
-    const std::size_t own = measures ? change_memory(info.height, info.width, info.channels) : 0;
+    const std::size_t own = measures ? change_memory(owner, info) : 0;
     memory.emplace_back(step.operation ? step.operation->memory() : own);
     if (step.gate && !dense) outputs[step.index].pending = Buffer(info.pixels());
   }
@@ -26,14 +35,15 @@ State::State(const Program& owner, bool forgets)
 
 Rows State::rows(int map) const {
   const MapInfo& info = program.maps[map];
-  return {floats.data() + (dense ? program.shared[map] : info.offset), info.stride, info.height, info.width};
+  const std::ptrdiff_t size = program.value_size(), offset = dense ? program.shared[map] : info.offset;
+  return {reinterpret_cast<std::byte*>(values.data()) + offset * size, info.stride * size, info.height, info.width};
 }
 
 const Bitmap& State::changed(int map) const { return program.gates[map].gated ? published[map] : computed[map]; }
 Bitmap& State::changed(int map) { return program.gates[map].gated ? published[map] : computed[map]; }
 
 std::size_t State::bytes() const {
-  std::size_t total = floats.bytes();
+  std::size_t total = values.bytes();
   for (const Buffer& buffer : memory) total += buffer.bytes();
   for (const OutputMemory& output : outputs) total += output.pending.bytes();
   for (const PublishedPicture& picture : pictures) total += picture.bytes.size();

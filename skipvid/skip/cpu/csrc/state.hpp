@@ -15,11 +15,11 @@ namespace skipvid {
 
 // The memory of a map.
 struct Rows {
-  float* data;
-  std::ptrdiff_t stride;
+  std::byte* data;
+  std::ptrdiff_t stride;  // from pixel to pixel, in bytes
   int height, width;
-  float* at(int y, int x) const { return data + (static_cast<std::ptrdiff_t>(y) * width + x) * stride; }
-  float* at(Pixel pixel) const { return at(row_of(pixel), column_of(pixel)); }
+  std::byte* at(int y, int x) const { return data + (static_cast<std::ptrdiff_t>(y) * width + x) * stride; }
+  std::byte* at(Pixel pixel) const { return at(row_of(pixel), column_of(pixel)); }
   bool contains(int y, int x) const { return y >= 0 && y < height && x >= 0 && x < width; }
 };
 
@@ -45,7 +45,7 @@ class State {
 
   const Program& program;
   const bool dense;
-  Buffer floats;                      // the rows of all maps: one block, so that its pages may be large ones
+  Buffer values;                      // the rows of all maps: one block, so that its pages may be large ones
   std::vector<Bitmap> computed;       // by map: pixels computed in this frame
   std::vector<Bitmap> published;      // by map: those of them that its gate let through; unused where there is no gate
   std::vector<std::size_t> counts;    // by map: number of computed pixels

@@ -34,10 +34,11 @@ struct InputArray {
 // Working memory of one thread; on lines of its own, because what others write beside it would have to be fetched back.
 struct alignas(128) Scratch {
   Buffer values, more;
-  std::vector<const float*> pointers;
-  std::vector<float*> rows, targets;
+  std::vector<const std::byte*> pointers;
+  std::vector<float*> rows;
+  std::vector<std::byte*> targets;
   // Rows that will be read when the ones at hand are computed: while that is done, they may come. None = null.
-  float* const* ahead = nullptr;
+  const std::byte* const* ahead = nullptr;
 };
 
 // Rows [top, bottom) of a step's map, and what of them is to be computed: `count` pixels listed from `first` on.

@@ -1,4 +1,4 @@
-// What norm gates and learned gates ask of rows, and how much a row has changed since it was last looked at.
+// Rows of floats stored, or compared with what was published; how much a row has changed since it was last looked at.
 #pragma once
 
 #include "vector.hpp"
@@ -6,20 +6,28 @@
 namespace skipvid {
 namespace {
 
-SKIPVID_INLINE Floats distances(const float* a, const float* b, int channels) {
+template <class Value>
+SKIPVID_INLINE Floats distances(const float* a, const Value* b, int channels) {
   Floats total{};
   int c = 0;
-  for (; c + width <= channels; c += width) total += absolute(load(a + c) - load(b + c));
-  if (c < channels) total += first(absolute(load(a + c) - load(b + c)), channels - c);
+  for (; c + width <= channels; c += width) total += absolute(stored<Value>(load(a + c)) - load(b + c));
+  if (c < channels) total += first(absolute(stored<Value>(load(a + c)) - load(b + c)), channels - c);
   return total;
 }
 
 // Negated, because a NaN must open.
 SKIPVID_INLINE std::uint64_t opens(float distance, float limit) { return static_cast<std::uint64_t>(!(distance <= limit)); }
 
-std::uint64_t publish(const float* values, std::ptrdiff_t stride, float* const* published, int count, int channels, float limit, bool copy) {
+template <class Value>
+SKIPVID_INLINE void put_row(const float* from, std::byte* to, int channels) {
+  for (int c = 0; c < channels; c += width) store(view<Value>(to) + c, load(from + c));
+}
+
+template <class Value>
+std::uint64_t publish(const float* values, std::ptrdiff_t stride, std::byte* const* published, int count, int channels, float limit,
+                      bool copy) {
   std::uint64_t opened = 0;
-  const auto row = [&](int number) { return distances(values + number * stride, published[number], channels); };
+  const auto row = [&](int number) { return distances(values + number * stride, view<Value>(published[number]), channels); };
   int number = 0;
   for (; number + 4 <= count; number += 4) {
     const Floats sums = four_sums(row(number), row(number + 1), row(number + 2), row(number + 3));
@@ -30,20 +38,20 @@ std::uint64_t publish(const float* values, std::ptrdiff_t stride, float* const* 
   for (; number < count; ++number) opened |= opens(sum(row(number)), limit) << number;
   for (std::uint64_t rows = copy ? opened : 0; rows != 0; rows &= rows - 1) {
     const int open = __builtin_ctzll(rows);
-    const float* from = values + open * stride;
-    for (int c = 0; c < channels; c += width) store(published[open] + c, load(from + c));
+    put_row<Value>(values + open * stride, published[open], channels);
   }
   return opened;
 }
 
-std::uint64_t ask(const float* values, std::ptrdiff_t stride, float* const* published, int count, int channels, const float* weights,
+template <class Value>
+std::uint64_t ask(const float* values, std::ptrdiff_t stride, std::byte* const* published, int count, int channels, const float* weights,
                   float bias, bool magnitude, bool copy) {
   std::uint64_t opened = 0;
   for (int row = 0; row < count; ++row) {
     const float* from = values + row * stride;
     Floats total{};
     for (int c = 0; c < channels; c += width) {
-      Floats change = load(from + c) - load(published[row] + c);
+      Floats change = stored<Value>(load(from + c)) - load(view<Value>(published[row]) + c);
       if (magnitude) change = absolute(change);
       if (c + width > channels) change = first(change, channels - c);  // padding lanes may hold a NaN
       total += change * load(weights + c);
@@ -52,10 +60,15 @@ std::uint64_t ask(const float* values, std::ptrdiff_t stride, float* const* publ
     if (!(sum(total) + bias < 0)) opened |= std::uint64_t{1} << row;
   }
   for (std::uint64_t rows = copy ? opened : 0; rows != 0; rows &= rows - 1) {
-    const int row = __builtin_ctzll(rows);
-    for (int c = 0; c < channels; c += width) store(published[row] + c, load(values + row * stride + c));
+    const int open = __builtin_ctzll(rows);
+    put_row<Value>(values + open * stride, published[open], channels);
   }
   return opened;
+}
+
+template <class Value>
+void put(const float* values, std::ptrdiff_t stride, std::byte* const* rows, int count, int channels) {
+  for (int row = 0; row < count; ++row) put_row<Value>(values + row * stride, rows[row], channels);
 }
 
 // The largest lane; a NaN wins.
@@ -65,7 +78,10 @@ SKIPVID_INLINE float largest(Floats x) {
   return best;
 }
 
-float change(const float* now, float* seen, int channels, Norm norm) {
+template <class Value>
+float change(const std::byte* now_at, std::byte* seen_at, int channels, Norm norm) {
+  const Value* const now = view<Value>(now_at);
+  Value* const seen = view<Value>(seen_at);
   Floats total{};
   for (int c = 0; c < channels; c += width) {
     const Floats value = load(now + c);

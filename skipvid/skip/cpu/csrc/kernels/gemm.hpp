@@ -1,9 +1,19 @@
 // Indirect matrix product: tiles of pixels x output channels, each tap's input row found through a pointer. No im2col, no halo, no gather:
 // any set of pixels runs at the same speed. One order of additions for every pixel (bias, then taps in order, then input channels in
 // order), whatever the tile's size.
+//
+// Three ways to take in a row:
+//   float     a channel at a time
+//   bfloat16  two channels at a time, widened in registers; weights are floats
+//   pairs     bfloat16, and so are the weights: vdpbf16ps multiplies two channels at a time (SKIPVID_PAIRS)
 #pragma once
 
+#include <type_traits>
+
 #include "vector.hpp"
+#ifdef SKIPVID_PAIRS
+#include <immintrin.h>
+#endif
 
 namespace skipvid {
 namespace {
@@ -16,13 +26,52 @@ constexpr int tile_pixels = 6, tile_vectors = 2;
 constexpr int tile_pixels = 4, tile_vectors = 2;
 #endif
 
+#ifdef SKIPVID_PAIRS
+constexpr int tile_depth = 2;
+#else
+constexpr int tile_depth = 1;
+#endif
+// Lines of a block's weights under one tap.
+SKIPVID_INLINE int lines_of(int depth) { return (depth + tile_depth - 1) / tile_depth; }
+
+// Two adjacent bfloat16 in each lane, of which the first is in the lower half. A row may begin anywhere.
+SKIPVID_INLINE Words pair_at(const BFloat16* from) {
+  std::uint32_t bits;
+  __builtin_memcpy(&bits, from, sizeof bits);
+  return bits - Words{};
+}
+#ifdef SKIPVID_PAIRS
+// The last of an odd number of channels: what lies behind it may be no number.
+SKIPVID_INLINE Words last_at(const BFloat16* from) { return static_cast<std::uint32_t>(from->bits) - Words{}; }
+#endif
+
 // What is to be brought near while a tile is computed: a line for each product with an input channel, from `next` on.
 struct Ahead {
   const float* next;
   std::ptrdiff_t step;
 };
 
-template <int Pixels, int Vectors>
+// Adds the products with one line of weights; take(i): what pixel i multiplies them with. Goes on to the next line.
+template <int Pixels, int Vectors, class Take>
+SKIPVID_INLINE void add_line(Floats (&sums)[Pixels][Vectors], const float*& weights, Ahead& ahead, const Take& take) {
+  __builtin_prefetch(ahead.next, 0, 2);
+  Floats w[Vectors];
+  for (int j = 0; j < Vectors; ++j) w[j] = load(weights + j * width);
+  for (int i = 0; i < Pixels; ++i) {
+    const auto x = take(i);
+    for (int j = 0; j < Vectors; ++j) {
+#ifdef SKIPVID_PAIRS
+      sums[i][j] = reinterpret_cast<Floats>(_mm512_dpbf16_ps(reinterpret_cast<__m512>(sums[i][j]), (__m512bh)x, (__m512bh)w[j]));
+#else
+      sums[i][j] += x * w[j];
+#endif
+    }
+  }
+  weights += Vectors * width;
+  ahead.next += ahead.step;
+}
+
+template <class Value, int Pixels, int Vectors>
 void gemm_tile(const GemmArgs& args, const GemmBlock& block, int pixel, Ahead ahead) {
   Floats sums[Pixels][Vectors];
 #pragma GCC unroll 3
@@ -32,21 +81,35 @@ void gemm_tile(const GemmArgs& args, const GemmBlock& block, int pixel, Ahead ah
     for (int i = 0; i < Pixels; ++i) sums[i][j] = bias;
   }
   for (int i = 0; args.ahead != nullptr && i < Pixels; ++i) {
-    const float* row = args.ahead[pixel + i] + block.output;
-    for (int at = 0; at < Vectors * width; at += 16) __builtin_prefetch(row + at, 0, 2);
+    const Value* row = view<Value>(args.ahead[pixel + i]) + block.output;
+    constexpr int line = 64 / sizeof(Value);
+    for (int at = 0; at < Vectors * width; at += line) __builtin_prefetch(row + at, 0, 2);
   }
   const float* weights = args.weights + block.weights;
   for (int tap = 0; tap < args.taps; ++tap) {
-    const float* const* inputs = args.inputs + tap * args.tap_stride + pixel;
-    const float* rows[Pixels];
-    for (int i = 0; i < Pixels; ++i) rows[i] = inputs[i] + block.input;
-    for (int k = 0; k < block.depth; ++k, weights += Vectors * width, ahead.next += ahead.step) {
-      __builtin_prefetch(ahead.next, 0, 2);
-      Floats w[Vectors];
-      for (int j = 0; j < Vectors; ++j) w[j] = load(weights + j * width);
-      for (int i = 0; i < Pixels; ++i) {
-        const Floats x = all(rows[i][k]);
-        for (int j = 0; j < Vectors; ++j) sums[i][j] += x * w[j];
+    const std::byte* const* inputs = args.inputs + tap * args.tap_stride + pixel;
+    const Value* rows[Pixels];
+    for (int i = 0; i < Pixels; ++i) rows[i] = view<Value>(inputs[i]) + block.input;
+    if constexpr (std::is_same_v<Value, float>) {
+      for (int k = 0; k < block.depth; ++k) {
+        add_line(sums, weights, ahead, [&](int i) { return all(rows[i][k]); });
+      }
+    } else {
+      int k = 0;
+      for (; k + 2 <= block.depth; k += 2) {
+#ifdef SKIPVID_PAIRS
+        add_line(sums, weights, ahead, [&](int i) { return pair_at(rows[i] + k); });
+#else
+        add_line(sums, weights, ahead, [&](int i) { return reinterpret_cast<Floats>(pair_at(rows[i] + k) << 16); });
+        add_line(sums, weights, ahead, [&](int i) { return reinterpret_cast<Floats>(pair_at(rows[i] + k) & 0xffff0000U); });
+#endif
+      }
+      if (k < block.depth) {
+#ifdef SKIPVID_PAIRS
+        add_line(sums, weights, ahead, [&](int i) { return last_at(rows[i] + k); });
+#else
+        add_line(sums, weights, ahead, [&](int i) { return all(widened(rows[i][k])); });
+#endif
       }
     }
   }
@@ -58,40 +121,41 @@ void gemm_tile(const GemmArgs& args, const GemmBlock& block, int pixel, Ahead ah
   }
 }
 
-template <int Vectors, int Pixels = tile_pixels>
+template <class Value, int Vectors, int Pixels = tile_pixels>
 SKIPVID_INLINE void gemm_tile_of(int pixels, const GemmArgs& args, const GemmBlock& block, int pixel, Ahead ahead) {
   if constexpr (Pixels > 0) {
-    if (pixels == Pixels) return gemm_tile<Pixels, Vectors>(args, block, pixel, ahead);
-    gemm_tile_of<Vectors, Pixels - 1>(pixels, args, block, pixel, ahead);
+    if (pixels == Pixels) return gemm_tile<Value, Pixels, Vectors>(args, block, pixel, ahead);
+    gemm_tile_of<Value, Vectors, Pixels - 1>(pixels, args, block, pixel, ahead);
   }
 }
 
 // after: the block that comes next, or null. With few pixels its weights would be waited for, so that they are fetched meanwhile, a line for
 // every three that are read: what three tiles need. (More of them at a time were slower.)
-template <int Vectors>
+template <class Value, int Vectors>
 void gemm_block(const GemmArgs& args, const GemmBlock& block, const GemmBlock* after) {
   Ahead ahead{args.weights + (after != nullptr ? after->weights : block.weights), 0};
   const float* end = ahead.next;
-  if (after != nullptr) end += static_cast<std::ptrdiff_t>(args.taps) * after->depth * after->vectors * width;
+  if (after != nullptr) end += static_cast<std::ptrdiff_t>(args.taps) * lines_of(after->depth) * after->vectors * width;
   for (int pixel = 0; pixel < args.pixels;) {
     const int left = args.pixels - pixel, rest = left - tile_pixels;
     // One or two pixels take as long as three, because their sums wait for each other: rather two halves.
     const int take = rest <= 0 ? left : rest < 3 ? (left + 1) / 2 : tile_pixels;
     ahead.step = ahead.next < end ? 16 : 0;
-    gemm_tile_of<Vectors>(take, args, block, pixel, ahead);
-    ahead.next += ahead.step * args.taps * block.depth;
+    gemm_tile_of<Value, Vectors>(take, args, block, pixel, ahead);
+    ahead.next += ahead.step * args.taps * lines_of(block.depth);
     pixel += take;
   }
 }
 
+template <class Value>
 void gemm(const GemmArgs& args) {
   for (int index = 0; index < args.block_count; ++index) {
     const GemmBlock& block = args.blocks[index];
     const GemmBlock* after = index + 1 < args.block_count ? &block + 1 : nullptr;
     switch (block.vectors) {
-      case 1: gemm_block<1>(args, block, after); break;
-      case 2: gemm_block<2>(args, block, after); break;
-      default: gemm_block<tile_vectors>(args, block, after); break;
+      case 1: gemm_block<Value, 1>(args, block, after); break;
+      case 2: gemm_block<Value, 2>(args, block, after); break;
+      default: gemm_block<Value, tile_vectors>(args, block, after); break;
     }
   }
 }

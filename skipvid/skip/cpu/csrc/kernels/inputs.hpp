@@ -29,15 +29,19 @@ std::pair<std::uint64_t, std::uint64_t> byte_changes(const std::uint8_t* now, co
   return {gather_bits(some), gather_bits(enough)};
 }
 
-std::uint64_t input_changes(const float* data, std::ptrdiff_t channel_stride, std::ptrdiff_t column_stride, const float* published,
+template <class Value>
+std::uint64_t input_changes(const float* data, std::ptrdiff_t channel_stride, std::ptrdiff_t column_stride, const std::byte* published_at,
                             std::ptrdiff_t stride, int pixels, int channels, float threshold) {
+  const Value* const published = view<Value>(published_at);
+  stride /= static_cast<std::ptrdiff_t>(sizeof(Value));
   float total[64] = {};
+  const auto change = [](float now, Value before) { return __builtin_fabsf(widened(narrowed<Value>(now)) - widened(before)); };
   for (int c = 0; c < channels; ++c) {
     const float* plane = data + c * channel_stride;
     if (column_stride == 1 && stride == 4) {
-      for (int p = 0; p < pixels; ++p) total[p] += __builtin_fabsf(plane[p] - published[p * 4 + c]);
+      for (int p = 0; p < pixels; ++p) total[p] += change(plane[p], published[p * 4 + c]);
     } else {
-      for (int p = 0; p < pixels; ++p) total[p] += __builtin_fabsf(plane[p * column_stride] - published[p * stride + c]);
+      for (int p = 0; p < pixels; ++p) total[p] += change(plane[p * column_stride], published[p * stride + c]);
     }
   }
   std::uint64_t changed = 0;

@@ -1,6 +1,8 @@
 // Activations and point-wise arithmetic on blocks of adjacent pixels.
 #pragma once
 
+#include <type_traits>
+
 #include "vector.hpp"
 
 namespace skipvid {
@@ -54,19 +56,23 @@ void activate(const Activation& activation, float* data, std::ptrdiff_t stride, 
 }
 
 // Calls function with as many operands as it takes, for each vector of each pixel.
-template <int Count, class Function>
+template <class Value, int Count, class Function>
 SKIPVID_INLINE void combine(const Operand* operands, float* output, std::ptrdiff_t stride, int pixels, int channels, Function function) {
   for (int p = 0; p < pixels; ++p, output += stride) {
-    const float* rows[3];
-    bool scalar[3];
+    const std::byte* rows[3];
+    bool scalar[3], floats[3];
     Floats numbers[3];
     for (int i = 0; i < Count; ++i) {
       const Operand& operand = operands[i];
       rows[i] = operand.rows != nullptr ? operand.rows[p] : operand.data + p * operand.stride;
       scalar[i] = operand.scalar;
-      numbers[i] = all(*rows[i]);
+      floats[i] = std::is_same_v<Value, float> || operand.floats;
+      numbers[i] = all(floats[i] ? *view<float>(rows[i]) : widened(*view<Value>(rows[i])));
     }
-    const auto fetch = [&](int i, int c) { return scalar[i] ? numbers[i] : load(rows[i] + c); };
+    const auto fetch = [&](int i, int c) {
+      if (scalar[i]) return numbers[i];
+      return std::is_same_v<Value, float> || floats[i] ? load(view<float>(rows[i]) + c) : load(view<Value>(rows[i]) + c);
+    };
     for (int c = 0; c < channels; c += width) {
       if constexpr (Count == 1) store(output + c, fetch(0, c));
       if constexpr (Count == 2) store(output + c, function(fetch(0, c), fetch(1, c)));
@@ -75,16 +81,17 @@ SKIPVID_INLINE void combine(const Operand* operands, float* output, std::ptrdiff
   }
 }
 
+template <class Value>
 void pointwise(Pointwise operation, const Operand* operands, float* output, std::ptrdiff_t stride, int pixels, int channels) {
-  const auto two = [&](auto function) { combine<2>(operands, output, stride, pixels, channels, function); };
+  const auto two = [&](auto function) { combine<Value, 2>(operands, output, stride, pixels, channels, function); };
   switch (operation) {
-    case Pointwise::copy: combine<1>(operands, output, stride, pixels, channels, 0); break;
+    case Pointwise::copy: combine<Value, 1>(operands, output, stride, pixels, channels, 0); break;
     case Pointwise::add: two([](Floats x, Floats y) { return x + y; }); break;
     case Pointwise::sub: two([](Floats x, Floats y) { return x - y; }); break;
     case Pointwise::mul: two([](Floats x, Floats y) { return x * y; }); break;
     case Pointwise::div: two([](Floats x, Floats y) { return x / y; }); break;
     case Pointwise::multiply_add:
-      combine<3>(operands, output, stride, pixels, channels, [](Floats x, Floats y, Floats z) { return x * y + z; });
+      combine<Value, 3>(operands, output, stride, pixels, channels, [](Floats x, Floats y, Floats z) { return x * y + z; });
       break;
   }
 }

@@ -1,4 +1,5 @@
-// Compiled once per instruction set, with SKIPVID_TABLE naming the table and SKIPVID_WIDTH giving the floats of one vector.
+// Compiled once per instruction set, with SKIPVID_TABLE naming the table and SKIPVID_WIDTH giving the floats of one vector. With
+// SKIPVID_PAIRS for bfloat16 alone, products by vdpbf16ps.
 #include "depthwise.hpp"
 #include "exercise.hpp"
 #include "gates.hpp"
@@ -14,18 +15,31 @@
 
 namespace skipvid {
 
-extern const Kernels SKIPVID_JOIN(kernels_, SKIPVID_TABLE);
+namespace {
 
-const Kernels SKIPVID_JOIN(kernels_, SKIPVID_TABLE) = {
-    {tile_pixels, tile_vectors, gemm},
-    {depthwise_run, depthwise_scattered, depthwise_pixel},
-    {pointwise, activate},
-    {maximum, weighted_sum, row_sum, absolute_sums},
-    {publish, ask, change},
-    {input_changes, byte_changes},
-    SKIPVID_TEXT(SKIPVID_TABLE),
-    width,
-    exercise,
-};
+template <class Value>
+constexpr Kernels table(Element element) {
+  return {
+      {tile_pixels, tile_vectors, tile_depth, gemm<Value>},
+      {depthwise_run<Value>, depthwise_scattered<Value>, depthwise_pixel<Value>},
+      {pointwise<Value>, activate},
+      {maximum<Value>, weighted_sum<Value>, row_sum<Value>, row_sum<float>, absolute_sums<Value>, widen<Value>, put<Value>},
+      {publish<Value>, ask<Value>, change<Value>},
+      {input_changes<Value>, byte_changes},
+      SKIPVID_TEXT(SKIPVID_TABLE),
+      element,
+      width,
+      exercise,
+  };
+}
+
+}  // namespace
+
+#ifndef SKIPVID_PAIRS
+extern const Kernels SKIPVID_JOIN(kernels_, SKIPVID_TABLE);
+const Kernels SKIPVID_JOIN(kernels_, SKIPVID_TABLE) = table<float>(Element::f32);
+#endif
+extern const Kernels SKIPVID_JOIN(half_kernels_, SKIPVID_TABLE);
+const Kernels SKIPVID_JOIN(half_kernels_, SKIPVID_TABLE) = table<BFloat16>(Element::bf16);
 
 }  // namespace skipvid

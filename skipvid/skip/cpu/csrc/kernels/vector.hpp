@@ -34,6 +34,42 @@ SKIPVID_INLINE Floats all(float value) { return value - Floats{}; }
 SKIPVID_INLINE Floats as_floats(Ints bits) { return reinterpret_cast<Floats>(bits); }
 SKIPVID_INLINE Ints as_ints(Floats value) { return reinterpret_cast<Ints>(value); }
 
+// bfloat16 in memory, floats in registers.
+using Words = std::uint32_t __attribute__((vector_size(width * 4)));
+using Uppers = std::uint16_t __attribute__((vector_size(width * 2)));
+SKIPVID_INLINE Floats load(const BFloat16* from) {
+  Uppers bits;
+  __builtin_memcpy(&bits, from, sizeof bits);
+  return reinterpret_cast<Floats>(__builtin_convertvector(bits, Words) << 16);
+}
+// The bits of narrowed<BFloat16>() of each lane, in its lower half.
+SKIPVID_INLINE Words narrowed_bits(Floats value) {
+  const Words bits = reinterpret_cast<Words>(value), quiet = Words{} + 0x7fc0U;
+  return value == value ? (bits + 0x7fffU + ((bits >> 16) & 1U)) >> 16 : quiet;
+}
+SKIPVID_INLINE void store(BFloat16* to, Floats value) {
+  const Uppers bits = __builtin_convertvector(narrowed_bits(value), Uppers);
+  __builtin_memcpy(to, &bits, sizeof bits);
+}
+// What load() finds after store().
+template <class Value>
+SKIPVID_INLINE Floats stored(Floats value) {
+  if constexpr (sizeof(Value) == sizeof(float)) {
+    return value;
+  } else {
+    return reinterpret_cast<Floats>(narrowed_bits(value) << 16);
+  }
+}
+// The values at an address in bytes.
+template <class Value>
+SKIPVID_INLINE const Value* view(const std::byte* address) {
+  return reinterpret_cast<const Value*>(address);
+}
+template <class Value>
+SKIPVID_INLINE Value* view(std::byte* address) {
+  return reinterpret_cast<Value*>(address);
+}
+
 // Comparisons are written so that a NaN in x stays a NaN.
 SKIPVID_INLINE Floats at_least(Floats low, Floats x) { return low > x ? low : x; }
 SKIPVID_INLINE Floats at_most(Floats high, Floats x) { return high < x ? high : x; }

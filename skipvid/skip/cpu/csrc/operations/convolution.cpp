@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cstring>
 
 #include "../operations.hpp"
 
@@ -17,8 +18,11 @@ std::vector<int> cut(int vectors, int most) {
   return blocks;
 }
 
+// Lines of weights for some input channels.
+int lines_of(int channels, const GemmKernels& kernels) { return (channels + kernels.gemm_depth - 1) / kernels.gemm_depth; }
+
 // The rows under one tap for a run of adjacent outputs: input pixels (y, x), (y, x + step), ...; `zeros` outside the map.
-void point(const Rows& source, const float* zeros, int y, int x, int step, int length, const float** pointers) {
+void point(const Rows& source, const std::byte* zeros, int y, int x, int step, int length, const std::byte** pointers) {
   if (y < 0 || y >= source.height) {
     std::fill_n(pointers, length, zeros);
     return;
@@ -26,7 +30,7 @@ void point(const Rows& source, const float* zeros, int y, int x, int step, int l
   const int from = std::clamp((-x + step - 1) / step, 0, length);
   const int to = x >= source.width ? from : std::clamp((source.width - 1 - x) / step + 1, from, length);
   std::fill_n(pointers, from, zeros);
-  const float* row = source.at(y, 0) + static_cast<std::ptrdiff_t>(x) * source.stride;
+  const std::byte* row = source.at(y, 0) + static_cast<std::ptrdiff_t>(x) * source.stride;
   for (int i = from; i < to; ++i) pointers[i] = row + static_cast<std::ptrdiff_t>(i) * step * source.stride;
   std::fill_n(pointers + to, length - to, zeros);
 }
@@ -49,7 +53,7 @@ Convolution::Convolution(const Program& program, int source, int target, std::ar
   for (const Phase& phase : phases) {
     packed_.push_back(pack(program, phase, kernels_.width));
     double products = 0;
-    for (const GemmBlock& block : packed_.back().blocks) products += static_cast<double>(block.vectors) * block.depth;
+    for (const GemmBlock& block : packed_.back().blocks) products += static_cast<double>(block.vectors) * lines_of(block.depth, kernels_);
     work_ = std::max(work_, products * kernels_.width / lanes * static_cast<double>(phase.taps.size() / 2));
   }
 }
@@ -63,7 +67,8 @@ Convolution::Packed Convolution::pack(const Program& program, const Phase& phase
   Packed packed{phase.taps, {}, {0, 0}, {0, 0}, {}, {}};
   const MapInfo& source = program.maps[source_];
   for (int tap = 0; tap < taps; ++tap) {
-    packed.offsets.push_back((static_cast<std::ptrdiff_t>(phase.taps[2 * tap]) * source.width + phase.taps[2 * tap + 1]) * source.stride);
+    packed.offsets.push_back((static_cast<std::ptrdiff_t>(phase.taps[2 * tap]) * source.width + phase.taps[2 * tap + 1]) * source.stride *
+                             program.value_size());
     for (int axis = 0; axis < 2; ++axis) {
       packed.low[axis] = std::min(packed.low[axis], phase.taps[2 * tap + axis]);
       packed.high[axis] = std::max(packed.high[axis], phase.taps[2 * tap + axis]);
@@ -75,19 +80,28 @@ Convolution::Packed Convolution::pack(const Program& program, const Phase& phase
     const int last = std::min(output + vectors * width, outputs_) - 1;
     const int first_group = std::min(output, last) / group_outputs, groups = last / group_outputs - first_group + 1;
     packed.blocks.push_back({vectors, output, first_group * group_inputs, groups * group_inputs, size});
-    size += static_cast<std::size_t>(taps) * groups * group_inputs * vectors * width;
+    size += static_cast<std::size_t>(taps) * lines_of(groups * group_inputs, kernels_) * vectors * width;
     output += vectors * width;
   }
   packed.weights = Buffer(size);
+  // What output channel `out` multiplies channel `k` of a block's input with; 0 for one that it does not read.
+  const auto weight = [&](const GemmBlock& block, int tap, int k, int out) {
+    const int input = out < outputs_ ? block.input + k - out / group_outputs * group_inputs : -1;
+    if (input < 0 || input >= group_inputs) return 0.0F;
+    return phase.weights[(static_cast<std::size_t>(tap) * group_inputs + input) * outputs_ + out];
+  };
   float* to = packed.weights.data();
   for (const GemmBlock& block : packed.blocks) {
     for (int tap = 0; tap < taps; ++tap) {
-      for (int k = 0; k < block.depth; ++k) {
+      for (int line = 0; line < lines_of(block.depth, kernels_); ++line) {
         for (int lane = 0; lane < block.vectors * width; ++lane, ++to) {
           const int out = block.output + lane;
-          const int input = out < outputs_ ? block.input + k - out / group_outputs * group_inputs : -1;
-          if (input >= 0 && input < group_inputs) {
-            *to = phase.weights[(static_cast<std::size_t>(tap) * group_inputs + input) * outputs_ + out];
+          if (kernels_.gemm_depth == 1) {
+            *to = weight(block, tap, line, out);
+          } else {
+            const BFloat16 pair[2] = {narrowed<BFloat16>(weight(block, tap, 2 * line, out)),
+                                      narrowed<BFloat16>(weight(block, tap, 2 * line + 1, out))};
+            std::memcpy(to, pair, sizeof pair);
           }
         }
       }
@@ -126,21 +140,22 @@ void Convolution::compute_phase(const Frame& frame, const Packed& packed, std::s
   const int taps = static_cast<int>(packed.taps.size()) / 2;
   const std::size_t count = pixels.size();
   scratch.pointers.resize(count * taps);
-  const float** pointers = scratch.pointers.data();
+  const std::byte** pointers = scratch.pointers.data();
+  const std::byte* const zeros = reinterpret_cast<const std::byte*>(zeros_.data());
   if (period_[0] == 1 && period_[1] == 1) {
     for (std::size_t i = 0; i < count;) {
       const int y = row_of(pixels[i]) * stride_[0], x = column_of(pixels[i]) * stride_[1];
       const int length = run_length(pixels, i), last = x + (length - 1) * stride_[1];
       if (length < 8 && y + packed.low[0] >= 0 && y + packed.high[0] < source.height && x + packed.low[1] >= 0 &&
           last + packed.high[1] < source.width) {
-        const float* row = source.at(y, x);
+        const std::byte* row = source.at(y, x);
         for (int pixel = 0; pixel < length; ++pixel, ++i, row += stride_[1] * source.stride) {
           for (int tap = 0; tap < taps; ++tap) pointers[tap * count + i] = row + packed.offsets[tap];
         }
         continue;
       }
       for (int tap = 0; tap < taps; ++tap) {
-        point(source, zeros_.data(), y + packed.taps[2 * tap], x + packed.taps[2 * tap + 1], stride_[1], length, pointers + tap * count + i);
+        point(source, zeros, y + packed.taps[2 * tap], x + packed.taps[2 * tap + 1], stride_[1], length, pointers + tap * count + i);
       }
       i += length;
     }
@@ -149,7 +164,7 @@ void Convolution::compute_phase(const Frame& frame, const Packed& packed, std::s
       const int y = row_of(pixels[i]) / period_[0] * stride_[0], x = column_of(pixels[i]) / period_[1] * stride_[1];
       for (int tap = 0; tap < taps; ++tap) {
         const int from_y = y + packed.taps[2 * tap], from_x = x + packed.taps[2 * tap + 1];
-        pointers[tap * count + i] = source.contains(from_y, from_x) ? source.at(from_y, from_x) : zeros_.data();
+        pointers[tap * count + i] = source.contains(from_y, from_x) ? source.at(from_y, from_x) : zeros;
       }
     }
   }

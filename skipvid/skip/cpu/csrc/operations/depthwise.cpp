@@ -21,17 +21,17 @@ Depthwise::Depthwise(const Program& program, int source, int target, const Footp
   const MapInfo& map = program.maps[source];
   for (int tap = 0; tap < taps; ++tap) {
     const int y = origin_[0] + tap / kernel_[1] * dilation_[0], x = origin_[1] + tap % kernel_[1] * dilation_[1];
-    offsets_.push_back((static_cast<std::ptrdiff_t>(y) * map.width + x) * map.stride);
+    offsets_.push_back((static_cast<std::ptrdiff_t>(y) * map.width + x) * map.stride * program.value_size());
   }
   args_ = {weights_.data(), bias_.data(), kernel_[0], kernel_[1], stride_[1], row, clamp_low(act), clamp_high(act)};
 }
 
 void Depthwise::compute(const Frame& frame, std::span<const Pixel> pixels, float* const* rows, Scratch& scratch, int, int) const {
   const Rows source = frame.state.rows(source_);
-  const float* zeros = frame.program.zeros();
+  const std::byte* zeros = frame.program.zeros();
   const int taps = kernel_[0] * kernel_[1];
   scratch.pointers.resize(taps);
-  const float** pointers = scratch.pointers.data();
+  const std::byte** pointers = scratch.pointers.data();
   // Rows and columns whose whole window lies inside the map.
   std::array<int, 2> from{}, to{};
   for (int axis = 0; axis < 2; ++axis) {
@@ -40,18 +40,19 @@ void Depthwise::compute(const Frame& frame, std::span<const Pixel> pixels, float
     to[axis] = reach < 0 ? from[axis] : reach / stride_[axis] + 1;
   }
   constexpr int group = 4, most = 4 * group;
-  const float* centres[most];
+  const std::byte* centres[most];
   float* scattered[most];
   int waiting = 0;
+  const std::ptrdiff_t row = args_.channels * frame.program.value_size();
   const std::ptrdiff_t line = static_cast<std::ptrdiff_t>(source.width) * source.stride * dilation_[0];
-  const std::ptrdiff_t reach = (kernel_[1] - 1) * dilation_[1] * source.stride + args_.channels;
+  const std::ptrdiff_t reach = (kernel_[1] - 1) * dilation_[1] * source.stride + row;
   const auto flush = [&] {
     kernels_.depthwise_scattered(args_, centres, offsets_.data(), waiting, scattered);
     waiting = 0;
   };
   const auto bring = [&](std::size_t first, int count) {
     if (scratch.ahead == nullptr) return;
-    for (int i = 0; i < count; ++i) prefetch(scratch.ahead[first + i], args_.channels);
+    for (int i = 0; i < count; ++i) prefetch(scratch.ahead[first + i], row);
   };
   for (std::size_t i = 0; i < pixels.size();) {
     const int y = row_of(pixels[i]), x = column_of(pixels[i]);

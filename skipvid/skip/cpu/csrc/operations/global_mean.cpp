@@ -6,6 +6,8 @@ namespace skipvid {
 
 namespace {
 constexpr int segment = 16;
+
+const std::byte* bytes_of(const float* values) { return reinterpret_cast<const std::byte*>(values); }
 }
 
 GlobalMean::GlobalMean(const Program& program, int source)
@@ -20,6 +22,7 @@ std::size_t GlobalMean::memory() const { return static_cast<std::size_t>(info_.h
 void GlobalMean::prepare(const Frame& frame) const {
   const Rows source = frame.state.rows(source_);
   const Bitmap& changed = static_cast<const State&>(frame.state).changed(source_);
+  const std::ptrdiff_t row = static_cast<std::ptrdiff_t>(channels_) * sizeof(float);
   float* row_sums = frame.state.memory[index].data();
   float* segment_sums = row_sums + static_cast<std::size_t>(info_.height) * channels_;
   frame.lease.run(info_.height, [&](int y, int) {
@@ -31,12 +34,12 @@ void GlobalMean::prepare(const Frame& frame) const {
       kernels_.row_sum(source.at(y, x), source.stride, std::min(segment, info_.width - x), channels_, sums + s * channels_);
       dirty = true;
     }
-    if (dirty) kernels_.row_sum(sums, channels_, segments_, channels_, row_sums + static_cast<std::size_t>(y) * channels_);
+    if (dirty) kernels_.float_row_sum(bytes_of(sums), row, segments_, channels_, row_sums + static_cast<std::size_t>(y) * channels_);
   });
 }
 
 void GlobalMean::compute(const Frame& frame, std::span<const Pixel>, float* const* rows, Scratch&, int, int) const {
-  kernels_.row_sum(frame.state.memory[index].data(), channels_, info_.height, channels_, rows[0]);
+  kernels_.float_row_sum(bytes_of(frame.state.memory[index].data()), channels_ * sizeof(float), info_.height, channels_, rows[0]);
   const float count = static_cast<float>(info_.pixels());
   for (int c = 0; c < channels_; ++c) rows[0][c] /= count;
 }

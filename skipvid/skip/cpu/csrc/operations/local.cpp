@@ -1,6 +1,7 @@
 // Operations that read a few pixels and multiply by nothing learned: pools, resizing, copies.
 #include <algorithm>
 #include <cstring>
+#include <type_traits>
 
 #include "../operations.hpp"
 
@@ -27,7 +28,7 @@ void Pool::compute(const Frame& frame, std::span<const Pixel> pixels, float* con
   const int height = (kernel_[0] - 1) * dilation_[0], width = (kernel_[1] - 1) * dilation_[1];
   scratch.more.reserve(window);
   scratch.pointers.resize(window);
-  const float** pointers = scratch.pointers.data();
+  const std::byte** pointers = scratch.pointers.data();
   for (std::size_t i = 0; i < pixels.size(); ++i) {
     const int top = row_of(pixels[i]) * stride_[0] + origin_[0], left = column_of(pixels[i]) * stride_[1] + origin_[1];
     const bool inside = top >= 0 && left >= 0 && top + height < source.height && left + width < source.width;
@@ -65,10 +66,10 @@ void Resize::compute(const Frame& frame, std::span<const Pixel> pixels, float* c
   for (std::size_t i = 0; i < pixels.size(); ++i) {
     const int y = row_of(pixels[i]), x = column_of(pixels[i]);
     if (!bilinear_) {
-      std::memcpy(rows[i], source.at(rows_.index[0][y], columns_.index[0][x]), channels_ * sizeof(float));
+      kernels_.widen(source.at(rows_.index[0][y], columns_.index[0][x]), channels_, rows[i]);
       continue;
     }
-    const float* taps[4];
+    const std::byte* taps[4];
     float weights[4];
     for (int tap = 0; tap < 4; ++tap) {
       taps[tap] = source.at(rows_.index[tap / 2][y], columns_.index[tap % 2][x]);
@@ -77,6 +78,23 @@ void Resize::compute(const Frame& frame, std::span<const Pixel> pixels, float* c
     kernels_.weighted_sum(taps, weights, 4, channels_, rows[i]);
   }
 }
+
+namespace {
+
+// Of a row, `count` adjacent channels from index[0] on, or those of the index.
+template <class Value>
+void pick(const std::byte* row, const std::vector<int>& index, int count, float* to) {
+  const Value* const from = reinterpret_cast<const Value*>(row);
+  if (index.size() > 1) {
+    for (int c = 0; c < count; ++c) to[c] = widened(from[index[c]]);
+  } else if constexpr (std::is_same_v<Value, float>) {
+    std::memcpy(to, from + index[0], count * sizeof(float));
+  } else {
+    for (int c = 0; c < count; ++c) to[c] = widened(from[index[0] + c]);
+  }
+}
+
+}  // namespace
 
 Move::Move(const Program& program, int target, std::vector<Part> parts, std::array<int, 2> origin, float outside)
     : channels_(program.maps[target].channels), parts_(std::move(parts)), origin_(origin), outside_(outside) {}
@@ -89,11 +107,10 @@ void Move::compute(const Frame& frame, std::span<const Pixel> pixels, float* con
       float* to = rows[i] + part.target;
       if (!source.contains(y, x)) {
         std::fill_n(to, part.count, outside_);
-      } else if (part.index.size() == 1) {
-        std::memcpy(to, source.at(y, x) + part.index[0], part.count * sizeof(float));
+      } else if (frame.program.in_floats()) {
+        pick<float>(source.at(y, x), part.index, part.count, to);
       } else {
-        const float* from = source.at(y, x);
-        for (int c = 0; c < part.count; ++c) to[c] = from[part.index[c]];
+        pick<BFloat16>(source.at(y, x), part.index, part.count, to);
       }
     }
   }

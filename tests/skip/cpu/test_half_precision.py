@@ -1,0 +1,187 @@
+"""Half precision of the native executor against the reference.
+
+Where all arithmetic is exact (small whole numbers), every instruction set has the reference's bits, gates and all, because each stored value
+is rounded once. Elsewhere a value may fall to the other side of a rounding: each map is compared with that of its own inputs, within a step
+of bfloat16.
+"""
+
+from __future__ import annotations
+
+import native_plans as plans
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from native_plans import HALF_SETS, image, node
+from sample_frames import frames
+from sample_networks import NETWORKS, converted
+from test_native_convolution import convolutions, depthwise, transposed
+from test_native_gates import chain
+from test_native_operations import local_operations
+from test_native_promises import allowed, published_values
+from torch import Tensor
+
+from skipvid.skip.config import SkipConfig
+from skipvid.skip.cpu.backend import NativeBackend
+from skipvid.skip.cpu.program import NativeProgram
+from skipvid.skip.gates.base import MapGate
+from skipvid.skip.gates.learned import LearnedGate
+from skipvid.skip.gates.norm import NormGate
+from skipvid.skip.ir.graph import Activation, Node
+from skipvid.skip.ir.precision import rounded
+from skipvid.skip.reference.operations import evaluate
+
+STEP = 2.0**-7
+"""The largest distance of two adjacent bfloat16 numbers, relative to them."""
+EXACT = [None, Activation("relu"), Activation("hardtanh", (-6.0, 40.0)), Activation("leaky_relu", (0.125,))]
+
+
+def whole_frames(shape: tuple[int, ...], count: int, seed: int, share: float) -> list[list[Tensor]]:
+    """Frames of whole numbers that bfloat16 has not all of."""
+    return [[(frame * 200).round().clamp(-700, 700)] for frame in plans.frames(shape, count, seed, share)]
+
+
+def with_whole_weights(nodes: list[Node], activation: Activation | None) -> list[Node]:
+    generator = torch.Generator().manual_seed(0)
+    layer = nodes[-1]
+    consts = {name: torch.randint(-4, 5, value.shape, generator=generator).float() for name, value in layer.consts.items()}
+    return [*nodes[:-1], Node(layer.name, layer.op, layer.inputs, (), layer.attrs, consts, activation)]
+
+
+@pytest.mark.parametrize("kind", [convolutions, depthwise, transposed])
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_layers_of_whole_numbers_have_the_bits_of_the_reference(kind, data) -> None:
+    nodes = with_whole_weights(data.draw(kind()), data.draw(st.sampled_from(EXACT)))
+    threshold, block = data.draw(st.sampled_from([0.0, 0.137])), data.draw(st.sampled_from([1, 1, 2, 8]))
+    gates = [NormGate("x", threshold, 311.7, block), NormGate(nodes[-1].name, threshold, 2011.3, block)]
+    plan = plans.plan_of(nodes, gates, precision="bf16")
+    stream = whole_frames(nodes[0].shape, 4, 1, data.draw(st.sampled_from([0.01, 0.1, 0.6])))
+    plans.assert_agrees(plan, stream, data.draw(st.sampled_from([1, 2])), data.draw(st.sampled_from(HALF_SETS)), tolerance=0.0)
+
+
+@pytest.mark.parametrize("kind", [convolutions, depthwise, transposed])
+@settings(max_examples=20, deadline=None)
+@given(data=st.data())
+def test_output_gates_on_whole_numbers_decide_as_the_reference_does(kind, data) -> None:
+    nodes = with_whole_weights(data.draw(kind()), data.draw(st.sampled_from(EXACT)))
+    gate = {
+        "threshold": data.draw(st.sampled_from([0.0, 0.0517])),
+        "scale": 2011.3,
+        "p": data.draw(st.sampled_from([1.0, float("inf")])),
+        "block": data.draw(st.sampled_from([1, 1, 4])),
+    }
+    plan = plans.plan_of(nodes, output_gates={nodes[-1].name: gate}, precision="bf16")
+    stream = whole_frames(nodes[0].shape, 5, 1, data.draw(st.sampled_from([0.05, 0.5])))
+    plans.assert_agrees(plan, stream, data.draw(st.sampled_from([1, 2])), data.draw(st.sampled_from(HALF_SETS)), tolerance=0.0)
+
+
+@settings(max_examples=20, deadline=None)
+@given(data=st.data())
+def test_learned_gates_on_whole_numbers_decide_as_the_reference_does(data) -> None:
+    channels = data.draw(st.sampled_from([1, 5, 16, 24, 70]))
+    nodes = chain(channels, (data.draw(st.integers(1, 20)), data.draw(st.integers(1, 20))), 1)
+    for layer in nodes:
+        for value in layer.consts.values():
+            value.copy_((value * 4).round().clamp(-4, 4))
+    weight = torch.randint(-3, 4, (channels,), generator=torch.Generator().manual_seed(channels)).float()
+    magnitude = data.draw(st.booleans())
+    gates: list[MapGate] = [LearnedGate(weight.abs() if magnitude else weight, -100.5, magnitude, data.draw(st.sampled_from(["first", "own"])))]
+    plan = plans.plan_of(nodes, gates, outputs=("sum", "last"), precision="bf16")
+    stream = [[(frame / 64).round() for frame in inputs] for inputs in whole_frames(nodes[0].shape, 5, 3, 0.2)]
+    plans.assert_agrees(plan, stream, 2, data.draw(st.sampled_from(HALF_SETS)), tolerance=0.0)
+
+
+def assert_each_map_follows(program: NativeProgram, stream: list[tuple[Tensor, ...]]) -> None:
+    """Every map without a gate is that of its inputs, within a rounding; every gated one is within the gate's bound of it."""
+    state = program.new_state()
+    plan = program.plan
+    for number, inputs in enumerate(stream):
+        program.run(state, inputs, number == 0)
+        values = published_values(program, state)
+        queue = iter(inputs)
+        for item in plan.graph:
+            exact = plan.stored(item, next(queue) if item.op == "input" else evaluate(item, values))
+            what = f"frame {number}: {item.op} {item.name}"
+            # Sums that cancel are as exact as what was added up, which is no larger than the largest values of the map.
+            level = float(exact[exact.isfinite()].abs().max()) if exact.numel() else 0.0
+            slack = STEP * exact.abs() + 1e-5 * level
+            distance = (exact - values[item.name]).abs()
+            if item.name not in plan.gates:
+                assert bool(((distance <= slack) | (exact == values[item.name])).all()), what
+            elif item.is_map:
+                assert bool((distance.mean(1) <= allowed(program, state, item) + slack.mean(1)).all()), what
+            if item.name in plan.rounded:
+                assert torch.equal(values[item.name], rounded(values[item.name])), what
+
+
+@settings(max_examples=80, deadline=None)
+@given(operation=local_operations(), height=st.integers(8, 20), width=st.sampled_from([8, 17, 66]), data=st.data())
+def test_operations_without_weights_follow_their_inputs(operation, height, width, data) -> None:
+    block, threshold = data.draw(st.sampled_from([1, 4])), data.draw(st.sampled_from([0.0, 0.3]))
+    gates = [NormGate("x", threshold, None, block), NormGate("y", threshold, None, 1 if operation.op == "global_mean" else block)]
+    instruction_set = data.draw(st.sampled_from(HALF_SETS))
+    plan = plans.plan_of([image(20, height, width), operation], gates, precision="bf16")
+    stream = [(frame,) for frame in plans.frames((1, 20, height, width), 4, 1, 0.1)]
+    assert_each_map_follows(plans.native(plan, 2, instruction_set), stream)
+    exact = plans.plan_of([image(20, height, width), operation], [NormGate(gate.map, 0.0, None, gate.block) for gate in gates], precision="bf16")
+    plans.assert_same_bits_as_dense(exact, stream, 2, instruction_set)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("instruction_set", HALF_SETS)
+@pytest.mark.parametrize(("threshold", "block"), [(0.1, 1), (0.5, 4)])
+@pytest.mark.parametrize("name", [name for name in NETWORKS if name != "types"])  # a boolean output has no distance
+def test_every_map_of_a_network_follows_its_inputs(name: str, threshold: float, block: int, instruction_set: str) -> None:
+    shape = NETWORKS[name][1]
+    config = SkipConfig(threshold=threshold, block=block, backend="cpu", precision="bf16")
+    plan = converted(name)[1].regated(config).program((shape,)).plan
+    assert_each_map_follows(NativeBackend(2, instruction_set).compile(plan), [(frame,) for frame in frames(shape, 8)])
+
+
+@pytest.mark.parametrize("kind", [convolutions, depthwise, transposed])
+@settings(max_examples=30, deadline=None)
+@given(data=st.data())
+def test_skipping_changes_no_bit(kind, data) -> None:
+    nodes = data.draw(kind())
+    block = data.draw(st.sampled_from([1, 1, 2, 8]))
+    plan = plans.plan_of(nodes, [NormGate("x", 0.0, None, block), NormGate(nodes[-1].name, 0.0, None, block)], precision="bf16")
+    stream = [[frame] for frame in plans.frames(nodes[0].shape, 4, 2, data.draw(st.sampled_from([0.01, 0.1, 0.6])))]
+    plans.assert_same_bits_as_dense(plan, stream, data.draw(st.sampled_from([1, 2, 4])), data.draw(st.sampled_from(HALF_SETS)))
+
+
+@pytest.mark.parametrize("instruction_set", HALF_SETS)
+@pytest.mark.parametrize("channels", [1, 3, 5, 13])
+def test_what_lies_behind_an_odd_number_of_channels_does_not_matter(channels: int, instruction_set: str) -> None:
+    """A slice whose neighbour is no number, in a row that is read in pairs."""
+    nodes = [
+        image(2 * channels, 6, 7),
+        node("copy", "activation", "x", activation=Activation("relu")),
+        node("left", "channels", "copy", index=tuple(range(channels))),
+        plans.conv("y", "left", channels, 9, 3),
+    ]
+    program = plans.native(plans.plan_of(nodes, precision="bf16"), 1, instruction_set)
+    assert program._lowered.layout.parts.keys() == {"left"}
+    frame = plans.frames((1, 2 * channels, 6, 7), 1, 0)[0]
+    expected = program.run_dense([frame])[0].clone()
+    frame[:, channels:] = float("nan")
+    assert expected.isfinite().all() and torch.equal(program.run_dense([frame])[0], expected)
+
+
+@pytest.mark.parametrize("instruction_set", HALF_SETS)
+def test_values_are_rounded_to_nearest_even_as_torch_does(instruction_set: str) -> None:
+    bits = np.random.default_rng(0).integers(0, 2**32, 4096, np.uint32)
+    bits[:2048] &= 0xFFFF0000  # exact, and
+    bits[:1024] |= 0x8000  # half way between two
+    special = torch.tensor([0.0, -0.0, float("inf"), float("-inf"), float("nan"), 3.3895e38, 3.4e38, 1e-40, -1e-45])
+    values = torch.cat([torch.from_numpy(bits.view(np.float32)), special.repeat(455), torch.zeros(1)]).view(1, 1, -1, 64)
+    plan = plans.plan_of([image(1, *values.shape[2:]), node("y", "publish", "x"), node("z", "activation", "y")], [NormGate("y", 0.0)], precision="bf16")
+    stored, published = plan.graph.by_name["x"], program_values(plan, values, instruction_set)
+    expected = values.bfloat16().float()
+    assert stored.name in plan.rounded
+    assert torch.equal(torch.nan_to_num(published, 7.0, 8.0, 9.0), torch.nan_to_num(expected, 7.0, 8.0, 9.0))
+
+
+def program_values(plan, values: Tensor, instruction_set: str) -> Tensor:
+    return plans.native(plan, 1, instruction_set).run_dense([values])[0]
