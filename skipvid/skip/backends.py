@@ -40,7 +40,7 @@ def make_backend(config: SkipConfig) -> Backend:
 
 
 def precision_of(config: SkipConfig) -> str:
-    """"f32" or "bf16": what "auto" means on this processor. The reference only emulates half precision, and gains nothing from it."""
+    """ "f32" or "bf16": what "auto" means on this processor. The reference only emulates half precision, and gains nothing from it."""
     if config.precision != "auto":
         return config.precision
     on_cpu = kind_for(config).native and config.backend != "reference"

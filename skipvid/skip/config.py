@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 from skipvid.core.errors import UsageError
 from skipvid.core.gate_kinds import KINDS
 from skipvid.skip.gates.registry import kind_for
-from skipvid.skip.ir.precision import PRECISIONS
 
 if TYPE_CHECKING:
     from skipvid.skip.gates.learned import LearnedGate
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
 REFERENCES = ("accumulated", "previous")
 BLOCKS = (1, 2, 4, 8, 16)
 BACKENDS = ("cpu", "reference")
+PRECISIONS = ("f32", "bf16")
 NORMS: Mapping[str, float] = {"1": 1.0, "2": 2.0, "inf": math.inf}
 """The p of a norm by its name."""
 

@@ -40,10 +40,13 @@ def stream(height: int, width: int, count: int, seed: int) -> list[NDArray[np.ui
 @pytest.mark.parametrize("threshold", [0.0, 0.05])
 @pytest.mark.parametrize("block", [1, 8])
 @pytest.mark.parametrize("order", [(2, 1, 0), (0, 1, 2)])
-def test_a_stream_of_pictures_has_the_bits_of_the_stream_of_their_tensors(backend: str, threshold: float, block: int, order) -> None:
+@pytest.mark.parametrize("precision", ["f32", "bf16"])
+def test_a_stream_of_pictures_has_the_bits_of_the_stream_of_their_tensors(
+    backend: str, threshold: float, block: int, order, precision: str
+) -> None:
     torch.manual_seed(0)
     net = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 4, 3, 2)).eval()
-    config = SkipConfig(threshold=threshold, block=block, backend=backend, threads=2)
+    config = SkipConfig(threshold=threshold, block=block, backend=backend, threads=2, precision=precision)
     model, _ = convert(net, torch.zeros(1, 3, *SIZE), config)
     of_pictures, of_tensors = model.session(), model.session()
     for number, pixels in enumerate(stream(20, 77, 9, 1)):

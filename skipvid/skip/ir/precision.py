@@ -17,8 +17,6 @@ from torch import Tensor
 from skipvid.skip.ir.chains import find_chains, find_fallbacks
 from skipvid.skip.ir.graph import WEIGHTED, Graph, Node
 
-PRECISIONS = ("f32", "bf16")
-
 
 def rounded(value: Tensor) -> Tensor:
     """The nearest bfloat16 numbers, in the type of `value`; what is not floating point stays as it is."""

@@ -1,8 +1,8 @@
 """Half precision of the native executor against the reference.
 
-Where all arithmetic is exact (small whole numbers), every instruction set has the reference's bits, gates and all, because each stored value
-is rounded once. Elsewhere a value may fall to the other side of a rounding: each map is compared with that of its own inputs, within a step
-of bfloat16.
+Where all arithmetic is exact (small whole numbers), every instruction set has the reference's bits, gates and all, because each stored
+value is rounded once. Elsewhere a value may fall to the other side of a rounding: each map is compared with that of its own inputs, within
+a step of bfloat16.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from test_native_operations import local_operations
 from test_native_promises import allowed, published_values
 from torch import Tensor
 
+from skipvid.models.registry import build_model
+from skipvid.skip.api import SkipModel
 from skipvid.skip.config import SkipConfig
 from skipvid.skip.cpu.backend import NativeBackend
 from skipvid.skip.cpu.program import NativeProgram
@@ -87,7 +89,9 @@ def test_learned_gates_on_whole_numbers_decide_as_the_reference_does(data) -> No
             value.copy_((value * 4).round().clamp(-4, 4))
     weight = torch.randint(-3, 4, (channels,), generator=torch.Generator().manual_seed(channels)).float()
     magnitude = data.draw(st.booleans())
-    gates: list[MapGate] = [LearnedGate(weight.abs() if magnitude else weight, -100.5, magnitude, data.draw(st.sampled_from(["first", "own"])))]
+    gates: list[MapGate] = [
+        LearnedGate(weight.abs() if magnitude else weight, -100.5, magnitude, data.draw(st.sampled_from(["first", "own"])))
+    ]
     plan = plans.plan_of(nodes, gates, outputs=("sum", "last"), precision="bf16")
     stream = [[(frame / 64).round() for frame in inputs] for inputs in whole_frames(nodes[0].shape, 5, 3, 0.2)]
     plans.assert_agrees(plan, stream, 2, data.draw(st.sampled_from(HALF_SETS)), tolerance=0.0)
@@ -107,11 +111,11 @@ def assert_each_map_follows(program: NativeProgram, stream: list[tuple[Tensor, .
             # Sums that cancel are as exact as what was added up, which is no larger than the largest values of the map.
             level = float(exact[exact.isfinite()].abs().max()) if exact.numel() else 0.0
             slack = STEP * exact.abs() + 1e-5 * level
-            distance = (exact - values[item.name]).abs()
+            excess = torch.where(exact == values[item.name], 0.0, (exact - values[item.name]).abs() - slack)
             if item.name not in plan.gates:
-                assert bool(((distance <= slack) | (exact == values[item.name])).all()), what
-            elif item.is_map:
-                assert bool((distance.mean(1) <= allowed(program, state, item) + slack.mean(1)).all()), what
+                assert bool((excess <= 0).all()), what
+            else:
+                assert float((excess.mean(1) if item.is_map else excess.mean()).max()) <= allowed(program, state, item), what
             if item.name in plan.rounded:
                 assert torch.equal(values[item.name], rounded(values[item.name])), what
 
@@ -125,7 +129,9 @@ def test_operations_without_weights_follow_their_inputs(operation, height, width
     plan = plans.plan_of([image(20, height, width), operation], gates, precision="bf16")
     stream = [(frame,) for frame in plans.frames((1, 20, height, width), 4, 1, 0.1)]
     assert_each_map_follows(plans.native(plan, 2, instruction_set), stream)
-    exact = plans.plan_of([image(20, height, width), operation], [NormGate(gate.map, 0.0, None, gate.block) for gate in gates], precision="bf16")
+    exact = plans.plan_of(
+        [image(20, height, width), operation], [NormGate(gate.map, 0.0, None, gate.block) for gate in gates], precision="bf16"
+    )
     plans.assert_same_bits_as_dense(exact, stream, 2, instruction_set)
 
 
@@ -171,17 +177,65 @@ def test_what_lies_behind_an_odd_number_of_channels_does_not_matter(channels: in
 
 @pytest.mark.parametrize("instruction_set", HALF_SETS)
 def test_values_are_rounded_to_nearest_even_as_torch_does(instruction_set: str) -> None:
-    bits = np.random.default_rng(0).integers(0, 2**32, 4096, np.uint32)
-    bits[:2048] &= 0xFFFF0000  # exact, and
-    bits[:1024] |= 0x8000  # half way between two
-    special = torch.tensor([0.0, -0.0, float("inf"), float("-inf"), float("nan"), 3.3895e38, 3.4e38, 1e-40, -1e-45])
-    values = torch.cat([torch.from_numpy(bits.view(np.float32)), special.repeat(455), torch.zeros(1)]).view(1, 1, -1, 64)
-    plan = plans.plan_of([image(1, *values.shape[2:]), node("y", "publish", "x"), node("z", "activation", "y")], [NormGate("y", 0.0)], precision="bf16")
-    stored, published = plan.graph.by_name["x"], program_values(plan, values, instruction_set)
-    expected = values.bfloat16().float()
-    assert stored.name in plan.rounded
-    assert torch.equal(torch.nan_to_num(published, 7.0, 8.0, 9.0), torch.nan_to_num(expected, 7.0, 8.0, 9.0))
+    """Inputs of any bits, and sums that need more of them than bfloat16 has, some half way between two of its numbers."""
+    random = np.random.default_rng(0)
+    special = torch.tensor([0.0, -0.0, float("inf"), float("-inf"), float("nan"), 3.3895e38, 3.4e38, 1e-40, -1e-45, 1.00390625, 1.01171875])
+    given = torch.from_numpy(random.integers(0, 2**32, 4096 - len(special), np.uint32).view(np.float32))
+    x = torch.cat([special, given]).view(1, 1, 64, 64)
+    y = x.bfloat16().float() * 2.0 ** torch.from_numpy(random.integers(-12, 1, (1, 1, 64, 64)))
+    plan = plans.plan_of([image(1, 64, 64), image(1, 64, 64, "y"), node("sum", "add", "x", "y")], outputs=["x", "sum"], precision="bf16")
+    stored, total = plans.native(plan, 1, instruction_set).run_dense([x, y])
+    for actual, expected in ((stored, rounded(x)), (total, rounded(rounded(x) + rounded(y)))):
+        assert torch.equal(actual.isnan(), expected.isnan())
+        assert torch.equal(actual.nan_to_num(0, 1, 2), expected.nan_to_num(0, 1, 2))
 
 
-def program_values(plan, values: Tensor, instruction_set: str) -> Tensor:
-    return plans.native(plan, 1, instruction_set).run_dense([values])[0]
+@torch.no_grad()
+@pytest.mark.parametrize("instruction_set", HALF_SETS)
+@pytest.mark.parametrize("gate", ["norm", "norm-output"])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_threads_and_the_choice_of_pixels_change_no_bit(name: str, gate: str, instruction_set: str) -> None:
+    shape = NETWORKS[name][1]
+
+    def programs(threshold: float) -> list[NativeProgram]:
+        config = SkipConfig(threshold=threshold, gate=gate, backend="cpu", precision="bf16")
+        plan = converted(name)[1].regated(config).program((shape,)).plan
+        return [NativeBackend(threads, instruction_set).compile(plan) for threads in (1, 2, 4)]
+
+    gated, exact = programs(0.1), programs(0.0)
+    states = [program.new_state() for program in (*gated, *exact)]
+    for number, frame in enumerate(frames(shape, 6, seed=3)):
+        runs = [program.run(state, (frame,), number in (0, 3)) for program, state in zip((*gated, *exact), states, strict=True)]
+        dense = exact[number % 3].run_dense((frame,))
+        for other in runs[1:3]:
+            assert list(other.active) == list(runs[0].active)
+            assert all(torch.equal(a, b) for a, b in zip(other.outputs, runs[0].outputs, strict=True)), f"frame {number}, gated"
+        for other in runs[3:]:
+            assert all(torch.equal(a, b) for a, b in zip(other.outputs, dense, strict=True)), f"frame {number}, against dense"
+            assert all(output.dtype != torch.bfloat16 for output in other.outputs)
+
+
+@pytest.mark.parametrize(("name", "size"), [("tf_efficientdet_d0", (256, 256)), ("hrnet_w32_256x192", (256, 192))])
+def test_a_stream_takes_half_the_memory(name: str, size: tuple[int, int]) -> None:
+    net, shape = build_model(name, image_size=size), (1, 3, *size)
+    model = SkipModel(net, SkipConfig(backend="cpu"))
+    bytes_of = {}
+    for precision in ("f32", "bf16"):
+        program = model.regated(SkipConfig(backend="cpu", precision=precision)).program((shape,))
+        bytes_of[precision] = program.new_state().memory_bytes()
+    assert bytes_of["bf16"] <= 0.55 * bytes_of["f32"]
+
+
+@pytest.mark.parametrize("backend", ["cpu", "reference"])
+def test_a_stream_of_bf16_stays_near_that_of_f32(backend: str) -> None:
+    """Stated: within 3 % of the largest output for three layers of random weights, and no closer than rounding allows."""
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 16, 3), torch.nn.SiLU(), torch.nn.Conv2d(16, 16, 3), torch.nn.SiLU(), torch.nn.Conv2d(16, 4, 1)
+    )
+    model = SkipModel(net.eval(), SkipConfig(threshold=0.0, backend=backend))
+    full, half = model.session(), model.regated(SkipConfig(threshold=0.0, backend=backend, precision="bf16")).session()
+    for (frame,) in [(frame,) for frame in frames((1, 3, 20, 22), 5)]:
+        expected, actual = full(frame), half(frame)
+        error = float((expected - actual).abs().max() / expected.abs().max())
+        assert 1e-5 < error < 0.03

@@ -22,7 +22,7 @@ def published_values(program: NativeProgram, state: NativeState) -> dict[str, Te
     values: dict[str, Tensor] = {}
     for node in program.plan.graph:
         if node.name in program._lowered.maps:
-            values[node.name] = program._view(state.core, node.name).clone()
+            values[node.name] = program._view(state.core, node.name).float().clone()
         elif node.name in state.fallback.values:
             values[node.name] = state.fallback.values[node.name]
         else:
