@@ -116,7 +116,8 @@ struct InputKernels {
   std::uint64_t (*input_changes)(const float* data, std::ptrdiff_t channel_stride, std::ptrdiff_t column_stride, const float* published,
                                  std::ptrdiff_t stride, int pixels, int channels, float threshold);
   // Of up to 64 pixels of three bytes, those whose sum of |now - before| is at least `least` (low bits), and those with `many` of it.
-  std::pair<std::uint64_t, std::uint64_t> (*byte_changes)(const std::uint8_t* now, const std::uint8_t* before, int pixels, int least, int many);
+  std::pair<std::uint64_t, std::uint64_t> (*byte_changes)(const std::uint8_t* now, const std::uint8_t* before, int pixels, int least,
+                                                          int many);
 };
 
 struct Kernels : GemmKernels, DepthwiseKernels, PointwiseKernels, RowKernels, GateKernels, InputKernels {

@@ -17,7 +17,8 @@ SKIPVID_INLINE Floats distances(const float* a, const float* b, int channels) {
 // Negated, because a NaN must open.
 SKIPVID_INLINE std::uint64_t opens(float distance, float limit) { return static_cast<std::uint64_t>(!(distance <= limit)); }
 
-std::uint64_t publish(const float* values, std::ptrdiff_t stride, float* const* published, int count, int channels, float limit, bool copy) {
+std::uint64_t publish(const float* values, std::ptrdiff_t stride, float* const* published, int count, int channels, float limit,
+                      bool copy) {
   std::uint64_t opened = 0;
   const auto row = [&](int number) { return distances(values + number * stride, published[number], channels); };
   int number = 0;
