@@ -52,7 +52,7 @@ class Timeline:
     def offset(self, key: Hashable, pts: Fraction | None, dts: Fraction | None, step: Fraction) -> Fraction:
         """Seconds to add to the stamps (in seconds) of the next packet of the stream `key`.
 
-        step: the nominal distance of its packets, 0 where unknown: the first distance is then believed, whatever it is.
+        step: the nominal distance of its packets, 0 where unknown. The first distance is believed, whatever it is: a nominal rate can lie.
         """
         line = self._lines.get(key)
         shown = pts if pts is not None else dts
@@ -61,7 +61,7 @@ class Timeline:
             return self._offsets[-1] if line is None else line.offset
         if line is None:
             offset = self._first(shown)
-            self._lines[key] = _Line(offset, decoded + offset, shown + offset, step, step)
+            self._lines[key] = _Line(offset, decoded + offset, shown + offset, step, Fraction(0))
             return offset
         jumped = self._jumped_back(line, shown, decoded, dts is not None and self._ordered) or self._jumped_ahead(key, line, shown)
         if jumped:
