@@ -23,7 +23,7 @@ def nominal_rate(stream: av.VideoStream) -> Fraction | None:
     for rate in (stream.average_rate, stream.guessed_rate):
         if not rate or rate <= 0:
             continue
-        clock = stream.time_base and rate >= _CREDIBLE and rate * stream.time_base >= 1
+        clock = stream.time_base and rate >= _CREDIBLE and rate * stream.time_base == 1
         if rate <= _CREDIBLE and not clock or stream.frames or (rate == stream.average_rate and not clock):
             return Fraction(rate)
     return None

@@ -162,7 +162,8 @@ def damaged(draw: st.DrawFn) -> bytes:
             if how == "exchange":
                 rows[field][row] = rows[field][draw(st.integers(0, len(rows) - 1))]
             elif kind == "<i8":
-                rows[field][row] = draw(st.one_of(NUMBERS, st.just(int(rows[field][row]) + draw(st.sampled_from([-1, 1])))))
+                near = max(min(int(rows[field][row]) + draw(st.sampled_from([-1, 1])), 2**63 - 1), -(2**63))
+                rows[field][row] = draw(st.one_of(NUMBERS, st.just(near)))
             else:
                 rows[field][row] = draw(REALS)
     return tables.put_together(data, parts)

@@ -23,6 +23,11 @@ from skipvid.skip.picture import Picture
 
 TABLES = np.zeros((3, 256), np.float32)
 
+needs_limits = pytest.mark.skipif(
+    not Path("/proc/self/statm").exists() or "san.so" in os.environ.get("LD_PRELOAD", ""),
+    reason="sets limits that only Linux keeps, and that leave no room for the memory of a sanitizer",
+)
+
 
 def program() -> NativeProgram:
     return native(plan_of([image(3, 16, 24), conv("y", "x", 3, 4, 3)], [NormGate("x", 0.0)]), 2)
@@ -110,6 +115,7 @@ def test_a_state_without_a_frame_or_after_one_that_failed_takes_keyframes_only()
     network.run(state, [frame], False)
 
 
+@needs_limits
 def test_more_threads_than_the_machine_gives_are_a_clear_error() -> None:
     code = (
         "import resource\n"
@@ -154,8 +160,7 @@ for threads in (1, 2):
 """
 
 
-@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="sets limits that only Linux keeps")
-@pytest.mark.skipif("asan" in os.environ.get("LD_PRELOAD", ""), reason="AddressSanitizer reserves more memory than any limit allows")
+@needs_limits
 def test_a_frame_that_finds_no_memory_raises_and_the_next_is_a_sound_keyframe() -> None:
     # Blocks that were freed before the limit was set are given back, rather than kept for the frame.
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent), "MALLOC_MMAP_THRESHOLD_": "65536"}

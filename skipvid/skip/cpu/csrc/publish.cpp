@@ -16,7 +16,8 @@ namespace {
 
 constexpr std::size_t buffered_floats = std::size_t{1} << 20;  // of rows buffered at a time
 
-void activate_rows(const Kernels& kernels, const Activation& activation, float* const* rows, int count, std::ptrdiff_t stride, int channels) {
+void activate_rows(const Kernels& kernels, const Activation& activation, float* const* rows, int count, std::ptrdiff_t stride,
+                   int channels) {
   if (activation.kind == Activation::Kind::none || activation.kind == Activation::Kind::clamp) return;  // clamped by the step itself
   for (int from = 0; from < count;) {
     int to = from + 1;
@@ -117,7 +118,8 @@ void run_fused(const Job& job, const Chunk& chunk, int worker) {
   const std::span<const Pixel> pixels = job.pixels.subspan(chunk.from, chunk.count);
   Scratch& scratch = frame.workspace.threads[worker];
   if (chunk.split < 0) scratch.values.reserve(pixels.size() * padded(frame.program.maps[job.step->map].channels));
-  float* const values = chunk.split < 0 ? scratch.values.data() : frame.workspace.values.data() + frame.workspace.split_rows[chunk.split].values;
+  float* const values =
+      chunk.split < 0 ? scratch.values.data() : frame.workspace.values.data() + frame.workspace.split_rows[chunk.split].values;
   compute_rows(job, pixels, values, chunk.first_part, chunk.last_part, scratch);
   if (completes(frame, chunk)) finish_rows(job, pixels, values, scratch, true);
 }

@@ -140,7 +140,8 @@ void Convolution::compute_phase(const Frame& frame, const Packed& packed, std::s
         continue;
       }
       for (int tap = 0; tap < taps; ++tap) {
-        point(source, zeros_.data(), y + packed.taps[2 * tap], x + packed.taps[2 * tap + 1], stride_[1], length, pointers + tap * count + i);
+        point(source, zeros_.data(), y + packed.taps[2 * tap], x + packed.taps[2 * tap + 1], stride_[1], length,
+              pointers + tap * count + i);
       }
       i += length;
     }

@@ -34,8 +34,7 @@ void PointwiseChain::compute(const Frame& frame, std::span<const Pixel> pixels, 
       }
       const std::ptrdiff_t row = own.scalar ? 1 : channels_;
       const std::ptrdiff_t line = own.by_column ? row * width_ : row;
-      return {own.values.data() + (own.by_row ? y * line : 0) + (own.by_column ? x * row : 0), own.by_column ? row : 0,
-              own.scalar};
+      return {own.values.data() + (own.by_row ? y * line : 0) + (own.by_column ? x * row : 0), own.by_column ? row : 0, own.scalar};
     };
     for (std::size_t number = 0; number < links_.size(); ++number) {
       const Link& link = links_[number];

@@ -1,0 +1,43 @@
+"""The long run, short: what it looks at must hold, and a broken promise must be seen."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+
+@pytest.fixture
+def long_run(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    yield importlib.import_module("long_run")  # type: ignore[misc]
+    for name in ("long_run", "memory", "tables"):
+        sys.modules.pop(name, None)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("threshold", ["0", "0.05"])
+def test_short_run_keeps_every_promise(long_run: ModuleType, threshold: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert long_run.main(["--frames", "400", "--input", "96", "--threshold", threshold, "--check", "40"]) == 0
+    assert "400 frames, 400 records" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"memory": [100.0] * 50 + [140.0] * 50}, "memory grew"),
+        ({"last": 3.9}, "last frame"),
+        ({"distances": [(0, 0.0), (1, 0.001)]}, "threshold 0"),
+        ({"threshold": 0.1, "distances": [(i, 0.02 * i) for i in range(20)]}, "grew from"),
+        ({}, None),
+    ],
+)
+def test_broken_promise_is_named(long_run: ModuleType, changes: dict[str, object], complaint: str | None) -> None:
+    found = {"memory": [100.0] * 100, "distances": [(i, 0.0) for i in range(20)], "threshold": 0.0, "last": 3.96, "frames": 100}
+    broken = long_run.verdicts(**{**found, **changes})
+    assert (complaint is None and not broken) or any(complaint in line for line in broken)
