@@ -24,6 +24,7 @@ from torch.utils._pytree import tree_structure
 
 from skipvid.skip.cpu import _native
 from skipvid.skip.cpu.backend import _pool
+from skipvid.skip.cpu.description import SegmentRow
 from skipvid.skip.cpu.lowering import lower
 from skipvid.skip.gates.base import GatedGraph
 from skipvid.skip.ir.graph import Activation, Graph, Node
@@ -86,17 +87,19 @@ class Bench:
         nodes = (Node("x", "input", (), tuple(x.shape)), Node("y", "conv", ("x",), shape, attrs, consts, activation))
         plan = make_plan(GatedGraph(Graph(nodes, ("y",), tree_structure(0))))
         self.macs, self.outputs = plan.dense_macs, shape[2] * shape[3]
-        self.program = lower(plan, _pool(1), instruction_set).program
+        description = lower(plan).description
+        description.segments[:] = [SegmentRow(0, 1), SegmentRow(1, 2)]  # the input, and the layer alone
+        self.program = _native.Program(description.to_bytes(), _pool(1), instruction_set)
         self.state = _native.State(self.program, False)
-        self.program.run(self.state, [x[0].numpy()], 0, True, True)
-        self.alone = self.program.add_segment(1, 2)  # the layer, without the input
+        for segment in range(2):
+            self.program.run(self.state, [x[0].numpy()], segment, True, True)
 
     def torch(self) -> Tensor:
         y = self.conv(self.x)
         return y if self.layer.activation is None else getattr(torch.nn.functional, self.layer.activation)(y)
 
     def dense(self) -> None:
-        self.program.run(self.state, [], self.alone, True, True)
+        self.program.run(self.state, [], 1, True, True)
 
     def patch(self, share: float) -> Callable[[], None]:
         """A frame in which a square of this share of the input pixels changed; nothing but the layer is run."""
@@ -108,7 +111,7 @@ class Bench:
 
         def run() -> None:
             self.state.set_changed(0, mask)
-            self.program.run(self.state, [], self.alone, False, True)
+            self.program.run(self.state, [], 1, False, True)
 
         return run
 

@@ -33,6 +33,7 @@ from tables import ResultTable, add_write_option
 
 from skipvid.core.costs import FrameCost
 from skipvid.core.results import FrameResult
+from skipvid.pipeline.calibrate import measure, record
 from skipvid.presets.preset import DEFAULT_DETECT, load_preset
 from skipvid.presets.weights import resolve_weights
 from skipvid.skip.config import SkipConfig
@@ -41,7 +42,6 @@ from skipvid.tasks.detect_engine import DetectEngine
 from skipvid.tasks.people import PoseOptions
 from skipvid.tasks.pose_engine import WEAK, PoseEngine
 from skipvid.tasks.track import iou_matrix
-from skipvid.train.calibrate import measure, record
 
 Gates = dict[str, tuple[SkipConfig, SkipConfig]]
 """By name; those of the even clips, and of the odd ones."""

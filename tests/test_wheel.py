@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import sysconfig
 import venv
 from pathlib import Path
 
@@ -27,7 +26,8 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     python = folder / "venv/bin/python"
     subprocess.run([*pip, "--python", str(python), "install", "--no-deps", str(wheel)], check=True)
     packages = next((folder / "venv/lib").iterdir()) / "site-packages"
-    (packages / "lent.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    lent = [folder for folder in sys.path if folder.endswith(("site-packages", "dist-packages"))]
+    (packages / "lent.pth").write_text("".join(f"{folder}\n" for folder in lent))
     return folder / "venv"
 
 
@@ -54,6 +54,45 @@ def test_the_bundled_detector_works_offline_from_the_wheel(environment: Path) ->
     clip = ROOT / "sample_videos/plaza.mp4"
     lines = call(environment, "detect", str(clip), "--max-frames", "3", "--offline", "-o", "-").splitlines()
     assert len(lines) == 5 and '"label": "person"' in lines[3]
+
+
+def test_detecting_posing_and_calibrating_need_no_training(environment: Path, tmp_path: Path) -> None:
+    """Nothing of skipvid.train is imported, as though the extra did not exist."""
+    forbid = """
+import sys
+class NoTraining:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[:2] == ["skipvid", "train"]:
+            raise ImportError(f"{name} was asked for")
+sys.meta_path.insert(0, NoTraining())
+import skipvid
+from skipvid.cli.app import run
+sys.exit(run(sys.argv[1:]))
+"""
+    plaza, exercise = (str(ROOT / "sample_videos" / name) for name in ("plaza.mp4", "exercise.mp4"))
+    clean = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "PYTHONHOME")}
+    for words in (
+        ["--help"],
+        ["presets", "list"],
+        ["detect", plaza, "--max-frames", "2", "-o", "plaza.jsonl"],
+        ["pose", exercise, "--max-frames", "2", "-o", "exercise.jsonl"],
+        ["calibrate", plaza, "--max-frames", "4", "--inputs", "4", "-o", "own.yaml"],
+    ):
+        program = [str(environment / "bin/python"), "-c", forbid, *words]
+        done = subprocess.run(program, cwd=tmp_path, env=clean, capture_output=True, text=True)
+        assert done.returncode == 0, (words, done.stderr)
+
+
+def test_what_training_needs_is_an_extra(environment: Path) -> None:
+    code = (
+        "import importlib.metadata as m; print(*m.metadata('skipvid').get_all('Provides-Extra')); print(*m.requires('skipvid'), sep='\\n')"
+    )
+    done = subprocess.run([str(environment / "bin/python"), "-c", code], cwd=environment, capture_output=True, text=True, check=True)
+    extras, *needs = done.stdout.splitlines()
+    assert {"train", "distill"} <= set(extras.split())
+    assert any(line.startswith("onnxruntime") and 'extra == "train"' in line.replace("'", '"') for line in needs)
+    plain = {line.split(">")[0] for line in needs if "extra" not in line}
+    assert "torch" in plain and not plain & {"onnx", "onnxruntime", "openvino"}
 
 
 def test_doctor_finds_nothing_wrong(environment: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
@@ -41,7 +41,7 @@ def analyse(command: str, settings: S, load: Callable[[S, Talk], Engine]) -> int
         engine = load(settings, talk)
         if settings.dry_run:
             return print_dry_run(jobs, engine, read, as_json)
-        done = run_jobs(
+        outcome = run_jobs(
             command,
             jobs,
             engine,
@@ -52,7 +52,7 @@ def analyse(command: str, settings: S, load: Callable[[S, Talk], Engine]) -> int
             lambda source, header: window(settings, source, header),
             settings.csv,
         )
-        return tell(done, talk, as_json, settings.layers, to_stderr=to_stdout)
+        return tell(outcome, talk, as_json, settings.layers, to_stderr=to_stdout)
 
 
 def _stream(engine: Engine, header: RunHeader) -> Stream:
@@ -61,7 +61,7 @@ def _stream(engine: Engine, header: RunHeader) -> Stream:
     return engine.stream(0 if header.source.live else DENSE_EVERY)
 
 
-def _sinks(job: Job, header: RunHeader, settings: AnalysisSettings) -> Sequence[Sink]:
+def _sinks(job: Job, header: RunHeader, settings: AnalysisSettings) -> Iterable[Sink]:
     """The outputs of one source."""
     from skipvid.cli.drawing import ResultDrawer
     from skipvid.cli.jobs import sink_options
@@ -69,4 +69,5 @@ def _sinks(job: Job, header: RunHeader, settings: AnalysisSettings) -> Sequence[
 
     options = sink_options(settings.read, settings.write)
     mask = settings.overlay == "mask"
-    return [open_sink(target, header, options, partial(ResultDrawer(header), mask=mask)) for target in job.targets]
+    for target in job.targets:
+        yield open_sink(target, header, options, partial(ResultDrawer(header), mask=mask))

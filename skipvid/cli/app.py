@@ -15,6 +15,7 @@ import click
 from skipvid import __version__
 from skipvid.cli import streams
 from skipvid.cli.lazy import LazyGroup
+from skipvid.cli.settings.command import Outcome
 from skipvid.core import interrupts
 from skipvid.core.errors import OutputError, SkipvidError
 from skipvid.core.text import printable
@@ -25,6 +26,7 @@ COMMANDS = {
     "pose": "skipvid.cli.pose",
     "heatmap": "skipvid.cli.heatmap",
     "report": "skipvid.cli.report",
+    "eval": "skipvid.cli.eval",
     "calibrate": "skipvid.cli.calibrate",
     "train": "skipvid.cli.train",
     "distill": "skipvid.cli.distill",
@@ -95,8 +97,10 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(words: Sequence[str]) -> int:
+    # The command says so, too, once it knows environment and settings file; an error on the way there has the words alone.
+    outcome = Outcome(any(word in ("-v", "--verbose") for word in words))
     try:
-        result = cli.main(args=list(words), prog_name="skipvid", standalone_mode=False)
+        result = cli.main(args=list(words), prog_name="skipvid", standalone_mode=False, obj=outcome)
         return result if isinstance(result, int) else 0
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.ctx.get_help() if error.ctx else "", err=True)
@@ -106,7 +110,7 @@ def _run(words: Sequence[str]) -> int:
         _complain(error.format_message(), f"see skipvid{where} --help")
         return 2
     except SkipvidError as error:
-        if _verbose(words):
+        if outcome.verbose:
             traceback.print_exc()
         _complain(error.message, error.hint)
         return error.exit_code
@@ -117,14 +121,10 @@ def _run(words: Sequence[str]) -> int:
         _complain("stdout cannot be written: its reader has ended", None)
         return streams.READER_GONE
     except Exception as error:
-        if _verbose(words):
+        if outcome.verbose:
             traceback.print_exc()
         _complain(f"internal error: {type(error).__name__}: {error}", "run again with -v for the traceback, and report it, please")
         return SkipvidError.exit_code
-
-
-def _verbose(words: Sequence[str]) -> bool:
-    return any(word in ("-v", "--verbose") for word in words)
 
 
 def _complain(message: str, hint: str | None) -> None:

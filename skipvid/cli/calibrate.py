@@ -18,9 +18,9 @@ from skipvid.cli.settings.types import Fraction, Threshold
 if TYPE_CHECKING:
     from skipvid.cli.talk import Talk
     from skipvid.core.results import Frame
+    from skipvid.pipeline.calibrate import Calibration
     from skipvid.presets.preset import Preset
     from skipvid.tasks.engine import Engine
-    from skipvid.train.calibrate import Calibration
     from skipvid.video.sources.options import ReadOptions
 
 
@@ -62,8 +62,8 @@ def calibrate(settings: CalibrateSettings) -> int:
     from skipvid.cli.networks import chosen_preset, load_engine
     from skipvid.cli.talk import Talk
     from skipvid.core.errors import OutputError
+    from skipvid.pipeline.calibrate import calibrate as run
     from skipvid.presets.preset import DEFAULT_DETECT, save_preset
-    from skipvid.train.calibrate import calibrate as run
     from skipvid.video.sinks.targets import check_path
     from skipvid.video.sources.specs import expand_specs
 

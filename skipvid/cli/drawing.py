@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from skipvid.core.results import FrameResult, RunHeader
+    from skipvid.video.draw import Status
     from skipvid.video.draw.text import Image
 
 
@@ -19,7 +20,7 @@ class StatusLine:
         self._seconds = 0.0
         self._saving: float | None = None
 
-    def __call__(self, result: FrameResult) -> Any:
+    def __call__(self, result: FrameResult) -> Status:
         """The status after this result."""
         from skipvid.video.draw import Status
 

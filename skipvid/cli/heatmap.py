@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -72,7 +72,7 @@ def heatmap(settings: HeatmapSettings) -> int:
         engine = load_engine(settings.network, chosen_preset(settings.network.preset, DEFAULT_DETECT), talk)
         if engine.model.config.gate == "none":
             raise UsageError("there is no heatmap without gates", "leave out --gate none")
-        done = run_jobs(
+        outcome = run_jobs(
             "heatmap",
             jobs,
             engine,
@@ -82,7 +82,7 @@ def heatmap(settings: HeatmapSettings) -> int:
             lambda engine, header: engine.stream(),
             csv=settings.csv,
         )
-        return tell(done, talk, settings.talk.as_json)
+        return tell(outcome, talk, settings.talk.as_json)
 
 
 def _picture_beside(target: str) -> str | None:
@@ -91,7 +91,7 @@ def _picture_beside(target: str) -> str | None:
     return None if path.suffix.lower() == ".png" else str(path.with_suffix(".png"))
 
 
-def _sinks(job: Job, header: RunHeader, settings: HeatmapSettings) -> Sequence[Sink]:
+def _sinks(job: Job, header: RunHeader, settings: HeatmapSettings) -> Iterable[Sink]:
     from skipvid.cli.jobs import sink_options
     from skipvid.video.draw import HeatmapRenderer, TimeAverage
     from skipvid.video.sinks.open import open_sink
@@ -100,9 +100,10 @@ def _sinks(job: Job, header: RunHeader, settings: HeatmapSettings) -> Sequence[S
     average = TimeAverage()
     renderer = HeatmapRenderer(settings.mode)
     pictures = [target for target in job.targets if target.lower().endswith(".png")]
-    sinks: list[Sink] = [open_sink(target, header, options, renderer.render) for target in job.targets if target not in pictures]
-    sinks += [_averaging_sink(Path(target), average, header) for target in pictures]
-    return sinks
+    for target in job.targets:
+        if target not in pictures:
+            yield open_sink(target, header, options, renderer.render)
+    yield from (_averaging_sink(Path(target), average, header) for target in pictures)
 
 
 def _averaging_sink(path: Path, average: TimeAverage, header: RunHeader) -> Sink:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from skipvid.cli.settings.groups import ReadSettings, WriteSettings
-from skipvid.core.errors import UsageError
+from skipvid.core.errors import SkipvidError, SourceError, UsageError
 
 if TYPE_CHECKING:
     from skipvid.core.results import SourceInfo
@@ -18,10 +18,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One source and the outputs wanted of it."""
+    """One source and the outputs wanted of it. problem: why a source of several cannot be analysed, known from its name alone."""
 
     spec: str
     targets: tuple[str, ...]
+    problem: SkipvidError | None = None
 
 
 def sink_options(read: ReadSettings, write: WriteSettings) -> SinkOptions:
@@ -49,9 +50,8 @@ def plan_jobs(
     Raises SourceError, UsageError or OutputError.
     """
     from skipvid.video.sinks.targets import check_path, plan_outputs
-    from skipvid.video.sources.specs import expand_specs
 
-    specs = expand_specs(sources)
+    specs, failed = expand_each(sources)
     if len(specs) > 1 and "-" in specs:
         raise UsageError("standard input cannot be one of several sources", "give - alone")
     for target in outputs:
@@ -65,10 +65,29 @@ def plan_jobs(
             check_path(other, specs, overwrite)
         if plan.targets:
             jobs.append(Job(plan.source, (*plan.targets, *beside)))
+    jobs += failed
     if csv:
         check_path(csv, specs, overwrite)
     check_openable(specs, read)
     return jobs
+
+
+def expand_each(sources: Sequence[str]) -> tuple[list[str], list[Job]]:
+    """What the sources stand for; of several, those that stand for nothing do not stop the others. Raises the error of a single one."""
+    from skipvid.video.sources.specs import expand_specs
+
+    specs: list[str] = []
+    failed = []
+    for source in sources:
+        try:
+            specs += expand_specs([source])
+        except SourceError as error:
+            if len(sources) == 1:
+                raise
+            failed.append(Job(source, (), error))
+    if not specs and failed and failed[0].problem is not None:
+        raise failed[0].problem
+    return list(dict.fromkeys(specs)), failed
 
 
 def check_openable(specs: Sequence[str], read: ReadOptions) -> None:

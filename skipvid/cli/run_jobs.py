@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +12,12 @@ from typing import TYPE_CHECKING
 from skipvid.cli.jobs import Job, expected_frames
 from skipvid.cli.shared_costs import SharedCosts
 from skipvid.cli.talk import Progress, Talk
-from skipvid.core.errors import SkipvidError, SomeSourcesFailed
+from skipvid.core import interrupts
+from skipvid.core.errors import SkipvidError
+from skipvid.core.files import left_behind
+from skipvid.core.text import printable
 from skipvid.video.sinks.base import Sink
+from skipvid.video.sources.specs import display_name
 
 if TYPE_CHECKING:
     from skipvid.core.results import FrameResult, RunHeader, RunSummary, SourceInfo
@@ -29,7 +34,27 @@ class Done:
     written: tuple[Path, ...]
 
 
-MakeSinks = Callable[[Job, "RunHeader"], Sequence[Sink]]
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """One source of several that could not be analysed. error: one line. exit_code: what it alone would have ended with."""
+
+    source: str
+    error: str
+    exit_code: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of all sources. stopped: a signal ended the work before the last of them was done."""
+
+    done: tuple[Done, ...]
+    failed: tuple[Failed, ...] = ()
+    stopped: bool = False
+
+
+MakeSinks = Callable[[Job, "RunHeader"], Iterable[Sink]]
+"""Opens the outputs of a job, one after the other."""
+
 MakeStream = Callable[["Engine", "RunHeader"], "Stream"]
 MakeWindow = Callable[["Source", "RunHeader"], Sink | None]
 
@@ -44,31 +69,51 @@ def run_jobs(
     make_stream: MakeStream,
     make_window: MakeWindow | None = None,
     csv: str | None = None,
-) -> list[Done]:
+) -> Outcome:
     """Analyse all jobs. make_window: a window that is wanted beside the outputs; it is used from the calling thread alone. csv: the cost
     CSV of all of them together.
 
-    Raises the error of a single job; of several, SomeSourcesFailed in the end, after the others are done.
+    Raises the error of a single job. One of several that fails, for whatever reason, is told and does not stop the others; nor is what
+    is done lost where a signal ends the work.
     """
     done: list[Done] = []
-    failed = 0
+    failed: list[Failed] = []
+    stopped = False
     with ExitStack() as stack:
         costs = SharedCosts(csv, stack) if csv else None
         for job in jobs:
             try:
+                interrupts.check()
                 done.append(_run_job(command, job, engine, read, talk, make_sinks, make_stream, make_window, costs))
-            except SkipvidError as error:
+                stopped = done[-1].summary.interrupted
+            except KeyboardInterrupt:
+                if not done and not failed:
+                    raise
+                stopped = True
+            except Exception as error:
                 if len(jobs) == 1:
                     raise
-                talk.complain(str(error))
-                failed += 1
-            if done and done[-1].summary.interrupted:
+                if talk.verbose:
+                    traceback.print_exc()
+                failed.append(_failure(job, error))
+                talk.complain(failed[-1].error)
+            if stopped:
                 break
-        if costs is not None and done:
+        if costs is not None:
             costs.finish()
-    if failed:
-        raise SomeSourcesFailed(f"{failed} of {len(jobs)} sources failed", "the others are done; see the messages above")
-    return done
+    return Outcome(tuple(done), tuple(failed), stopped)
+
+
+def _failure(job: Job, error: Exception) -> Failed:
+    name = display_name(job.spec)
+    if isinstance(error, SkipvidError):
+        text, code = str(error), error.exit_code
+    elif isinstance(error, OSError):
+        text, code = f"{error.strerror or error}" + (f": {error.filename}" if error.filename else ""), SkipvidError.exit_code
+    else:
+        text, code = f"internal error: {type(error).__name__}: {error}", SkipvidError.exit_code
+    text = printable(" ".join(text.split()))
+    return Failed(name, text if name in text else f"{name}: {text}", code)
 
 
 def _run_job(
@@ -86,11 +131,15 @@ def _run_job(
     from skipvid.report import SummaryBuilder
     from skipvid.video.sources.open import open_source
 
+    if job.problem is not None:
+        raise job.problem
     with ExitStack() as stack:
         source = stack.enter_context(open_source(job.spec, read))
         info = source.info
         talk.say(f"{info.name}: {info.width}x{info.height}, {info.fps:.4g} fps", detail=True)
         header = make_header(command, engine, info)
+        for left in [path for target in job.targets if target != "-" for path in left_behind(Path(target))]:
+            talk.say(f"a run that was killed left {left}: it is removed when this run is done; move it to keep it")
         sinks = [stack.enter_context(sink) for sink in make_sinks(job, header)]
         if costs is not None:
             sinks.append(costs.next_run(header))

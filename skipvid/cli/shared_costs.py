@@ -20,6 +20,7 @@ class SharedCosts:
         self._path, self._stack = Path(path), stack
         self._csv: CostCsv | None = None
         self._last: RunSummary | None = None
+        self._sources = 0
 
     def next_run(self, header: RunHeader) -> Sink:
         """The sink of one source."""
@@ -27,9 +28,9 @@ class SharedCosts:
 
         if self._csv is None:
             self._csv = self._stack.enter_context(CostCsv(self._path, header))
-        elif self._last is not None:
-            self._csv.next_run(self._last, header)
-            self._last = None
+        else:
+            self._close_run()
+            self._csv.next_run(header)
         return _Run(self, self._csv)
 
     def end_run(self, summary: RunSummary) -> None:
@@ -37,9 +38,20 @@ class SharedCosts:
         self._last = summary
 
     def finish(self) -> None:
-        """Complete the file."""
-        if self._csv is not None and self._last is not None:
-            self._csv.finish(self._last)
+        """Complete the file, if a source was analysed. Sources that failed have no rows in it."""
+        if self._csv is not None:
+            self._close_run()
+            if self._sources:
+                self._csv.complete()
+
+    def _close_run(self) -> None:
+        assert self._csv is not None
+        if self._last is None:
+            self._csv.drop_run()
+        else:
+            self._csv.end_run(self._last)
+            self._sources += 1
+        self._last = None
 
 
 class _Run(Sink):

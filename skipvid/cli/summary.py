@@ -4,33 +4,45 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from skipvid.cli.run_jobs import Done
+from skipvid.cli.app import INTERRUPTED
+from skipvid.cli.run_jobs import Outcome
 from skipvid.cli.talk import Talk
+from skipvid.core import interrupts
+from skipvid.core.errors import SomeSourcesFailed
 
 if TYPE_CHECKING:
     from skipvid.core.results import RunSummary
 
-INTERRUPTED = 130
 
+def tell(outcome: Outcome, talk: Talk, as_json: bool, layers: bool = False, to_stderr: bool = False) -> int:
+    """Print the report (or the JSON document) and the written files. to_stderr: stdout is for data. Returns the exit code.
 
-def tell(done: Sequence[Done], talk: Talk, as_json: bool, layers: bool = False, to_stderr: bool = False) -> int:
-    """Print the report (or the JSON document) and the written files. to_stderr: stdout is for data. Returns the exit code."""
+    Raises SomeSourcesFailed in the end where that is so.
+    """
     from skipvid.report import summary_document
 
+    done, failed = outcome.done, outcome.failed
     if as_json:
         runs = [{**summary_document(d.summary), "outputs": [str(path) for path in d.written]} for d in done]
-        click.echo(json.dumps({"runs": runs}, indent=2))
-    elif not talk.quiet:
+        document: dict[str, Any] = {"runs": runs}
+        if failed:
+            document["failed"] = [{"source": f.source, "error": f.error, "exit_code": f.exit_code} for f in failed]
+        click.echo(json.dumps(document, indent=2))
+    elif done and not talk.quiet and not interrupts.reader_gone():
         print_reports([d.summary for d in done], layers, to_stderr)
     for path in dict.fromkeys(path for d in done for path in d.written):
         talk.say(f"wrote {path}")
-    if done and done[-1].summary.interrupted:
-        talk.warn("interrupted; what was written so far is complete up to the last frame")
+    if outcome.stopped:
+        talk.warn(f"{interrupts.reason()}; what was written so far is complete up to the last frame")
         return INTERRUPTED
+    if failed:
+        count = len(done) + len(failed)
+        rest = "the others are done; see the messages above" if done else "see the messages above"
+        raise SomeSourcesFailed(f"{len(failed)} of {count} sources failed", rest)
     return 0
 
 

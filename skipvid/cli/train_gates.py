@@ -12,6 +12,7 @@ from skipvid.cli.settings.command import command
 from skipvid.cli.settings.fields import argument, flag, required, setting
 from skipvid.cli.settings.training import NAME_HELP, THREADS_HELP
 from skipvid.core.errors import UsageError
+from skipvid.skip.config import BLOCKS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +36,7 @@ class TrainGatesSettings:
         help="Boxes, or keypoints, of a clip, MOT text or COCO JSON: one per clip, in order, - for none.  "
         "[none: the dense network teaches]",
     )
-    block: Literal[1, 2, 4, 8, 16] = setting("--block", default=1, show_default=True, help="Gates open in blocks.")
+    block: int = setting("--block", default=1, type=click.Choice(BLOCKS), show_default=True, help="Gates open in blocks.")
     beta: float = setting(
         "--beta", default=0.1, type=click.FloatRange(min=0), show_default=True, help="Weight of the share of MACs in the loss."
     )
@@ -127,7 +128,7 @@ def gates(settings: TrainGatesSettings) -> None:
     from skipvid.train.gates import GateRecipe, piece_length, train_gates
     from skipvid.train.levels import train_levels
     from skipvid.train.loop import Schedule
-    from skipvid.train.subjects import open_subject
+    from skipvid.train.open_subject import open_subject
 
     for path in (*settings.clips, *(file for file in settings.labels if str(file) != "-")):
         if not path.exists():

@@ -149,7 +149,8 @@ def _part_files(target: Path) -> tuple[bool, list[Path]]:
     """Whether a run is writing the target, and the part files of killed runs, the newest last."""
     pattern = re.compile(re.escape(f"{_stem_of_part(target)}.{_OWN}") + r"[0-9a-f]{8}" + re.escape(_SUFFIX))
     try:
-        found = [Path(entry.path) for entry in os.scandir(target.parent) if pattern.fullmatch(entry.name)]
+        with os.scandir(target.parent) as entries:
+            found = [Path(entry.path) for entry in entries if pattern.fullmatch(entry.name)]
     except PermissionError:  # a folder that may be written to and not looked into
         return False, []
     held = {path: _is_held(path) for path in found}

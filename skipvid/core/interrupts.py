@@ -43,13 +43,17 @@ def received() -> int | None:
     return _state.first
 
 
+def reader_gone() -> bool:
+    """Whether the run ends because nobody reads its stdout any more."""
+    return _state.first is not None and _state.first == getattr(signal, "SIGPIPE", None)
+
+
 def reason() -> str:
     """Why the run ended, in words."""
     number = _state.first
     if number is None or number == signal.SIGINT:
         return "interrupted"
-    name = signal.Signals(number).name
-    return "stdout's reader has ended" if name == "SIGPIPE" else f"stopped by {name}"
+    return "stdout's reader has ended" if reader_gone() else f"stopped by {signal.Signals(number).name}"
 
 
 def exit_code(number: int) -> int:

@@ -121,7 +121,7 @@ class FrameResult:
 
     activity: (h, w) float32 in [0, 1] on a coarse grid that covers the whole frame: the fraction of the dense MACs that was executed
     for that cell (0 = reused from earlier frames, 1 = computed in every layer), or None where nothing was gated.
-    ms: milliseconds by stage ("decode", "preprocess", "model", "postprocess", and "dense_model" where the dense net ran too).
+    ms: milliseconds by phase ("decode", "preprocess", "model", "postprocess", and "dense_model" where the dense net ran too).
     keyframe: the whole frame was computed densely. cost: None where the network ran without gates.
     """
 
@@ -161,7 +161,7 @@ class RunHeader:
 class RunSummary:
     """A whole run over one source.
 
-    cost: summed over all frames, keyframes included; None without gates. median_ms: by stage, like FrameResult.ms, plus "draw" and "write".
+    cost: summed over all frames, keyframes included; None without gates. median_ms: by phase, like FrameResult.ms, plus "draw" and "write".
     wall_seconds: from the first frame asked for to the last one written. dropped: frames of a live source that were not analysed.
     problems: one line each: truncated input, dropped frames, mapped colours, ... interrupted: ended by Ctrl-C.
     complete: nothing of the source is missing before the point at which the run ended.

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 DRAWS = 1000
 LEVEL = 0.95
+LEAST_BLOCKS = 8
+"""Of fewer, a percentile interval is too narrow to be believed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +55,11 @@ def bootstrap(
     """The statistic of all frames, and its percentile interval over resampled blocks.
 
     statistic: takes how often each frame counts, (frames,) int64; of a difference, it takes both sides at the same draw, so that what both
-    share cancels. With fewer than two blocks there is no interval: it is (-inf, inf).
+    share cancels. With fewer than LEAST_BLOCKS blocks there is no interval: it is (-inf, inf).
     """
     frames = sum(len(block) for block in blocks)
     value = statistic(np.ones(frames, np.int64))
-    if len(blocks) < 2:
+    if len(blocks) < LEAST_BLOCKS:
         return Interval(value, -np.inf, np.inf)
     generator = np.random.default_rng(seed)
     members = np.zeros((len(blocks), frames), np.int64)

@@ -16,6 +16,10 @@ NOT_COUNTED = frozenset({2, 7, 8, 12})
 """Classes that MOT16's evaluation neither wants nor punishes: person on vehicle, static person, distractor, reflection."""
 
 
+MOST_FRAMES = 10_000_000
+"""A row with a greater number than this is damaged: no clip is as long."""
+
+
 def read_mot(path: Path, source: str, first: int = 1, category: int | None = None, least_visible: float = 0.0) -> LabelledClip:
     """A MOT ground-truth file.
 
@@ -36,8 +40,10 @@ def read_mot(path: Path, source: str, first: int = 1, category: int | None = Non
         try:
             words = [float(word) for word in line.split(",")]
             x, y, width, height = words[2:6]
+            if not abs(words[0]) < MOST_FRAMES:
+                raise ValueError("every frame between the first and the last would be made")
             rows[int(words[0]) - first].append((x, y, x + width, y + height, *_kind(words, category, least_visible)))
-        except (ValueError, IndexError) as error:
+        except (ValueError, IndexError, OverflowError) as error:
             raise SourceError(
                 f"{path}, line {number}: not a row of a MOT file", "its rows are frame, id, x, y, width, height, …"
             ) from error

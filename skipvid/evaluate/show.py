@@ -48,27 +48,28 @@ def verdict(row: Row, measure: str) -> str:
     return "worse" if lost.value > 0 else "better"
 
 
+def main_measure(row: Row) -> str:
+    """The measure that the verdict is about: PCK of poses, as for the paper's second benchmark, else AP50."""
+    return "PCK" if "PCK" in row.compared else next(iter(row.compared))
+
+
 def render_rows(rows: Sequence[Row], frames: int, block: int, console: Console) -> None:
     """Print the table. frames: labelled ones. block: of the bootstrap, 0 = clips."""
-    measures = list(rows[0].compared)
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    first = main_measure(rows[0])
+    others = [measure for measure in rows[0].compared if measure != first]
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
     table.add_column("", no_wrap=True)
-    for measure in measures:
-        table.add_column(measure, justify="right")
-        table.add_column("lost (95 %)", justify="right", no_wrap=True)
-    for heading in ("fewer MACs", "network ms"):
-        table.add_column(heading, justify="right")
+    for heading in (first, "lost (95 %)", *others, "MACs", "ms"):
+        table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("")
     for row in rows:
-        cells = []
-        for measure in measures:
-            found = row.compared[measure]
-            cells += [f"{found.value.value:.1f}", "" if row.is_dense else _range(found.lost)]
-        fewer = "1" if row.is_dense else f"{row.outcome.fewer:.2f}×"
-        table.add_row(Text(row.name), *cells, fewer, f"{row.model_ms:.2f}", verdict(row, measures[0]))
+        lost = "" if row.is_dense else _range(row.compared[first].lost)
+        cells = [f"{row.compared[first].value.value:.1f}", lost, *(f"{row.compared[other].value.value:.1f}" for other in others)]
+        fewer = "1" if row.is_dense else f"÷{row.outcome.fewer:.2f}"
+        table.add_row(Text(row.name), *cells, fewer, f"{row.model_ms:.2f}", verdict(row, first))
     console.print(table)
     drawn = f"blocks of {block} frames" if block else "clips"
-    about = f"{frames} labelled frames; intervals by bootstrap over {drawn}. Where 0 lies within, the data show no difference."
+    about = f"{frames} labelled frames; percent, milliseconds of the network a frame; intervals by bootstrap over {drawn}."
     console.print(Text(about, style="dim"))
 
 
@@ -91,7 +92,6 @@ def _record(row: Row) -> dict[str, Any]:
     measures = {}
     for name, found in row.compared.items():
         measures[name] = {"value": _numbers(found.value), "lost": None if row.is_dense else _numbers(found.lost)}
-    first = next(iter(row.compared))
     return {
         "name": row.name,
         "measures": measures,
@@ -99,7 +99,7 @@ def _record(row: Row) -> dict[str, Any]:
         "dense_macs": row.outcome.dense_macs,
         "fewer_macs": round(row.outcome.fewer, 4) if math.isfinite(row.outcome.fewer) else None,
         "model_ms": round(row.model_ms, 3),
-        "verdict": verdict(row, first) or None,
+        "verdict": verdict(row, main_measure(row)) or None,
     }
 
 
@@ -119,5 +119,5 @@ def _numbers(interval: Interval) -> dict[str, float | None]:
 
 def _range(interval: Interval) -> str:
     if math.isinf(interval.low):
-        return f"{interval.value:+.1f}"
-    return f"{interval.value:+.1f} ({interval.low:+.1f} … {interval.high:+.1f})"
+        return f"{interval.value:.1f}"
+    return f"{interval.value:.1f} ({interval.low:.1f}…{interval.high:.1f})"

@@ -7,7 +7,7 @@ import difflib
 from torch import nn
 
 from skipvid.core.errors import PresetError
-from skipvid.models import efficientdet, hrnet, tinypose
+from skipvid.models import efficientdet, hrnet, tinypose, yolox
 from skipvid.models.spec import ModelSpec
 
 SPECS: dict[str, ModelSpec] = {
@@ -16,6 +16,7 @@ SPECS: dict[str, ModelSpec] = {
         efficientdet.SPECS,
         hrnet.SPECS,
         tinypose.SPECS,
+        yolox.SPECS,
     )
     for spec in family
 }

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from skipvid.core.errors import UsageError
 from skipvid.nn.cost import Cost, stack_costs
 from skipvid.nn.gates import REFERENCES, Gate, NormGate, Site
-from skipvid.nn.rules import Frame, Operation, Stream, first_frame, next_frame
+from skipvid.nn.rules import GatedLayer, LayerRun, Stream, run_keyframe, run_next
 from skipvid.nn.window import Window
 
 
@@ -109,13 +109,13 @@ class SkipLayer(nn.Module):
             raise UsageError(f"{type(self).__name__} is given a clip {tuple(x.shape)}", "a clip is (N, T, ...), one frame or more")
         like = x[:, 0]
         maps = [self._to_map(frame) for frame in x.unbind(1)]
-        operation = Operation(self.gate, self.reference, self.site, weight, bias, self._dense)
-        frames = [first_frame(operation, maps[0])]
+        layer = GatedLayer(self.gate, self.reference, self.site, weight, bias, self._dense)
+        runs = [run_keyframe(layer, maps[0])]
         for single in maps[1:]:
-            frames.append(next_frame(operation, single, frames[-1].stream))
-        costs = [self._count(frame, single) for frame, single in zip(frames, maps, strict=True)]
-        self._account(stack_costs(costs), torch.stack([self._mask(frame, like) for frame in frames], 1))
-        return torch.stack([self._from_map(frame.output, like) for frame in frames], 1)
+            runs.append(run_next(layer, single, runs[-1].stream))
+        costs = [self._count(run, single) for run, single in zip(runs, maps, strict=True)]
+        self._account(stack_costs(costs), torch.stack([self._mask(run, like) for run in runs], 1))
+        return torch.stack([self._from_map(run.output, like) for run in runs], 1)
 
     def _advance(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """One frame of the stream; or, within `run_clip`, a clip whose frames are in the batch."""
@@ -123,13 +123,13 @@ class SkipLayer(nn.Module):
             return self._clip(x.reshape(-1, self._clip_length, *x.shape[1:]), weight, bias).flatten(0, 1)
         single = self._to_map(x)
         stream = self._streams[self._turn]
-        operation = Operation(self.gate, self.reference, self.site, weight, bias, self._dense)
-        frame = first_frame(operation, single) if stream is None or not stream.fits(single) else next_frame(operation, single, stream)
+        layer = GatedLayer(self.gate, self.reference, self.site, weight, bias, self._dense)
+        run = run_keyframe(layer, single) if stream is None or not stream.fits(single) else run_next(layer, single, stream)
         # Copies, because the caller may write the next frame into x, and an in-place activation into the output. Detached: a stream
         # has no end, and so its graph would have none.
-        self._streams[self._turn] = frame.stream.map(lambda value: value.detach().clone())
-        self._account(self._count(frame, single), self._mask(frame, x))
-        return self._from_map(frame.output, x)
+        self._streams[self._turn] = run.stream.map(lambda value: value.detach().clone())
+        self._account(self._count(run, single), self._mask(run, x))
+        return self._from_map(run.output, x)
 
     @property
     def has_run(self) -> bool:
@@ -150,13 +150,13 @@ class SkipLayer(nn.Module):
         inputs, outputs = (window.stride, (1, 1)) if window.spread == (1, 1) else ((1, 1), window.spread)
         return self.gate.macs(self.site, inputs, outputs) / (window.positions(inputs, outputs) * self.weight.numel())
 
-    def _count(self, frame: Frame, x: Tensor) -> Cost:
-        inputs, outputs = (x.shape[2], x.shape[3]), (frame.output.shape[2], frame.output.shape[3])
+    def _count(self, run: LayerRun, x: Tensor) -> Cost:
+        inputs, outputs = (x.shape[2], x.shape[3]), (run.output.shape[2], run.output.shape[3])
         pixels = outputs[0] * outputs[1]
         dense = self.site.layer.positions(inputs, outputs) * self.weight.numel()
-        active = frame.computed.sum((1, 2, 3))
-        gated = (~frame.keyframe).long()
-        expected = frame.expected.mean((1, 2, 3), dtype=torch.promote_types(frame.expected.dtype, torch.float32))
+        active = run.computed.sum((1, 2, 3))
+        gated = (~run.keyframe).long()
+        expected = run.expected.mean((1, 2, 3), dtype=torch.promote_types(run.expected.dtype, torch.float32))
         return Cost(
             dense,
             pixels,
@@ -165,11 +165,11 @@ class SkipLayer(nn.Module):
             gated * self.gate.macs(self.site, inputs, outputs),
             gated * self.gate.operations(self.site, inputs, outputs),
             expected * dense,
-            frame.keyframe,
+            run.keyframe,
         )
 
-    def _mask(self, frame: Frame, like: Tensor) -> Tensor:
-        return self._from_map(frame.computed, like).squeeze(self._channel_axis)
+    def _mask(self, run: LayerRun, like: Tensor) -> Tensor:
+        return self._from_map(run.computed, like).squeeze(self._channel_axis)
 
     def _account(self, cost: Cost, mask: Tensor) -> None:
         self._costs[self._turn] = cost

@@ -39,13 +39,13 @@ class Decision:
     """What a gate decided for one frame; all maps are (N, 1, h, w), over inputs or outputs as the site says.
 
     mask: bool, True = compute. soft: stands in for the mask in the backward pass, or None where the mask has no gradient.
-    probability: of being open, differentiable, or None where the gate is certain. pending: see NormGate.
+    probability: of being open, differentiable, or None where the gate is certain. accumulator: see NormGate.
     """
 
     mask: Tensor
     soft: Tensor | None = None
     probability: Tensor | None = None
-    pending: Tensor | None = None
+    accumulator: Tensor | None = None
 
 
 class Gate(nn.Module):
@@ -72,8 +72,8 @@ class Gate(nn.Module):
         """The unit of the threshold for each batch element, (N,), from a keyframe's input and its output without bias."""
         return None
 
-    def forward(self, residual: Tensor, site: Site, scale: Tensor | None, weight: Tensor, pending: Tensor | None = None) -> Decision:
-        """residual: (N, C, H, W). scale: as measured. weight: the layer's. pending: of the frames before, or None where nothing is kept."""
+    def forward(self, residual: Tensor, site: Site, scale: Tensor | None, weight: Tensor, accumulator: Tensor | None = None) -> Decision:
+        """residual: (N, C, H, W). scale: as measured. weight: the layer's. accumulator: as left by the frame before, or None."""
         raise NotImplementedError
 
     def macs(self, site: Site, inputs: tuple[int, int], outputs: tuple[int, int]) -> int:
@@ -94,7 +94,7 @@ class NormGate(Gate):
     form: "input" compares the norm of the residual (eq. 6), "output" a bound of the change it makes in the output, the norm of the
     residual times that of the weights (eq. 7). With the layer's reference "accumulated" the input form looks at single input pixels, as
     skipvid's other back ends do; everywhere else the norm is taken over the window of each output, as in the paper. With "accumulated" the
-    output form adds up the norms of the residuals (`pending`) until they exceed the threshold: a change that was skipped is not forgotten.
+    output form adds up the norms of the residuals in its accumulator until they exceed the threshold: no change that was skipped is lost.
 
     p: 1, 2 or inf, for both norms.
     threshold: with relative=False the paper's epsilon, for plain norms (sums over channels and window; over all four axes of the weights).
@@ -141,7 +141,7 @@ class NormGate(Gate):
         return torch.where(mean.isfinite(), mean, torch.zeros_like(mean))
 
     @torch.no_grad()
-    def forward(self, residual: Tensor, site: Site, scale: Tensor | None, weight: Tensor, pending: Tensor | None = None) -> Decision:
+    def forward(self, residual: Tensor, site: Site, scale: Tensor | None, weight: Tensor, accumulator: Tensor | None = None) -> Decision:
         norm = ChangeNorm(self.form, self.p, site.window, site.in_channels, site.out_channels)
         exact = norm.limit(self.threshold, weight) if scale is None else norm.relative_limit(self.threshold, scale.double(), weight)
         limit = as_row(exact.reshape(-1)).to(residual.dtype)
@@ -149,10 +149,10 @@ class NormGate(Gate):
         if self.p == 2:
             # All norms vanish together, but the squares of tiny numbers vanish first; at 0 any change has to open.
             amount = torch.where(limit == 0, replace(norm, p=1).amount(residual), amount)
-        if pending is not None:
-            amount = amount + pending
+        if accumulator is not None:
+            amount = amount + accumulator
         mask = round_up_to_blocks(~(amount <= limit), self.block)
-        return Decision(mask, pending=None if pending is None else amount.masked_fill(mask, 0))
+        return Decision(mask, accumulator=None if accumulator is None else amount.masked_fill(mask, 0))
 
     def operations(self, site: Site, inputs: tuple[int, int], outputs: tuple[int, int]) -> int:
         pixels = inputs[0] * inputs[1] * (3 * site.in_channels + 1)  # subtract, magnitude, add; compare

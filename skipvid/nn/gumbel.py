@@ -83,7 +83,7 @@ class GumbelGate(Gate):
         seen = residual.abs() if self.on_magnitude else residual
         return self._window_at(site).convolve(seen, self.weight, self.bias)
 
-    def forward(self, residual: Tensor, site: Site, scale: Tensor | None, weight: Tensor, pending: Tensor | None = None) -> Decision:
+    def forward(self, residual: Tensor, site: Site, scale: Tensor | None, weight: Tensor, accumulator: Tensor | None = None) -> Decision:
         pixels = self.logits(residual, site)
         size, logits = (pixels.shape[2], pixels.shape[3]), pool_blocks(pixels, self.block)
         if not self.training:

@@ -20,7 +20,7 @@ from skipvid.video.sinks.base import Sink
 from skipvid.video.sources.base import Source
 
 DEPTH = 4
-"""Frames that wait between two stages: enough to smooth out a slow frame, few enough to keep memory small."""
+"""Frames that wait between two threads: enough to smooth out a slow frame, few enough to keep memory small."""
 
 LIVE_DEPTH = 1
 """The same for live sources, where a waiting frame is a late one."""

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import yaml
 
 from skipvid.core.errors import OutputError, PresetError
+from skipvid.core.gate_kinds import KINDS
 from skipvid.core.labels import COCO_LABELS, LabelSet, label_set
 
 DEFAULT_DETECT = "efficientdet-nano"
@@ -275,7 +276,7 @@ _PARSERS: dict[str, tuple[str, _Parser]] = {
     "weights": (f"a URL, '{BUNDLED}FILE' or a path", _text),
     "sha256": ("8 to 64 hexadecimal digits in quotes", _hash),
     "score_threshold": ("a number from 0 to 1", _number(0, 1)),
-    "gate": _one_of("norm", "norm-output", "gumbel", "none"),
+    "gate": _one_of(*KINDS),
     "threshold": ("a number from 0 on", _number(0)),
     "block": _one_of(1, 2, 4, 8, 16),
     "licence": ("a line of text", _text),

@@ -13,7 +13,7 @@ from skipvid.core.results import FrameResult, RunHeader, RunSummary
 from skipvid.report.summary import cost_fields, stage_costs, total_cost
 from skipvid.video.sinks.text import TextSink
 
-TIMES = ("decode", "preprocess", "model", "postprocess", "dense_model")
+PHASES = ("decode", "preprocess", "model", "postprocess", "dense_model")
 COLUMNS = (
     "source",
     "preset",
@@ -34,7 +34,7 @@ COLUMNS = (
     "active",
     "saving",
     "skip_ratio",
-    *(f"{stage}_ms" for stage in TIMES),
+    *(f"{phase}_ms" for phase in PHASES),
 )
 
 
@@ -61,17 +61,14 @@ class CostCsv(TextSink):
         when = {"frame": result.frame.index, "time": result.frame.time, "keyframe": int(result.keyframe), "frames": 1}
         self._write({**self._run(), "scope": "frame", **when, **cost, **_times(result.ms)})
 
-    def next_run(self, summary: RunSummary | None, header: RunHeader) -> None:
-        """Append the sums of the run that ended, and go on with the frames of another. Without a summary the run failed: its rows go away.
-
-        Raises OutputError.
-        """
-        if summary is None:
-            self.drop_run()
-        else:
-            self._write_sums(summary)
-            self._flush()
+    def end_run(self, summary: RunSummary) -> None:
+        """Append the sums of a run, after its frames."""
+        self._write_sums(summary)
+        self._flush()
         self._begin = self._end
+
+    def next_run(self, header: RunHeader) -> None:
+        """Go on with the frames of another run; `end_run` or `drop_run` comes first."""
         self._header = header
 
     def drop_run(self) -> None:
@@ -82,8 +79,14 @@ class CostCsv(TextSink):
             if self._text is not None:
                 self._text.truncate(self._end)
 
-    def _complete(self, summary: RunSummary) -> None:
-        self._write_sums(summary)
+    def finish(self, summary: RunSummary) -> None:
+        self.end_run(summary)
+        self.complete()
+
+    def complete(self) -> None:
+        """Give the file its name, after the sums of the last run."""
+        self._close_file()
+        self._commit()
 
     def _write_sums(self, summary: RunSummary) -> None:
         run = {**self._run(), "frames": summary.frames}
@@ -107,4 +110,4 @@ class CostCsv(TextSink):
 
 
 def _times(ms: Mapping[str, float]) -> dict[str, float]:
-    return {f"{stage}_ms": ms[stage] for stage in TIMES if stage in ms}
+    return {f"{phase}_ms": ms[phase] for phase in PHASES if phase in ms}

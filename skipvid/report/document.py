@@ -50,7 +50,7 @@ def summary_document(
         "problems": list(summary.problems),
         "wall_seconds": _finite(summary.wall_seconds),
         "fps": _finite(summary.fps),
-        "median_ms": {stage: _finite(ms) for stage, ms in summary.median_ms.items()},
+        "median_ms": {phase: _finite(ms) for phase, ms in summary.median_ms.items()},
         "cost": None,
         "dense": None if comparison is None else _comparison(summary, comparison),
     }

@@ -7,7 +7,7 @@ from skipvid.report.summary import Comparison
 from skipvid.report.units import count, milliseconds, percent, plural, times
 from skipvid.report.verdict import dense_ms
 
-_STAGES_OF_TIME = ("decode", "preprocess", "model", "dense_model", "postprocess", "draw", "write")
+_PHASES = ("decode", "preprocess", "model", "dense_model", "postprocess", "draw", "write")
 
 
 def source_line(summary: RunSummary) -> str:
@@ -56,11 +56,11 @@ def headlines(summary: RunSummary, comparison: Comparison | None) -> list[tuple[
     return lines
 
 
-def times_of_stages(summary: RunSummary) -> list[tuple[str, float]]:
-    """(stage, median ms) in the order of the pipeline; stages of other names follow."""
-    known = [stage for stage in _STAGES_OF_TIME if stage in summary.median_ms]
-    other = [stage for stage in summary.median_ms if stage not in _STAGES_OF_TIME]
-    return [(stage, summary.median_ms[stage]) for stage in known + other]
+def times_of_phases(summary: RunSummary) -> list[tuple[str, float]]:
+    """(phase, median ms) in the order of the pipeline; phases of other names follow."""
+    known = [phase for phase in _PHASES if phase in summary.median_ms]
+    other = [phase for phase in summary.median_ms if phase not in _PHASES]
+    return [(phase, summary.median_ms[phase]) for phase in known + other]
 
 
 def warnings_of(summary: RunSummary) -> list[str]:

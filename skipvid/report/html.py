@@ -10,7 +10,7 @@ from skipvid.core.costs import FrameCost, LayerCost
 from skipvid.core.files import write_text
 from skipvid.core.results import RunSummary
 from skipvid.report.charts import layer_chart, saving_chart
-from skipvid.report.facts import headlines, run_line, source_line, times_of_stages, warnings_of
+from skipvid.report.facts import headlines, run_line, source_line, times_of_phases, warnings_of
 from skipvid.report.summary import Comparison, CurvePoint, ThresholdRow, stage_costs, total_cost
 from skipvid.report.units import count, milliseconds, percent, times
 from skipvid.report.verdict import NOT_COUNTED, why_it_does_not_pay
@@ -45,7 +45,7 @@ def html_page(summary: RunSummary, comparison: Comparison | None, thresholds: Se
     if thresholds:
         parts.append(_section("By threshold", _threshold_table(thresholds)))
     if summary.median_ms:
-        cells = [(stage.replace("_", " "), milliseconds(ms)) for stage, ms in times_of_stages(summary)]
+        cells = [(phase.replace("_", " "), milliseconds(ms)) for phase, ms in times_of_phases(summary)]
         parts.append(_section("Milliseconds per frame, medians", _table([name for name, _ in cells], [_row([ms for _, ms in cells])])))
     made = f"skipvid {escape(summary.header.version)}"
     note = f"{escape(NOT_COUNTED)} " if summary.cost is not None else ""

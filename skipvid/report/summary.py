@@ -93,13 +93,13 @@ class SummaryBuilder:
         self._curve = _Curve(curve_points)
 
     def add(self, result: FrameResult, extra_ms: Mapping[str, float] | None = None) -> None:
-        """Take in one frame. extra_ms: milliseconds of stages after the engine ("draw", "write"). Costs are summed by network and layer."""
+        """Take in one frame. extra_ms: milliseconds of phases after the engine ("draw", "write"). Costs are summed by network and layer."""
         self._frames += 1
         self._keyframes += result.keyframe
         self._detections += len(result.detections)
         for timings in (result.ms, extra_ms or {}):
-            for stage, ms in timings.items():
-                self._medians.setdefault(stage, Median()).add(ms)
+            for phase, ms in timings.items():
+                self._medians.setdefault(phase, Median()).add(ms)
         if result.cost is not None:
             self._cost = result.cost if self._cost is None else self._cost + result.cost
             self._curve.add(result.frame.index, result.cost.dense_macs, result.cost.macs, result.keyframe)
@@ -117,7 +117,7 @@ class SummaryBuilder:
             keyframes=self._keyframes,
             detections=self._detections,
             wall_seconds=wall_seconds,
-            median_ms={stage: median.value for stage, median in self._medians.items()},
+            median_ms={phase: median.value for phase, median in self._medians.items()},
             cost=self._cost,
             dropped=dropped,
             problems=tuple(problems),

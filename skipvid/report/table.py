@@ -11,7 +11,7 @@ from rich.text import Text
 
 from skipvid.core.costs import LayerCost
 from skipvid.core.results import RunSummary
-from skipvid.report.facts import headlines, run_line, source_line, times_of_stages, warnings_of
+from skipvid.report.facts import headlines, run_line, source_line, times_of_phases, warnings_of
 from skipvid.report.summary import Comparison, ThresholdRow, stage_costs, total_cost
 from skipvid.report.units import count, milliseconds, percent, plural, times
 from skipvid.report.verdict import NOT_COUNTED, why_it_does_not_pay
@@ -112,9 +112,9 @@ def _threshold_table(rows: Sequence[ThresholdRow]) -> Table:
 
 def _time_table(summary: RunSummary) -> Table:
     table = _table("Milliseconds per frame, medians")
-    rows = times_of_stages(summary)
-    for stage, _ in rows:
-        table.add_column(stage.replace("_", " "), justify="right")
+    rows = times_of_phases(summary)
+    for phase, _ in rows:
+        table.add_column(phase.replace("_", " "), justify="right")
     table.add_row(*(milliseconds(ms) for _, ms in rows))
     return table
 

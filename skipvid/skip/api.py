@@ -16,7 +16,7 @@ from skipvid.skip.backend import Backend, Program
 from skipvid.skip.backends import make_backend
 from skipvid.skip.config import SkipConfig
 from skipvid.skip.gates.registry import attach_gates
-from skipvid.skip.importers.exported import export, import_program
+from skipvid.skip.importers.exported import export, import_exported
 from skipvid.skip.ir.graph import Graph
 from skipvid.skip.ir.passes import optimise
 from skipvid.skip.picture import Input, Shapes, shapes_of
@@ -91,7 +91,7 @@ class SkipModel:
         if any(not shape or shape[0] != 1 for shape in shapes):
             raise BackendError(f"inputs have shapes {list(shapes)}", "a session runs one stream: the first extent must be 1")
         examples = tuple(torch.zeros(shape) for shape in shapes)
-        graph = _remember(self._graphs, shapes, lambda: optimise(import_program(export(self._net, examples))))
+        graph = _remember(self._graphs, shapes, lambda: optimise(import_exported(export(self._net, examples))))
         return make_plan(attach_gates(graph, self.config))
 
 

@@ -40,8 +40,11 @@ class Layer:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GateUnits:
-    """What one pixel costs in each of some gates. names: of their maps or layers. rows: of their layers in the cost table, its length where
-    a gate belongs to none. macs, operations: for one pixel. All arrays (gates,) int64."""
+    """What one pixel costs in each of some gates.
+
+    names: of their maps or layers. rows: of their layers in the cost table, its length where a gate belongs to none. macs, operations: for
+    one pixel. All arrays are (gates,) int64.
+    """
 
     names: tuple[str, ...]
     rows: NDArray[np.int64]
@@ -228,15 +231,15 @@ def _layer_names(nodes: list[Node]) -> dict[str, str]:
     """Unique names. A layer applied to several maps (a detector's heads) is told apart by the size of its result, else by a number."""
     uses = Counter(node.layer for node in nodes)
     names: dict[str, str] = {}
-    taken: set[str] = set()
+    used: set[str] = set()
     for node in nodes:
         name = node.layer or node.name
         if uses[node.layer] > 1 and node.layer:
             name = f"{name}@{node.size[0]}x{node.size[1]}"
         unique, number = name, 2
-        while unique in taken:
+        while unique in used:
             unique, number = f"{name}#{number}", number + 1
-        taken.add(unique)
+        used.add(unique)
         names[node.name] = unique
     return names
 

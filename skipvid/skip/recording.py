@@ -14,7 +14,7 @@ from skipvid.skip.config import SkipConfig
 from skipvid.skip.picture import Input, as_tensors
 from skipvid.skip.session import Session
 
-Run = list[tuple[Tensor, ...]]
+Recording = list[tuple[Tensor, ...]]
 """The inputs of one session from a keyframe to the next."""
 
 
@@ -25,13 +25,13 @@ class Recorder(SkipModel):
         # Keyframes cut what is recorded into pieces: none for the sake of speed.
         super().__init__(model._net, replace(model.config, dense_above=1.0))
         self._graphs, self._lock = model._graphs, model._lock
-        self.runs: list[Run] = []
+        self.recordings: list[Recording] = []
         self.left = 0
 
     @property
     def recorded(self) -> int:
         """Inputs kept so far."""
-        return sum(len(run) for run in self.runs)
+        return sum(len(recording) for recording in self.recordings)
 
     def session(self) -> Session:
         return _RecordingSession(self)
@@ -41,15 +41,15 @@ class _RecordingSession(Session):
     def __init__(self, recorder: Recorder) -> None:
         super().__init__(recorder)
         self._recorder = recorder
-        self._run: Run = []
+        self._recording: Recording = []
 
     def __call__(self, *inputs: Input) -> Any:
         result = super().__call__(*inputs)
         if self._recorder.left > 0:
-            if self.keyframe or not self._run:
-                self._run = []
-                self._recorder.runs.append(self._run)
-            self._run.append(tuple(item.clone() for item in as_tensors(inputs)))
+            if self.keyframe or not self._recording:
+                self._recording = []
+                self._recorder.recordings.append(self._recording)
+            self._recording.append(tuple(item.clone() for item in as_tensors(inputs)))
             self._recorder.left -= 1
         return result
 
@@ -62,13 +62,13 @@ class Replay:
     error: float
 
 
-def replay(model: SkipModel, runs: Sequence[Run], configs: Sequence[SkipConfig]) -> list[Replay]:
+def replay(model: SkipModel, recordings: Sequence[Recording], configs: Sequence[SkipConfig]) -> list[Replay]:
     """Run what was recorded with other gates, all of them beside each other, and measure the outputs against the dense network's."""
     gated = [model.regated(config) for config in configs]
     macs, dense, squares, frames = [0] * len(configs), [0] * len(configs), [0.0] * len(configs), 0
-    for run in runs:
+    for recording in recordings:
         sessions = [network.session() for network in gated]
-        for inputs in run:
+        for inputs in recording:
             wanted = _tensors(model.dense(*inputs))
             frames += 1
             for number, session in enumerate(sessions):

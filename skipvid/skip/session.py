@@ -16,6 +16,7 @@ from skipvid.core.errors import UsageError
 from skipvid.skip.account import frame_cost
 from skipvid.skip.backend import FrameRun, Program, State
 from skipvid.skip.config import SkipConfig
+from skipvid.skip.gates.registry import kind_for
 from skipvid.skip.picture import Input, Layout, Picture, Shapes, layout_of, shapes_of
 from skipvid.skip.plan import Plan
 
@@ -45,11 +46,12 @@ class Session:
         self._state: State | None = None
         self._dense_state: State | None = None
         self._current = False  # whether _state is that of the frame before this one
-        self._step: FrameRun | None = None
+        self._run: FrameRun | None = None
         self._shapes: Shapes = ()
         self._layout: Layout = ()
         self._since_keyframe = 0
         self._dense_left = self._dense_run = 0
+        self._dense_above = model.config.dense_above if kind_for(model.config).dense_runs else 1.0
 
     def __call__(self, *inputs: Input) -> Any:
         """Run one frame: (1, C, H, W) float32, or a Picture, which is converted only where it changed.
@@ -78,14 +80,14 @@ class Session:
         self._current = False
         if gated_next:
             self._state = self._state or self._program.new_state()
-            self._step = self._program.run(self._state, inputs, self.keyframe)
+            self._run = self._program.run(self._state, inputs, self.keyframe)
             self._current = True
         else:
             self._dense_state = self._dense_state or self._program.new_state(dense=True)
-            self._step = self._program.run(self._dense_state, inputs, keyframe=True, gated_next=False)
+            self._run = self._program.run(self._dense_state, inputs, keyframe=True, gated_next=False)
         self._since_keyframe = 1 if self.keyframe else self._since_keyframe + 1
-        self._watch(self._program.plan, self._step)
-        return self._program.plan.restore(self._step.outputs)
+        self._schedule_keyframes(self._program.plan, self._run)
+        return self._program.plan.restore(self._run.outputs)
 
     def reset(self) -> None:
         """Forget the stream: the next frame is a keyframe, and has the bits of a new session's first. The memory is kept for it."""
@@ -98,18 +100,15 @@ class Session:
         self.reset()
         program = self.model.program(shapes)
         if program is not self._program:
-            self._state = self._dense_state = self._step = None
+            self._state = self._dense_state = self._run = None
         self._program, self._shapes = program, shapes
 
-    def _watch(self, plan: Plan, step: FrameRun) -> None:
+    def _schedule_keyframes(self, plan: Plan, run: FrameRun) -> None:
         """Where nearly everything moves, gates cost more than they save: the next frames are keyframes, until it is tried again."""
         if self.keyframe:
             self._dense_left = max(0, self._dense_left - 1)
             return
-        busy = (
-            plan.executed_macs(step.active) > self.model.config.dense_above * plan.dense_macs
-            and self.model.config.reference == "accumulated"
-        )
+        busy = plan.executed_macs(run.active) > self._dense_above * plan.dense_macs
         self._dense_run = min(2 * self._dense_run or 1, LONGEST_DENSE_RUN) if busy else 0
         self._dense_left = self._dense_run
 
@@ -119,9 +118,9 @@ class Session:
         return sum(state.memory_bytes() for state in (self._state, self._dense_state) if state is not None)
 
     def _last(self) -> tuple[Plan, FrameRun]:
-        if self._step is None or self._program is None:
+        if self._run is None or self._program is None:
             raise UsageError("the session has run no frame yet", "call it with a frame first")
-        return self._program.plan, self._step
+        return self._program.plan, self._run
 
     @property
     def changed(self) -> tuple[bool, ...]:
@@ -136,18 +135,18 @@ class Session:
     @property
     def computed(self) -> dict[str, NDArray[np.bool_]]:
         """By layer name, which output pixels the last frame computed: (h, w) bool."""
-        plan, step = self._last()
-        return {layer.name: computed for layer, computed in zip(plan.layers, step.computed, strict=True)}
+        plan, run = self._last()
+        return {layer.name: computed for layer, computed in zip(plan.layers, run.computed, strict=True)}
 
     def activity(self, stride: int = 8) -> NDArray[np.float32]:
         """Where the last frame's work was done: the fraction of its dense MACs executed in each cell of stride x stride input pixels.
 
         Returns (ceil(H / stride), ceil(W / stride)) float32 in [0, 1]. Layers without a spatial extent are left out.
         """
-        plan, step = self._last()
+        plan, run = self._last()
         height, width = (math.ceil(extent / stride) for extent in self._shapes[0][2:])
         grid = np.zeros((height, width), np.float32)
         for size, (layers, shares) in plan.layers_by_size.items():
-            work = step.computed.weighted(layers, shares)
+            work = run.computed.weighted(layers, shares)
             grid += cv2.resize(work, (width, height), interpolation=cv2.INTER_AREA if size[0] >= height else cv2.INTER_NEAREST)
         return np.clip(grid, 0, 1, out=grid)

@@ -137,7 +137,7 @@ class EngineStream(ABC):
 
     @abstractmethod
     def _analyse(self, frame: Frame, clock: Clock) -> Detections:
-        """What is in the frame; the clock is told of every stage."""
+        """What is in the frame; the clock is told of every phase."""
 
     @abstractmethod
     def _dense_ms(self, frame: Frame) -> float:
@@ -154,7 +154,7 @@ class EngineStream(ABC):
 
 
 class Clock:
-    """Milliseconds by stage."""
+    """Milliseconds by phase."""
 
     def __init__(self) -> None:
         self.ms = {"preprocess": 0.0, "model": 0.0, "postprocess": 0.0}
@@ -162,11 +162,11 @@ class Clock:
 
     def take_over(self, ms: Mapping[str, float]) -> None:
         """Begin with another's account of the time so far."""
-        self.ms = {stage: ms.get(stage, 0.0) for stage in self.ms}
+        self.ms = {phase: ms.get(phase, 0.0) for phase in self.ms}
         self._last = time.perf_counter()
 
-    def lap(self, stage: str) -> None:
-        """Add the time since the last lap to a stage."""
+    def lap(self, phase: str) -> None:
+        """Add the time since the last lap to a phase."""
         now = time.perf_counter()
-        self.ms[stage] += (now - self._last) * 1e3
+        self.ms[phase] += (now - self._last) * 1e3
         self._last = now

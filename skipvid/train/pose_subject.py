@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from skipvid.core.errors import UsageError
+from skipvid.models import PoseSpec
 from skipvid.presets.preset import Preset
 from skipvid.tasks.crops import CropWindow, StickyRule
+from skipvid.tasks.engine import spec_for
 from skipvid.tasks.track import iou_matrix
 from skipvid.train.clips import Clip, Piece, draw_frames, relight
 from skipvid.train.gate_losses import heatmap_distance
@@ -51,7 +53,7 @@ class PoseSubject(Subject):
     longest = 640
 
     def __init__(self, preset: Preset, weights: Path, find: FindPersons) -> None:
-        super().__init__(preset, weights)
+        super().__init__(preset, spec_for(preset, PoseSpec), weights)
         if isinstance(preset.image_size, int):
             raise UsageError(f"preset {preset.name} has no fixed input size", "choose a pose preset: skipvid presets list")
         self._size: tuple[int, int] = preset.image_size

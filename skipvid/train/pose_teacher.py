@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from torch import nn
 
 from skipvid.core.errors import UsageError
-from skipvid.models import build_model, load_weights
+from skipvid.models import PoseSpec
 from skipvid.models.heatmaps import COCO_TOLERANCES, STRIDE, decode_heatmaps
 from skipvid.presets.preset import load_preset
 from skipvid.presets.weights import resolve_weights
 from skipvid.tasks.crops import CropWindow
+from skipvid.tasks.engine import spec_for
 from skipvid.train.imagenet import normalise
 from skipvid.train.people import ABSENT, JOINTS, MIRRORED, PRESENT, UNKNOWN, Person
 from skipvid.train.teachers import open_runner
@@ -87,9 +88,8 @@ def open_pose_teacher(name_or_path: str, weights: Path | None = None, *, threads
     preset = load_preset(name_or_path)
     if preset.task != "pose" or isinstance(preset.image_size, int):
         raise UsageError(f"preset {preset.name} is for the task '{preset.task}'", "a pose teacher is needed: skipvid presets list")
-    net = build_model(preset.model)
-    load_weights(net, resolve_weights(preset, weights).path)
-    return PoseTeacher(heat_of(net.eval()), preset.image_size)
+    spec = spec_for(preset, PoseSpec)
+    return PoseTeacher(heat_of(spec.load(resolve_weights(preset, weights).path)), preset.image_size)
 
 
 def _heat_maps(outputs: list[NDArray[np.float32]], path: Path) -> NDArray[np.float32]:

@@ -2,37 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from skipvid.core.errors import UsageError
-from skipvid.models import build_model, load_weights
-from skipvid.models.efficientdet import EfficientDet
+from skipvid.models import DetectorSpec
 from skipvid.presets.preset import load_preset
 from skipvid.presets.weights import resolve_weights
-from skipvid.train.predict import predict
+from skipvid.tasks.detect import DetectTask
+from skipvid.tasks.engine import spec_for
 from skipvid.train.samples import CATEGORY_IDS, CLASS_COUNT
 from skipvid.train.teachers import Found
 
+FLOOR = 0.05
+"""Score below which a box says nothing."""
+
 
 class PresetTeacher:
-    """A network in eval mode that finds what the bundled detector knows.
+    """A detector that finds what the bundled one knows. net: in eval mode. task: what stands before and behind it."""
 
-    outputs: for each output of its class head COCO's category number, 0 = unused. longest: longer side of its input, pixels.
-    """
+    def __init__(self, net: nn.Module, task: DetectTask, category_ids: tuple[int, ...]) -> None:
+        self._net, self._task = net, task
+        self.known = np.isin(np.array(CATEGORY_IDS), category_ids)
+        assert len(self.known) == CLASS_COUNT
 
-    def __init__(self, net: EfficientDet, outputs: Sequence[int], longest: int) -> None:
-        self._net, self._longest = net.eval(), longest
-        self._classes = np.array([CATEGORY_IDS.index(number) if number in CATEGORY_IDS else -1 for number in outputs], np.int64)
-        self.known = np.isin(np.arange(CLASS_COUNT), self._classes)
-
+    @torch.inference_mode()
     def detect(self, image: NDArray[np.uint8]) -> Found:
-        found = next(predict(self._net, [image], longest=self._longest, anchor_scale=self._net.config.anchor_scale, floor=0.05))
-        classes = self._classes[found.classes]
-        ours = classes >= 0
-        return Found(found.boxes[ours], found.scores[ours], classes[ours])
+        picture = self._task.prepare(image)
+        found = self._task.decode(self._net(picture.tensor()), (image.shape[0], image.shape[1]))
+        ours = np.isin(found.category_ids, CATEGORY_IDS)
+        classes = np.array([CATEGORY_IDS.index(number) for number in found.category_ids[ours].tolist()], np.int64)
+        return Found(found.boxes[ours], found.scores[ours], classes)
 
 
 def open_preset_teacher(name_or_path: str) -> PresetTeacher:
@@ -40,8 +42,6 @@ def open_preset_teacher(name_or_path: str) -> PresetTeacher:
     preset = load_preset(name_or_path)
     if preset.task != "detect":
         raise UsageError(f"preset {preset.name} is for the task '{preset.task}'", "a teacher must detect: skipvid presets list")
-    net = build_model(preset.model, num_classes=preset.label_set.num_outputs)
-    assert isinstance(net, EfficientDet)
-    load_weights(net, resolve_weights(preset).path)
-    longest = preset.image_size if isinstance(preset.image_size, int) else max(preset.image_size)
-    return PresetTeacher(net, preset.label_set.outputs, longest)
+    spec = spec_for(preset, DetectorSpec)
+    net = spec.load(resolve_weights(preset).path, preset.label_set.num_outputs)
+    return PresetTeacher(net, DetectTask(preset, spec, FLOOR), preset.label_set.outputs)

@@ -134,7 +134,7 @@ def read_mot(path: Path, *, minimum_fill: float = 0.0) -> dict[int, Truth]:
             x, y, w, h = (float(word) for word in words[2:6])
             unsure = minimum_fill > 0 and float(words[7]) < minimum_fill
             rows[int(float(words[0]))].append((x, y, x + w, y + h, unsure))
-    except (OSError, ValueError, IndexError) as error:
+    except (OSError, ValueError, IndexError, OverflowError) as error:
         raise SourceError(f"{path}: not a MOT ground-truth file: {error}", "its lines are frame, id, x, y, w, h, ...") from error
     truths = {}
     for frame, entries in rows.items():

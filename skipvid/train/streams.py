@@ -20,7 +20,7 @@ from torch.utils._pytree import tree_unflatten
 from skipvid.nn.window import pool_blocks, spread_blocks
 from skipvid.skip.gates.norm import place_norm_gates
 from skipvid.skip.gates.placement import layers_behind
-from skipvid.skip.importers.exported import export, import_program
+from skipvid.skip.importers.exported import export, import_exported
 from skipvid.skip.ir.cost import macs_by_node
 from skipvid.skip.ir.graph import Graph, Node
 from skipvid.skip.ir.passes import optimise
@@ -121,7 +121,7 @@ class GatedStream(nn.Module):
         """Of the network for frames of this shape: (1, C, H, W)."""
         shape = tuple(frame.shape)
         if shape not in self._graphs:
-            self._graphs[shape] = optimise(import_program(export(self._net[0], (torch.zeros(shape),))))
+            self._graphs[shape] = optimise(import_exported(export(self._net[0], (torch.zeros(shape),))))
         return self._graphs[shape]
 
     def thresholds(self) -> dict[str, float]:
@@ -218,9 +218,9 @@ class _Stream:
         old = self._values[node.name]
         difference = value - old
         size = difference.abs().mean(1, keepdim=True) if node.is_map else difference.abs().mean().view(1, 1, 1, 1)
-        # Only what was computed is asked; but a block that opens is computed as a whole by whoever reads it.
-        asked = size.detach() / self._scales[node.name] * (region.detach() > 0)
-        opened = self._gated.decide(node.name, asked)
+        # Only what was computed can open; but a block that opens is computed as a whole by whoever reads it.
+        relative = size.detach() / self._scales[node.name] * (region.detach() > 0)
+        opened = self._gated.decide(node.name, relative)
         step = opened * region
         changed = step if self._gated.block == 1 else opened * self._gated.rounded(region)
         return old + difference * (step if node.is_map else step.view([1] * value.dim())), changed

@@ -1,4 +1,4 @@
-"""What gates are learned for: a detector on windows of the picture here, a pose network in pose_subject.py."""
+"""What gates are learned for: a detector on parts of the picture here, a pose network in pose_subject.py."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from skipvid.models import build_model, load_weights
-from skipvid.models.efficientdet import CONFIGS as EFFICIENTDETS
+from skipvid.core.errors import UsageError
+from skipvid.models import DetectorSpec, ModelSpec
+from skipvid.models.anchors import AnchorHead
 from skipvid.presets.preset import Preset
+from skipvid.tasks.engine import spec_for
 from skipvid.train.clips import Clip, Piece, draw_clip, whole_clip
 from skipvid.train.gate_losses import detector_distance
 from skipvid.train.losses import detection_loss
@@ -29,12 +31,10 @@ class Subject:
 
     longest = 512
 
-    def __init__(self, preset: Preset, weights: Path) -> None:
+    def __init__(self, preset: Preset, spec: ModelSpec, weights: Path) -> None:
         self.preset = preset
         self._mean, self._std = (torch.tensor(each).view(1, 3, 1, 1) for each in (preset.mean, preset.std))
-        net = build_model(preset.model, num_classes=preset.label_set.num_outputs)
-        load_weights(net, weights)
-        self.teacher = net.eval().requires_grad_(False)
+        self.teacher = spec.load(weights, preset.label_set.num_outputs)
 
     def prepare(self, images: NDArray[np.uint8]) -> Tensor:
         """(T, h, w, 3) uint8 BGR -> (T, 3, h, w) float32, the network's input."""
@@ -69,10 +69,18 @@ class Subject:
 
 
 class DetectSubject(Subject):
-    """An EfficientDet; where all frames of a step are labelled, its loss has the detection loss, too."""
+    """A detector with anchors; where all frames of a step are labelled, its loss has the detection loss, too.
+
+    Raises PresetError for another task, UsageError for a detector whose head is of another kind, WeightsError for unfit weights.
+    """
 
     def __init__(self, preset: Preset, weights: Path) -> None:
-        super().__init__(preset, weights)
+        spec = spec_for(preset, DetectorSpec)
+        head = spec.head(spec.config.image_size)
+        if not isinstance(head, AnchorHead):
+            raise UsageError(f"gates can be learned for detectors with anchors only, and {spec.name} has none", "choose an EfficientDet")
+        super().__init__(preset, spec, weights)
+        self._anchor_scale = head.anchor_scale
         size = preset.image_size
         self.longest = size if isinstance(size, int) else max(size)
         self._ours = tuple(preset.label_set.outputs) == tuple(CATEGORIES)
@@ -92,7 +100,7 @@ class DetectSubject(Subject):
         if len(targets) < sum(len(clip.images) for clip in clips) or not self._ours:
             return distance
         size = clips[0].images.shape[1:3]
-        anchors = cached_anchors((size[0], size[1]), EFFICIENTDETS[self.preset.model].anchor_scale)
+        anchors = cached_anchors((size[0], size[1]), self._anchor_scale)
         # A class that the labels never name may be there all the same.
         known = torch.zeros(len(targets), CLASS_COUNT, dtype=torch.bool)
         known[:, sorted({int(number) for each in targets for number in each.classes})] = True
@@ -105,21 +113,3 @@ def frames_of(output: Any) -> Any:
     if isinstance(output, Tensor):
         return output.flatten(0, 1)
     return type(output)(frames_of(part) for part in output)
-
-
-def open_subject(preset: Preset, weights: Path, sure: float = 0.4) -> Subject:
-    """The subject of a preset. sure: score from which the bundled detector's persons get a window, for a pose network."""
-    if preset.task == "detect":
-        return DetectSubject(preset, weights)
-    from skipvid.presets.preset import DEFAULT_DETECT
-    from skipvid.train.pose_subject import PERSON, PoseSubject
-    from skipvid.train.preset_teacher import open_preset_teacher
-
-    detector = open_preset_teacher(DEFAULT_DETECT)
-
-    def find(image: NDArray[np.uint8]) -> NDArray[np.float32]:
-        found = detector.detect(image)
-        boxes: NDArray[np.float32] = found.boxes[(found.classes == PERSON) & (found.scores >= sure)]
-        return boxes
-
-    return PoseSubject(preset, weights, find)

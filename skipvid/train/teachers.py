@@ -53,7 +53,7 @@ class Teacher(Protocol):
 def open_runner(path: Path, *, threads: int = 1) -> tuple[Runner, tuple[int, int]]:
     """A network file as a function from (1, 3, h, w) float32 to its outputs, and its input size (h, w).
 
-    .onnx needs onnxruntime, .xml (OpenVINO IR) needs openvino; both come with the extra `skipvid[distill]`.
+    .onnx needs onnxruntime, .xml (OpenVINO IR) needs openvino; both come with the extra `skipvid[train]`.
     Raises WeightsError where the file is missing or unreadable, UsageError where the library is not installed or the kind is unknown.
     """
     if path.suffix not in (".onnx", ".xml"):
@@ -63,7 +63,7 @@ def open_runner(path: Path, *, threads: int = 1) -> tuple[Runner, tuple[int, int
     try:
         return _open_onnx(path, threads) if path.suffix == ".onnx" else _open_openvino(path, threads)
     except ImportError as error:
-        raise UsageError(f"{path}: needs the package {error.name}", "pip install 'skipvid[distill]'") from error
+        raise UsageError(f"{path}: needs the package {error.name}", "pip install 'skipvid[train]'") from error
     except RuntimeError as error:
         raise WeightsError(f"{path}: not a readable network: {str(error).splitlines()[0]}", "export it again") from error
 

@@ -94,7 +94,7 @@ def read_lcnet(path: Path, block_count: int = 13) -> LcNet:
     try:
         import openvino
     except ImportError as error:
-        raise UsageError(f"{path}: needs the package openvino", "pip install 'skipvid[distill]'") from error
+        raise UsageError(f"{path}: needs the package openvino", "pip install 'skipvid[train]'") from error
     try:
         operations = openvino.Core().read_model(path).get_ordered_ops()
     except RuntimeError as error:

@@ -94,6 +94,17 @@ def test_verbose_shows_the_traceback(place: Path, capsys: pytest.CaptureFixture[
     assert "Traceback" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("way", ["environment", "settings file"])
+def test_verbose_means_the_same_wherever_it_stands(
+    way: str, place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (place / "verbose.yaml").write_text("verbose: true\n")
+    if way == "environment":
+        monkeypatch.setenv("SKIPVID_VERBOSE", "1")
+    assert run(["detect", "missing.mp4", *(["--config", "verbose.yaml"] if way == "settings file" else [])]) == 3
+    assert "Traceback" in capsys.readouterr().err
+
+
 def test_an_internal_error_is_one_line_and_exit_code_1(
     place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -132,8 +132,8 @@ def write_config(place: Path, **values: object) -> str:
 
 
 def test_every_command_is_walked() -> None:
-    assert {"detect", "pose", "heatmap", "report", "calibrate", "bench", "probe", "doctor"} <= {words[0] for words in COMMANDS}
-    assert len(COMMANDS) == 17 and len(OPTIONS) > 200
+    assert {"detect", "pose", "heatmap", "report", "eval", "calibrate", "bench", "probe", "doctor"} <= {words[0] for words in COMMANDS}
+    assert len(COMMANDS) == 18 and len(OPTIONS) > 200
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)

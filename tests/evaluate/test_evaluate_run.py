@@ -89,7 +89,7 @@ def test_a_table_a_document_and_a_csv_say_the_same(tmp_path: Path) -> None:
     rows = [Row(own.name, own, compare(own, dense, 5, 50), own is dense) for own in (dense, worse)]
     text = io.StringIO()
     render_rows(rows, 40, 5, Console(file=text, width=120))
-    assert "+100.0" in text.getvalue() and "worse" in text.getvalue() and "40 labelled frames" in text.getvalue()
+    assert "100.0 (100.0…100.0)" in text.getvalue() and "worse" in text.getvalue() and "40 labelled frames" in text.getvalue()
     data = json.loads(json.dumps(document(rows, 40, 5)))
     assert data["rows"][1]["measures"]["AP50"]["lost"]["value"] == 100 and data["rows"][0]["measures"]["AP50"]["lost"] is None
     write_csv(tmp_path / "eval.csv", rows)

@@ -183,12 +183,12 @@ def test_accumulate_rule_with_relative_norm_gates(case: Case, p: float, block: i
     products = conv.weight[0].size
     scale = np.abs(conv.without_bias(frames[0])).mean()
     z = conv(frames[0])
-    pending = np.zeros(z.shape[1:])
+    accumulator = np.zeros(z.shape[1:])
     outputs, masks = [z], [np.ones(z.shape[1:], dtype=bool)]
     for previous, x in zip(frames, frames[1:], strict=False):
-        pending = pending + conv.on_windows(x - previous, mean)
-        mask = in_blocks(pending * mean(conv.weight) * products > tau * scale, block)
-        z, pending = np.where(mask, conv(x), z), np.where(mask, 0, pending)
+        accumulator = accumulator + conv.on_windows(x - previous, mean)
+        mask = in_blocks(accumulator * mean(conv.weight) * products > tau * scale, block)
+        z, accumulator = np.where(mask, conv(x), z), np.where(mask, 0, accumulator)
         outputs.append(z)
         masks.append(mask)
     _compare(layer, clip, (np.stack(outputs), np.stack(masks)))

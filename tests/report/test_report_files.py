@@ -81,7 +81,8 @@ def test_several_runs_share_a_file(tmp_path: Path) -> None:
     with CostCsv(path, header(threshold=0.02)) as sink:
         for one in first:
             sink.write(one)
-        sink.next_run(summed(first), header(threshold=0.05))
+        sink.end_run(summed(first))
+        sink.next_run(header(threshold=0.05))
         for one in second:
             sink.write(one)
         sink.finish(summed(second))

@@ -35,7 +35,7 @@ def test_sums_beyond_32_bits_stay_exact() -> None:
     assert summed.layers[0].dense_macs == 50 * (10**11 + 1) and summed.layers[0].macs == 50 * (10**11 - 1)
 
 
-def test_medians_are_those_of_each_stage_and_of_what_comes_after_the_engine() -> None:
+def test_medians_are_those_of_each_phase_and_of_what_comes_after_the_engine() -> None:
     rng = np.random.default_rng(2)
     model, write = rng.exponential(20, 101), rng.exponential(5, 101)
     builder = SummaryBuilder(header())

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from skipvid.skip.importers.exported import export, import_program
+from skipvid.skip.importers.exported import export, import_exported
 from skipvid.skip.ir.graph import Graph
 from skipvid.skip.ir.passes import optimise
 from skipvid.skip.reference.operations import evaluate
@@ -16,7 +16,7 @@ from skipvid.skip.reference.operations import evaluate
 
 def raw_graph(net: nn.Module, *shapes: tuple[int, ...]) -> Graph:
     """The imported graph, before any pass."""
-    return import_program(export(net.eval(), tuple(torch.zeros(shape) for shape in shapes)))
+    return import_exported(export(net.eval(), tuple(torch.zeros(shape) for shape in shapes)))
 
 
 def graph_of(net: nn.Module, *shapes: tuple[int, ...]) -> Graph:

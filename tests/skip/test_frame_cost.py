@@ -16,6 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from skipvid.skip.api import SkipModel, convert
 from skipvid.skip.config import SkipConfig
+from skipvid.skip.gates.learned import LearnedGate
 from skipvid.skip.session import Session
 
 Pixel = tuple[int, int]
@@ -95,6 +96,44 @@ def test_change_spreads_through_depth_layer_by_layer(backend: str) -> None:
     assert cost.other_gate_ops == 256 * (3 * 2 + 1)
     assert [layer.gate_ops for layer in cost.layers] == [9 * 13, 25 * 13, 25 * 13, 0]
     assert cost.gate_ops == 256 * 7 + (9 + 25 + 25) * 13
+
+
+def test_output_gates_are_charged_for_the_change_once_a_map_and_for_each_candidate(backend: str) -> None:
+    def forward(m: Net, x: Tensor) -> Tensor:
+        return m.first(x) + m.second(x)
+
+    shape, taps = (1, 2, 16, 16), 9
+    net = Net(forward, first=nn.Conv2d(2, 4, 3, padding=1), second=nn.Conv2d(2, 4, 3, padding=1))
+    model = model_of(net, shape, backend).regated(SkipConfig(threshold=0, gate="norm-output", backend=backend))
+    cost = after_changing(model, shape, (8, 8)).cost
+    measured, decided = 1 * (3 * 2 + 1), 9 * (taps + 1)  # one published pixel of two channels; the outputs in its footprint
+    assert [(layer.name, layer.active, layer.gate_ops) for layer in cost.layers] == [
+        ("first", 9, measured + decided),
+        ("second", 9, decided),
+    ]
+    assert cost.other_gate_ops == 256 * (3 * 2 + 1)  # the norm gate on the input looks at every pixel
+
+
+def test_learned_gates_are_charged_to_the_layer_that_they_serve(backend: str) -> None:
+    shape = (1, 2, 16, 16)
+    base = model_of(nn.Sequential(nn.Conv2d(2, 4, 3, padding=1), nn.Conv2d(4, 3, 1)), shape, backend)
+    gates = {"1": LearnedGate(torch.ones(4), 0.0)}
+    cost = after_changing(base.regated(SkipConfig(gate="gumbel", learned_gates=gates, backend=backend)), shape, (8, 8)).cost
+    assert [(layer.active, layer.gate_macs, layer.gate_ops) for layer in cost.layers] == [(9, 0, 0), (9, 9 * 4, 9 * (2 * 4 + 1))]
+    assert cost.macs == sum(layer.macs + layer.gate_macs for layer in cost.layers) and cost.other_gate_ops == 0
+
+
+def test_costs_of_two_input_sizes_and_of_two_networks_add_up(backend: str) -> None:
+    small, large = (1, 2, 16, 16), (1, 2, 24, 16)
+    model = model_of(nn.Sequential(nn.Conv2d(2, 4, 3, padding=1), nn.Conv2d(4, 3, 1)), small, backend)
+    other = model_of(nn.Conv2d(2, 5, 1), small, backend)
+    costs = [after_changing(model, shape, (8, 8)).cost for shape in (small, large)] + [
+        after_changing(other, small, (8, 8)).cost.named("other")
+    ]
+    total = sum(costs[1:], start=costs[0])
+    assert [layer.name for layer in total.layers[:2]] == ["0", "1"] and total.layers[2].name.startswith("other.")
+    assert total.layers[0].dense_macs == (16 * 16 + 24 * 16) * 4 * 2 * 9 and total.layers[0].active == 9 + 9
+    assert (total.macs, total.gate_ops) == (sum(cost.macs for cost in costs), sum(cost.gate_ops for cost in costs))
 
 
 @pytest.mark.parametrize(("block", "outputs"), [(1, 9), (2, 16), (4, 36), (8, 9 * 9)])
@@ -206,7 +245,7 @@ def test_weighted_masks_are_the_sum_of_the_single_ones(backend: str, width: int)
     for top, bottom in ((0, 37), (3, 3), (5, 6), (5, 30)):
         frame[..., top:bottom, 7 : width - 9] += 1
         session(frame)
-        step = session._step
-        assert step is not None
-        expected = sum(weight * step.computed[int(layer)] for layer, weight in zip(layers, weights, strict=True))
-        np.testing.assert_allclose(step.computed.weighted(layers, weights), expected, rtol=1e-6)
+        run = session._run
+        assert run is not None
+        expected = sum(weight * run.computed[int(layer)] for layer, weight in zip(layers, weights, strict=True))
+        np.testing.assert_allclose(run.computed.weighted(layers, weights), expected, rtol=1e-6)

@@ -19,21 +19,21 @@ from skipvid.skip.api import convert
 from skipvid.skip.config import BACKENDS, SkipConfig
 from skipvid.skip.reference.executor import ReferenceProgram
 
-Step = tuple[str, Callable[..., Tensor], tuple[int, ...]]
-"""What a step does in words, the operation, and the earlier results it reads."""
+Entry = tuple[str, Callable[..., Tensor], tuple[int, ...]]
+"""What an entry does in words, the operation, and the earlier results it reads."""
 
 
 class Drawn(nn.Module):
-    """Runs steps one after the other, keeping all results; returns the last three."""
+    """Runs entries one after the other, keeping all results; returns the last three."""
 
-    def __init__(self, steps: list[Step]) -> None:
+    def __init__(self, entries: list[Entry]) -> None:
         super().__init__()
-        self.steps = steps
-        self.members = nn.ModuleList([operation for _, operation, _ in steps if isinstance(operation, nn.Module)])
+        self.entries = entries
+        self.members = nn.ModuleList([operation for _, operation, _ in entries if isinstance(operation, nn.Module)])
 
     def forward(self, x: Tensor) -> list[Tensor]:
         results = [x]
-        for _, operation, reads in self.steps:
+        for _, operation, reads in self.entries:
             results.append(operation(*(results[position] for position in reads)))
         return results[-3:]
 
@@ -107,7 +107,7 @@ def draw_simple(draw: st.DrawFn, channels: int, size: tuple[int, int]) -> tuple[
 def networks(draw: st.DrawFn) -> tuple[Drawn, tuple[int, ...]]:
     """A network and its input shape."""
     shape = (1, draw(st.integers(1, 4)), draw(st.integers(1, 15)), draw(st.integers(1, 15)))
-    steps: list[Step] = []
+    entries: list[Entry] = []
     maps = [shape]
     for _ in range(draw(st.integers(1, 7))):
         source = draw(st.sampled_from([len(maps) - 1, draw(st.integers(0, len(maps) - 1))]))
@@ -127,9 +127,9 @@ def networks(draw: st.DrawFn) -> tuple[Drawn, tuple[int, ...]]:
             reads = (source, other)
             same = maps[source] == maps[other]
             operation = draw(st.sampled_from([torch.add, torch.mul, torch.sub])) if same and draw(st.booleans()) else concatenate
-        steps.append((kind, operation, reads))
+        entries.append((kind, operation, reads))
         maps.append(shape_after(operation, [maps[position] for position in reads]))
-    return Drawn(steps), shape
+    return Drawn(entries), shape
 
 
 def concatenate(*parts: Tensor) -> Tensor:
@@ -148,7 +148,7 @@ def shape_after(operation: Callable[..., Tensor], shapes: list[tuple[int, ...]])
 def test_random_network_keeps_both_promises(case: tuple[Drawn, tuple[int, ...]], block: int, threshold: float, seed: int) -> None:
     drawn, shape = case
     note("; ".join(f"{position + 1} = {kind}{list(reads)} {operation if isinstance(operation, nn.Module) else ''}"
-                   for position, (kind, operation, reads) in enumerate(drawn.steps)))  # fmt: skip
+                   for position, (kind, operation, reads) in enumerate(drawn.entries)))  # fmt: skip
     net = build(lambda: drawn)
     model = convert(net, torch.zeros(shape), SkipConfig(threshold=0, block=block, backend="reference"))[0]
     skipping = [

@@ -36,8 +36,8 @@ def test_every_stream_is_kept_from_keyframe_to_keyframe_and_runs_as_without_a_re
             plain.reset()
         assert torch.equal(one(frame), plain(frame))
         other(-frame)
-    assert [len(run) for run in recorder.runs] == [4, 6, 2]
-    assert torch.equal(recorder.runs[1][5][0], -stream(6)[5])
+    assert [len(recording) for recording in recorder.recordings] == [4, 6, 2]
+    assert torch.equal(recorder.recordings[1][5][0], -stream(6)[5])
 
 
 def test_frames_beyond_those_wanted_are_analysed_but_not_kept(model: SkipModel) -> None:
@@ -60,7 +60,7 @@ def test_a_replay_saves_what_the_recorded_sessions_saved_and_measures_the_error(
         macs, dense = macs + session.cost.macs, dense + session.cost.dense_macs
         wanted = model.dense(frame)
         squares.append(float((found - wanted).square().sum() / wanted.square().sum()))
-    same, exact = replay(model, recorder.runs, [CONFIG, SkipConfig(0.0, backend="reference")])
+    same, exact = replay(model, recorder.recordings, [CONFIG, SkipConfig(0.0, backend="reference")])
     assert same.saving == pytest.approx(1 - macs / dense)
     assert same.error == pytest.approx((sum(squares) / 8) ** 0.5, rel=1e-4) and same.error > 0
     assert exact.error == 0 and 0 < exact.saving < same.saving

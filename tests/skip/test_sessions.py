@@ -243,7 +243,7 @@ def test_where_everything_moves_most_frames_are_keyframes_until_it_stops(backend
         keyframes.append(session.keyframe)
     assert keyframes[:11] == [True, False, True, False, True, True, False, True, True, True, True]
     assert sum(keyframes[15:30]) >= 12  # of 15
-    assert not any(keyframes[39:])  # still: gates are asked in every frame
+    assert not any(keyframes[39:])  # still: gates decide in every frame
 
 
 def test_frames_between_keyframes_have_the_bits_of_a_dense_run_and_leave_a_sound_state(backend: str) -> None:

@@ -70,3 +70,5 @@ def test_the_activity_grid_is_cropped_to_the_frame() -> None:
     grid = np.arange(48 * 64, dtype=np.float32).reshape(48, 64)
     cropped = Letterbox.fit((100, 400), (384, 512)).crop_grid(grid, 8)
     assert cropped.shape == (16, 64) and cropped[0, 0] == 0
+    box = Letterbox((97, 500), (97, 500), (384, 512))
+    assert box.crop_grid(grid, 8).shape == (13, 63)  # cells that the frame covers in part belong to it

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from skipvid.tasks.track import Tracker, iou_matrix
+from skipvid.tasks.track import Track, Tracker, iou_matrix
 
 Boxes = NDArray[np.float32]
 
@@ -69,6 +69,16 @@ def test_a_person_who_walks_behind_a_pillar_is_expected_on_its_other_side() -> N
     assert len(identities) == 1
 
 
+def test_the_speed_after_a_gap_is_that_of_the_straight_way() -> None:
+    tracker = Tracker(0.3)
+    for time in (0.0, 0.5):
+        step(tracker, boxes((200, 100)), time)
+    step(tracker, boxes(), 1.0)
+    step(tracker, boxes((225, 100)), 1.5)
+    (track,) = tracker.visible
+    np.testing.assert_allclose(track.speed, (25, 0), atol=1e-4)
+
+
 def test_another_person_elsewhere_or_of_another_size_does_not_inherit_the_identity() -> None:
     for other in (boxes((400, 100)), boxes((200, 100), width=80, height=200)):
         tracker = Tracker(0.3)
@@ -98,6 +108,21 @@ def test_lost_tracks_make_room_for_new_persons() -> None:
     rows = step(tracker, boxes((300, 100), (500, 100)), 0.04)
     assert len(rows) == 2 and len(tracker.tracks) == 2
     assert rows[1] == 3
+
+
+@pytest.mark.parametrize(("later", "moved"), [(0.0, 0), (0.5, 50), (1.0, 100), (2.5, 100)])
+def test_a_lost_person_is_thought_to_walk_on_for_a_second_and_then_to_stand(later: float, moved: float) -> None:
+    track = Track(1, boxes((200, 100))[0], 0.9, seen=4.0, speed=np.array([100.0, 0.0]))
+    np.testing.assert_allclose(track.expected(4.0 + later), boxes((200 + moved, 100))[0], atol=1e-3)
+
+
+def test_those_longest_unseen_make_room_first() -> None:
+    tracker = Tracker(0.3, most=2)
+    step(tracker, boxes((100, 100), (300, 100)), 0.0)
+    last = step(tracker, boxes((300, 100)), 0.04)
+    step(tracker, boxes(), 0.08)
+    step(tracker, boxes((500, 100)), 0.12)
+    assert step(tracker, boxes((300, 100), (500, 100)), 0.16)[0] == last[0]
 
 
 def test_nothing_at_all_is_no_problem() -> None:
@@ -141,3 +166,32 @@ def test_identities_last_on_annotated_streets(data: Path, file: str, fps: int, m
             switches += last.get(person, identity) != identity
             last[person] = identity
     assert switches <= most_switches
+
+
+@pytest.mark.parametrize("beside", [0, 10, 25])
+def test_a_weak_box_beside_an_exit_does_not_bring_back_who_has_left(beside: int) -> None:
+    tracker = Tracker(0.5)
+    step(tracker, boxes((100, 100)), 0.0, [0.9])
+    step(tracker, boxes(), 0.04)
+    assert step(tracker, boxes((100 + beside, 100)), 0.08, [0.4]) == {}
+    assert step(tracker, boxes((100 + beside, 100)), 0.12, [0.9]) == {0: 1}  # a strong one does
+
+
+def test_a_weak_box_far_from_a_track_of_the_last_frame_does_not_continue_it() -> None:
+    tracker = Tracker(0.5)
+    step(tracker, boxes((100, 100)), 0.0, [0.9])
+    assert step(tracker, boxes((128, 100)), 0.04, [0.4]) == {}
+
+
+def test_a_strong_box_comes_before_a_weak_one_that_overlaps_more() -> None:
+    tracker = Tracker(0.5)
+    first = step(tracker, boxes((100, 100)), 0.0, [0.9])
+    assert step(tracker, boxes((100, 100), (110, 100)), 0.04, [0.3, 0.8]) == {1: first[0]}
+
+
+def test_boxes_beyond_the_bound_are_counted() -> None:
+    tracker = Tracker(0.3, most=2)
+    step(tracker, boxes(*((60 * i + 50, 100) for i in range(5))), 0.0)
+    assert tracker.turned_away == 3
+    step(tracker, boxes((50, 100)), 0.04)
+    assert tracker.turned_away == 0

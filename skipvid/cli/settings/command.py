@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 import click
@@ -10,6 +11,13 @@ import click
 from skipvid.cli.settings.fields import build, parameters
 
 S = TypeVar("S")
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What the caller of a command wants to know beside its result; given to click as `obj`. verbose: tracebacks are wanted."""
+
+    verbose: bool = False
 
 
 class SettingsCommand(click.Command, Generic[S]):
@@ -20,6 +28,8 @@ class SettingsCommand(click.Command, Generic[S]):
         self.settings, self.run = settings, run
 
     def invoke(self, ctx: click.Context) -> Any:
+        if isinstance(ctx.obj, Outcome):
+            ctx.obj.verbose = ctx.obj.verbose or bool(ctx.params.get("verbose"))
         return ctx.invoke(self.run, build(self.settings, ctx.params))
 
 

@@ -134,12 +134,13 @@ def _parameter(item: Field[Any], hint: Any, declared: Declared) -> click.Paramet
         extra["default"] = kind.text(item.default)
     elif not declared.required and item.default not in (None, ()) and inner is not bool:
         extra["default"] = item.default
+    is_flag = True if inner is bool else None
     if declared.bare is not None:
-        extra |= {"is_flag": False, "flag_value": declared.bare}
+        is_flag, extra["flag_value"] = False, declared.bare
     return Option(
         [*declared.flags, item.name],
         type=None if inner is bool else kind,
-        is_flag=extra.pop("is_flag", True if inner is bool else None),
+        is_flag=is_flag,
         multiple=endless,
         nargs=len(members) if several and not endless else 1,
         required=declared.required,

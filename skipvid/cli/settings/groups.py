@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,6 +13,8 @@ from skipvid.cli.settings.fields import argument, flag, optional_argument, setti
 from skipvid.cli.settings.precedence import given_or_preset
 from skipvid.cli.settings.types import Fraction, Threshold
 from skipvid.core.errors import UsageError
+from skipvid.core.gate_kinds import KINDS
+from skipvid.skip.config import BACKENDS, BLOCKS, REFERENCES
 
 if TYPE_CHECKING:
     from skipvid.presets.preset import Preset
@@ -70,19 +72,21 @@ class NetworkSettings:
         metavar="T",
         help="Gate threshold, relative to each map's mean magnitude; 0 is exact.  [preset]",
     )
-    gate: Literal["norm", "norm-output", "gumbel", "none"] | None = setting(
+    gate: str | None = setting(
         "--gate",
         default=None,
+        type=click.Choice(list(KINDS)),
         help="How to decide what to compute: by the change of what a layer reads (norm), by how far off its outputs can be (norm-output), "
         "by learned gates (gumbel); none = everything.  [preset]",
     )
     gate_weights: str | None = setting("--gate-weights", default=None, metavar="FILE", help="Learned gates for --gate gumbel.  [preset]")
-    block: Literal[1, 2, 4, 8, 16] | None = setting(
-        "--block", default=None, help="Gates open in blocks of so many pixels squared.  [preset]"
+    block: int | None = setting(
+        "--block", default=None, type=click.Choice(BLOCKS), help="Gates open in blocks of so many pixels squared.  [preset]"
     )
-    reference: Literal["accumulated", "previous"] | None = setting(
+    reference: str | None = setting(
         "--reference",
         default=None,
+        type=click.Choice(REFERENCES),
         help="Measure changes against what was last taken over, or (slow, as published, drifts) against the last frame.  [preset]",
     )
     refresh: int = setting(
@@ -93,7 +97,7 @@ class NetworkSettings:
         help="Compute every N-th frame densely; 0 = only when needed.",
     )
     conf: float | None = setting("--conf", default=None, type=Fraction(), help="Leave out detections with a lower score.  [preset]")
-    backend: Literal["auto", "cpu", "reference"] = setting("--backend", default="auto", help="What to run on.  [default: auto]")
+    backend: str = setting("--backend", default="auto", type=click.Choice(["auto", *BACKENDS]), help="What to run on.  [default: auto]")
     threads: int | None = setting(
         "--threads", default=None, type=click.IntRange(min=1), metavar="N", help="Threads for the network.  [all cores]"
     )

@@ -35,6 +35,12 @@ class Option(click.Option):
     def __init__(self, declarations: list[str], **attributes: Any) -> None:
         super().__init__(declarations, envvar=environment_name(declarations), **attributes)
 
+    def consume_value(self, ctx: click.Context, opts: Mapping[str, Any]) -> tuple[Any, ParameterSource]:
+        value, source = super().consume_value(ctx, opts)
+        assert self.name is not None
+        ctx.set_parameter_source(self.name, source)  # click 8.4.0 does so behind process_value only
+        return value, source
+
     def process_value(self, ctx: click.Context, value: Any) -> Any:
         try:
             return super().process_value(ctx, value)

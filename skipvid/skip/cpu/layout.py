@@ -1,6 +1,6 @@
 """What is lowered to what: which nodes run natively, which point-wise nodes are one chain, which maps live inside others' memory.
 
-Pure functions on the plan; no C++ here.
+Pure functions on the plan.
 """
 
 from __future__ import annotations
@@ -8,11 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from skipvid.skip.cpu._native import LANES
 from skipvid.skip.ir.graph import Node
 from skipvid.skip.plan import Plan
 
-LANES = 16
-"""Rows are padded to a multiple of this many channels (kernels.hpp)."""
 POINTWISE = frozenset({"affine", "activation", "add", "sub", "mul", "div"})
 LOCAL = frozenset({"conv", "conv_transpose", "channels", "resize", "max_pool", "avg_pool", "pad", "publish", "global_mean"})
 LONGEST_CHAIN = 8
@@ -28,13 +27,13 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """foreign: nodes without a kernel, run by PyTorch, and why. chains: for the last node of a point-wise chain all its nodes, in order.
+    """fallback: nodes without a kernel, run by PyTorch, and why. chains: for the last node of a point-wise chain all its nodes, in order.
 
     absorbed: nodes inside a chain, which have no map of their own. parts: maps inside others. enlarged: those of the absorbed nodes that
     resize to the nearest pixel: the chain that reads them looks their pixels up in the map that they resize.
     """
 
-    foreign: Mapping[str, str]
+    fallback: Mapping[str, str]
     chains: Mapping[str, tuple[Node, ...]]
     absorbed: frozenset[str]
     parts: Mapping[str, Part]
@@ -44,14 +43,14 @@ class Layout:
 def make_layout(plan: Plan) -> Layout:
     """Decide how the nodes of a plan are executed."""
     by_name = plan.graph.by_name
-    foreign = {node.name: reason for node in plan.graph if (reason := _why_foreign(node, by_name)) is not None}
-    chains = _chains(plan, foreign)
-    enlarged = _enlarged(plan, foreign)
+    fallback = {node.name: reason for node in plan.graph if (reason := _why_fallback(node, by_name)) is not None}
+    chains = _chains(plan, fallback)
+    enlarged = _enlarged(plan, fallback)
     absorbed = frozenset(node.name for last, chain in chains.items() for node in chain if node.name != last).union(enlarged)
-    return Layout(foreign, chains, absorbed, _parts(plan, foreign, absorbed), enlarged)
+    return Layout(fallback, chains, absorbed, _parts(plan, fallback, absorbed), enlarged)
 
 
-def _why_foreign(node: Node, by_name: Mapping[str, Node]) -> str | None:
+def _why_fallback(node: Node, by_name: Mapping[str, Node]) -> str | None:
     sources = [by_name[name] for name in node.inputs]
     if node.op == "aten":
         return f"{node.attrs['target']} has no kernel"
@@ -65,13 +64,13 @@ def _why_foreign(node: Node, by_name: Mapping[str, Node]) -> str | None:
     return None
 
 
-def _chains(plan: Plan, foreign: Mapping[str, str]) -> dict[str, tuple[Node, ...]]:
+def _chains(plan: Plan, fallback: Mapping[str, str]) -> dict[str, tuple[Node, ...]]:
     """Join a point-wise node to its reader where nobody else reads it: recomputing it costs less than remembering it."""
     consumers = plan.graph.consumers()
     kept = plan.graph.output_names | plan.gates.keys()
     chains: dict[str, tuple[Node, ...]] = {}
     for node in plan.graph:
-        if node.op not in POINTWISE or node.name in foreign:
+        if node.op not in POINTWISE or node.name in fallback:
             continue
         chain: tuple[Node, ...] = (node,)
         for name in node.inputs:
@@ -84,24 +83,24 @@ def _chains(plan: Plan, foreign: Mapping[str, str]) -> dict[str, tuple[Node, ...
     return chains
 
 
-def _enlarged(plan: Plan, foreign: Mapping[str, str]) -> dict[str, Node]:
+def _enlarged(plan: Plan, fallback: Mapping[str, str]) -> dict[str, Node]:
     """Nearest-neighbour resizing that only one point-wise node reads, as often as not several times: looking up beats copying."""
     consumers = plan.graph.consumers()
-    kept = plan.graph.output_names | plan.gates.keys() | foreign.keys()
+    kept = plan.graph.output_names | plan.gates.keys() | fallback.keys()
     found = {}
     for node in plan.graph:
-        if node.op == "resize" and node.attrs["mode"] == "nearest" and node.name not in kept and node.inputs[0] not in foreign:
+        if node.op == "resize" and node.attrs["mode"] == "nearest" and node.name not in kept and node.inputs[0] not in fallback:
             readers = {reader.name: reader for reader in consumers[node.name]}
-            if len(readers) == 1 and all(reader.op in POINTWISE and reader.name not in foreign for reader in readers.values()):
+            if len(readers) == 1 and all(reader.op in POINTWISE and reader.name not in fallback for reader in readers.values()):
                 found[node.name] = node
     return found
 
 
-def _parts(plan: Plan, foreign: Mapping[str, str], absorbed: frozenset[str]) -> dict[str, Part]:
+def _parts(plan: Plan, fallback: Mapping[str, str], absorbed: frozenset[str]) -> dict[str, Part]:
     by_name = plan.graph.by_name
     parts: dict[str, Part] = {}
     for node in plan.graph:
-        if node.name in foreign or node.name in plan.gates:  # what a gate publishes is not what it was made of
+        if node.name in fallback or node.name in plan.gates:  # what a gate publishes is not what it was made of
             continue
         if node.op == "channels":
             index = node.attrs["index"]
@@ -111,9 +110,9 @@ def _parts(plan: Plan, foreign: Mapping[str, str], absorbed: frozenset[str]) -> 
             offset = 0
             for position, name in enumerate(node.inputs):
                 source = by_name[name]
-                # A row is written in whole vectors, so a part must start and end at one, unless only padding comes behind it.
+                # A row is written in full vectors, so a part must start and end at one, unless only padding comes behind it.
                 fits = offset % LANES == 0 and (source.channels % LANES == 0 or position == len(node.inputs) - 1)
-                own = source.op != "input" and name not in foreign and name not in parts and node.inputs.count(name) == 1
+                own = source.op != "input" and name not in fallback and name not in parts and node.inputs.count(name) == 1
                 if fits and own:
                     parts[name] = Part(node.name, offset)
                 offset += source.channels

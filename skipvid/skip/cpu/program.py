@@ -10,9 +10,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.utils._pytree import treespec_dumps
 
 from skipvid.core.errors import BackendError
 from skipvid.skip.backend import FrameRun, LayerMasks
+from skipvid.skip.cpu import file
 from skipvid.skip.cpu._native import State, ThreadPool
 from skipvid.skip.cpu.lowering import lower
 from skipvid.skip.ir.graph import Node
@@ -23,33 +25,33 @@ from skipvid.skip.reference.operations import evaluate
 
 
 class NativeState:
-    """core: the rows of all native maps. foreign: the values that PyTorch computes, and what it reads. frame: frames run so far."""
+    """core: the rows of all native maps. fallback: the values that PyTorch computes, and what it reads. frame: frames run so far."""
 
     def __init__(self, core: State, views: Mapping[str, Tensor]) -> None:
         self.core = core
         self.views = views
-        self.foreign = ReferenceState()
+        self.fallback = ReferenceState()
         self.frame = 0
 
     def memory_bytes(self) -> int:
-        return self.core.memory_bytes + self.foreign.memory_bytes()
+        return self.core.memory_bytes + self.fallback.memory_bytes()
 
 
 class NativeMasks(LayerMasks):
-    """The masks of a frame, each made when it is asked for."""
+    """The masks of a frame, each made when it is read."""
 
-    def __init__(self, state: NativeState, nodes: Sequence[str], maps: NDArray[np.int32], foreign: Mapping[str, Tensor]) -> None:
-        self._state, self._nodes, self._maps, self._foreign, self._frame = state, nodes, maps, foreign, state.frame
+    def __init__(self, state: NativeState, nodes: Sequence[str], maps: NDArray[np.int32], fallback: Mapping[str, Tensor]) -> None:
+        self._state, self._nodes, self._maps, self._fallback, self._frame = state, nodes, maps, fallback, state.frame
 
     def __len__(self) -> int:
         return len(self._nodes)
 
     def mask(self, layer: int) -> NDArray[np.bool_]:
         core, name = self._core(), self._nodes[layer]
-        return np.asarray(self._foreign[name][0, 0].numpy()) if name in self._foreign else core.computed(int(self._maps[layer]))
+        return np.asarray(self._fallback[name][0, 0].numpy()) if name in self._fallback else core.computed(int(self._maps[layer]))
 
     def weighted(self, layers: NDArray[np.int32], weights: NDArray[np.float32]) -> NDArray[np.float32]:
-        if self._foreign:
+        if self._fallback:
             return super().weighted(layers, weights)
         return self._core().weighted(self._maps[layers], weights)
 
@@ -64,14 +66,15 @@ class NativeProgram:
 
     def __init__(self, plan: Plan, pool: ThreadPool, instruction_set: str = "") -> None:
         self.plan = plan
-        self._lowered = lower(plan, pool, instruction_set)
-        self.instruction_set = self._lowered.program.instruction_set
-        self.fallbacks = tuple(self._lowered.layout.foreign.items())
+        self._lowered = lower(plan)
+        self._program = file.build(self._lowered.description.to_bytes(), pool, instruction_set)
+        self.instruction_set = self._program.instruction_set
+        self.fallbacks = tuple(self._lowered.layout.fallback.items())
         self._outputs = tuple(leaf for leaf in plan.graph.outputs if isinstance(leaf, str))
         self._by_name = plan.graph.by_name
-        # A picture is known to native entries only; where PyTorch reads the input, it is converted.
+        # A picture is known to native steps only; where PyTorch reads the input, it is converted.
         self._takes_pictures = all(node.op != "input" or (node.is_map and node.channels == 3) for node in plan.graph)
-        self._read = {name for node in plan.graph if node.name in self._lowered.layout.foreign for name in node.inputs}
+        self._read = {name for node in plan.graph if node.name in self._lowered.layout.fallback for name in node.inputs}
         self._layer_nodes = [layer.node for layer in plan.layers]
         # What has no native map is counted by PyTorch; map 0 stands in for it.
         self._layer_maps = np.array([self._lowered.maps.get(name, 0) for name in self._layer_nodes], np.int32)
@@ -79,8 +82,36 @@ class NativeProgram:
         self._idle: list[State] = []
         self._lock = threading.RLock()  # re-entrant: releasing may happen in a garbage collection at any point
 
+    def as_file(self, about: Mapping[str, str] | None = None) -> file.ProgramFile:
+        """What is written to disk. about: tells files apart. Raises BackendError where PyTorch computes a part of the network."""
+        if self.fallbacks:
+            name, reason = self.fallbacks[0]
+            raise BackendError(f"PyTorch computes {name}: {reason}", "such a network is converted at each start")
+        plan, lowered, graph = self.plan, self._lowered, self.plan.graph
+        if len(self._outputs) != len(graph.outputs):
+            raise BackendError("the network returns constants", "such a network is converted at each start")
+
+        def tensor(name: str) -> file.Tensor:
+            return file.Tensor(name, lowered.maps[name], self._by_name[name].shape)
+
+        return file.ProgramFile(
+            lowered.description.to_bytes(),
+            tuple(tensor(node.name) for node in graph.inputs),
+            tuple(tensor(name) for name in self._outputs),
+            treespec_dumps(graph.out_spec),
+            tuple(
+                file.LayerInfo(row.node, row.name, row.stage, row.kind, row.dense_macs, row.outputs, row.gates, lowered.maps[row.node])
+                for row in plan.layers
+            ),
+            tuple(segment for segment in lowered.segments if isinstance(segment, int)),
+            {name: lowered.maps[name] for name in plan.gates},
+            lowered.changes,
+            lowered.output_gates,
+            about or {},
+        )
+
     def new_state(self, dense: bool = False) -> NativeState:
-        core = State(self._lowered.program, dense)
+        core = State(self._program, dense)
         wanted = self._read.union(self._outputs)
         return NativeState(core, {name: self._view(core, name) for name in wanted if self._is_native(name)})
 
@@ -91,7 +122,7 @@ class NativeProgram:
         state.frame += 1
         for segment in self._lowered.segments:
             if isinstance(segment, Node):
-                self._run_foreign(segment, state, keyframe, masks)
+                self._run_fallback(segment, state, keyframe, masks)
             else:
                 run_segment(state.core, segment, keyframe, gated_next or not keyframe)
         counts = state.core.counts()
@@ -100,14 +131,14 @@ class NativeProgram:
         if computed:  # PyTorch's share
             active = [_count(computed, layer.node, own) for layer, own in zip(self.plan.layers, active, strict=True)]
             pixels = {name: _count(computed, name, own) for name, own in pixels.items()}
-        asked = state.core.asked()
-        watched = {} if keyframe else {name: int(asked[entry]) for name, entry in self._lowered.watches.items()}
-        candidates = {} if keyframe else {name: int(asked[entry]) for name, entry in self._lowered.output_gates.items()}
-        outputs = tuple(state.foreign.values[name] if name not in state.views else state.views[name] for name in self._outputs)
+        reached = state.core.candidates()
+        measured = {} if keyframe else {name: int(reached[step]) for name, step in self._lowered.changes.items()}
+        candidates = {} if keyframe else {name: int(reached[step]) for name, step in self._lowered.output_gates.items()}
+        outputs = tuple(state.fallback.values[name] if name not in state.views else state.views[name] for name in self._outputs)
         maps = self._lowered.maps
         news = [bool(changed[name].any()) if name in changed else state.core.any_changed(maps[name]) for name in self._outputs]
         return FrameRun(
-            outputs, active, NativeMasks(state, self._layer_nodes, self._layer_maps, computed), pixels, news, watched, candidates
+            outputs, active, NativeMasks(state, self._layer_nodes, self._layer_maps, computed), pixels, news, measured, candidates
         )
 
     @torch.no_grad()
@@ -128,7 +159,7 @@ class NativeProgram:
 
     def _bind(self, inputs: Sequence[Input]) -> Callable[[State, int, bool, bool], None]:
         """What runs a segment of the program on these inputs."""
-        program, only = self._lowered.program, inputs[0]
+        program, only = self._program, inputs[0]
         if len(inputs) == 1 and isinstance(only, Picture) and self._takes_pictures:
             return lambda core, segment, keyframe, gates: program.run_picture(
                 core, only.pixels, only.tables, only.order, segment, keyframe, gates
@@ -137,22 +168,22 @@ class NativeProgram:
         return lambda core, segment, keyframe, gates: program.run(core, arrays, segment, keyframe, gates)
 
     @torch.no_grad()
-    def _run_foreign(self, node: Node, state: NativeState, keyframe: bool, masks: Masks) -> None:
+    def _run_fallback(self, node: Node, state: NativeState, keyframe: bool, masks: Masks) -> None:
         changed = masks.changed
         for name in node.inputs:
             if self._is_native(name) and name not in changed:
                 mask = state.core.changed(self._lowered.maps[name])
                 changed[name] = torch.from_numpy(mask).view(1, 1, *mask.shape)
                 if keyframe or mask.any():
-                    state.foreign.values[name] = _copy(state.views[name])
+                    state.fallback.values[name] = _copy(state.views[name])
         run_node = start if keyframe else advance
-        run_node(self.plan, node, None, state.foreign, masks)  # layers with an output gate are never foreign
+        run_node(self.plan, node, None, state.fallback, masks)  # layers with an output gate are never fallback
         if node.name in self._lowered.maps:
             state.core.set_changed(self._lowered.maps[node.name], np.ascontiguousarray(changed[node.name][0, 0].numpy()))
-            self._put(state.core, node, state.foreign.values[node.name])
+            self._put(state.core, node, state.fallback.values[node.name])
 
     def _is_native(self, name: str) -> bool:
-        return name not in self._lowered.layout.foreign
+        return name not in self._lowered.layout.fallback
 
     def _view(self, core: State, name: str) -> Tensor:
         """A native map as a tensor of its shape in the network, on the same memory."""
@@ -164,7 +195,7 @@ class NativeProgram:
 
     def _borrow(self) -> State:
         with self._lock:
-            return self._idle.pop() if self._idle else State(self._lowered.program, True)
+            return self._idle.pop() if self._idle else State(self._program, True)
 
     def _lend(self, core: State, values: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
         """The outputs of a dense run, on the state's own memory; the state is used again when the last of them is gone."""

@@ -10,28 +10,38 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from skipvid.core.errors import BackendError
-from skipvid.skip.cpu._native import Footprint
+from skipvid.skip.cpu._native import ActivationKind, FootprintKind
+from skipvid.skip.cpu.description import Description, FootprintRow
 from skipvid.skip.ir.footprint import resize_taps
 from skipvid.skip.ir.graph import Activation, Node
 from skipvid.skip.reference.operations import evaluate
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int32]
-Code = tuple[int, float, float]
+Code = tuple[ActivationKind, float, float]
+"""An activation and its parameters."""
 
-NONE: Code = (0, 0.0, 0.0)
-CLAMP = 1
-KINDS = {"silu": 2, "sigmoid": 3, "tanh": 4, "hardswish": 5, "hardsigmoid": 6, "leaky_relu": 7, "elu": 8}
+NONE: Code = (ActivationKind.NONE, 0.0, 0.0)
+KINDS = {
+    "silu": ActivationKind.SILU,
+    "sigmoid": ActivationKind.SIGMOID,
+    "tanh": ActivationKind.TANH,
+    "hardswish": ActivationKind.HARDSWISH,
+    "hardsigmoid": ActivationKind.HARDSIGMOID,
+    "leaky_relu": ActivationKind.LEAKY_RELU,
+    "elu": ActivationKind.ELU,
+}
 
 
 def activation_code(activation: Activation | None) -> Code:
-    """Kind and parameters as kernels.hpp numbers them. Raises BackendError for a kind that it does not know."""
+    """Kind and parameters. Raises BackendError for a kind that it does not know."""
     if activation is None:
         return NONE
     if activation.kind == "relu":
-        return (CLAMP, 0.0, float("inf"))
+        return (ActivationKind.CLAMP, 0.0, float("inf"))
     if activation.kind == "hardtanh":
-        return (CLAMP, *activation.params)  # type: ignore[return-value]
+        low, high = activation.params
+        return (ActivationKind.CLAMP, low, high)
     if activation.kind not in KINDS:
         raise BackendError(f"the back end cpu has no activation {activation.kind}", "use the back end reference")
     first = activation.params[0] if activation.params else 0.0
@@ -48,10 +58,11 @@ def bias_of(node: Node, channels: int) -> Floats:
     return array(node.consts["bias"]) if "bias" in node.consts else np.zeros(channels, np.float32)
 
 
-def window_of(node: Node, kernel: tuple[int, int]) -> Footprint:
+def window_of(node: Node, kernel: tuple[int, int]) -> FootprintRow:
     """The window of a convolution or pool."""
     top, _, left, _ = node.attrs["pads"]
-    return Footprint.window(kernel, node.attrs["stride"], node.attrs.get("dilation", (1, 1)), (-top, -left))
+    (stride_y, stride_x), (dilation_y, dilation_x) = node.attrs["stride"], node.attrs.get("dilation", (1, 1))
+    return FootprintRow(FootprintKind.WINDOW, *kernel, stride_y, stride_x, dilation_y, dilation_x, -top, -left)
 
 
 def convolution_taps(node: Node) -> tuple[Ints, Floats]:
@@ -93,7 +104,7 @@ def _phase_taps(node: Node, axis: int, kernel: int) -> list[list[tuple[int, int]
     return phases
 
 
-def transposed_footprint(node: Node, source: Node) -> Footprint:
+def transposed_footprint(node: Node, source: Node, description: Description) -> FootprintRow:
     """Tables of the input rows and columns that each output row and column of a transposed convolution reads."""
     kernel = node.consts["weight"].shape[2:]
     tables = []
@@ -107,13 +118,25 @@ def transposed_footprint(node: Node, source: Node) -> Footprint:
                 index = position // stride + offset
                 table[position, column] = index if 0 <= index < extent else -1
         tables.append(table)
-    return Footprint.taps(tables[0], tables[1])
+    return _taps(tables[0], tables[1], description)
 
 
-def resize_footprint(node: Node, source: Node) -> Footprint:
+def resize_footprint(node: Node, source: Node, description: Description) -> FootprintRow:
     """The footprint of the reference: the tables may name neighbours that the rounding of float32 could reach."""
-    rows, columns = (np.ascontiguousarray(resize_taps(node, axis, source.size[axis]).numpy().astype(np.int32)) for axis in range(2))
-    return Footprint.taps(rows, columns)
+    rows, columns = (resize_taps(node, axis, source.size[axis]).numpy().astype(np.int32) for axis in range(2))
+    return _taps(rows, columns, description)
+
+
+def _taps(rows: Ints, columns: Ints, description: Description) -> FootprintRow:
+    """Of tables (outputs, taps) of input rows and of input columns."""
+    integers = description.integers
+    return FootprintRow(
+        FootprintKind.TAPS,
+        row_taps=rows.shape[1],
+        rows=integers.add(rows),
+        column_taps=columns.shape[1],
+        columns=integers.add(columns),
+    )
 
 
 def resize_axis(node: Node, source: Node, axis: int) -> tuple[Ints, Ints, Floats, Floats]:

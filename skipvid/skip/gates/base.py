@@ -4,7 +4,7 @@ A map gate stands on a map and publishes it: readers see a pixel's new value onl
 and decides which of its outputs are computed. The plan, the reference back end and the account of costs know these two interfaces alone.
 The lowering to native code knows the kinds that it has kernels for.
 
-A kind of gate is one module with a `GateKind`, named in skipvid.skip.gates.registry.
+A kind of gate is one module with a `GateKind`, named in skipvid.core.gate_kinds.
 """
 
 from __future__ import annotations
@@ -138,9 +138,11 @@ class GateKind:
     attach: a pass that puts gates of this kind into a graph; raises UsageError or WeightsError where settings belong to another network.
     check: raises UsageError for settings that this kind cannot have. typical_threshold: thresholds of the kinds that err about as much.
     native: whether the back end cpu has kernels for it; otherwise it runs on the reference.
+    dense_runs: whether a session may put in keyframes where nearly everything moves (`SkipConfig.dense_above`).
     """
 
     attach: Callable[[Graph, GateSettings], GatedGraph]
     check: Callable[[GateSettings], None] = _anything_goes
     typical_threshold: float = 0.03
     native: bool = False
+    dense_runs: bool = True

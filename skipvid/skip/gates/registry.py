@@ -1,24 +1,15 @@
-"""The kinds of gates by name. Another one is a module of its own with a `KIND`, and a line here.
-
-Modules are imported when they are asked for: who only lists the names needs no torch.
-"""
+"""From the settings of a network to its gates. The kinds are listed in skipvid.core.gate_kinds."""
 
 from __future__ import annotations
 
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from skipvid.core.gate_kinds import KINDS
+
 if TYPE_CHECKING:
     from skipvid.skip.gates.base import GatedGraph, GateKind, GateSettings
     from skipvid.skip.ir.graph import Graph
-
-KINDS = {
-    "norm": "skipvid.skip.gates.norm",
-    "norm-output": "skipvid.skip.gates.output_norm",
-    "gumbel": "skipvid.skip.gates.learned",
-    "none": "skipvid.skip.gates.none",
-}
-"""By name, as `SkipConfig.gate` and `--gate` have it."""
 
 PREVIOUS = "skipvid.skip.gates.previous"
 """Paper mode, which stands in for the kind that is named."""

@@ -1,4 +1,4 @@
-"""torch.export's program -> our IR. What depends on no input is computed here once (BiFPN's fusion weights, shape arithmetic)."""
+"""From what torch.export returns to a graph. What depends on no input is computed here once (BiFPN's fusion weights, shape arithmetic)."""
 
 from __future__ import annotations
 
@@ -49,14 +49,14 @@ LAYOUT_FREE: dict[Any, Any] = {aten.view.default: aten.reshape.default, aten._un
 def export(net: nn.Module, examples: tuple[Tensor, ...]) -> ExportedProgram:
     """Trace `net` with torch.export into functional ATen operations, none of them decomposed further.
 
-    Retracing an exported program into functional form takes twice as long as exporting it, so it is left out where not needed.
+    Retracing an exported network into functional form takes twice as long as exporting it, so it is left out where not needed.
     Raises BackendError with torch's reason where the network cannot be exported.
     """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch warns about its own internals here
-            program: ExportedProgram = torch.export.export(net, examples, strict=False)
-            return program if make_functional(program.graph) else program.run_decompositions({})
+            exported: ExportedProgram = torch.export.export(net, examples, strict=False)
+            return exported if make_functional(exported.graph) else exported.run_decompositions({})
     except Exception as error:
         reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
         raise BackendError(
@@ -65,14 +65,14 @@ def export(net: nn.Module, examples: tuple[Tensor, ...]) -> ExportedProgram:
         ) from error
 
 
-def import_program(program: ExportedProgram) -> Graph:
-    """Translate an exported program. Parameters and buffers become constants of the nodes that use them."""
-    return _Importer(program).run()
+def import_exported(exported: ExportedProgram) -> Graph:
+    """Translate an exported network. Parameters and buffers become constants of the nodes that use them."""
+    return _Importer(exported).run()
 
 
 class _Importer:
-    def __init__(self, program: ExportedProgram) -> None:
-        self.program = program
+    def __init__(self, exported: ExportedProgram) -> None:
+        self.exported = exported
         self.values: dict[str, Any] = {}  # FX node -> name of an IR map, or a constant
         self.paths: dict[int, str] = {}  # id of a parameter's tensor -> its path
         self.nodes: dict[str, Node] = {}
@@ -96,10 +96,10 @@ class _Importer:
         }
 
     def run(self) -> Graph:
-        signature = self.program.graph_signature
-        state = {**dict(self.program.named_parameters()), **dict(self.program.named_buffers()), **self.program.constants}
+        signature = self.exported.graph_signature
+        state = {**dict(self.exported.named_parameters()), **dict(self.exported.named_buffers()), **self.exported.constants}
         targets = {**signature.inputs_to_parameters, **signature.inputs_to_buffers, **signature.inputs_to_lifted_tensor_constants}
-        for fx in self.program.graph.nodes:
+        for fx in self.exported.graph.nodes:
             if fx.op == "placeholder":
                 if fx.name in targets:
                     tensor = state[targets[fx.name]].detach().clone()  # folded or not, no later change of the network reaches the graph
@@ -114,18 +114,18 @@ class _Importer:
                 )
             elif fx.op == "call_function" and fx.users:  # what nobody reads is an assertion of torch's
                 self.values[fx.name] = self._call(fx)
-        spec = self.program.call_spec.out_spec
+        spec = self.exported.call_spec.out_spec
         if spec is None:
             raise BackendError("the network returns nothing")
         return Graph(tuple(self.nodes.values()), self._leaves(), spec)
 
     def _leaves(self) -> tuple[Any, ...]:
-        """What the network returns; an exported program also returns what it changed in place, which is of no use to a caller of ours."""
-        signature = self.program.graph_signature
+        """What the network returns; an exported network also returns what it changed in place, which is of no use to a caller of ours."""
+        signature = self.exported.graph_signature
         if signature.buffers_to_mutate:
             names = ", ".join(sorted(signature.buffers_to_mutate.values()))
             raise BackendError(f"the network changes its buffers while it runs: {names}", "convert a network without memory, in eval mode")
-        result = next(fx for fx in self.program.graph.nodes if fx.op == "output")
+        result = next(fx for fx in self.exported.graph.nodes if fx.op == "output")
         specs = zip(signature.output_specs, result.args[0], strict=True)
         leaves = tuple(leaf for spec, leaf in specs if spec.kind is OutputKind.USER_OUTPUT)
         if any(isinstance(leaf, str) for leaf in leaves):

@@ -1,6 +1,6 @@
-"""In-place operations of an exported program, rewritten as functional ones where nobody can tell the difference.
+"""In-place operations of an exported network, rewritten as functional ones where nobody can tell the difference.
 
-torch's own way, `run_decompositions`, traces the whole program again. Nearly all in-place operations of real networks are harmless,
+torch's own way, `run_decompositions`, traces the whole network again. Nearly all in-place operations of real networks are harmless,
 though: `relu_` on the result of a BatchNorm that nothing else reads. Only what is plainly of that kind is rewritten here.
 """
 
@@ -32,7 +32,7 @@ FRESH = {
 
 
 def make_functional(graph: FxGraph) -> bool:
-    """Rewrite the in-place operations of an exported program. Returns False, with the graph unchanged, where that takes more than this."""
+    """Rewrite the in-place operations of an exported network. Returns False, with the graph unchanged, where that takes more than this."""
     rewritten: dict[FxNode, Any] = {}
     for fx in graph.nodes:
         if fx.op == "get_attr" or (fx.op == "call_function" and not _is_plain(fx)):

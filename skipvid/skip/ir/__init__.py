@@ -1,1 +1,1 @@
-"""The network as a graph of nodes: passes, footprints, movement, costs."""
+"""The network as a graph of nodes: passes, footprints, rearrangements, costs."""

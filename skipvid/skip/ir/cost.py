@@ -16,8 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.flop_counter import FlopCounterMode
 
+from skipvid.skip.ir.aten import call
 from skipvid.skip.ir.graph import Graph, Node
-from skipvid.skip.ir.rearrangement import call
 
 
 def dense_macs(node: Node, inputs: Sequence[Node]) -> int:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 
 from skipvid.skip.ir.graph import Activation, Graph, Node
-from skipvid.skip.ir.rearrangement import recognise_channel_moves
+from skipvid.skip.ir.rearrangement import recognise_rearrangements
 
 FUSES_ACTIVATION = frozenset({"conv", "conv_transpose", "linear", "affine", "add", "sub", "mul", "div"})
 """A residual add is deliberately not fused: where only the residual changed, its convolution need not be computed again."""
@@ -17,7 +17,7 @@ FUSES_ACTIVATION = frozenset({"conv", "conv_transpose", "linear", "affine", "add
 def optimise(graph: Graph) -> Graph:
     """All passes, in the order in which each prepares the next."""
     passes: tuple[Callable[[Graph], Graph], ...] = (
-        recognise_channel_moves,
+        recognise_rearrangements,
         remove_dead,
         fold_affines,
         fold_pads,

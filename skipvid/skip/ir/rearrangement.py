@@ -1,4 +1,4 @@
-"""Recognise operations that only move channels: slices, splits and channel shuffles, however they are spelt.
+"""Recognise operations that only rearrange channels: slices, splits and channel shuffles, however they are spelt.
 
 Networks write a shuffle as view-transpose-view, view-permute-select, chunk-stack and more. Instead of matching spellings, a chain of
 value-moving operations is *run* on the numbers 0 … C·H·W−1; if every output channel turns out to be one whole input channel
@@ -12,11 +12,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from skipvid.skip.ir.graph import Graph, MapArgument, Node
+from skipvid.skip.ir.aten import call
+from skipvid.skip.ir.graph import Graph, Node
 
 aten = torch.ops.aten
 
-MOVES = {
+REARRANGING = {
     aten.chunk.default,
     aten.permute.default,
     aten.reshape.default,
@@ -31,16 +32,16 @@ MOVES = {
 }
 
 
-def recognise_channel_moves(graph: Graph) -> Graph:
+def recognise_rearrangements(graph: Graph) -> Graph:
     """Replace each map that is a rearrangement of one earlier map's channels by a `channels` operation on that map."""
     by_name = graph.by_name
     indices: dict[str, tuple[str, Tensor]] = {}  # map -> (map it is made of, position there of each value)
     nodes = []
     for node in graph.nodes:
-        moved = _follow(node, by_name, indices)
-        if moved is not None:
-            origin, positions = moved
-            indices[node.name] = moved
+        rearranged = _follow(node, by_name, indices)
+        if rearranged is not None:
+            origin, positions = rearranged
+            indices[node.name] = rearranged
             index = _channel_index(positions, by_name[origin], node)
             if index is not None:
                 node = Node(node.name, "channels", (origin,), node.shape, attrs={"index": index}, layer=node.layer)
@@ -49,7 +50,7 @@ def recognise_channel_moves(graph: Graph) -> Graph:
 
 
 def _follow(node: Node, by_name: dict[str, Node], indices: dict[str, tuple[str, Tensor]]) -> tuple[str, Tensor] | None:
-    if node.op != "aten" or node.attrs["target"] not in MOVES or len(node.inputs) != 1 or 0 in node.shape:
+    if node.op != "aten" or node.attrs["target"] not in REARRANGING or len(node.inputs) != 1 or 0 in node.shape:
         return None
     source = by_name[node.inputs[0]]
     if source.name in indices:
@@ -69,17 +70,3 @@ def _channel_index(positions: Tensor, origin: Node, node: Node) -> tuple[int, ..
     index = positions[0, :, 0, 0] // (height * width)
     expected = index.view(-1, 1) * (height * width) + torch.arange(height * width).view(1, -1)
     return tuple(index.tolist()) if torch.equal(positions.reshape(len(index), -1), expected) else None
-
-
-def call(node: Node, inputs: list[Tensor]) -> Any:
-    """Run an `aten` node on the values of its inputs. Returns a tensor, or whatever the operation returns."""
-
-    def bind(item: Any) -> Any:
-        if isinstance(item, MapArgument):
-            return inputs[item]
-        if isinstance(item, list | tuple):
-            return type(item)(bind(part) for part in item) if not hasattr(item, "_fields") else item
-        return item
-
-    result = node.attrs["target"](*(bind(item) for item in node.attrs["args"]), **{k: bind(v) for k, v in node.attrs["kwargs"].items()})
-    return result if node.attrs["item"] is None else result[node.attrs["item"]]

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from skipvid.skip.ir.aten import call
 from skipvid.skip.ir.graph import Activation, Node
-from skipvid.skip.ir.rearrangement import call
 
 
 def evaluate(node: Node, values: Mapping[str, Tensor]) -> Tensor:

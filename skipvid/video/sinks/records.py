@@ -8,12 +8,19 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from skipvid.core.costs import FrameCost
 from skipvid.core.results import SCHEMA_VERSION, Detections, FrameResult, RunHeader, RunSummary
 
 Record = dict[str, Any]
+
+
+def schema() -> Record:
+    """The JSON Schema of the records (schema.json beside this file); its version is that of the header's field "schema"."""
+    document: Record = json.loads(Path(__file__).with_name("schema.json").read_text(encoding="utf-8"))
+    return document
 
 
 def number(value: float, digits: int) -> float | None:
@@ -128,4 +135,4 @@ def _numbers(values: Iterable[float], digits: int) -> list[float | None]:
 
 
 def _milliseconds(times: Mapping[str, float]) -> dict[str, float | None]:
-    return {stage: number(ms, 2) for stage, ms in times.items()}
+    return {phase: number(ms, 2) for phase, ms in times.items()}

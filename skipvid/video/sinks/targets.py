@@ -56,10 +56,14 @@ def check_target(target: str, sources: Sequence[str], overwrite: bool) -> None:
 
 def check_path(target: str, sources: Sequence[str], overwrite: bool) -> None:
     """check_target for a file that no sink writes, whatever its suffix."""
-    if "\0" in target:
-        raise OutputError(f"{target} cannot be written: there is a zero byte in its name", "choose another name")
+    _check_name(target)
     with output_errors(target):
         _check_path(target, sources, overwrite)
+
+
+def _check_name(target: str) -> None:
+    if "\0" in target:
+        raise OutputError(f"{target} cannot be written: there is a zero byte in its name", "choose another name")
 
 
 def _check_path(target: str, sources: Sequence[str], overwrite: bool) -> None:
@@ -99,7 +103,8 @@ def _reads(source: str, path: Path) -> bool:
     if not os.path.isdir(source):
         return False
     number = path.stat().st_ino
-    alike = (entry for entry in os.scandir(source) if entry.is_symlink() or entry.inode() == number)
+    with os.scandir(source) as entries:
+        alike = [entry for entry in entries if entry.is_symlink() or entry.inode() == number]
     return any(entry.is_file() and os.path.samefile(entry.path, path) for entry in alike)
 
 
@@ -127,6 +132,7 @@ def plan_outputs(
         for pattern in targets or [default_output(source, ending)]:
             target = _fill(pattern, source, n, ending)
             if target != STDOUT:
+                _check_name(target)
                 _claim(target, source, taken)
                 if skip_existing and os.path.isfile(target):
                     continue
@@ -168,4 +174,4 @@ def _stem(source: str) -> str:
         name = unquote(Path(urlsplit(source).path).stem) or urlsplit(source).hostname or "stream"
         return re.sub(r"[^\w.+-]+", "_", name)
     path = Path(source)
-    return path.resolve().name if path.is_dir() else path.stem
+    return path.resolve().name if os.path.isdir(path) else path.stem

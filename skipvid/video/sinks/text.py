@@ -85,6 +85,9 @@ class TextSink(Sink):
     def _seal(self, summary: RunSummary) -> None:
         """Everything that can still fail for want of space."""
         self._complete(summary)
+        self._close_file()
+
+    def _close_file(self) -> None:
         self._flush()
         with output_errors(self._target):
             if self._text is not None:
@@ -118,17 +121,14 @@ def _write_whole(file: io.FileIO, place: int, data: bytes) -> None:
 
 def _print(text: str) -> None:
     """To stdout; where its reader has gone, the run is asked to end, and what is still to come is dropped."""
-    if interrupts.received() == _GONE:
+    if interrupts.reader_gone():
         return
     try:
         sys.stdout.write(text)
         sys.stdout.flush()
     except BrokenPipeError:
-        if _GONE is None or not interrupts.send(_GONE):
+        if not hasattr(signal, "SIGPIPE") or not interrupts.send(signal.SIGPIPE):
             raise
-
-
-_GONE = getattr(signal, "SIGPIPE", None)
 
 
 def _use_utf8(stream: object) -> None:

@@ -23,8 +23,8 @@ def published_values(program: NativeProgram, state: NativeState) -> dict[str, Te
     for node in program.plan.graph:
         if node.name in program._lowered.maps:
             values[node.name] = program._view(state.core, node.name).clone()
-        elif node.name in state.foreign.values:
-            values[node.name] = state.foreign.values[node.name]
+        elif node.name in state.fallback.values:
+            values[node.name] = state.fallback.values[node.name]
         else:
             values[node.name] = evaluate(node, values)
     return values
@@ -32,8 +32,8 @@ def published_values(program: NativeProgram, state: NativeState) -> dict[str, Te
 
 def allowed(program: NativeProgram, state: NativeState, node: Node) -> float:
     """τ · s of a gated map."""
-    if node.name in state.foreign.scales:
-        return program.plan.gates[node.name].threshold * state.foreign.scales[node.name]
+    if node.name in state.fallback.scales:
+        return program.plan.gates[node.name].threshold * state.fallback.scales[node.name]
     return state.core.limit(program._lowered.maps[node.name]) / node.channels
 
 

@@ -18,14 +18,19 @@ from skipvid.skip.api import convert
 from skipvid.skip.config import SkipConfig
 from skipvid.skip.cpu._native import LARGEST_EXTENT
 from skipvid.skip.cpu.program import NativeProgram
-from skipvid.skip.gates.placement import Gate
+from skipvid.skip.gates.norm import NormGate
 from skipvid.skip.picture import Picture
 
 TABLES = np.zeros((3, 256), np.float32)
 
+needs_limits = pytest.mark.skipif(
+    not Path("/proc/self/statm").exists() or "san.so" in os.environ.get("LD_PRELOAD", ""),
+    reason="sets limits that only Linux keeps, and that leave no room for the memory of a sanitizer",
+)
+
 
 def program() -> NativeProgram:
-    return native(plan_of([image(3, 16, 24), conv("y", "x", 3, 4, 3)], [Gate("x", 0.0)]), 2)
+    return native(plan_of([image(3, 16, 24), conv("y", "x", 3, 4, 3)], [NormGate("x", 0.0)]), 2)
 
 
 def picture(height: int, width: int) -> Picture:
@@ -37,9 +42,6 @@ def test_a_map_longer_than_a_pixels_number_is_refused_at_conversion() -> None:
     for size in ((1, LARGEST_EXTENT + 1), (LARGEST_EXTENT + 1, 1)):
         with pytest.raises(BackendError, match=f"{size[0]} x {size[1]} pixels"):
             convert(net, torch.zeros(1, 3, *size), SkipConfig(backend="cpu"))
-        bare = program()._lowered.program
-        with pytest.raises(ValueError, match="rows and columns"):
-            bare.add_map(*size, 3, False)
 
 
 def test_the_longest_map_has_the_bits_of_a_dense_run_to_its_end() -> None:
@@ -113,6 +115,7 @@ def test_a_state_without_a_frame_or_after_one_that_failed_takes_keyframes_only()
     network.run(state, [frame], False)
 
 
+@needs_limits
 def test_more_threads_than_the_machine_gives_are_a_clear_error() -> None:
     code = (
         "import resource\n"
@@ -131,10 +134,10 @@ OUT_OF_MEMORY = """
 import resource
 import torch
 from native_plans import conv, image, native, plan_of
-from skipvid.skip.gates.placement import Gate
+from skipvid.skip.gates.norm import NormGate
 
 # Lists of pointers, one for each pixel and tap, are made in the threads: megabytes for a window this large.
-plan = plan_of([image(3, 24, 48), conv("y", "x", 3, 16, 3), conv("z", "y", 16, 16, 61)], [Gate("x", 0.0)])
+plan = plan_of([image(3, 24, 48), conv("y", "x", 3, 16, 3), conv("z", "y", 16, 16, 61)], [NormGate("x", 0.0)])
 frames = [torch.rand(1, 3, 24, 48) for _ in range(3)]
 for threads in (1, 2):
     program = native(plan, threads)
@@ -157,10 +160,10 @@ for threads in (1, 2):
 """
 
 
-@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="sets limits that only Linux keeps")
-@pytest.mark.skipif("asan" in os.environ.get("LD_PRELOAD", ""), reason="AddressSanitizer reserves more memory than any limit allows")
+@needs_limits
 def test_a_frame_that_finds_no_memory_raises_and_the_next_is_a_sound_keyframe() -> None:
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    # Blocks that were freed before the limit was set are given back, rather than kept for the frame.
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent), "MALLOC_MMAP_THRESHOLD_": "65536"}
     done = subprocess.run([sys.executable, "-c", OUT_OF_MEMORY], capture_output=True, text=True, timeout=120, env=environment)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()

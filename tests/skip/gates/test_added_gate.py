@@ -9,9 +9,9 @@ from sample_frames import frames
 from torch import nn
 
 from skipvid.core.errors import BackendError, UsageError
+from skipvid.core.gate_kinds import KINDS
 from skipvid.skip.api import SkipModel, convert
 from skipvid.skip.config import SkipConfig
-from skipvid.skip.gates.registry import KINDS
 from skipvid.skip.reference.executor import ReferenceProgram, ReferenceState
 from skipvid.skip.reference.operations import evaluate
 

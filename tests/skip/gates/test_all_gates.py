@@ -66,8 +66,8 @@ def test_no_layer_drifts_beyond_its_bound(name: str, threshold: float, block: in
     state = program.new_state()
     closed = 0
     for number, frame in enumerate(frames(shape, 12)):
-        step = program.run(state, (frame,), number == 0)
-        closed += sum(candidates - active for candidates, active in zip(step.candidates.values(), step.active, strict=False))
+        run = program.run(state, (frame,), number == 0)
+        closed += sum(candidates - active for candidates, active in zip(run.candidates.values(), run.active, strict=False))
         for layer, gate in program.plan.output_gates.items():
             node = gate.layer
             if node.activation is not None and node.activation.kind not in {"relu", "hardtanh", "sigmoid", "tanh", "leaky_relu"}:

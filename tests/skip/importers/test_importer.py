@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from skipvid.core.errors import BackendError
-from skipvid.skip.importers.exported import export, import_program
+from skipvid.skip.importers.exported import export, import_exported
 
 SHAPE = (1, 4, 8, 6)
 
@@ -167,4 +167,4 @@ def test_batch_norm_in_training_mode_inside_a_traced_graph_is_refused() -> None:
     net = nn.Sequential(conv(), nn.BatchNorm2d(4))
     net[1].train()
     with pytest.raises(BackendError, match="changes its buffers"):
-        import_program(export(net, (torch.zeros(SHAPE),)))
+        import_exported(export(net, (torch.zeros(SHAPE),)))

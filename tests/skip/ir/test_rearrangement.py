@@ -1,4 +1,4 @@
-"""Channel moves in all their spellings, and what looks like one and is not."""
+"""Rearrangements of channels in all their spellings, and what looks like one and is not."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from skipvid.skip.ir.graph import Graph, MapArgument, Node
-from skipvid.skip.ir.rearrangement import recognise_channel_moves
+from skipvid.skip.ir.rearrangement import recognise_rearrangements
 
 SHAPE = (1, 8, 6, 6)  # square, so that a transposed map has the same shape
 
@@ -60,14 +60,14 @@ SPATIAL: dict[str, Callable[[Tensor], Any]] = {
 
 
 @pytest.mark.parametrize("name", MOVES)
-def test_channel_moves_are_recognised_in_any_spelling(name: str) -> None:
+def test_rearranged_channels_are_recognised_in_any_spelling(name: str) -> None:
     function, indices = MOVES[name]
     graph, x = graph_of(Net(lambda m, x: function(x)), SHAPE), torch.randn(SHAPE)
-    moves = [node for node in graph if node.op != "input"]
-    assert {node.op for node in moves} == {"channels"}
+    rearrangements = [node for node in graph if node.op != "input"]
+    assert {node.op for node in rearrangements} == {"channels"}
     outputs = [graph.by_name[str(leaf)] for leaf in graph.outputs]
     picked = {tuple(node.attrs["index"]) for node in outputs}
-    assert all(node.inputs == (graph.inputs[0].name,) for node in moves)
+    assert all(node.inputs == (graph.inputs[0].name,) for node in rearrangements)
     assert {tuple(index) for index in indices} <= picked
     wanted = function(x)
     for got, want in zip(run(graph, x), [wanted] if isinstance(wanted, Tensor) else wanted, strict=True):
@@ -75,7 +75,7 @@ def test_channel_moves_are_recognised_in_any_spelling(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SPATIAL)
-def test_moves_of_pixels_are_not_taken_for_moves_of_channels(name: str) -> None:
+def test_rearranged_pixels_are_not_mistaken_for_channels(name: str) -> None:
     graph, x = graph_of(Net(lambda m, x: SPATIAL[name](x) * 1.5), SHAPE), torch.randn(SHAPE)
     assert "channels" not in operations(graph)
     assert torch.equal(run(graph, x)[0], SPATIAL[name](x) * 1.5)
@@ -93,7 +93,7 @@ aten = torch.ops.aten
 
 @given(st.data())
 @settings(max_examples=80, deadline=None)
-def test_any_chain_of_moves_computes_what_torch_computes(data: st.DataObject) -> None:
+def test_any_chain_of_rearrangements_computes_what_torch_computes(data: st.DataObject) -> None:
     """Chains drawn at random, built as nodes: whatever is recognised must give the same numbers."""
     x = torch.randn(1, data.draw(st.sampled_from([4, 6])), data.draw(st.integers(1, 3)), data.draw(st.integers(1, 3)))
     nodes, values = [Node("0", "input", (), tuple(x.shape))], [x]
@@ -116,7 +116,7 @@ def test_any_chain_of_moves_computes_what_torch_computes(data: st.DataObject) ->
         attrs = {"target": target, "args": (MapArgument(0), *arguments), "kwargs": {}, "item": None}
         nodes.append(Node(str(number), "aten", (str(number - 1),), tuple(values[-1].shape), attrs))
     names = tuple(node.name for node in nodes)
-    graph = recognise_channel_moves(Graph(tuple(nodes), names, None))  # type: ignore[arg-type]
+    graph = recognise_rearrangements(Graph(tuple(nodes), names, None))  # type: ignore[arg-type]
     for got, want in zip(run(graph, x), values, strict=True):
         assert torch.equal(got, want)
 

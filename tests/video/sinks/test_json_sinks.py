@@ -18,7 +18,7 @@ from skipvid.core.results import Detections
 from skipvid.video.sinks.base import Sink
 from skipvid.video.sinks.coco import CocoSink
 from skipvid.video.sinks.json_files import JsonlSink, JsonSink
-from skipvid.video.sinks.records import frame_record, header_record
+from skipvid.video.sinks.records import dumps, frame_record, header_record, number
 from skipvid.video.sinks.tables import CsvSink, MotSink
 
 
@@ -200,3 +200,14 @@ def test_memory_does_not_grow_with_the_video(tmp_path: Path, kind: str) -> None:
         tracemalloc.stop()
         sink.finish(summary())
     assert after - before < 10_000
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(-0.001, "0.0"), (-0.0, "0.0"), (-0.006, "-0.01"), (1.005, "1.0"), (float("nan"), "null"), (float("-inf"), "null")]
+)
+def test_numbers_are_rounded_without_a_negative_zero_and_never_break_json(value: float, text: str) -> None:
+    assert dumps({"x": number(value, 2)}) == f'{{"x": {text}}}'
+
+
+def test_names_stay_readable_in_every_script() -> None:
+    assert dumps({"source": "Straße 東京.mp4"}) == '{"source": "Straße 東京.mp4"}'

@@ -201,6 +201,19 @@ def test_later_pictures_of_another_size_are_scaled_to_the_first(tmp_path: Path) 
     assert [number_of(f.image) for f in frames] == [9] * 4
 
 
+def test_shrinking_averages_every_pixel(tmp_path: Path) -> None:
+    """Stripes finer than the output's pixels become grey; picked pixels would be black or white."""
+    stripes = np.zeros((192, 320, 3), np.uint8)
+    stripes[:, ::2] = 200
+    with VideoSink(tmp_path / "out.mp4", header(), as_is) as sink:
+        sink.write(result(0, image=numbered_picture(0, 160, 96)))
+        sink.write(result(1, image=stripes))
+        sink.finish(summary())
+    with open_source(str(tmp_path / "out.mp4")) as source:
+        last = list(source)[-1].image
+    assert np.abs(last.astype(int) - 100).max() < 25
+
+
 @pytest.mark.parametrize(("rotation", "expected"), [(None, Fraction(4, 3)), (90, Fraction(3, 4))])
 def test_pixels_that_are_not_square_keep_their_shape(tmp_path: Path, rotation: int | None, expected: Fraction) -> None:
     clip = write_clip(tmp_path / "clip.mp4", 3, pixel_aspect=Fraction(4, 3), rotation=rotation)

@@ -1,72 +1,44 @@
-// The Python module skipvid.skip.cpu._native. Internal: skipvid/skip/cpu/ is its only caller and checks what it passes.
+// The Python module skipvid.skip.cpu._native. Nothing that Python passes is believed: all of it is compared with the program here, in
+// program.cpp and in input.cpp, before it is used.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/array.h>
 #include <nanobind/stl/pair.h>
 #include <nanobind/stl/shared_ptr.h>
 #include <nanobind/stl/string.h>
-#include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
 #include <algorithm>
 #include <memory>
 #include <stdexcept>
 #include <string>
-#include <tuple>
+#include <utility>
 #include <vector>
 
-#include "steps.hpp"
+#include "work.hpp"
 
 namespace nb = nanobind;
 
 namespace skipvid {
 namespace {
 
-using Pair = std::array<int, 2>;
-using FloatArray = nb::ndarray<const float, nb::c_contig, nb::device::cpu>;
-using IntArray = nb::ndarray<const std::int32_t, nb::c_contig, nb::device::cpu>;
-using ActivationTuple = std::tuple<int, float, float>;
+using FloatArray = nb::ndarray<const float, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using IntArray = nb::ndarray<const std::int32_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 
-std::vector<float> floats(const FloatArray& array) { return {array.data(), array.data() + array.size()}; }
-std::vector<int> ints(const IntArray& array) { return {array.data(), array.data() + array.size()}; }
-
-Activation activation(const ActivationTuple& tuple) {
-  return {static_cast<Activation::Kind>(std::get<0>(tuple)), std::get<1>(tuple), std::get<2>(tuple)};
+std::shared_ptr<Program> make_program(const nb::bytes& bytes, std::shared_ptr<ThreadPool> pool, const std::string& name) {
+  const Kernels* kernels = name.empty() ? &best_kernels() : find_kernels(name.c_str());
+  if (kernels == nullptr) throw std::invalid_argument("this processor does not run the instruction set " + name);
+  if (!pool) throw std::invalid_argument("a program needs a pool of threads");
+  const auto* data = static_cast<const std::byte*>(bytes.data());
+  const std::size_t size = bytes.size();
+  const nb::gil_scoped_release unlocked;
+  const Description description = read_description(data, size);
+  check_description(description);
+  return std::make_shared<Program>(description, *kernels, std::move(pool));
 }
 
-Footprint window(Pair kernel, Pair stride, Pair dilation, Pair origin) {
-  Footprint footprint;
-  footprint.kind = Footprint::Kind::window;
-  for (int axis = 0; axis < 2; ++axis) {
-    footprint.kernel[axis] = kernel[axis];
-    footprint.stride[axis] = stride[axis];
-    footprint.dilation[axis] = dilation[axis];
-    footprint.origin[axis] = origin[axis];
-  }
-  return footprint;
-}
-
-void add_step(Program& program, int map, std::vector<int> sources, std::vector<Footprint> footprints, std::unique_ptr<Step> step) {
-  Entry entry;
-  entry.map = map;
-  entry.sources = std::move(sources);
-  entry.footprints = std::move(footprints);
-  entry.step = std::move(step);
-  program.add(std::move(entry));
-}
-
-void add_other(Program& program, Entry::Kind kind, int map, int input, std::vector<int> sources, std::vector<Footprint> footprints) {
-  Entry entry;
-  entry.kind = kind;
-  entry.map = map;
-  entry.input = input;
-  entry.sources = std::move(sources);
-  entry.footprints = std::move(footprints);
-  program.add(std::move(entry));
-}
-
-void run(const Program& program, State& state, const std::vector<nb::ndarray<const float, nb::ndim<3>, nb::device::cpu>>& arrays, int segment,
-         bool keyframe, bool gates) {
+void run(const Program& program, State& state, const std::vector<nb::ndarray<const float, nb::ndim<3>, nb::device::cpu>>& arrays,
+         int segment, bool keyframe, bool gates) {
   std::vector<InputArray> inputs;
   for (const auto& array : arrays) {
     inputs.push_back({array.data(), array.stride(0), array.stride(1), array.stride(2), {array.shape(0), array.shape(1), array.shape(2)}});
@@ -76,11 +48,14 @@ void run(const Program& program, State& state, const std::vector<nb::ndarray<con
 }
 
 // The same for a network whose only input is a picture.
-void run_picture(const Program& program, State& state, const nb::ndarray<const std::uint8_t, nb::shape<-1, -1, 3>, nb::c_contig, nb::device::cpu>& bytes,
+void run_picture(const Program& program, State& state,
+                 const nb::ndarray<const std::uint8_t, nb::shape<-1, -1, 3>, nb::c_contig, nb::device::cpu>& bytes,
                  const nb::ndarray<const float, nb::shape<3, 256>, nb::c_contig, nb::device::cpu>& tables, std::array<int, 3> order,
                  int segment, bool keyframe, bool gates) {
-  const Picture picture{bytes.data(), static_cast<int>(bytes.shape(0)), static_cast<int>(bytes.shape(1)), tables.data(), order};
-  const InputArray input{nullptr, 0, 0, 0, {}, &picture};
+  // An array of another size in bytes than int can hold fits no map.
+  const auto extent = [](std::size_t value) { return static_cast<int>(std::min<std::size_t>(value, largest_extent + 1)); };
+  const Picture picture{bytes.data(), extent(bytes.shape(0)), extent(bytes.shape(1)), tables.data(), order};
+  const InputArray input{nullptr, 0, 0, 0, {3, bytes.shape(0), bytes.shape(1)}, &picture};
   const nb::gil_scoped_release unlocked;
   program.run(state, {&input, 1}, segment, keyframe, gates);
 }
@@ -93,6 +68,15 @@ nb::ndarray<nb::numpy, Value, nb::ndim<Dimensions>> owned(std::unique_ptr<Value[
   return {data, Dimensions, shape, owner};
 }
 
+// The number of a map, or of a step, if it is one.
+std::size_t checked(const char* what, int number, std::size_t count) {
+  if (number >= 0 && static_cast<std::size_t>(number) < count) return static_cast<std::size_t>(number);
+  throw std::invalid_argument("there is no " + std::string(what) + " " + std::to_string(number) + ", the program has " +
+                              std::to_string(count));
+}
+
+int checked_map(const State& state, int map) { return static_cast<int>(checked("map", map, state.program.maps.size())); }
+
 using Mask = nb::ndarray<nb::numpy, bool, nb::ndim<2>>;
 
 Mask mask_of(const Bitmap& bitmap) {
@@ -104,23 +88,33 @@ Mask mask_of(const Bitmap& bitmap) {
   return owned(std::move(values), {height, width});
 }
 
+std::string size_text(std::size_t height, std::size_t width) { return std::to_string(height) + " x " + std::to_string(width); }
+
 // For each pixel the sum of weights[i] over those of `maps`, which are of one size, that computed it.
 nb::ndarray<nb::numpy, float, nb::ndim<2>> weighted(const State& state, const IntArray& maps, const FloatArray& weights) {
-  const Bitmap& first = state.computed[maps.data()[0]];
+  if (maps.size() == 0 || maps.size() != weights.size()) {
+    throw std::invalid_argument(std::to_string(maps.size()) + " maps and " + std::to_string(weights.size()) +
+                                " weights were given, not one or more of both");
+  }
+  const Bitmap& first = state.computed[checked_map(state, maps.data()[0])];
   const std::size_t height = first.height(), width = first.width();
   auto total = std::make_unique<float[]>(height * width);
   for (std::size_t i = 0; i < maps.size(); ++i) {
-    const Bitmap& bitmap = state.computed[maps.data()[i]];
-    if (bitmap.height() != first.height() || bitmap.width() != first.width()) throw std::invalid_argument("the maps differ in size");
+    const Bitmap& bitmap = state.computed[checked_map(state, maps.data()[i])];
+    if (bitmap.height() != first.height() || bitmap.width() != first.width()) {
+      throw std::invalid_argument("map " + std::to_string(maps.data()[i]) + " is " + size_text(bitmap.height(), bitmap.width()) +
+                                  ", the first one " + size_text(height, width));
+    }
     bitmap.add_to(total.get(), weights.data()[i]);
   }
   return owned(std::move(total), {height, width});
 }
 
 void set_changed(State& state, int map, const nb::ndarray<const bool, nb::ndim<2>, nb::c_contig, nb::device::cpu>& mask) {
-  Bitmap& bitmap = state.changed(map);
-  if (static_cast<int>(mask.shape(0)) != bitmap.height() || static_cast<int>(mask.shape(1)) != bitmap.width()) {
-    throw std::invalid_argument("the mask does not have the map's size");
+  Bitmap& bitmap = state.changed(checked_map(state, map));
+  if (mask.shape(0) != static_cast<std::size_t>(bitmap.height()) || mask.shape(1) != static_cast<std::size_t>(bitmap.width())) {
+    throw std::invalid_argument("the mask is " + size_text(mask.shape(0), mask.shape(1)) + ", map " + std::to_string(map) + " is " +
+                                size_text(bitmap.height(), bitmap.width()));
   }
   bitmap.clear();
   for (int y = 0; y < bitmap.height(); ++y) {
@@ -134,7 +128,7 @@ void set_changed(State& state, int map, const nb::ndarray<const bool, nb::ndim<2
 
 nb::ndarray<nb::numpy, float, nb::ndim<3>> rows_of(nb::handle_t<State> self, int map) {
   const State& state = nb::cast<const State&>(self);
-  const Rows rows = state.rows(map);
+  const Rows rows = state.rows(checked_map(state, map));
   const std::size_t shape[3] = {static_cast<std::size_t>(rows.height), static_cast<std::size_t>(rows.width),
                                 static_cast<std::size_t>(state.program.maps[map].channels)};
   const std::int64_t strides[3] = {rows.stride * rows.width, rows.stride, 1};
@@ -154,14 +148,8 @@ Counts counts_of(const State& state) {
   return counted(state.counts.size(), [&](std::size_t map) { return state.counts[map]; });
 }
 
-Counts asked_of(const State& state) {
-  return counted(state.outputs.size(), [&](std::size_t entry) { return state.outputs[entry].asked; });
-}
-
-std::shared_ptr<Program> make_program(const std::string& name, std::shared_ptr<ThreadPool> pool) {
-  const Kernels* kernels = name.empty() ? &best_kernels() : find_kernels(name.c_str());
-  if (kernels == nullptr) throw std::invalid_argument("this processor does not run the instruction set " + name);
-  return std::make_shared<Program>(*kernels, std::move(pool));
+Counts candidates_of(const State& state) {
+  return counted(state.outputs.size(), [&](std::size_t step) { return state.outputs[step].candidates; });
 }
 
 std::vector<std::string> instruction_sets() {
@@ -179,81 +167,66 @@ double exercise(const std::string& name, std::int64_t rounds) {
   return kernels->exercise(rounds, sink);
 }
 
-void bind_steps(nb::class_<Program>& type) {
-  using Sources = std::vector<int>;
-  using Footprints = std::vector<Footprint>;
-  type.def("add_input", [](Program& p, int map, int input) { add_other(p, Entry::Kind::input, map, input, {}, {}); });
-  type.def("add_view", [](Program& p, int map, Sources s, Footprints f) { add_other(p, Entry::Kind::view, map, 0, std::move(s), std::move(f)); });
-  type.def("add_foreign", [](Program& p, int map) { add_other(p, Entry::Kind::foreign, map, 0, {}, {}); });
-  type.def("add_watch", [](Program& p, int map, int norm) {
-    Entry entry;
-    entry.kind = Entry::Kind::watch;
-    entry.map = map;
-    entry.norm = static_cast<Norm>(norm);
-    p.add(std::move(entry));
-    return static_cast<int>(p.entries.size()) - 1;
-  });
-  // Of the step that was added last.
-  type.def("set_output_gate", [](Program& p, int watch, double limit, double scale, int block, const FloatArray& bias) {
-    p.entries.back().gate = std::make_unique<OutputGate>(OutputGate{watch, p.entries[watch].norm, limit, scale, block, floats(bias)});
-    return static_cast<int>(p.entries.size()) - 1;
-  });
-  type.def("set_question", [](Program& p, int map, const FloatArray& weights, float bias, bool magnitude, int block) {
-    auto question = std::make_shared<Question>(Question{Buffer(padded(static_cast<int>(weights.size()))), bias, magnitude});
-    std::copy_n(weights.data(), weights.size(), question->weights.data());
-    p.gates[map] = {true, 0, 1, block, std::move(question)};
-  });
-  type.def("add_convolution", [](Program& p, int map, int source, const Footprint& f, Pair step, Pair period, int groups,
-                                 const std::vector<std::pair<IntArray, FloatArray>>& phases, const FloatArray& bias, ActivationTuple act) {
-    std::vector<Convolution::Phase> list;
-    for (const auto& [taps, weights] : phases) list.push_back({ints(taps), floats(weights)});
-    add_step(p, map, {source}, {f},
-             std::make_unique<Convolution>(p, source, map, step, period, groups, list, floats(bias), activation(act)));
-  });
-  type.def("add_depthwise", [](Program& p, int map, int source, const Footprint& f, const FloatArray& weights, const FloatArray& bias,
-                               ActivationTuple act) {
-    add_step(p, map, {source}, {f},
-             std::make_unique<Depthwise>(p, source, map, Pair{f.kernel[0], f.kernel[1]}, Pair{f.stride[0], f.stride[1]},
-                                         Pair{f.dilation[0], f.dilation[1]}, Pair{f.origin[0], f.origin[1]}, floats(weights), floats(bias),
-                                         activation(act)));
-  });
-  using LeafTuple = std::tuple<int, FloatArray, bool, bool, bool, IntArray, IntArray>;
-  using LinkTuple = std::tuple<int, std::array<int, 3>, ActivationTuple>;
-  type.def("add_pointwise", [](Program& p, int map, Sources sources, Footprints f, const std::vector<LeafTuple>& leaves,
-                               const std::vector<LinkTuple>& links) {
-    std::vector<PointwiseChain::Leaf> leaf_list;
-    for (const auto& [source, values, by_row, by_column, scalar, rows, columns] : leaves) {
-      leaf_list.push_back({source, floats(values), by_row, by_column, scalar, ints(rows), ints(columns)});
-    }
-    std::vector<PointwiseChain::Link> link_list;
-    for (const auto& [operation, operands, act] : links) link_list.push_back({static_cast<Pointwise>(operation), operands, activation(act)});
-    add_step(p, map, std::move(sources), std::move(f), std::make_unique<PointwiseChain>(p, map, std::move(leaf_list), std::move(link_list)));
-  });
-  type.def("add_pool", [](Program& p, int map, int source, const Footprint& f, bool maximum, bool count_padding) {
-    add_step(p, map, {source}, {f},
-             std::make_unique<Pool>(p, source, map, maximum, count_padding, Pair{f.kernel[0], f.kernel[1]}, Pair{f.stride[0], f.stride[1]},
-                                    Pair{f.dilation[0], f.dilation[1]}, Pair{f.origin[0], f.origin[1]}));
-  });
-  using AxisTuple = std::tuple<IntArray, IntArray, FloatArray, FloatArray>;
-  type.def("add_resize", [](Program& p, int map, int source, const Footprint& f, bool bilinear, const AxisTuple& rows,
-                            const AxisTuple& columns) {
-    const auto axis = [](const AxisTuple& t) -> Resize::Axis {
-      return {{ints(std::get<0>(t)), ints(std::get<1>(t))}, {floats(std::get<2>(t)), floats(std::get<3>(t))}};
-    };
-    add_step(p, map, {source}, {f}, std::make_unique<Resize>(p, source, map, bilinear, axis(rows), axis(columns)));
-  });
-  using PartTuple = std::tuple<int, int, int, std::vector<int>>;
-  type.def("add_move", [](Program& p, int map, Sources sources, Footprints f, const std::vector<PartTuple>& parts, Pair origin,
-                          float outside) {
-    std::vector<Move::Part> list;
-    for (const auto& [source, target, count, channels] : parts) list.push_back({source, target, count, channels});
-    add_step(p, map, std::move(sources), std::move(f), std::make_unique<Move>(p, map, std::move(list), origin, outside));
-  });
-  type.def("add_global_mean", [](Program& p, int map, int source) {
-    Footprint any;
-    any.kind = Footprint::Kind::any;
-    add_step(p, map, {source}, {any}, std::make_unique<GlobalMean>(p, source));
-  });
+template <class Row>
+void describe_table(nb::dict& tables, const std::vector<Row>&) {
+  std::vector<std::pair<std::string, std::string>> fields;
+  std::apply(
+      [&](const auto&... field) {
+        (fields.emplace_back(field.name, std::is_same_v<std::decay_t<decltype(std::declval<Row>().*field.member)>, double> ? "<f8" : "<i8"),
+         ...);
+      },
+      Row::fields());
+  tables[Row::table] = nb::cast(fields);
+}
+
+// The format, for Python to write it: there is no second definition.
+void bind_format(nb::module_& m) {
+  nb::dict tables;
+  const DescriptionTables empty;
+  std::apply([&](const auto&... rows) { (describe_table(tables, rows), ...); }, empty);
+  m.attr("TABLES") = tables;
+  m.attr("MAGIC") = nb::bytes(description_magic.data(), description_magic.size());
+  m.attr("VERSION") = description_version;
+  m.attr("LANES") = lanes;
+  m.attr("LARGEST_EXTENT") = largest_extent;
+  nb::enum_<StepKind>(m, "StepKind", nb::is_arithmetic())
+      .value("INPUT", StepKind::input)
+      .value("VIEW", StepKind::view)
+      .value("FALLBACK", StepKind::fallback)
+      .value("CHANGE", StepKind::change)
+      .value("CONVOLUTION", StepKind::convolution)
+      .value("DEPTHWISE", StepKind::depthwise)
+      .value("POINTWISE", StepKind::pointwise)
+      .value("POOL", StepKind::pool)
+      .value("RESIZE", StepKind::resize)
+      .value("MOVE", StepKind::move)
+      .value("GLOBAL_MEAN", StepKind::global_mean);
+  nb::enum_<Footprint::Kind>(m, "FootprintKind", nb::is_arithmetic())
+      .value("SAME", Footprint::Kind::same)
+      .value("WINDOW", Footprint::Kind::window)
+      .value("TAPS", Footprint::Kind::taps)
+      .value("ANY", Footprint::Kind::any);
+  nb::enum_<Activation::Kind>(m, "ActivationKind", nb::is_arithmetic())
+      .value("NONE", Activation::Kind::none)
+      .value("CLAMP", Activation::Kind::clamp)
+      .value("SILU", Activation::Kind::silu)
+      .value("SIGMOID", Activation::Kind::sigmoid)
+      .value("TANH", Activation::Kind::tanh)
+      .value("HARDSWISH", Activation::Kind::hardswish)
+      .value("HARDSIGMOID", Activation::Kind::hardsigmoid)
+      .value("LEAKY_RELU", Activation::Kind::leaky_relu)
+      .value("ELU", Activation::Kind::elu);
+  nb::enum_<Norm>(m, "Norm", nb::is_arithmetic())
+      .value("MAGNITUDES", Norm::magnitudes)
+      .value("SQUARES", Norm::squares)
+      .value("LARGEST", Norm::largest);
+  nb::enum_<Pointwise>(m, "Pointwise", nb::is_arithmetic())
+      .value("COPY", Pointwise::copy)
+      .value("ADD", Pointwise::add)
+      .value("SUB", Pointwise::sub)
+      .value("MUL", Pointwise::mul)
+      .value("DIV", Pointwise::div)
+      .value("MULTIPLY_ADD", Pointwise::multiply_add);
 }
 
 }  // namespace
@@ -262,49 +235,32 @@ void bind_steps(nb::class_<Program>& type) {
 NB_MODULE(_native, m) {
   nb::set_leak_warnings(false);  // thread pools are cached for the life of the process
   using namespace skipvid;
-  m.attr("LARGEST_EXTENT") = largest_extent;
   m.def("instruction_sets", &instruction_sets, "Names of the kernels that this processor runs, the fastest first.");
 
   m.def("exercise", &exercise, nb::call_guard<nb::gil_scoped_release>(),
         "Multiply-adds in registers, for the machine's peak. Returns the floating-point operations done.");
+  bind_format(m);
 
   nb::class_<ThreadPool>(m, "ThreadPool").def(nb::init<int>()).def_prop_ro("size", &ThreadPool::size);
 
-  nb::class_<Footprint>(m, "Footprint")
-      .def_static("same", [] { return Footprint{}; })
-      .def_static("any", [] {
-        Footprint footprint;
-        footprint.kind = Footprint::Kind::any;
-        return footprint;
-      })
-      .def_static("window", &window)
-      .def_static("taps", [](const IntArray& rows, const IntArray& columns) {
-        return Footprint::taps(ints(rows), ints(columns), static_cast<int>(columns.shape(0)));
-      });
-
-  auto program = nb::class_<Program>(m, "Program");
-  program.def(nb::new_(&make_program))
+  nb::class_<Program>(m, "Program")
+      .def(nb::new_(&make_program), nb::arg("description"), nb::arg("pool"), nb::arg("instruction_set") = "",
+           "Check a description and build its program. Raises ValueError with section, row and reason.")
       .def_prop_ro("instruction_set", [](const Program& p) { return std::string(p.kernels.name); })
-      .def("add_map", &Program::add_map)
-      .def("add_part", &Program::add_part)
-      .def("set_gate", [](Program& p, int map, double threshold, double scale, int block) { p.gates[map] = {true, threshold, scale, block, nullptr}; })
-      .def("add_segment", &Program::add_segment)
-      .def("share", &Program::share)
       .def("run", &run)
       .def("run_picture", &run_picture);
-  bind_steps(program);
 
   nb::class_<State>(m, "State")
       .def(nb::init<const Program&, bool>(), nb::keep_alive<1, 2>())
       .def_prop_ro("memory_bytes", &State::bytes)
       .def("rows", &rows_of)
-      .def("limit", [](const State& s, int map) { return s.limits[map]; })
-      .def("output_limit", [](const State& s, int entry) { return s.outputs[entry].limit; })
-      .def("any_changed", [](const State& s, int map) { return s.changed(map).any(); })
+      .def("limit", [](const State& s, int map) { return s.limits[checked_map(s, map)]; })
+      .def("output_limit", [](const State& s, int step) { return s.outputs[checked("step", step, s.outputs.size())].limit; })
+      .def("any_changed", [](const State& s, int map) { return s.changed(checked_map(s, map)).any(); })
       .def("counts", &counts_of)
-      .def("asked", &asked_of)
-      .def("computed", [](const State& s, int map) { return mask_of(s.computed[map]); })
+      .def("candidates", &candidates_of)
+      .def("computed", [](const State& s, int map) { return mask_of(s.computed[checked_map(s, map)]); })
       .def("weighted", &weighted)
-      .def("changed", [](const State& s, int map) { return mask_of(s.changed(map)); })
+      .def("changed", [](const State& s, int map) { return mask_of(s.changed(checked_map(s, map))); })
       .def("set_changed", &set_changed);
 }

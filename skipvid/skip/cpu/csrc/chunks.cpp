@@ -15,36 +15,36 @@ constexpr double largest_share = 0.9;
 
 // Whether fewer values are read and written than weights are read: then a thread had better leave some of these to the others.
 bool splits_channels(const Job& job, int workers) {
-  const Step& step = *job.entry->step;
+  const Operation& operation = *job.step->operation;
   const Frame& frame = *job.frame;
-  if (workers == 1 || step.parts() == 1) return false;
+  if (workers == 1 || operation.parts() == 1) return false;
   const std::size_t pixels = job.pixels.size();
   // At a keyframe the rows of one map after the other rather stay with the thread that wrote them.
   if (frame.keyframe) return pixels < static_cast<std::size_t>(2 * workers * frame.program.kernels.gemm_pixels);
   const std::vector<MapInfo>& maps = frame.program.maps;
-  return step.weights() > pixels * static_cast<std::size_t>(maps[job.entry->sources[0]].channels + 4 * maps[job.entry->map].channels);
+  return operation.weights() > pixels * static_cast<std::size_t>(maps[job.step->sources[0]].channels + 4 * maps[job.step->map].channels);
 }
 
 // Chunks of some of the channels: each worker takes the same ones of all pixels. Every other worker goes through the pixels backwards, so
 // that not all rows are completed by the same one.
-void cut_channels(const Job& job, int number, int workers, Workspace& workspace, std::size_t& room) {
-  const Step& step = *job.entry->step;
-  const int pixels = static_cast<int>(job.pixels.size()), parts = step.parts(), splits = std::min(parts, workers);
+void cut_channels(const Job& job, int number, int workers, Workspace& workspace, std::size_t& floats) {
+  const Operation& operation = *job.step->operation;
+  const int pixels = static_cast<int>(job.pixels.size()), parts = operation.parts(), splits = std::min(parts, workers);
   const int tile = job.frame->program.kernels.gemm_pixels;
-  const int count = std::max((pixels + step.chunk() - 1) / step.chunk(), std::min(workers, pixels / (3 * tile)));
+  const int count = std::max((pixels + operation.chunk() - 1) / operation.chunk(), std::min(workers, pixels / (3 * tile)));
   const int size = (pixels + count * tile - 1) / (count * tile) * tile;
-  const int row = padded(job.frame->program.maps[job.entry->map].channels), first = static_cast<int>(workspace.stages.size());
+  const int row = padded(job.frame->program.maps[job.step->map].channels), first = static_cast<int>(workspace.split_rows.size());
   for (int from = 0; from < pixels; from += size) {
-    workspace.stages.push_back({room, splits});
-    room += job.asks() ? static_cast<std::size_t>(std::min(size, pixels - from)) * row : 0;
+    workspace.split_rows.push_back({floats, splits});
+    floats += job.gates() ? static_cast<std::size_t>(std::min(size, pixels - from)) * row : 0;
   }
-  const int stages = static_cast<int>(workspace.stages.size()) - first;
+  const int groups = static_cast<int>(workspace.split_rows.size()) - first;
   for (int split = 0; split < splits; ++split) {
     std::vector<Chunk>& share = workspace.shares[split * workers / splits];
-    for (int turn = 0; turn < stages; ++turn) {
-      const int stage = split % 2 == 0 ? turn : stages - 1 - turn, from = stage * size;
+    for (int turn = 0; turn < groups; ++turn) {
+      const int group = split % 2 == 0 ? turn : groups - 1 - turn, from = group * size;
       share.push_back({number, static_cast<std::size_t>(from), std::min(size, pixels - from), parts * split / splits,
-                       parts * (split + 1) / splits, first + stage});
+                       parts * (split + 1) / splits, first + group});
     }
   }
 }
@@ -52,16 +52,16 @@ void cut_channels(const Job& job, int number, int workers, Workspace& workspace,
 // Chunks of pixels for one worker, who has `left` cycles to work: large ones first, which meet their weights less often, and small ones last,
 // which leave little to wait for. They follow the rows of a map, so that from wave to wave the same rows meet the same worker.
 void cut_pixels(const Job& job, int number, double pixel_work, int worker, int workers, double& left, std::vector<Chunk>& share) {
-  const Step& step = *job.entry->step;
+  const Operation& operation = *job.step->operation;
   const int tile = job.frame->program.kernels.gemm_pixels, pixels = static_cast<int>(job.pixels.size());
   // Jobs of a single tile take turns.
   const std::int64_t tiles = (pixels + tile - 1) / tile, shift = tiles < workers ? number % workers : 0;
   const auto bound = [&](int of) { return of == workers ? pixels : static_cast<int>((tiles * of + shift) / workers * tile); };
   for (int from = bound(worker), to = std::min(bound(worker + 1), pixels); from < to;) {
-    int size = step.chunk();
+    int size = operation.chunk();
     if (workers > 1) size = std::min(size, static_cast<int>(left * largest_share / pixel_work) / tile * tile);
     size = std::min(std::max(size, tile), to - from);
-    share.push_back({number, static_cast<std::size_t>(from), size, 0, step.parts()});
+    share.push_back({number, static_cast<std::size_t>(from), size, 0, operation.parts()});
     left -= size * pixel_work;
     from += size;
   }
@@ -69,10 +69,10 @@ void cut_pixels(const Job& job, int number, double pixel_work, int worker, int w
 
 void cut(std::span<const Job> jobs, int workers, double work, Workspace& workspace) {
   for (std::vector<Chunk>& share : workspace.shares) share.clear();
-  workspace.stages.clear();
+  workspace.split_rows.clear();
   workspace.left.assign(workers, work / workers);
   workspace.by_pixels.clear();
-  std::size_t room = 0;
+  std::size_t floats = 0;
   for (int number = 0; number < static_cast<int>(jobs.size()); ++number) {
     const Job& job = jobs[number];
     if (job.in_blocks()) continue;
@@ -80,7 +80,7 @@ void cut(std::span<const Job> jobs, int workers, double work, Workspace& workspa
       workspace.by_pixels.push_back(number);
       continue;
     }
-    cut_channels(job, number, workers, workspace, room);
+    cut_channels(job, number, workers, workspace, floats);
     for (double& left : workspace.left) left -= workspace.pixel_work[number] * static_cast<double>(job.pixels.size()) / workers;
   }
   for (const int number : workspace.by_pixels) {
@@ -88,7 +88,7 @@ void cut(std::span<const Job> jobs, int workers, double work, Workspace& workspa
       cut_pixels(jobs[number], number, workspace.pixel_work[number], worker, workers, workspace.left[worker], workspace.shares[worker]);
     }
   }
-  workspace.values.reserve(room);
+  workspace.values.reserve(floats);
   workspace.chunks.clear();
   workspace.bounds.assign(1, 0);
   for (const std::vector<Chunk>& share : workspace.shares) {
@@ -104,7 +104,7 @@ void run_jobs(const Frame& frame, std::span<const Job> jobs) {
   workspace.pixel_work.clear();
   double work = 0;
   for (const Job& job : jobs) {
-    job.entry->step->prepare(frame);
+    job.step->operation->prepare(frame);
     workspace.pixel_work.push_back(job.in_blocks() ? 0 : job.pixel_work());
     work += workspace.pixel_work.back() * static_cast<double>(job.pixels.size());
   }
@@ -120,12 +120,12 @@ void run_jobs(const Frame& frame, std::span<const Job> jobs) {
     for (int item = 0; item < static_cast<int>(workspace.chunks.size()); ++item) run(item, 0);
   }
   for (const Job& job : jobs) {
-    if (!job.asks()) continue;
+    if (!job.gates()) continue;
     if (job.in_blocks()) {
-      run_staged(job);
+      run_buffered(job);
     } else {
-      const Bitmap& computed = frame.state.computed[job.entry->map];
-      frame.state.published[job.entry->map].settle(computed.top(), computed.bottom());
+      const Bitmap& computed = frame.state.computed[job.step->map];
+      frame.state.published[job.step->map].settle(computed.top(), computed.bottom());
     }
   }
 }

@@ -2,7 +2,7 @@
 // a wave share two parallel loops, because with few active pixels a single map does not keep the threads busy for as long as they need to
 // find each other.
 //
-// At a keyframe all pixels are computed, entry by entry in the order of the program: each has work for all threads, and finds in their
+// At a keyframe all pixels are computed, step by step in the order of the program: each has work for all threads, and finds in their
 // caches what the one before has left there.
 #include "frame.hpp"
 
@@ -16,32 +16,32 @@ namespace {
 // A rough number of cycles; below, handing the work to other threads costs more.
 constexpr double search_worth_sharing = 4000;
 
-// The pixels of some rows that the changes in what an entry reads reach.
-void spread(const Frame& frame, const Entry& entry, int top, int bottom) {
-  for (std::size_t i = 0; i < entry.sources.size(); ++i) {
-    spread(entry.footprints[i], frame.state.changed(entry.sources[i]), frame.state.computed[entry.map], top, bottom);
+// The pixels of some rows that the changes in what an step reads reach.
+void spread(const Frame& frame, const Step& step, int top, int bottom) {
+  for (std::size_t i = 0; i < step.sources.size(); ++i) {
+    spread(step.footprints[i], frame.state.changed(step.sources[i]), frame.state.computed[step.map], top, bottom);
   }
 }
 
 // Find the pixels of some rows.
 void search(const Frame& frame, Band& band) {
-  const Entry& entry = frame.program.entries[band.entry];
-  spread(frame, entry, band.top, band.bottom);
-  if (!entry.gate) band.count = frame.state.computed[entry.map].list(band.top, band.bottom, frame.workspace.list.data() + band.first);
+  const Step& step = frame.program.steps[band.step];
+  spread(frame, step, band.top, band.bottom);
+  if (!step.gate) band.count = frame.state.computed[step.map].list(band.top, band.bottom, frame.workspace.list.data() + band.first);
 }
 
 // Rough number of cycles that search() takes for a row.
-double search_work(const Frame& frame, const Entry& entry) {
+double search_work(const Frame& frame, const Step& step) {
   double words = 0;
-  for (const Footprint& footprint : entry.footprints) words += 2.0 + footprint.kernel[0] + footprint.kernel[1];
-  return 30.0 + words * frame.state.computed[entry.map].words() * 3.0;
+  for (const Footprint& footprint : step.footprints) words += 2.0 + footprint.kernel[0] + footprint.kernel[1];
+  return 30.0 + words * frame.state.computed[step.map].words() * 3.0;
 }
 
-// The rows of an entry's map that the changes in what it reads may reach.
-std::pair<int, int> reached_rows(const Frame& frame, const Entry& entry) {
+// The rows of an step's map that the changes in what it reads may reach.
+std::pair<int, int> reached_rows(const Frame& frame, const Step& step) {
   int top = std::numeric_limits<int>::max(), bottom = 0;
-  for (std::size_t i = 0; i < entry.sources.size(); ++i) {
-    const auto [first, last] = reached_rows(entry.footprints[i], frame.state.changed(entry.sources[i]), frame.program.maps[entry.map].height);
+  for (std::size_t i = 0; i < step.sources.size(); ++i) {
+    const auto [first, last] = reached_rows(step.footprints[i], frame.state.changed(step.sources[i]), frame.program.maps[step.map].height);
     if (first == last) continue;
     top = std::min(top, first);
     bottom = std::max(bottom, last);
@@ -54,32 +54,32 @@ void search_wave(const Frame& frame, const Wave& wave, std::vector<Job>& jobs) {
   State& state = frame.state;
   std::vector<Band>& bands = frame.workspace.bands;
   bands.clear();
-  std::size_t room = 0;
+  std::size_t listed = 0;  // pixels that the bands may list
   double work = 0;
-  for (const int index : wave.entries) {
-    const Entry& entry = frame.program.entries[index];
-    if (entry.kind != Entry::Kind::step) continue;
-    state.counts[entry.map] = 0;
-    if (frame.program.gates[entry.map].gated) state.published[entry.map].clear();
-    state.computed[entry.map].clear();
-    const auto [top, bottom] = reached_rows(frame, entry);
+  for (const int index : wave.steps) {
+    const Step& step = frame.program.steps[index];
+    if (!step.operation) continue;
+    state.counts[step.map] = 0;
+    if (frame.program.gates[step.map].gated) state.published[step.map].clear();
+    state.computed[step.map].clear();
+    const auto [top, bottom] = reached_rows(frame, step);
     if (top == bottom) {
-      if (entry.gate) state.outputs[index].asked = 0;
+      if (step.gate) state.outputs[index].candidates = 0;
       continue;
     }
-    const MapInfo& info = frame.program.maps[entry.map];
+    const MapInfo& info = frame.program.maps[step.map];
     const int rows = bottom - top;
-    const double own = search_work(frame, entry) * rows;
+    const double own = search_work(frame, step) * rows;
     const int parts = own > search_worth_sharing ? std::min(frame.lease.workers(), rows) : 1;
     for (int part = 0; part < parts; ++part) {
       const int from = rows * part / parts, to = rows * (part + 1) / parts;
-      bands.push_back({index, top + from, top + to, room + static_cast<std::size_t>(from) * info.width, 0});
+      bands.push_back({index, top + from, top + to, listed + static_cast<std::size_t>(from) * info.width, 0});
     }
-    room += entry.gate ? info.pixels() : static_cast<std::size_t>(rows) * info.width;  // an output gate may round up to blocks
+    listed += step.gate ? info.pixels() : static_cast<std::size_t>(rows) * info.width;  // an output gate may round up to blocks
     work += own;
   }
   std::vector<Pixel>& list = frame.workspace.list;
-  if (list.size() < room) list.resize(room);
+  if (list.size() < listed) list.resize(listed);
   const int count = static_cast<int>(bands.size());
   if (work > search_worth_sharing) {
     frame.lease.run(count, [&](int number, int) { search(frame, bands[number]); });
@@ -87,106 +87,106 @@ void search_wave(const Frame& frame, const Wave& wave, std::vector<Job>& jobs) {
     for (Band& band : bands) search(frame, band);
   }
   for (int from = 0, to = 0; from < count; from = to) {
-    const Entry& entry = frame.program.entries[bands[from].entry];
-    Bitmap& computed = state.computed[entry.map];
+    const Step& step = frame.program.steps[bands[from].step];
+    Bitmap& computed = state.computed[step.map];
     Pixel* const first = list.data() + bands[from].first;
     std::size_t found = 0;
-    for (; to < count && bands[to].entry == entry.index; ++to) {
+    for (; to < count && bands[to].step == step.index; ++to) {
       if (to > from) std::copy_n(list.data() + bands[to].first, bands[to].count, first + found);
       found += bands[to].count;
     }
     computed.settle(bands[from].top, bands[to - 1].bottom);
-    if (entry.gate) {
-      ask_outputs(frame, entry, computed);
+    if (step.gate) {
+      gate_outputs(frame, step, computed);
       found = computed.list(computed.top(), computed.bottom(), first);
     }
-    state.counts[entry.map] = found;
-    const std::vector<Pixel>& all = frame.program.all_pixels(entry.map);
-    if (found > 0) jobs.push_back({&frame, &entry, found == all.size() ? std::span(all) : std::span<const Pixel>(first, found)});
+    state.counts[step.map] = found;
+    const std::vector<Pixel>& all = frame.program.all_pixels(step.map);
+    if (found > 0) jobs.push_back({&frame, &step, found == all.size() ? std::span(all) : std::span<const Pixel>(first, found)});
   }
 }
 
-void run_input(const Frame& frame, const Entry& entry) {
+void run_input(const Frame& frame, const Step& step) {
   State& state = frame.state;
-  state.computed[entry.map].fill();
-  state.counts[entry.map] = frame.program.maps[entry.map].pixels();
-  if (frame.program.gates[entry.map].gated) state.published[entry.map].clear();
-  take_input(frame, entry);
+  state.computed[step.map].fill();
+  state.counts[step.map] = frame.program.maps[step.map].pixels();
+  if (frame.program.gates[step.map].gated) state.published[step.map].clear();
+  read_input(frame, step);
 }
 
-void update_view(const Frame& frame, const Entry& entry) {
-  Bitmap& computed = frame.state.computed[entry.map];
+void update_view(const Frame& frame, const Step& step) {
+  Bitmap& computed = frame.state.computed[step.map];
   computed.clear();
-  const auto [top, bottom] = reached_rows(frame, entry);
-  spread(frame, entry, top, bottom);
+  const auto [top, bottom] = reached_rows(frame, step);
+  spread(frame, step, top, bottom);
   computed.settle(top, bottom);
-  frame.state.counts[entry.map] = computed.count();
+  frame.state.counts[step.map] = computed.count();
 }
 
 // Returns whether any of the inputs of a wave, which all belong to the first, has changed.
 bool run_inputs(const Frame& frame, const Wave& wave) {
   bool changed = false;
-  for (const int index : wave.entries) {
-    const Entry& entry = frame.program.entries[index];
-    if (entry.kind != Entry::Kind::input) continue;
-    run_input(frame, entry);
-    changed = changed || frame.state.changed(entry.map).any();
+  for (const int index : wave.steps) {
+    const Step& step = frame.program.steps[index];
+    if (step.kind != StepKind::input) continue;
+    run_input(frame, step);
+    changed = changed || frame.state.changed(step.map).any();
   }
   return changed;
 }
 
 void run_wave(const Frame& frame, const Wave& wave, std::vector<Job>& jobs) {
-  for (const int index : wave.entries) {
-    const Entry& entry = frame.program.entries[index];
-    if (entry.kind == Entry::Kind::watch) watch(frame, entry);
+  for (const int index : wave.steps) {
+    const Step& step = frame.program.steps[index];
+    if (step.kind == StepKind::change) measure_change(frame, step);
   }
   jobs.clear();
   search_wave(frame, wave, jobs);
   if (!jobs.empty()) run_jobs(frame, jobs);
-  for (const int index : wave.views) update_view(frame, frame.program.entries[index]);
+  for (const int index : wave.views) update_view(frame, frame.program.steps[index]);
 }
 
-void run_whole(const Frame& frame, const Entry& entry) {
-  if (entry.kind == Entry::Kind::foreign) return;
-  if (entry.kind == Entry::Kind::watch) return watch(frame, entry);
+void compute_all(const Frame& frame, const Step& step) {
+  if (step.kind == StepKind::fallback) return;
+  if (step.kind == StepKind::change) return measure_change(frame, step);
   State& state = frame.state;
-  const std::vector<Pixel>& all = frame.program.all_pixels(entry.map);
-  const bool gated = frame.program.gates[entry.map].gated;
-  if (entry.kind == Entry::Kind::input) {
-    run_input(frame, entry);
+  const std::vector<Pixel>& all = frame.program.all_pixels(step.map);
+  const bool gated = frame.program.gates[step.map].gated;
+  if (step.kind == StepKind::input) {
+    run_input(frame, step);
   } else {
-    state.computed[entry.map].fill();
-    state.counts[entry.map] = all.size();
+    state.computed[step.map].fill();
+    state.counts[step.map] = all.size();
   }
-  if (entry.kind == Entry::Kind::step) {
-    if (measures_scale(frame, entry.map)) frame.workspace.sums.resize(all.size());
-    const Job job{&frame, &entry, all};
+  if (step.operation) {
+    if (measures_scale(frame, step.map)) frame.workspace.sums.resize(all.size());
+    const Job job{&frame, &step, all};
     run_jobs(frame, {&job, 1});
   }
-  if (gated) state.published[entry.map].fill();
+  if (gated) state.published[step.map].fill();
   if (!frame.gates) return;
-  if (entry.gate) begin_outputs(frame, entry);
-  if (gated && !frame.program.gates[entry.map].question) begin_gate(frame, entry);
+  if (step.gate) reset_output_gate(frame, step);
+  if (gated && !frame.program.gates[step.map].learned) set_limit(frame, step);
 }
 
 }  // namespace
 
 void run_segment(const Frame& frame, const Segment& segment) {
-  bool& quiet = frame.state.quiet;
+  bool& unchanged = frame.state.unchanged;
   if (frame.keyframe) {
-    quiet = false;
-    for (int index = segment.first; index < segment.last; ++index) run_whole(frame, frame.program.entries[index]);
+    unchanged = false;
+    for (int index = segment.first; index < segment.last; ++index) compute_all(frame, frame.program.steps[index]);
     return;
   }
   if (segment.waves.empty()) return;
   const bool moved = run_inputs(frame, segment.waves.front());
   // The second frame in a row in which no input changed finds everything as the first has left it.
-  if (quiet && !moved && frame.program.whole()) return;
-  quiet = !moved;
+  if (unchanged && !moved && frame.program.in_one_segment()) return;
+  unchanged = !moved;
   std::vector<Job> jobs;
   for (const Wave& wave : segment.waves) {
     run_wave(frame, wave, jobs);
-    quiet = quiet && jobs.empty();
+    unchanged = unchanged && jobs.empty();
   }
 }
 

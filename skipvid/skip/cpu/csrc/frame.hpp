@@ -1,23 +1,23 @@
-// What a frame does with one entry: computing pixels and asking the gate about them (publish.cpp), measuring gates' scales (scales.cpp).
+// What a frame does with one step: computing pixels and applying the gate to them (publish.cpp), measuring gates' scales (scales.cpp).
 #pragma once
 
 #include <span>
 
-#include "program.hpp"
+#include "work.hpp"
 
 namespace skipvid {
 
-// The pixels of one entry's map that are computed in a frame.
+// The pixels of one step's map that are computed in a frame.
 struct Job {
   const Frame* frame;
-  const Entry* entry;
+  const Step* step;
   std::span<const Pixel> pixels;
 
-  const Gate& gate() const { return frame->program.gates[entry->map]; }
+  const Gate& gate() const { return frame->program.gates[step->map]; }
   // Whether the gate decides which pixels readers get to see: at a keyframe they get all.
-  bool asks() const { return gate().gated && !frame->keyframe; }
+  bool gates() const { return gate().gated && !frame->keyframe; }
   // Gates that open in blocks decide when all of a block is computed.
-  bool in_blocks() const { return asks() && gate().block > 1; }
+  bool in_blocks() const { return gates() && gate().block > 1; }
   // Rough number of processor cycles for one pixel.
   double pixel_work() const;
 };
@@ -27,11 +27,11 @@ void run_jobs(const Frame& frame, std::span<const Job> jobs);
 // Compute a chunk of a job and publish what the gate lets through.
 void run_chunk(const Job& job, const Chunk& chunk, int worker);
 // Compute all pixels of a job into a buffer, then publish: for gates that open in blocks.
-void run_staged(const Job& job);
+void run_buffered(const Job& job);
 
 // Whether the scale of a map's gate is measured in this frame: a threshold of 0 needs none.
 bool measures_scale(const Frame& frame, int map);
-// Set the limit of the gate of an entry's map after a keyframe.
-void begin_gate(const Frame& frame, const Entry& entry);
+// Set the limit of the gate of an step's map after a keyframe.
+void set_limit(const Frame& frame, const Step& step);
 
 }  // namespace skipvid

@@ -4,7 +4,7 @@
 #include <atomic>
 #include <cmath>
 
-#include "program.hpp"
+#include "work.hpp"
 
 namespace skipvid {
 
@@ -24,7 +24,7 @@ void for_rows(const Frame& frame, int height, bool shared, const Callable& calla
 // The input rows or columns (axis 1) behind an output's, in order; -1 where there is none.
 class Taps {
  public:
-  Taps(const Footprint& footprint, int axis, int extent) : footprint_(footprint), axis_(axis), extent_(extent) {
+  Taps(const Footprint& footprint, int axis, int extent) : footprint_(footprint), axis_(axis) {
     const std::vector<std::int32_t>& table = footprint.table[axis];
     count_ = footprint.kind == Footprint::Kind::window ? footprint.kernel[axis] : static_cast<int>(table.size()) / extent;
   }
@@ -37,26 +37,24 @@ class Taps {
 
  private:
   const Footprint& footprint_;
-  int axis_, extent_, count_;
+  int axis_, count_;
 };
 
 }  // namespace
 
-std::size_t watch_memory(int height, int width, int channels) {
-  return static_cast<std::size_t>(height) * width * (padded(channels) + 1);
-}
+std::size_t change_memory(int height, int width, int channels) { return static_cast<std::size_t>(height) * width * (padded(channels) + 1); }
 
-void watch(const Frame& frame, const Entry& entry) {
+void measure_change(const Frame& frame, const Step& step) {
   if (!frame.gates) return;
-  const Rows rows = frame.state.rows(entry.map);
-  const MapInfo& info = frame.program.maps[entry.map];
-  const Bitmap& changed = static_cast<const State&>(frame.state).changed(entry.map);
-  float* amounts = frame.state.memory[entry.index].data();
+  const Rows rows = frame.state.rows(step.map);
+  const MapInfo& info = frame.program.maps[step.map];
+  const Bitmap& changed = static_cast<const State&>(frame.state).changed(step.map);
+  float* amounts = frame.state.memory[step.index].data();
   float* seen = amounts + info.pixels();
   const int row = padded(info.channels);
   const auto seen_at = [&](int y, int x) { return seen + (static_cast<std::size_t>(y) * info.width + x) * row; };
-  std::size_t& watched = frame.state.outputs[entry.index].asked;
-  watched = 0;
+  std::size_t& measured = frame.state.outputs[step.index].candidates;
+  measured = 0;
   if (frame.keyframe) {
     for_rows(frame, info.height, true, [&](int y) {
       for (int x = 0; x < info.width; ++x) std::copy_n(rows.at(y, x), info.channels, seen_at(y, x));
@@ -68,29 +66,28 @@ void watch(const Frame& frame, const Entry& entry) {
   for_rows(frame, info.height, changed.count() * row > pixels_worth_sharing * lanes, [&](int y) {
     float* line = amounts + static_cast<std::size_t>(y) * info.width;
     std::fill_n(line, info.width, 0.0F);
-    total += for_each_set(changed.row(y), changed.words(), [&](int x) {
-      line[x] = frame.program.kernels.change(rows.at(y, x), seen_at(y, x), info.channels, entry.norm);
-    });
+    total += for_each_set(changed.row(y), changed.words(),
+                          [&](int x) { line[x] = frame.program.kernels.change(rows.at(y, x), seen_at(y, x), info.channels, step.norm); });
   });
-  watched = total;
+  measured = total;
 }
 
-void ask_outputs(const Frame& frame, const Entry& entry, Bitmap& computed) {
-  const OutputGate& gate = *entry.gate;
-  OutputMemory& memory = frame.state.outputs[entry.index];
-  memory.asked = 0;
+void gate_outputs(const Frame& frame, const Step& step, Bitmap& computed) {
+  const OutputGate& gate = *step.gate;
+  OutputMemory& memory = frame.state.outputs[step.index];
+  memory.candidates = 0;
   if (!computed.any()) return;
-  const MapInfo& source = frame.program.maps[entry.sources[0]];
-  const MapInfo& target = frame.program.maps[entry.map];
-  const float* amounts = frame.state.memory[gate.watch].data();
+  const MapInfo& source = frame.program.maps[step.sources[0]];
+  const MapInfo& target = frame.program.maps[step.map];
+  const float* amounts = frame.state.memory[gate.change].data();
   float* pending = memory.pending.data();
-  const Footprint& footprint = entry.footprints[0];
+  const Footprint& footprint = step.footprints[0];
   const Taps rows(footprint, 0, target.height), columns(footprint, 1, target.width);
-  std::atomic<std::size_t> asked{0};
+  std::atomic<std::size_t> candidates{0};
   for_rows(frame, target.height, computed.count() > pixels_worth_sharing, [&](int y) {
     std::uint64_t* bits = computed.row(y);
     float* line = pending + static_cast<std::size_t>(y) * target.width;
-    asked += for_each_set(bits, computed.words(), [&](int x) {
+    candidates += for_each_set(bits, computed.words(), [&](int x) {
       float amount = 0;
       for (int i = 0; i < rows.count(); ++i) {
         const int from_y = rows.at(y, i, source.height);
@@ -114,7 +111,7 @@ void ask_outputs(const Frame& frame, const Entry& entry, Bitmap& computed) {
       }
     });
   });
-  memory.asked = asked;
+  memory.candidates = candidates;
   computed.settle();
   if (gate.block == 1 || !computed.any()) return;
   computed.round_to_blocks(gate.block);

@@ -9,7 +9,7 @@
 #include <stdexcept>
 #include <string>
 
-#include "program.hpp"
+#include "work.hpp"
 
 namespace skipvid {
 
@@ -17,9 +17,9 @@ namespace {
 
 // Runs `compare` (sets a row's bits in the published bitmap), `copy` (y, x) and `copy_row` (y) over an input, as its gate wants it.
 template <class Compare, class Copy, class CopyRow>
-void take(const Frame& frame, const Entry& entry, int height, const Compare& compare, const Copy& copy, const CopyRow& copy_row) {
-  const Gate& gate = frame.program.gates[entry.map];
-  Bitmap& published = frame.state.published[entry.map];
+void take(const Frame& frame, const Step& step, int height, const Compare& compare, const Copy& copy, const CopyRow& copy_row) {
+  const Gate& gate = frame.program.gates[step.map];
+  Bitmap& published = frame.state.published[step.map];
   const bool ask = gate.gated && !frame.keyframe;
   const auto copy_open = [&](int y) { for_each_set(published.row(y), published.words(), [&](int x) { copy(y, x); }); };
   const auto take_row = [&](int y) {
@@ -42,18 +42,17 @@ void take(const Frame& frame, const Entry& entry, int height, const Compare& com
   }
 }
 
-void take_floats(const Frame& frame, const Entry& entry) {
-  const MapInfo& info = frame.program.maps[entry.map];
-  const Rows target = frame.state.rows(entry.map);
-  const InputArray& array = frame.inputs[entry.input];
-  Bitmap& published = frame.state.published[entry.map];
-  const float limit = frame.state.limits[entry.map];
+void read_floats(const Frame& frame, const Step& step) {
+  const MapInfo& info = frame.program.maps[step.map];
+  const Rows target = frame.state.rows(step.map);
+  const InputArray& array = frame.inputs[step.input];
+  Bitmap& published = frame.state.published[step.map];
+  const float limit = frame.state.limits[step.map];
   const auto source = [&](int y, int x) { return array.data + y * array.row + x * array.column; };
   const auto compare = [&](int y) {
     for (int x = 0; x < info.width; x += 64) {
-      published.row(y)[x / 64] =
-          frame.program.kernels.input_changes(source(y, x), array.channel, array.column, target.at(y, x), target.stride,
-                                              std::min(64, info.width - x), info.channels, limit);
+      published.row(y)[x / 64] = frame.program.kernels.input_changes(source(y, x), array.channel, array.column, target.at(y, x),
+                                                                     target.stride, std::min(64, info.width - x), info.channels, limit);
     }
   };
   const auto copy = [&](int y, int x) {
@@ -61,19 +60,19 @@ void take_floats(const Frame& frame, const Entry& entry) {
     float* to = target.at(y, x);
     for (int c = 0; c < info.channels; ++c) to[c] = from[c * array.channel];
   };
-  take(frame, entry, info.height, compare, copy, [&](int y) {
+  take(frame, step, info.height, compare, copy, [&](int y) {
     for (int x = 0; x < info.width; ++x) copy(y, x);
   });
 }
 
-void take_bytes(const Frame& frame, const Entry& entry) {
-  const MapInfo& info = frame.program.maps[entry.map];
-  const Rows target = frame.state.rows(entry.map);
-  const Picture& picture = *frame.inputs[entry.input].picture;
-  const float limit = frame.state.limits[entry.map];
-  Bitmap& published = frame.state.published[entry.map];
-  TakenPicture& kept = frame.state.taken[entry.map];
-  std::vector<std::uint8_t>& taken = kept.bytes;
+void read_picture(const Frame& frame, const Step& step) {
+  const MapInfo& info = frame.program.maps[step.map];
+  const Rows target = frame.state.rows(step.map);
+  const Picture& picture = *frame.inputs[step.input].picture;
+  const float limit = frame.state.limits[step.map];
+  Bitmap& published = frame.state.published[step.map];
+  PublishedPicture& kept = frame.state.pictures[step.map];
+  std::vector<std::uint8_t>& seen = kept.bytes;
   const std::size_t line = static_cast<std::size_t>(picture.width) * 3;
   const float* const tables[3] = {picture.tables, picture.tables + 256, picture.tables + 512};
   const std::array<int, 3> order = picture.order;
@@ -91,7 +90,7 @@ void take_bytes(const Frame& frame, const Entry& entry) {
   const int surely = least > 0 && limit >= 0 ? static_cast<int>(std::clamp(std::floor(limit / least * 1.001F) + 1, 1.0F, 1000.0F)) : 1000;
   const auto value = [=](const std::uint8_t* pixel, int c) { return tables[c][pixel[order[c]]]; };
   if (frame.keyframe) {
-    taken.resize(line * picture.height);
+    seen.resize(line * picture.height);
     kept.height = picture.height;
     kept.width = picture.width;
     for (int y = 0; y < info.height; ++y) {  // what the picture does not cover is 0
@@ -101,7 +100,7 @@ void take_bytes(const Frame& frame, const Entry& entry) {
   }
   const auto compare = [&](int y) {
     const std::uint8_t* now = picture.bytes + y * line;
-    const std::uint8_t* before = taken.data() + y * line;
+    const std::uint8_t* before = seen.data() + y * line;
     for (int x = 0; x < picture.width; x += 64, now += 192, before += 192) {
       const int count = std::min(64, picture.width - x);
       if (std::memcmp(now, before, static_cast<std::size_t>(count) * 3) == 0) continue;  // the bitmap is clear
@@ -121,31 +120,31 @@ void take_bytes(const Frame& frame, const Entry& entry) {
     const std::size_t at = y * line + static_cast<std::size_t>(x) * 3;
     float* to = target.at(y, x);
     for (int c = 0; c < 3; ++c) to[c] = value(picture.bytes + at, c);
-    std::memcpy(taken.data() + at, picture.bytes + at, 3);
+    std::memcpy(seen.data() + at, picture.bytes + at, 3);
   };
-  take(frame, entry, picture.height, compare, copy, [&](int y) {
+  take(frame, step, picture.height, compare, copy, [&](int y) {
     const std::uint8_t* from = picture.bytes + y * line;
     float* to = target.at(y, 0);
     for (int x = 0; x < picture.width; ++x, from += 3, to += target.stride) {
       for (int c = 0; c < 3; ++c) to[c] = value(from, c);
     }
-    std::memcpy(taken.data() + y * line, picture.bytes + y * line, line);
+    std::memcpy(seen.data() + y * line, picture.bytes + y * line, line);
   });
 }
 
 // What is read is what the program was compiled for, and a picture is compared with one that covered the same pixels.
-void check(const Frame& frame, const Entry& entry) {
-  if (static_cast<std::size_t>(entry.input) >= frame.inputs.size()) {
+void check(const Frame& frame, const Step& step) {
+  if (static_cast<std::size_t>(step.input) >= frame.inputs.size()) {
     throw std::invalid_argument("the network takes more inputs than the " + std::to_string(frame.inputs.size()) + " given");
   }
-  const MapInfo& info = frame.program.maps[entry.map];
-  const InputArray& array = frame.inputs[entry.input];
+  const MapInfo& info = frame.program.maps[step.map];
+  const InputArray& array = frame.inputs[step.input];
   const auto text = [](std::size_t channels, std::size_t height, std::size_t width) {
     return "(" + std::to_string(channels) + ", " + std::to_string(height) + ", " + std::to_string(width) + ")";
   };
   const auto wanted = [&] { return text(info.channels, info.height, info.width); };
+  const auto [channels, height, width] = array.shape;
   if (array.picture == nullptr) {
-    const auto [channels, height, width] = array.shape;
     const bool fits = channels == static_cast<std::size_t>(info.channels) && height == static_cast<std::size_t>(info.height) &&
                       width == static_cast<std::size_t>(info.width);
     if (!fits) throw std::invalid_argument("an input has the shape " + text(channels, height, width) + " instead of " + wanted());
@@ -153,25 +152,27 @@ void check(const Frame& frame, const Entry& entry) {
   }
   const Picture& picture = *array.picture;
   const auto is_byte_of_pixel = [](int byte) { return 0 <= byte && byte < 3; };
-  if (info.channels != 3 || picture.height > info.height || picture.width > info.width ||
-      !std::all_of(picture.order.begin(), picture.order.end(), is_byte_of_pixel)) {
-    throw std::invalid_argument("a picture of " + text(3, picture.height, picture.width) + " does not fit an input of " + wanted());
+  if (info.channels != 3 || picture.height > info.height || picture.width > info.width) {
+    throw std::invalid_argument("a picture of " + text(channels, height, width) + " does not fit an input of " + wanted());
   }
-  const TakenPicture& taken = frame.state.taken[entry.map];
-  if (!frame.keyframe && (picture.height != taken.height || picture.width != taken.width)) {
+  if (!std::all_of(picture.order.begin(), picture.order.end(), is_byte_of_pixel)) {
+    throw std::invalid_argument("the order of a picture's bytes must consist of 0, 1 and 2");
+  }
+  const PublishedPicture& kept = frame.state.pictures[step.map];
+  if (!frame.keyframe && (picture.height != kept.height || picture.width != kept.width)) {
     throw std::invalid_argument("a picture of another size than the last one's needs a keyframe");
   }
 }
 
 }  // namespace
 
-void take_input(const Frame& frame, const Entry& entry) {
-  check(frame, entry);
-  if (frame.inputs[entry.input].picture != nullptr) {
-    take_bytes(frame, entry);
+void read_input(const Frame& frame, const Step& step) {
+  check(frame, step);
+  if (frame.inputs[step.input].picture != nullptr) {
+    read_picture(frame, step);
   } else {
-    frame.state.taken[entry.map].height = frame.state.taken[entry.map].width = 0;
-    take_floats(frame, entry);
+    frame.state.pictures[step.map].height = frame.state.pictures[step.map].width = 0;
+    read_floats(frame, step);
   }
 }
 

@@ -62,13 +62,15 @@ enum class Norm : int { magnitudes, squares, largest };
 
 enum class Pointwise : int { copy, add, sub, mul, div, multiply_add };
 
-struct Kernels {
-  const char* name;
+// Matrix products (kernels/gemm.hpp).
+struct GemmKernels {
   int gemm_pixels;   // pixels per tile: lists should be cut at multiples of it
   int gemm_vectors;  // most vectors per block
-  int width;         // floats per vector
-
   void (*gemm)(const GemmArgs&);
+};
+
+// Depthwise convolutions (kernels/depthwise.hpp).
+struct DepthwiseKernels {
   // Adjacent outputs of a row whose windows lie inside the map from left to right. rows: [kernel_height], at the first window's left edge.
   void (*depthwise_run)(const DepthwiseArgs&, const float* const* rows, std::ptrdiff_t column, int pixels, float* const* outputs);
   // Outputs anywhere whose windows lie inside the map. centres: an input row for each; offsets: from there to the row under each tap.
@@ -76,11 +78,27 @@ struct Kernels {
                               float* const* outputs);
   // One output; taps: [kernel_height * kernel_width].
   void (*depthwise_pixel)(const DepthwiseArgs&, const float* const* taps, float* output);
+};
+
+// Values by themselves (kernels/pointwise.hpp).
+struct PointwiseKernels {
   void (*pointwise)(Pointwise, const Operand* operands, float* output, std::ptrdiff_t stride, int pixels, int channels);
   void (*activate)(const Activation&, float* data, std::ptrdiff_t stride, int pixels, int channels);
+};
+
+// Rows reduced to one, or to a number (kernels/rows.hpp).
+struct RowKernels {
   // Maximum or sum of some rows, times scale.
   void (*maximum)(const float* const* rows, int count, int channels, float* output);
   void (*weighted_sum)(const float* const* rows, const float* weights, int count, int channels, float* output);
+  // output[i] = sum over rows of data[row * stride + i].
+  void (*row_sum)(const float* data, std::ptrdiff_t stride, int rows, int channels, float* output);
+  // sums[i] = the sum over channels (not padded) of |row i|.
+  void (*absolute_sums)(const float* const* rows, int count, int channels, float* sums);
+};
+
+// Rows compared with what was published, or last seen (kernels/gates.hpp).
+struct GateKernels {
   // The norm gate on up to 64 rows: bit i = the sum over channels (not padded) of |new - published row i| exceeds the limit, or is no number.
   // copy: replace the published rows where it does.
   std::uint64_t (*publish)(const float* values, std::ptrdiff_t stride, float* const* published, int count, int channels, float limit,
@@ -90,15 +108,21 @@ struct Kernels {
                        float bias, bool magnitude, bool copy);
   // How much a row differs from the row last seen, which then becomes this one.
   float (*change)(const float* now, float* seen, int channels, Norm norm);
-  // sums[i] = the sum over channels (not padded) of |row i|.
-  void (*absolute_sums)(const float* const* rows, int count, int channels, float* sums);
-  // output[i] = sum over rows of data[row * stride + i].
-  void (*row_sum)(const float* data, std::ptrdiff_t stride, int rows, int channels, float* output);
+};
+
+// Network inputs compared with what was published (kernels/inputs.hpp).
+struct InputKernels {
   // Of up to 64 adjacent pixels of an input with any strides, those that differ from the published row by more than the threshold.
   std::uint64_t (*input_changes)(const float* data, std::ptrdiff_t channel_stride, std::ptrdiff_t column_stride, const float* published,
                                  std::ptrdiff_t stride, int pixels, int channels, float threshold);
   // Of up to 64 pixels of three bytes, those whose sum of |now - before| is at least `least` (low bits), and those with `many` of it.
-  std::pair<std::uint64_t, std::uint64_t> (*byte_changes)(const std::uint8_t* now, const std::uint8_t* before, int pixels, int least, int many);
+  std::pair<std::uint64_t, std::uint64_t> (*byte_changes)(const std::uint8_t* now, const std::uint8_t* before, int pixels, int least,
+                                                          int many);
+};
+
+struct Kernels : GemmKernels, DepthwiseKernels, PointwiseKernels, RowKernels, GateKernels, InputKernels {
+  const char* name;
+  int width;  // floats per vector
   // Multiply-adds in registers, the given number of times: what the processor can do at best. Returns the floating-point operations done.
   double (*exercise)(std::int64_t rounds, float* sink);
 };

@@ -1,10 +1,10 @@
 // Computing the pixels of one map and publishing those that the gate lets through.
 //
 // Three ways, all with the same result:
-//   direct   no gate to ask (keyframe, dense run, map without a gate): rows are written where they belong
+//   direct   no gate to apply (keyframe, dense run, map without a gate): rows are written where they belong
 //   fused    a chunk is computed into scratch rows, compared with the published rows and copied where the gate opens
-//   staged   all rows are computed into a buffer first, then compared, then copied: for gates that open in blocks
-// Where threads share out the channels of a chunk, the one that completes it asks the gate.
+//   buffered all rows are computed into a buffer first, then compared, then copied: for gates that open in blocks
+// Where threads share out the channels of a chunk, the one that completes it applies the gate.
 #include <algorithm>
 #include <cstring>
 
@@ -14,9 +14,10 @@ namespace skipvid {
 
 namespace {
 
-constexpr std::size_t staged_floats = std::size_t{1} << 20;  // of rows staged at a time
+constexpr std::size_t buffered_floats = std::size_t{1} << 20;  // of rows buffered at a time
 
-void activate_rows(const Kernels& kernels, const Activation& activation, float* const* rows, int count, std::ptrdiff_t stride, int channels) {
+void activate_rows(const Kernels& kernels, const Activation& activation, float* const* rows, int count, std::ptrdiff_t stride,
+                   int channels) {
   if (activation.kind == Activation::Kind::none || activation.kind == Activation::Kind::clamp) return;  // clamped by the step itself
   for (int from = 0; from < count;) {
     int to = from + 1;
@@ -41,21 +42,21 @@ double activation_work(const Activation& activation) {
 
 // Whether rows whose channels are computed by several chunks are complete with this one.
 bool completes(const Frame& frame, const Chunk& chunk) {
-  return chunk.stage < 0 || __atomic_sub_fetch(&frame.workspace.stages[chunk.stage].left, 1, __ATOMIC_ACQ_REL) == 0;
+  return chunk.split < 0 || __atomic_sub_fetch(&frame.workspace.split_rows[chunk.split].left, 1, __ATOMIC_ACQ_REL) == 0;
 }
 
 void run_direct(const Job& job, const Chunk& chunk, int worker) {
   const Frame& frame = *job.frame;
-  const Step& step = *job.entry->step;
+  const Operation& operation = *job.step->operation;
   const std::span<const Pixel> pixels = job.pixels.subspan(chunk.from, chunk.count);
-  const int map = job.entry->map, channels = frame.program.maps[map].channels;
+  const int map = job.step->map, channels = frame.program.maps[map].channels;
   const Rows target = frame.state.rows(map);
   Scratch& scratch = frame.workspace.threads[worker];
   scratch.rows.resize(chunk.count);
   for (int i = 0; i < chunk.count; ++i) scratch.rows[i] = target.at(pixels[i]);
-  step.compute(frame, pixels, scratch.rows.data(), scratch, chunk.first_part, chunk.last_part);
+  operation.compute(frame, pixels, scratch.rows.data(), scratch, chunk.first_part, chunk.last_part);
   if (!completes(frame, chunk)) return;
-  activate_rows(frame.program.kernels, step.activation, scratch.rows.data(), chunk.count, target.stride, padded(channels));
+  activate_rows(frame.program.kernels, operation.activation, scratch.rows.data(), chunk.count, target.stride, padded(channels));
   if (measures_scale(frame, map)) {  // here, while the rows are in a cache
     frame.program.kernels.absolute_sums(scratch.rows.data(), chunk.count, channels, frame.workspace.sums.data() + chunk.from);
   }
@@ -63,9 +64,9 @@ void run_direct(const Job& job, const Chunk& chunk, int worker) {
 
 // Ask the gate about rows of adjacent memory, one for each pixel, whose published rows are `targets`; marks and, if wanted, publishes those
 // that pass.
-void ask_gate(const Frame& frame, int map, std::span<const Pixel> pixels, const float* values, float* const* targets, bool copy) {
+void apply_gate(const Frame& frame, int map, std::span<const Pixel> pixels, const float* values, float* const* targets, bool copy) {
   Bitmap& published = frame.state.published[map];
-  const Question* question = frame.program.gates[map].question.get();
+  const LearnedGate* learned = frame.program.gates[map].learned.get();
   const int channels = frame.program.maps[map].channels, row = padded(channels);
   for (std::size_t from = 0, to = 0; from < pixels.size(); from = to) {
     // Within a word of the bitmap, so that it can be written at once.
@@ -73,10 +74,10 @@ void ask_gate(const Frame& frame, int map, std::span<const Pixel> pixels, const 
     }
     const Kernels& kernels = frame.program.kernels;
     const int count = static_cast<int>(to - from);
-    std::uint64_t opened = question == nullptr
+    std::uint64_t opened = learned == nullptr
                                ? kernels.publish(values + from * row, row, targets + from, count, channels, frame.state.limits[map], copy)
-                               : kernels.ask(values + from * row, row, targets + from, count, channels, question->weights.data(),
-                                             question->bias, question->magnitude, copy);
+                               : kernels.ask(values + from * row, row, targets + from, count, channels, learned->weights.data(),
+                                             learned->bias, learned->magnitude, copy);
     if (opened == 0) continue;
     std::uint64_t bits = 0;
     if (pixels[to - 1] - pixels[from] == to - from - 1) {
@@ -91,8 +92,8 @@ void ask_gate(const Frame& frame, int map, std::span<const Pixel> pixels, const 
 // Compute some pixels, or some of their channels, into adjacent rows; scratch.targets are the published rows.
 void compute_rows(const Job& job, std::span<const Pixel> pixels, float* values, int first_part, int last_part, Scratch& scratch) {
   const Frame& frame = *job.frame;
-  const Rows target = frame.state.rows(job.entry->map);
-  const std::size_t row = padded(frame.program.maps[job.entry->map].channels), count = pixels.size();
+  const Rows target = frame.state.rows(job.step->map);
+  const std::size_t row = padded(frame.program.maps[job.step->map].channels), count = pixels.size();
   scratch.rows.resize(count);
   scratch.targets.resize(count);
   for (std::size_t i = 0; i < count; ++i) {
@@ -100,36 +101,37 @@ void compute_rows(const Job& job, std::span<const Pixel> pixels, float* values, 
     scratch.targets[i] = target.at(pixels[i]);
   }
   scratch.ahead = scratch.targets.data();  // the gate's, far apart and seldom in a cache
-  job.entry->step->compute(frame, pixels, scratch.rows.data(), scratch, first_part, last_part);
+  job.step->operation->compute(frame, pixels, scratch.rows.data(), scratch, first_part, last_part);
   scratch.ahead = nullptr;
 }
 
 // What comes behind compute_rows() when the rows are complete.
 void finish_rows(const Job& job, std::span<const Pixel> pixels, float* values, const Scratch& scratch, bool copy) {
   const Frame& frame = *job.frame;
-  const int map = job.entry->map, row = padded(frame.program.maps[map].channels);
-  activate_rows(frame.program.kernels, job.entry->step->activation, scratch.rows.data(), static_cast<int>(pixels.size()), row, row);
-  ask_gate(frame, map, pixels, values, scratch.targets.data(), copy);
+  const int map = job.step->map, row = padded(frame.program.maps[map].channels);
+  activate_rows(frame.program.kernels, job.step->operation->activation, scratch.rows.data(), static_cast<int>(pixels.size()), row, row);
+  apply_gate(frame, map, pixels, values, scratch.targets.data(), copy);
 }
 
 void run_fused(const Job& job, const Chunk& chunk, int worker) {
   const Frame& frame = *job.frame;
   const std::span<const Pixel> pixels = job.pixels.subspan(chunk.from, chunk.count);
   Scratch& scratch = frame.workspace.threads[worker];
-  if (chunk.stage < 0) scratch.values.reserve(pixels.size() * padded(frame.program.maps[job.entry->map].channels));
-  float* const values = chunk.stage < 0 ? scratch.values.data() : frame.workspace.values.data() + frame.workspace.stages[chunk.stage].values;
+  if (chunk.split < 0) scratch.values.reserve(pixels.size() * padded(frame.program.maps[job.step->map].channels));
+  float* const values =
+      chunk.split < 0 ? scratch.values.data() : frame.workspace.values.data() + frame.workspace.split_rows[chunk.split].values;
   compute_rows(job, pixels, values, chunk.first_part, chunk.last_part, scratch);
   if (completes(frame, chunk)) finish_rows(job, pixels, values, scratch, true);
 }
 
-void run_stage(const Job& job, std::span<const Pixel> pixels) {
+void run_buffer(const Job& job, std::span<const Pixel> pixels) {
   const Frame& frame = *job.frame;
-  const Step& step = *job.entry->step;
-  const int map = job.entry->map, row = padded(frame.program.maps[map].channels);
+  const Operation& operation = *job.step->operation;
+  const int map = job.step->map, row = padded(frame.program.maps[map].channels);
   const Rows target = frame.state.rows(map);
   Bitmap& published = frame.state.published[map];
   const int count = static_cast<int>(pixels.size()), tile = frame.program.kernels.gemm_pixels;
-  const int chunk = std::min({step.chunk(), std::max(tile, count / (frame.lease.workers() * 4) / tile * tile), count});
+  const int chunk = std::min({operation.chunk(), std::max(tile, count / (frame.lease.workers() * 4) / tile * tile), count});
   frame.workspace.values.reserve(static_cast<std::size_t>(count) * row);
   float* values = frame.workspace.values.data();
   frame.lease.run((count + chunk - 1) / chunk, [&](int item, int worker) {
@@ -137,7 +139,7 @@ void run_stage(const Job& job, std::span<const Pixel> pixels) {
     const int from = item * chunk;
     const std::span<const Pixel> some = pixels.subspan(from, std::min(chunk, count - from));
     float* first = values + static_cast<std::size_t>(from) * row;
-    compute_rows(job, some, first, 0, step.parts(), scratch);
+    compute_rows(job, some, first, 0, operation.parts(), scratch);
     finish_rows(job, some, first, scratch, false);
   });
   published.settle();
@@ -150,23 +152,23 @@ void run_stage(const Job& job, std::span<const Pixel> pixels) {
 }  // namespace
 
 double Job::pixel_work() const {
-  const Step& step = *entry->step;
-  const int vectors = padded(frame->program.maps[entry->map].channels) / lanes;
-  return step.work() + vectors * (activation_work(step.activation) + (asks() ? 10 : 2)) + 15;
+  const Operation& operation = *step->operation;
+  const int vectors = padded(frame->program.maps[step->map].channels) / lanes;
+  return operation.work() + vectors * (activation_work(operation.activation) + (gates() ? 10 : 2)) + 15;
 }
 
 void run_chunk(const Job& job, const Chunk& chunk, int worker) {
-  if (job.asks()) {
+  if (job.gates()) {
     run_fused(job, chunk, worker);
   } else {
     run_direct(job, chunk, worker);
   }
 }
 
-// In stages of whole rows of blocks where the gate opens in blocks, so that each block is decided in one stage.
-void run_staged(const Job& job) {
-  const int block = job.gate().block, row = padded(job.frame->program.maps[job.entry->map].channels);
-  const std::size_t most = staged_floats / row;
+// In parts of complete rows of blocks, so that each block is decided in one part.
+void run_buffered(const Job& job) {
+  const int block = job.gate().block, row = padded(job.frame->program.maps[job.step->map].channels);
+  const std::size_t most = buffered_floats / row;
   for (std::size_t from = 0, to = 0; from < job.pixels.size(); from = to) {
     to = std::min(from + most, job.pixels.size());
     if (to < job.pixels.size()) {
@@ -174,7 +176,7 @@ void run_staged(const Job& job) {
       while (to > from && row_of(job.pixels[to - 1]) / block == block_row) --to;
       while (to == from || (to < job.pixels.size() && row_of(job.pixels[to]) / block == row_of(job.pixels[to - 1]) / block)) ++to;
     }
-    run_stage(job, job.pixels.subspan(from, to - from));
+    run_buffer(job, job.pixels.subspan(from, to - from));
   }
 }
 

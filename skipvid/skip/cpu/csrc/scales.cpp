@@ -49,26 +49,26 @@ bool measures_scale(const Frame& frame, int map) {
   return frame.keyframe && frame.gates && gate.gated && std::isnan(gate.scale) && gate.threshold > 0;
 }
 
-void begin_gate(const Frame& frame, const Entry& entry) {
-  const int map = entry.map;
+void set_limit(const Frame& frame, const Step& step) {
+  const int map = step.map;
   const Gate& gate = frame.program.gates[map];
   double scale = std::isfinite(gate.scale) ? gate.scale : 0;
   if (measures_scale(frame, map)) {
-    if (entry.kind != Entry::Kind::step) collect_sums(frame, map, {});  // run_chunk() has left those of a step
+    if (!step.operation) collect_sums(frame, map, {});  // run_chunk() has left those of a step
     scale = collected_mean(frame, map);
   }
   frame.state.limits[map] = static_cast<float>(gate.threshold * scale * frame.program.maps[map].channels);
 }
 
-void begin_outputs(const Frame& frame, const Entry& entry) {
-  const OutputGate& gate = *entry.gate;
-  OutputMemory& memory = frame.state.outputs[entry.index];
-  std::fill_n(memory.pending.data(), frame.program.maps[entry.map].pixels(), 0.0F);
-  memory.asked = 0;
+void reset_output_gate(const Frame& frame, const Step& step) {
+  const OutputGate& gate = *step.gate;
+  OutputMemory& memory = frame.state.outputs[step.index];
+  std::fill_n(memory.pending.data(), frame.program.maps[step.map].pixels(), 0.0F);
+  memory.candidates = 0;
   double scale = std::isfinite(gate.scale) ? gate.scale : 0;
   if (std::isnan(gate.scale)) {
-    collect_sums(frame, entry.map, gate.bias);
-    scale = collected_mean(frame, entry.map);
+    collect_sums(frame, step.map, gate.bias);
+    scale = collected_mean(frame, step.map);
   }
   memory.limit = static_cast<float>(std::isinf(gate.limit) ? gate.limit : gate.limit * scale);
 }

@@ -1,5 +1,5 @@
-// Where the maps of a dense state lie: a map's memory is another's as soon as the last entry that reads it has run. Entries run one after
-// the other at a keyframe, and a keyframe writes every map whole before it is read.
+// Where the maps of a dense state lie: a map's memory is another's as soon as the last step that reads it has run. Steps run one after
+// the other at a keyframe, and a keyframe writes all of a map before it is read.
 #include <algorithm>
 #include <limits>
 #include <map>
@@ -10,32 +10,33 @@ namespace skipvid {
 
 namespace {
 
-// The entries from the one that first writes a map to the one that last reads it, by the map that owns the memory.
+// The steps from the one that first writes a map to the one that last reads it, by the map that owns the memory.
 struct Life {
   int from = std::numeric_limits<int>::max(), to = -1;
-  void reach(int entry) {
-    from = std::min(from, entry);
-    to = std::max(to, entry);
+  void reach(int step) {
+    from = std::min(from, step);
+    to = std::max(to, step);
   }
 };
 
-std::vector<Life> find_lives(const Program& program, const std::vector<int>& kept) {
+std::vector<Life> find_lives(const Program& program, const std::vector<KeptRow>& kept) {
   std::vector<Life> lives(program.maps.size());
-  for (const Entry& entry : program.entries) {
-    lives[program.maps[entry.map].owner].reach(entry.index);
-    for (const int source : entry.sources) lives[program.maps[source].owner].reach(entry.index);
+  for (const Step& step : program.steps) {
+    lives[program.maps[step.map].owner].reach(step.index);
+    for (const int source : step.sources) lives[program.maps[source].owner].reach(step.index);
   }
-  const int last = static_cast<int>(program.entries.size());
-  for (const int map : kept) {
-    lives[program.maps[map].owner].reach(0);
-    lives[program.maps[map].owner].reach(last);
+  const int last = static_cast<int>(program.steps.size());
+  for (const KeptRow& row : kept) {
+    Life& life = lives[program.maps[static_cast<std::size_t>(row.map)].owner];
+    life.reach(0);
+    life.reach(last);
   }
   return lives;
 }
 
 }  // namespace
 
-void Program::share(const std::vector<int>& kept) {
+void Program::share(const std::vector<KeptRow>& kept) {
   const std::vector<Life> lives = find_lives(*this, kept);
   std::vector<int> order;
   for (int map = 0; map < static_cast<int>(maps.size()); ++map) {
@@ -43,19 +44,19 @@ void Program::share(const std::vector<int>& kept) {
   }
   std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return lives[a].from < lives[b].from; });
   shared.assign(maps.size(), 0);
-  std::map<std::size_t, int> taken;  // where a living map starts -> the map
+  std::map<std::size_t, int> living;  // where a living map starts -> the map
   for (const int map : order) {
-    std::erase_if(taken, [&](const auto& other) { return lives[other.second].to < lives[map].from; });
+    std::erase_if(living, [&](const auto& other) { return lives[other.second].to < lives[map].from; });
     // The first gap that is large enough: what was just left is still in a cache.
-    const std::size_t room = room_of(maps[map]);
+    const std::size_t size = floats_of(maps[map]);
     std::size_t at = 0;
-    for (const auto& [start, other] : taken) {
-      if (start >= at + room) break;
-      at = start + room_of(maps[other]);
+    for (const auto& [start, other] : living) {
+      if (start >= at + size) break;
+      at = start + floats_of(maps[other]);
     }
-    taken.emplace(at, map);
+    living.emplace(at, map);
     shared[map] = static_cast<std::ptrdiff_t>(at);
-    shared_floats = std::max(shared_floats, at + room);
+    shared_floats = std::max(shared_floats, at + size);
   }
   for (std::size_t map = 0; map < maps.size(); ++map) {  // parts lie where they lay in their owners, and an owner in itself
     const int owner = maps[map].owner;

@@ -1,7 +1,7 @@
-// Which entries can be run together: an entry's wave is the one after the last of those that complete what it reads.
+// Which steps can be run together: an step's wave is the one after the last of those that complete what it reads.
 //
-// A map is written by one entry alone and keeps its memory for as long as the stream lives, so that nothing else has to be waited for: an
-// entry never writes what another one still reads. Maps inside others' rows are no exception: a concatenation waits for its parts, a slice
+// A map is written by one step alone and keeps its memory for as long as the stream lives, so that nothing else has to be waited for: an
+// step never writes what another one still reads. Maps inside others' rows are no exception: a concatenation waits for its parts, a slice
 // for what it is cut from.
 #include <algorithm>
 
@@ -12,30 +12,30 @@ namespace skipvid {
 std::vector<Wave> find_waves(const Program& program, int first, int last) {
   std::vector<Wave> waves;
   std::vector<int> ready(program.maps.size(), 0);          // by map: the first wave that may read it
-  std::vector<int> measured(program.entries.size(), 0);    // by watch: the first wave that may read its measurements
+  std::vector<int> measured(program.steps.size(), 0);    // by change step: the first wave that may read its measurements
   const auto wave = [&](int number) -> Wave& {
     if (number >= static_cast<int>(waves.size())) waves.resize(number + 1);
     return waves[number];
   };
   for (int index = first; index < last; ++index) {
-    const Entry& entry = program.entries[index];
-    if (entry.kind == Entry::Kind::foreign) continue;  // complete before the segment runs
-    if (entry.kind == Entry::Kind::watch) {
-      wave(ready[entry.map]).entries.push_back(index);
-      measured[index] = ready[entry.map] + 1;
+    const Step& step = program.steps[index];
+    if (step.kind == StepKind::fallback) continue;  // complete before the segment runs
+    if (step.kind == StepKind::change) {
+      wave(ready[step.map]).steps.push_back(index);
+      measured[index] = ready[step.map] + 1;
       continue;
     }
     int number = 0;
-    for (const int source : entry.sources) number = std::max(number, ready[source]);
-    if (entry.gate) number = std::max(number, measured[entry.gate->watch]);
-    if (entry.kind == Entry::Kind::view) {
+    for (const int source : step.sources) number = std::max(number, ready[source]);
+    if (step.gate) number = std::max(number, measured[step.gate->change]);
+    if (step.kind == StepKind::view) {
       // Costs next to nothing: looked at when the wave before is done, it holds nobody up.
       number = std::max(number - 1, 0);
       wave(number).views.push_back(index);
     } else {
-      wave(number).entries.push_back(index);
+      wave(number).steps.push_back(index);
     }
-    ready[entry.map] = number + 1;
+    ready[step.map] = number + 1;
   }
   return waves;
 }

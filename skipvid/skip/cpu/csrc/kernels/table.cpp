@@ -1,7 +1,9 @@
 // Compiled once per instruction set, with SKIPVID_TABLE naming the table and SKIPVID_WIDTH giving the floats of one vector.
 #include "depthwise.hpp"
+#include "exercise.hpp"
 #include "gates.hpp"
 #include "gemm.hpp"
+#include "inputs.hpp"
 #include "pointwise.hpp"
 #include "rows.hpp"
 
@@ -15,8 +17,15 @@ namespace skipvid {
 extern const Kernels SKIPVID_JOIN(kernels_, SKIPVID_TABLE);
 
 const Kernels SKIPVID_JOIN(kernels_, SKIPVID_TABLE) = {
-    SKIPVID_TEXT(SKIPVID_TABLE), tile_pixels, tile_vectors, width,    gemm,         depthwise_run, depthwise_scattered, depthwise_pixel, pointwise, activate,
-    maximum,                     weighted_sum, publish,      ask,      change,       absolute_sums, row_sum,             input_changes,   byte_changes, exercise,
+    {tile_pixels, tile_vectors, gemm},
+    {depthwise_run, depthwise_scattered, depthwise_pixel},
+    {pointwise, activate},
+    {maximum, weighted_sum, row_sum, absolute_sums},
+    {publish, ask, change},
+    {input_changes, byte_changes},
+    SKIPVID_TEXT(SKIPVID_TABLE),
+    width,
+    exercise,
 };
 
 }  // namespace skipvid

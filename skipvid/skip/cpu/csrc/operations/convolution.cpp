@@ -1,6 +1,6 @@
 #include <algorithm>
 
-#include "../steps.hpp"
+#include "../operations.hpp"
 
 namespace skipvid {
 
@@ -33,13 +33,13 @@ void point(const Rows& source, const float* zeros, int y, int x, int step, int l
 
 }  // namespace
 
-Convolution::Convolution(const Program& program, int source, int target, std::array<int, 2> step, std::array<int, 2> period, int groups,
-                         const std::vector<Phase>& phases, const std::vector<float>& bias, Activation act)
+Convolution::Convolution(const Program& program, int source, int target, std::array<int, 2> stride, std::array<int, 2> period, int groups,
+                         const std::vector<Phase>& phases, std::span<const float> bias, Activation act)
     : kernels_(program.kernels),
       source_(source),
       inputs_(program.maps[source].channels),
       outputs_(program.maps[target].channels),
-      step_(step),
+      stride_(stride),
       period_(period),
       groups_(groups),
       bias_(padded(outputs_)),
@@ -129,24 +129,25 @@ void Convolution::compute_phase(const Frame& frame, const Packed& packed, std::s
   const float** pointers = scratch.pointers.data();
   if (period_[0] == 1 && period_[1] == 1) {
     for (std::size_t i = 0; i < count;) {
-      const int y = row_of(pixels[i]) * step_[0], x = column_of(pixels[i]) * step_[1];
-      const int length = run_length(pixels, i), last = x + (length - 1) * step_[1];
+      const int y = row_of(pixels[i]) * stride_[0], x = column_of(pixels[i]) * stride_[1];
+      const int length = run_length(pixels, i), last = x + (length - 1) * stride_[1];
       if (length < 8 && y + packed.low[0] >= 0 && y + packed.high[0] < source.height && x + packed.low[1] >= 0 &&
           last + packed.high[1] < source.width) {
         const float* row = source.at(y, x);
-        for (int pixel = 0; pixel < length; ++pixel, ++i, row += step_[1] * source.stride) {
+        for (int pixel = 0; pixel < length; ++pixel, ++i, row += stride_[1] * source.stride) {
           for (int tap = 0; tap < taps; ++tap) pointers[tap * count + i] = row + packed.offsets[tap];
         }
         continue;
       }
       for (int tap = 0; tap < taps; ++tap) {
-        point(source, zeros_.data(), y + packed.taps[2 * tap], x + packed.taps[2 * tap + 1], step_[1], length, pointers + tap * count + i);
+        point(source, zeros_.data(), y + packed.taps[2 * tap], x + packed.taps[2 * tap + 1], stride_[1], length,
+              pointers + tap * count + i);
       }
       i += length;
     }
   } else {
     for (std::size_t i = 0; i < count; ++i) {
-      const int y = row_of(pixels[i]) / period_[0] * step_[0], x = column_of(pixels[i]) / period_[1] * step_[1];
+      const int y = row_of(pixels[i]) / period_[0] * stride_[0], x = column_of(pixels[i]) / period_[1] * stride_[1];
       for (int tap = 0; tap < taps; ++tap) {
         const int from_y = y + packed.taps[2 * tap], from_x = x + packed.taps[2 * tap + 1];
         pointers[tap * count + i] = source.contains(from_y, from_x) ? source.at(from_y, from_x) : zeros_.data();

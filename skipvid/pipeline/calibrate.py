@@ -10,7 +10,7 @@ from functools import partial
 from skipvid.core.errors import SourceError, UsageError
 from skipvid.core.results import Frame
 from skipvid.skip.api import SkipModel
-from skipvid.skip.recording import Recorder, Replay, Run, replay
+from skipvid.skip.recording import Recorder, Recording, Replay, replay
 from skipvid.skip.sensitivity import Sensitivity, rounded
 from skipvid.tasks.engine import Engine
 
@@ -62,7 +62,7 @@ def calibrate(
     return _search(model, runs, partial(sensitivity.thresholds, floor=floor), saving, frames)
 
 
-def record(engine: Engine, sources: Sequence[Iterable[Frame]], most: int) -> list[Run]:
+def record(engine: Engine, sources: Sequence[Iterable[Frame]], most: int) -> list[Recording]:
     """What an engine's network is given for the frames of `sources`, from keyframe to keyframe; at most `most` inputs."""
     watched = copy.copy(engine)
     recorder = Recorder(engine.model)
@@ -74,10 +74,10 @@ def record(engine: Engine, sources: Sequence[Iterable[Frame]], most: int) -> lis
             stream.process(frame)
             if recorder.left <= 0:
                 break
-    return recorder.runs
+    return recorder.recordings
 
 
-def measure(model: SkipModel, runs: Sequence[Run]) -> Sensitivity:
+def measure(model: SkipModel, runs: Sequence[Recording]) -> Sensitivity:
     """The sensitivity of a network on a sample of what was recorded."""
     inputs = [each for run in runs for each in run]
     sensitivity = Sensitivity(model)
@@ -87,7 +87,7 @@ def measure(model: SkipModel, runs: Sequence[Run]) -> Sensitivity:
 
 
 def _search(
-    model: SkipModel, runs: Sequence[Run], thresholds_at: Callable[[float], dict[str, float]], saving: float | None, frames: int
+    model: SkipModel, runs: Sequence[Recording], thresholds_at: Callable[[float], dict[str, float]], saving: float | None, frames: int
 ) -> Calibration:
     """The level at which the thresholds save what is wanted."""
     # Frames that are computed densely because nearly everything moved would make the saving jump from level to level.

@@ -1,25 +1,26 @@
-// The steps: one class for each kind of operation. Constructors take the program that they will be added to.
+// The operations: one class for each kind. Constructors take the program that they belong to, with all of its maps.
 #pragma once
 
 #include <array>
 #include <limits>
+#include <span>
 #include <vector>
 
-#include "program.hpp"
+#include "work.hpp"
 
 namespace skipvid {
 
 // Convolution, transposed convolution and linear layer: an indirect matrix product.
-class Convolution final : public Step {
+class Convolution final : public Operation {
  public:
   // Outputs (y, x) with y % period[0] == phase[0] and x % period[1] == phase[1]; a transposed convolution has one such set of taps for
-  // each place within its stride, a convolution a single one. Tap t of output y reads input row y / period[0] * step[0] + taps[2 t].
+  // each place within its stride, a convolution a single one. Tap t of output y reads input row y / period[0] * stride[0] + taps[2 t].
   struct Phase {
-    std::vector<int> taps;       // (y, x) offsets
-    std::vector<float> weights;  // [tap][input channel of the group][output channel]
+    std::vector<int> taps;           // (y, x) offsets
+    std::span<const float> weights;  // [tap][input channel of the group][output channel]
   };
-  Convolution(const Program& program, int source, int target, std::array<int, 2> step, std::array<int, 2> period, int groups,
-              const std::vector<Phase>& phases, const std::vector<float>& bias, Activation activation);
+  Convolution(const Program& program, int source, int target, std::array<int, 2> stride, std::array<int, 2> period, int groups,
+              const std::vector<Phase>& phases, std::span<const float> bias, Activation activation);
 
   void compute(const Frame&, std::span<const Pixel>, float* const* rows, Scratch&, int first_part, int last_part) const override;
   int parts() const override { return static_cast<int>(packed_[0].blocks.size()); }
@@ -40,19 +41,18 @@ class Convolution final : public Step {
 
   const Kernels& kernels_;
   int source_, inputs_, outputs_;
-  std::array<int, 2> step_, period_;
+  std::array<int, 2> stride_, period_;
   int groups_;
   std::vector<Packed> packed_;
   Buffer bias_, zeros_;
   double work_ = 0;
 };
 
-class Depthwise final : public Step {
+class Depthwise final : public Operation {
  public:
-  // weights: [tap][channel]. origin: input coordinate of the first tap of output (0, 0).
-  Depthwise(const Program& program, int source, int target, std::array<int, 2> kernel, std::array<int, 2> stride,
-            std::array<int, 2> dilation, std::array<int, 2> origin, const std::vector<float>& weights, const std::vector<float>& bias,
-            Activation activation);
+  // window: its footprint. weights: [tap][channel].
+  Depthwise(const Program& program, int source, int target, const Footprint& window, std::span<const float> weights,
+            std::span<const float> bias, Activation activation);
 
   void compute(const Frame&, std::span<const Pixel>, float* const* rows, Scratch&, int, int) const override;
   int chunk() const override { return std::max(8, 12288 / args_.channels); }
@@ -68,20 +68,20 @@ class Depthwise final : public Step {
 };
 
 // A chain of point-wise operations, each on earlier results and on maps or constants that may be broadcast.
-class PointwiseChain final : public Step {
+class PointwiseChain final : public Operation {
  public:
-  struct Leaf {
-    int map;                   // or -1: constant
-    std::vector<float> values;  // of a constant: rows, padded
+  struct Operand {
+    int map;                         // or -1: constant
+    Buffer values;                   // of a constant: rows, padded
     bool by_row, by_column, scalar;  // whether it varies along y and along x; one number for all channels
     std::vector<int> rows, columns;  // where to look in the map for each row and column of the target; empty = at the same place
   };
   struct Link {
     Pointwise operation;
-    std::array<int, 3> operands;  // leaves first, then earlier links
+    std::array<int, 3> operands;  // those of the chain first, then earlier links
     Activation activation;
   };
-  PointwiseChain(const Program& program, int target, std::vector<Leaf> leaves, std::vector<Link> links);
+  PointwiseChain(const Program& program, int target, std::vector<Operand> operands, std::vector<Link> links);
 
   void compute(const Frame&, std::span<const Pixel>, float* const* rows, Scratch&, int, int) const override;
   int chunk() const override { return std::max(8, 16384 / channels_); }
@@ -90,16 +90,14 @@ class PointwiseChain final : public Step {
  private:
   const Kernels& kernels_;
   int channels_, width_;
-  std::vector<Leaf> leaves_;
-  std::vector<Buffer> constants_;
+  std::vector<Operand> operands_;
   std::vector<Link> links_;
 };
 
 // Maximum or average over a window; what lies outside the map does not take part.
-class Pool final : public Step {
+class Pool final : public Operation {
  public:
-  Pool(const Program& program, int source, int target, bool maximum, bool count_padding, std::array<int, 2> kernel,
-       std::array<int, 2> stride, std::array<int, 2> dilation, std::array<int, 2> origin);
+  Pool(const Program& program, int source, int target, bool maximum, bool count_padding, const Footprint& window);
 
   void compute(const Frame&, std::span<const Pixel>, float* const* rows, Scratch&, int, int) const override;
   int chunk() const override { return std::max(8, 12288 / channels_); }
@@ -114,7 +112,7 @@ class Pool final : public Step {
 };
 
 // Weighted sum of 1 (nearest) or 2 x 2 (bilinear) input pixels, by tables of coordinates and weights for each axis.
-class Resize final : public Step {
+class Resize final : public Operation {
  public:
   struct Axis {
     std::vector<int> index[2];
@@ -134,7 +132,7 @@ class Resize final : public Step {
 };
 
 // Copies of values: concatenation, choice of channels, padding with a constant.
-class Move final : public Step {
+class Move final : public Operation {
  public:
   // Channels [target, target + count) are channels `index` of the source, or `count` adjacent ones from index[0] on.
   struct Part {
@@ -157,7 +155,7 @@ class Move final : public Step {
 
 // Mean over height and width. Keeps sums of segments of 16 pixels and of rows, and adds up anew only where the map changed: the same
 // additions in the same order as for a whole map, so that nothing drifts and no bit differs.
-class GlobalMean final : public Step {
+class GlobalMean final : public Operation {
  public:
   GlobalMean(const Program& program, int source);
 

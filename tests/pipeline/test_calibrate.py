@@ -9,9 +9,9 @@ import pytest
 
 from skipvid.core.errors import SkipvidError, SourceError, UsageError
 from skipvid.core.results import Frame
+from skipvid.pipeline.calibrate import Calibration, calibrate
 from skipvid.skip.config import SkipConfig
 from skipvid.tasks.detect_engine import DetectEngine
-from skipvid.train.calibrate import Calibration, calibrate
 
 
 def clip(count: int, seed: int = 0) -> list[Frame]:

@@ -1,25 +1,24 @@
-// Steps that read a few pixels and multiply by nothing learned: pools, resizing, copies.
+// Operations that read a few pixels and multiply by nothing learned: pools, resizing, copies.
 #include <algorithm>
 #include <cstring>
 
-#include "../steps.hpp"
+#include "../operations.hpp"
 
 namespace skipvid {
 
-Pool::Pool(const Program& program, int source, int target, bool maximum, bool count_padding, std::array<int, 2> kernel,
-           std::array<int, 2> stride, std::array<int, 2> dilation, std::array<int, 2> origin)
+Pool::Pool(const Program& program, int source, int target, bool maximum, bool count_padding, const Footprint& window)
     : kernels_(program.kernels),
       source_(source),
       channels_(padded(program.maps[target].channels)),
       maximum_(maximum),
       count_padding_(count_padding),
-      kernel_(kernel),
-      stride_(stride),
-      dilation_(dilation),
-      origin_(origin),
-      equal_(static_cast<std::size_t>(kernel[0]) * kernel[1]) {
-  const int window = kernel[0] * kernel[1];
-  std::fill_n(equal_.data(), window, 1.0F / static_cast<float>(window));
+      kernel_(std::to_array(window.kernel)),
+      stride_(std::to_array(window.stride)),
+      dilation_(std::to_array(window.dilation)),
+      origin_(std::to_array(window.origin)),
+      equal_(static_cast<std::size_t>(kernel_[0]) * kernel_[1]) {
+  const int taps = kernel_[0] * kernel_[1];
+  std::fill_n(equal_.data(), taps, 1.0F / static_cast<float>(taps));
 }
 
 void Pool::compute(const Frame& frame, std::span<const Pixel> pixels, float* const* rows, Scratch& scratch, int, int) const {

@@ -1,25 +1,29 @@
 #include <algorithm>
 
-#include "../steps.hpp"
+#include "../operations.hpp"
 
 namespace skipvid {
 
-Depthwise::Depthwise(const Program& program, int source, int target, std::array<int, 2> kernel, std::array<int, 2> stride,
-                     std::array<int, 2> dilation, std::array<int, 2> origin, const std::vector<float>& weights,
-                     const std::vector<float>& bias, Activation act)
-    : kernels_(program.kernels), source_(source), kernel_(kernel), stride_(stride), dilation_(dilation), origin_(origin) {
+Depthwise::Depthwise(const Program& program, int source, int target, const Footprint& window, std::span<const float> weights,
+                     std::span<const float> bias, Activation act)
+    : kernels_(program.kernels),
+      source_(source),
+      kernel_(std::to_array(window.kernel)),
+      stride_(std::to_array(window.stride)),
+      dilation_(std::to_array(window.dilation)),
+      origin_(std::to_array(window.origin)) {
   activation = act;
-  const int channels = program.maps[target].channels, row = padded(channels), taps = kernel[0] * kernel[1];
+  const int channels = program.maps[target].channels, row = padded(channels), taps = kernel_[0] * kernel_[1];
   weights_ = Buffer(static_cast<std::size_t>(taps) * row);
   bias_ = Buffer(row);
   for (int tap = 0; tap < taps; ++tap) std::copy_n(weights.begin() + tap * channels, channels, weights_.data() + tap * row);
   std::copy(bias.begin(), bias.end(), bias_.data());
   const MapInfo& map = program.maps[source];
   for (int tap = 0; tap < taps; ++tap) {
-    const int y = origin[0] + tap / kernel[1] * dilation[0], x = origin[1] + tap % kernel[1] * dilation[1];
+    const int y = origin_[0] + tap / kernel_[1] * dilation_[0], x = origin_[1] + tap % kernel_[1] * dilation_[1];
     offsets_.push_back((static_cast<std::ptrdiff_t>(y) * map.width + x) * map.stride);
   }
-  args_ = {weights_.data(), bias_.data(), kernel[0], kernel[1], stride[1], row, clamp_low(act), clamp_high(act)};
+  args_ = {weights_.data(), bias_.data(), kernel_[0], kernel_[1], stride_[1], row, clamp_low(act), clamp_high(act)};
 }
 
 void Depthwise::compute(const Frame& frame, std::span<const Pixel> pixels, float* const* rows, Scratch& scratch, int, int) const {

@@ -1,0 +1,226 @@
+"""`skipvid eval`: accuracy against ground truth, dense beside gated, with intervals."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import click
+
+from skipvid.cli.settings.command import command
+from skipvid.cli.settings.fields import argument, flag, setting
+from skipvid.cli.settings.groups import PeopleNetworkSettings, ReadSettings, TalkSettings
+from skipvid.cli.settings.types import Commas, Thresholds
+from skipvid.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from skipvid.cli.talk import Talk
+    from skipvid.evaluate.run import Labels, Pass
+    from skipvid.evaluate.show import Row
+    from skipvid.evaluate.truth import LabelledClip
+    from skipvid.presets.preset import Preset
+    from skipvid.tasks.engine import Engine, Stream
+
+FAINTEST = 0.02
+"""Score from which detections are measured: average precision needs those that would not be shown, too."""
+
+VEHICLES = {"vehicle": (3, 4, 6, 8)}
+"""A class that datasets of traffic have in place of COCO's cars, motorcycles, buses and trucks."""
+
+
+def _at_least_two(text: str) -> int:
+    number = int(text)
+    if number < 2:
+        raise ValueError
+    return number
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvalSettings:
+    """Settings of `eval`."""
+
+    source: str = argument()
+    truth: str | None = setting(
+        "--truth", default=None, metavar="FILE", help="Where the objects are: COCO JSON (.json) or MOT text (.txt) for a video or a folder."
+    )
+    layout: Literal["coco", "mot", "detrac", "jhmdb", "joints"] | None = setting(
+        "--layout",
+        default=None,
+        help="How the truth is written; of UA-DETRAC and JHMDB, SOURCE is the folder as published.  [by what is there]",
+    )
+    classes: tuple[str, ...] = setting(
+        "--class",
+        default=(),
+        metavar="NAME",
+        help='Class to measure; repeatable. "vehicle" takes cars, motorcycles, buses and trucks as one.  [those that the truth has]',
+    )
+    thresholds: tuple[float, ...] | None = setting(
+        "--thresholds", default=None, type=Thresholds(), metavar="T,T,...", help="Gate thresholds to measure.  [the preset's]"
+    )
+    every: tuple[int, ...] | None = setting(
+        "--every",
+        default=None,
+        type=Commas("k,k,...", _at_least_two, "a whole number of 2 or more"),
+        metavar="K,K,...",
+        help="Measure the dense network in every K-th frame, too, its boxes held and moved in between.",
+    )
+    boxes: Literal["detector", "truth"] = setting(
+        "--boxes", default="detector", help="Where a pose network's persons come from.  [default: detector]"
+    )
+    first_frame: int = setting(
+        "--first-frame", default=1, type=click.IntRange(min=0), metavar="N", help="Number of the first frame in a MOT file.  [default: 1]"
+    )
+    split: Literal["1", "2", "3", "all"] = setting("--split", default="1", help="JHMDB: whose test clips.  [default: 1]")
+    block_frames: int = setting(
+        "--block-frames",
+        default=25,
+        type=click.IntRange(min=0),
+        metavar="N",
+        help="Frames that the bootstrap draws together; 0 = whole clips.  [default: 25]",
+    )
+    draws: int = setting("--draws", default=1000, type=click.IntRange(min=10), metavar="N", help="Of the bootstrap.  [default: 1000]")
+    csv: str | None = setting("--csv", default=None, metavar="FILE", help="Write the table as CSV.")
+    overwrite: bool = flag("--overwrite", help="Replace an existing file.")
+    network: PeopleNetworkSettings = field(default_factory=PeopleNetworkSettings)
+    read: ReadSettings = field(default_factory=ReadSettings)
+    talk: TalkSettings = field(default_factory=TalkSettings)
+
+
+@command(EvalSettings)
+def eval(settings: EvalSettings) -> int:
+    """Measure accuracy against ground truth: the dense network, and gated ones, on the same frames.
+
+    AP50, AP (COCO's mean over IoU, or OKS, 0.5 … 0.95) and, for poses, PCK@0.2, with what is lost against dense and a 95 % interval of the
+    loss by bootstrap over blocks of frames. Where 0 lies in the interval, the data show no difference.
+    """
+    from rich.console import Console
+
+    from skipvid.cli.networks import chosen_preset
+    from skipvid.cli.talk import Talk
+    from skipvid.evaluate.layouts import open_clips
+    from skipvid.evaluate.show import document, render_rows, write_csv
+    from skipvid.presets.preset import DEFAULT_DETECT, DEFAULT_POSE
+    from skipvid.video.sinks.targets import check_path
+
+    if settings.csv is not None:
+        check_path(settings.csv, [settings.source], settings.overwrite)
+    split = None if settings.split == "all" else int(settings.split)
+    vehicle = VEHICLES["vehicle"][0] if settings.classes == ("vehicle",) else None
+    clips = open_clips(settings.source, settings.truth, settings.layout, first=settings.first_frame, split=split, category=vehicle)
+    default = DEFAULT_POSE if settings.layout in ("jhmdb", "joints") or settings.boxes == "truth" else DEFAULT_DETECT
+    preset = chosen_preset(settings.network.preset, default)
+    with Talk(settings.talk) as talk:
+        engine = _engine(settings, preset, talk)
+        rows = _measure(settings, engine, preset, clips, talk)
+        frames = len(rows[0].outcome.groups)
+        if settings.csv is not None:
+            write_csv(Path(settings.csv), rows)
+            talk.say(f"wrote {Path(settings.csv).resolve()}")
+        if settings.talk.as_json:
+            click.echo(json.dumps(document(rows, frames, settings.block_frames), indent=2))
+        elif not talk.quiet:
+            render_rows(rows, frames, settings.block_frames, Console())
+    return 0
+
+
+def _engine(settings: EvalSettings, preset: Preset, talk: Talk) -> Engine:
+    """The network; faint detections are kept, and for poses the true boxes may stand in for a detector."""
+    from skipvid.cli.networks import load_detect_engine, load_pose_engine
+    from skipvid.evaluate.true_boxes import TrueBoxes
+
+    if preset.task == "detect":
+        if settings.boxes == "truth":
+            raise UsageError(f"preset {preset.name} finds boxes itself", "leave out --boxes truth, or choose a pose preset")
+        conf = FAINTEST if settings.network.conf is None else settings.network.conf
+        return load_detect_engine(replace(settings.network, conf=conf), preset, talk)
+    if settings.every:
+        raise UsageError("--every is for detection presets", f"preset {preset.name} is for poses")
+    network = settings.network
+    if settings.boxes == "truth":
+        network = replace(network, people=replace(network.people, full_frame=True))
+    engine = load_pose_engine(network, preset, talk)
+    if settings.boxes == "truth":
+        engine.detector = TrueBoxes()
+    return engine
+
+
+def _measure(settings: EvalSettings, engine: Engine, preset: Preset, clips: list[LabelledClip], talk: Talk) -> list[Row]:
+    """A row for the dense network, for each threshold, and for what people do instead of gates."""
+    from skipvid.evaluate.run import compare
+    from skipvid.evaluate.show import Row
+
+    labels = _labels(settings, preset, clips)
+    config = engine.model.config
+    ways: list[tuple[str, Engine, int, bool]] = [("dense", engine, 1, False)]
+    for threshold in settings.thresholds or ((config.threshold,) if config.gate != "none" else ()):
+        ways.append((f"{config.gate} {threshold:g}", engine.regated(config.at(threshold)), 0, False))
+    for every in settings.every or ():
+        ways += [(f"every {every}: held", engine, every, False), (f"every {every}: moved", engine, every, True)]
+    rows: list[Row] = []
+    for name, own, every, moved in ways:
+        outcome = _pass(settings, name, own, every, moved, clips, labels, talk)
+        dense = rows[0].outcome if rows else outcome
+        rows.append(Row(name, outcome, compare(outcome, dense, settings.block_frames, settings.draws), not rows))
+    return rows
+
+
+def _pass(
+    settings: EvalSettings, name: str, engine: Engine, every: int, moved: bool, clips: list[LabelledClip], labels: Labels, talk: Talk
+) -> Pass:
+    """One way of running over all clips. every: 0 = gated, 1 = dense, more = dense in every so many frames."""
+    from skipvid.cli.run_jobs import cores_for
+    from skipvid.evaluate.baselines import EveryKth
+    from skipvid.evaluate.run import Pass, run_clip
+    from skipvid.evaluate.true_boxes import TrueBoxes
+    from skipvid.tasks.pose_engine import PoseEngine
+    from skipvid.video.sources.open import open_source
+
+    outcome = Pass(name)
+    with cores_for(engine):
+        for clip in clips:
+            talk.say(f"{name}: {clip.name}", detail=True)
+            if isinstance(engine, PoseEngine) and isinstance(engine.detector, TrueBoxes):
+                engine.detector.clip = clip
+            with open_source(clip.source, settings.read.options()) as source:
+                info = source.info
+                macs = sum(model.program(((1, 3, *size),)).plan.dense_macs for _, model, size in engine.networks(info.height, info.width))
+                stream: Stream = engine.stream() if every == 0 else engine.dense_stream()
+                run_clip(outcome, stream if every < 2 else EveryKth(stream, every, moved), source, clip, labels, macs)
+    if not outcome.groups:
+        raise UsageError("no frame that was read has a label", "check --truth, --first-frame and the frames chosen")
+    return outcome
+
+
+def _labels(settings: EvalSettings, preset: Preset, clips: list[LabelledClip]) -> Labels:
+    """What is measured: of the preset's classes those that are named, or else those that the truth has."""
+    from skipvid.evaluate.run import Labels
+
+    if preset.task == "pose":
+        if not any(clip.keypoint_names for clip in clips):
+            raise UsageError("the truth has no keypoints", "choose a detection preset: skipvid presets list")
+        return Labels((1,), keypoints=preset.keypoints)
+    numbers = {name.lower(): number for number, name in preset.label_set.categories.items()}
+    if settings.classes == ("vehicle",) or settings.layout == "detrac" or (not settings.classes and _is_detrac(clips)):
+        return Labels(tuple(number for number in VEHICLES["vehicle"] if number in numbers.values()), merged=True)
+    for name in settings.classes:
+        if name.lower() not in numbers:
+            raise UsageError(f"preset {preset.name} does not know the class '{name}'", f"known: {', '.join(numbers)}")
+    if settings.classes:
+        return Labels(tuple(numbers[name.lower()] for name in settings.classes))
+    present = sorted(set(_categories(clips)) & set(numbers.values()))
+    if not present:
+        raise UsageError("the truth has no class that the preset knows", f"known: {', '.join(numbers)}")
+    return Labels(tuple(present))
+
+
+def _is_detrac(clips: list[LabelledClip]) -> bool:
+    return all(clip.name.startswith("MVI_") and clip.group for clip in clips)
+
+
+def _categories(clips: list[LabelledClip]) -> Iterator[int]:
+    for clip in clips:
+        for truth in (*clip.frames.values(), *clip.by_name.values()):
+            yield from truth.category_ids[~truth.crowd].tolist()

@@ -1,0 +1,294 @@
+// The flat description of a program: tables of numbers, as Python writes them (skipvid/skip/cpu/description.py) and files keep them.
+//
+// The same for every processor: constants lie as the network has them, and are packed for an instruction set when a program is built. The
+// rows and codes below are the only definition of the format: Python reads them from here through the binding.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <tuple>
+#include <vector>
+
+namespace skipvid {
+
+// What is wrong with a description, and in which row of which table.
+class DescriptionError : public std::invalid_argument {
+ public:
+  using std::invalid_argument::invalid_argument;
+};
+
+constexpr std::string_view description_magic = "SKIPPROG";
+// To be raised with every change of the tables or of the meaning of a number in them.
+constexpr std::uint32_t description_version = 1;
+
+enum class StepKind : std::int64_t {
+  input,     // given: network input number `details`
+  view,      // part of, or made of, other maps' memory: nothing to compute
+  fallback,  // computed by the caller between two segments
+  change,    // no map of its own: the change of `map` since the last frame is measured for output gates
+  convolution,
+  depthwise,
+  pointwise,
+  pool,
+  resize,
+  move,
+  global_mean,
+};
+
+// Every field is a 64-bit integer or a double. A number that refers to a row, or to a place among the constants, is -1 where there is none.
+using Int = std::int64_t;
+
+template <class Row, class Value>
+struct Field {
+  const char* name;
+  Value Row::* member;
+};
+
+#define SKIPVID_FIELD(row, name) \
+  Field { #name, &row::name }
+
+struct ProgramRow {  // a single one
+  Int values;        // numbers that all maps hold which are no part of others: a damaged size is noticed before memory is taken
+  Int inputs;        // that the network has
+  static constexpr const char* table = "program";
+  static constexpr auto fields() { return std::tuple{SKIPVID_FIELD(ProgramRow, values), SKIPVID_FIELD(ProgramRow, inputs)}; }
+};
+
+struct MapRow {
+  Int height, width, channels;
+  Int inside, offset;  // the map that it is a part of, before it in the table, and the channel there at which it begins
+  static constexpr const char* table = "maps";
+  static constexpr auto fields() {
+    return std::tuple{SKIPVID_FIELD(MapRow, height), SKIPVID_FIELD(MapRow, width), SKIPVID_FIELD(MapRow, channels),
+                      SKIPVID_FIELD(MapRow, inside), SKIPVID_FIELD(MapRow, offset)};
+  }
+};
+
+struct LearnedGateRow {
+  Int weights;  // as many as the map has channels
+  double bias;
+  Int magnitude;  // 0 or 1: of the change itself, or of its magnitude
+  static constexpr const char* table = "learned_gates";
+  static constexpr auto fields() {
+    return std::tuple{SKIPVID_FIELD(LearnedGateRow, weights), SKIPVID_FIELD(LearnedGateRow, bias),
+                      SKIPVID_FIELD(LearnedGateRow, magnitude)};
+  }
+};
+
+struct GateRow {  // of a map
+  Int map, block;
+  Int learned;  // its row, or -1: a norm gate
+  double threshold;
+  Int measured;  // 1: the scale is measured at each keyframe
+  double scale;
+  static constexpr const char* table = "gates";
+  static constexpr auto fields() {
+    return std::tuple{SKIPVID_FIELD(GateRow, map),       SKIPVID_FIELD(GateRow, block),    SKIPVID_FIELD(GateRow, learned),
+                      SKIPVID_FIELD(GateRow, threshold), SKIPVID_FIELD(GateRow, measured), SKIPVID_FIELD(GateRow, scale)};
+  }
+};
+
+struct OutputGateRow {
+  Int step;            // the convolution whose outputs it decides about
+  Int change;          // the step that measures the change of what that one reads
+  double limit;        // for a scale of 1; infinite: nothing is computed again
+  Int measured;
+  double scale;
+  Int block;
+  Int bias;  // subtracted from the output before its scale is measured
+  static constexpr const char* table = "output_gates";
+  static constexpr auto fields() {
+    return std::tuple{SKIPVID_FIELD(OutputGateRow, step),     SKIPVID_FIELD(OutputGateRow, change), SKIPVID_FIELD(OutputGateRow, limit),
+                      SKIPVID_FIELD(OutputGateRow, measured), SKIPVID_FIELD(OutputGateRow, scale),  SKIPVID_FIELD(OutputGateRow, block),
+                      SKIPVID_FIELD(OutputGateRow, bias)};
+  }
+};
+
+struct FootprintRow {
+  Int kind;                                                                                            // Footprint::Kind
+  Int kernel_y, kernel_x, stride_y, stride_x, dilation_y, dilation_x, origin_y, origin_x;  // of a window
+  Int row_taps, rows, column_taps, columns;  // of tables: input rows (columns) by output row (column), `row_taps` of each
+  static constexpr const char* table = "footprints";
+  static constexpr auto fields() {
+    return std::tuple{
+        SKIPVID_FIELD(FootprintRow, kind),       SKIPVID_FIELD(FootprintRow, kernel_y), SKIPVID_FIELD(FootprintRow, kernel_x),
+        SKIPVID_FIELD(FootprintRow, stride_y),   SKIPVID_FIELD(FootprintRow, stride_x), SKIPVID_FIELD(FootprintRow, dilation_y),
+        SKIPVID_FIELD(FootprintRow, dilation_x), SKIPVID_FIELD(FootprintRow, origin_y), SKIPVID_FIELD(FootprintRow, origin_x),
+        SKIPVID_FIELD(FootprintRow, row_taps),   SKIPVID_FIELD(FootprintRow, rows),     SKIPVID_FIELD(FootprintRow, column_taps),
+        SKIPVID_FIELD(FootprintRow, columns)};
+  }
+};
+
+struct ReadRow {  // a map that a step reads, and how its changes spread
+  Int map, footprint;
+  static constexpr const char* table = "reads";
+  static constexpr auto fields() { return std::tuple{SKIPVID_FIELD(ReadRow, map), SKIPVID_FIELD(ReadRow, footprint)}; }
+};
+
+struct StepRow {  // in the order of computation
+  Int kind;       // StepKind
+  Int map;        // that it computes, or whose change it measures
+  Int first_read, reads;
+  Int details;     // row of the kind's own table; number of a network input; Norm of a change
+  Int activation;  // Activation::Kind, and its parameters
+  double a, b;
+  static constexpr const char* table = "steps";
+  static constexpr auto fields() {
+    return std::tuple{SKIPVID_FIELD(StepRow, kind),  SKIPVID_FIELD(StepRow, map),     SKIPVID_FIELD(StepRow, first_read),
+                      SKIPVID_FIELD(StepRow, reads), SKIPVID_FIELD(StepRow, details), SKIPVID_FIELD(StepRow, activation),
+                      SKIPVID_FIELD(StepRow, a),     SKIPVID_FIELD(StepRow, b)};
+  }
+};
+
+// Convolution, transposed convolution, linear layer. Outputs (y, x) with the same y % period_y and x % period_x form a phase, which has taps
+// of its own: phase number y % period_y * period_x + x % period_x. Output y reads input rows y / period_y * stride_y + offset.
+struct ConvolutionRow {
+  Int stride_y, stride_x, period_y, period_x, groups, first_phase, phases, bias;
+  static constexpr const char* table = "convolutions";
+  static constexpr auto fields() {
+    return std::tuple{SKIPVID_FIELD(ConvolutionRow, stride_y), SKIPVID_FIELD(ConvolutionRow, stride_x),
+                      SKIPVID_FIELD(ConvolutionRow, period_y), SKIPVID_FIELD(ConvolutionRow, period_x),
+                      SKIPVID_FIELD(ConvolutionRow, groups),   SKIPVID_FIELD(ConvolutionRow, first_phase),
+                      SKIPVID_FIELD(ConvolutionRow, phases),   SKIPVID_FIELD(ConvolutionRow, bias)};
+  }
+};
+
+struct PhaseRow {
+  Int taps;
+  Int offsets;  // integers: (y, x) of each tap
+  Int weights;  // [tap][input channel of the group][output channel]
+  static constexpr const char* table = "phases";
+  static constexpr auto fields() {
+    return std::tuple{SKIPVID_FIELD(PhaseRow, taps), SKIPVID_FIELD(PhaseRow, offsets), SKIPVID_FIELD(PhaseRow, weights)};
+  }
+};
+
+struct DepthwiseRow {  // its window is the footprint's
+  Int weights;         // [tap][channel]
+  Int bias;
+  static constexpr const char* table = "depthwise";
+  static constexpr auto fields() { return std::tuple{SKIPVID_FIELD(DepthwiseRow, weights), SKIPVID_FIELD(DepthwiseRow, bias)}; }
+};
+
+struct PoolRow {  // its window is the footprint's
+  Int maximum, count_padding;
+  static constexpr const char* table = "pools";
+  static constexpr auto fields() { return std::tuple{SKIPVID_FIELD(PoolRow, maximum), SKIPVID_FIELD(PoolRow, count_padding)}; }
+};
+
+struct PointwiseRow {  // a chain of operations
+  Int first_operand, operands, first_operation, operations;
+  static constexpr const char* table = "pointwise";
+  static constexpr auto fields() {
+    return std::tuple{SKIPVID_FIELD(PointwiseRow, first_operand), SKIPVID_FIELD(PointwiseRow, operands),
+                      SKIPVID_FIELD(PointwiseRow, first_operation), SKIPVID_FIELD(PointwiseRow, operations)};
+  }
+};
+
+struct OperandRow {
+  Int read;              // number among the step's reads, or -1: a constant
+  Int values;            // of a constant: [pixel][channel]
+  Int pixels, channels;  // of a constant: 1 or all of the map's
+  Int rows, columns;     // of a map: integers, the row (column) to look up for each of the result; -1: the same
+  static constexpr const char* table = "operands";
+  static constexpr auto fields() {
+    return std::tuple{SKIPVID_FIELD(OperandRow, read),     SKIPVID_FIELD(OperandRow, values), SKIPVID_FIELD(OperandRow, pixels),
+                      SKIPVID_FIELD(OperandRow, channels), SKIPVID_FIELD(OperandRow, rows),   SKIPVID_FIELD(OperandRow, columns)};
+  }
+};
+
+struct OperationRow {
+  Int operation;             // Pointwise
+  Int first, second, third;  // operands of the chain, and behind them its operations' results
+  Int activation;
+  double a, b;
+  static constexpr const char* table = "operations";
+  static constexpr auto fields() {
+    return std::tuple{SKIPVID_FIELD(OperationRow, operation), SKIPVID_FIELD(OperationRow, first),      SKIPVID_FIELD(OperationRow, second),
+                      SKIPVID_FIELD(OperationRow, third),     SKIPVID_FIELD(OperationRow, activation), SKIPVID_FIELD(OperationRow, a),
+                      SKIPVID_FIELD(OperationRow, b)};
+  }
+};
+
+struct ResizeRow {
+  Int bilinear;
+  Int low_rows, high_rows, low_columns, high_columns;  // integers, by row (column) of the result; nearest: the low ones alone
+  Int low_row_weights, high_row_weights, low_column_weights, high_column_weights;
+  static constexpr const char* table = "resizes";
+  static constexpr auto fields() {
+    return std::tuple{SKIPVID_FIELD(ResizeRow, bilinear),           SKIPVID_FIELD(ResizeRow, low_rows),
+                      SKIPVID_FIELD(ResizeRow, high_rows),          SKIPVID_FIELD(ResizeRow, low_columns),
+                      SKIPVID_FIELD(ResizeRow, high_columns),       SKIPVID_FIELD(ResizeRow, low_row_weights),
+                      SKIPVID_FIELD(ResizeRow, high_row_weights),   SKIPVID_FIELD(ResizeRow, low_column_weights),
+                      SKIPVID_FIELD(ResizeRow, high_column_weights)};
+  }
+};
+
+struct MoveRow {  // result (y, x) is what lies at (y, x) + origin, or `outside`
+  Int first_part, parts, origin_y, origin_x;
+  double outside;
+  static constexpr const char* table = "moves";
+  static constexpr auto fields() {
+    return std::tuple{SKIPVID_FIELD(MoveRow, first_part), SKIPVID_FIELD(MoveRow, parts), SKIPVID_FIELD(MoveRow, origin_y),
+                      SKIPVID_FIELD(MoveRow, origin_x), SKIPVID_FIELD(MoveRow, outside)};
+  }
+};
+
+struct PartRow {  // channels [target, target + count) of a move
+  Int read;       // number among the step's reads
+  Int target, count;
+  Int first, listed;  // the channels there: `count` from `first` on, or (listed = 1) `count` integers at `first`
+  static constexpr const char* table = "parts";
+  static constexpr auto fields() {
+    return std::tuple{SKIPVID_FIELD(PartRow, read), SKIPVID_FIELD(PartRow, target), SKIPVID_FIELD(PartRow, count),
+                      SKIPVID_FIELD(PartRow, first), SKIPVID_FIELD(PartRow, listed)};
+  }
+};
+
+struct SegmentRow {  // steps [first, last), run in one call
+  Int first, last;
+  static constexpr const char* table = "segments";
+  static constexpr auto fields() { return std::tuple{SKIPVID_FIELD(SegmentRow, first), SKIPVID_FIELD(SegmentRow, last)}; }
+};
+
+struct KeptRow {  // a map that others read or write between two segments, or read after the last
+  Int map;
+  static constexpr const char* table = "kept";
+  static constexpr auto fields() { return std::tuple{SKIPVID_FIELD(KeptRow, map)}; }
+};
+
+#undef SKIPVID_FIELD
+
+// In the order in which the tables are written. `integers` (32 bits) and `numbers` (float32), the constants, come behind them.
+template <class... Rows>
+using Tables = std::tuple<std::vector<Rows>...>;
+using DescriptionTables =
+    Tables<ProgramRow, MapRow, LearnedGateRow, GateRow, OutputGateRow, FootprintRow, ReadRow, StepRow, ConvolutionRow, PhaseRow,
+           DepthwiseRow, PoolRow, PointwiseRow, OperandRow, OperationRow, ResizeRow, MoveRow, PartRow, SegmentRow, KeptRow>;
+
+struct Description {
+  DescriptionTables tables;
+  std::vector<std::int32_t> integers;
+  std::vector<float> numbers;
+
+  template <class Row>
+  const std::vector<Row>& rows() const {
+    return std::get<std::vector<Row>>(tables);
+  }
+  template <class Row>
+  const Row& row(Int number) const {
+    return rows<Row>()[static_cast<std::size_t>(number)];
+  }
+};
+
+// Bytes -> tables. Raises DescriptionError for what is no description of this version, or damaged in a way that shows in its form.
+Description read_description(const std::byte* bytes, std::size_t size);
+
+// Whether everything in it fits together: what is built from it reads and writes nothing but its own memory, and computes each map before it
+// is read. Raises DescriptionError.
+void check_description(const Description& description);
+
+}  // namespace skipvid

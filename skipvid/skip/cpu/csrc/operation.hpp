@@ -1,0 +1,38 @@
+// What a step computes: the interface of all operations (operations.hpp).
+#pragma once
+
+#include <cstddef>
+#include <span>
+
+#include "bitmap.hpp"
+#include "kernels.hpp"
+
+namespace skipvid {
+
+struct Frame;
+struct Scratch;
+
+class Operation {
+ public:
+  virtual ~Operation() = default;
+
+  // Compute the given pixels into the given rows, before activation. Parts: groups of output channels that can be computed apart.
+  virtual void compute(const Frame& frame, std::span<const Pixel> pixels, float* const* rows, Scratch& scratch, int first_part,
+                       int last_part) const = 0;
+  // Once per frame in which anything is to be computed, before compute().
+  virtual void prepare(const Frame& frame) const { static_cast<void>(frame); }
+  virtual int parts() const { return 1; }
+  // Pixels that are best computed together.
+  virtual int chunk() const = 0;
+  // Floats that are read however few pixels are computed.
+  virtual std::size_t weights() const { return 0; }
+  // Rough number of processor cycles per pixel: decides whether threads are worth it.
+  virtual double work() const = 0;
+  // Floats remembered per stream besides the map.
+  virtual std::size_t memory() const { return 0; }
+
+  Activation activation;
+  int index = 0;  // of its step
+};
+
+}  // namespace skipvid

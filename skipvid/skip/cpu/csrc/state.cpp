@@ -1,0 +1,46 @@
+#include "state.hpp"
+
+namespace skipvid {
+
+State::State(const Program& owner, bool forgets)
+    : program(owner),
+      dense(forgets),
+      floats(forgets ? owner.shared_floats : owner.floats),
+      counts(owner.maps.size(), 0),
+      limits(owner.maps.size(), 0.0F),
+      pictures(owner.maps.size()) {
+  for (std::size_t map = 0; map < owner.maps.size(); ++map) {
+    const MapInfo& info = owner.maps[map];
+    computed.emplace_back(info.height, info.width);
+    published.emplace_back(owner.gates[map].gated ? info.height : 0, info.width);
+  }
+  outputs.resize(owner.steps.size());
+  for (const Step& step : owner.steps) {
+    const MapInfo& info = owner.maps[step.map];
+    const bool measures = step.kind == StepKind::change && !dense;
+    const std::size_t own = measures ? change_memory(info.height, info.width, info.channels) : 0;
+    memory.emplace_back(step.operation ? step.operation->memory() : own);
+    if (step.gate && !dense) outputs[step.index].pending = Buffer(info.pixels());
+  }
+}
+
+Rows State::rows(int map) const {
+  const MapInfo& info = program.maps[map];
+  return {floats.data() + (dense ? program.shared[map] : info.offset), info.stride, info.height, info.width};
+}
+
+const Bitmap& State::changed(int map) const { return program.gates[map].gated ? published[map] : computed[map]; }
+Bitmap& State::changed(int map) { return program.gates[map].gated ? published[map] : computed[map]; }
+
+std::size_t State::bytes() const {
+  std::size_t total = floats.bytes();
+  for (const Buffer& buffer : memory) total += buffer.bytes();
+  for (const OutputMemory& output : outputs) total += output.pending.bytes();
+  for (const PublishedPicture& picture : pictures) total += picture.bytes.size();
+  for (const std::vector<Bitmap>* bitmaps : {&computed, &published}) {
+    for (const Bitmap& bitmap : *bitmaps) total += static_cast<std::size_t>(bitmap.height()) * bitmap.words() * sizeof(std::uint64_t);
+  }
+  return total;
+}
+
+}  // namespace skipvid

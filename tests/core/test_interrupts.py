@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from skipvid.core import interrupts
+
+pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="needs the signals of POSIX")
+
+
+@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])
+def test_first_signal_interrupts_and_is_known(name: str, code: int) -> None:
+    number = getattr(signal, name)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs inherit an ignored one
+    try:
+        with interrupts.handled():
+            with pytest.raises(KeyboardInterrupt):
+                signal.raise_signal(number)
+            assert interrupts.received() == number and interrupts.exit_code(number) == code
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_signal_waits_while_outputs_are_completed() -> None:
+    done = []
+    with interrupts.handled():
+        with interrupts.shielded():
+            signal.raise_signal(signal.SIGTERM)
+            done.append("whole")
+        with pytest.raises(KeyboardInterrupt):
+            interrupts.check()
+        interrupts.check()  # once is enough
+    assert done == ["whole"]
+
+
+def test_two_signals_at_once_are_one() -> None:
+    with interrupts.handled():
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
+
+
+def test_ignored_signals_stay_ignored() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with interrupts.handled():
+            signal.raise_signal(signal.SIGHUP)
+        assert interrupts.received() is None
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_run_can_be_asked_to_end_from_another_thread() -> None:
+    code = """
+import signal, threading, time
+from skipvid.core import interrupts
+with interrupts.handled():
+    try:
+        threading.Thread(target=lambda: (time.sleep(0.2), interrupts.send(signal.SIGPIPE))).start()
+        threading.Event().wait(30)
+    except KeyboardInterrupt:
+        print(interrupts.reason(), interrupts.exit_code(interrupts.received()), interrupts.reader_gone())
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=20)
+    assert done.stdout == "stdout's reader has ended 141 True\n", done.stderr
+
+
+def test_second_signal_ends_the_program_at_once() -> None:
+    code = """
+import time
+from skipvid.core import interrupts
+with interrupts.handled(), interrupts.shielded():
+    print("ready", flush=True)
+    time.sleep(60)
+"""
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None and process.stdout.readline() == "ready\n"
+    process.send_signal(signal.SIGTERM)
+    time.sleep(0.4)
+    assert process.poll() is None
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(5) == 143
+    process.stdout.close()

@@ -1,0 +1,53 @@
+#!/usr/bin/env bash
+# Builds the native extension apart from the checkout, warnings being errors, and runs check_native and then tests with it. For the scripts
+# beside it: sanitize.sh and clang.sh.
+#
+#   CXX=... SANITIZE=... tools/native_tests.sh [PYTEST ARGUMENT]...
+#
+# CXX: the compiler. SANITIZE: "", address,undefined or thread. PYTHON: the interpreter (default: .venv/bin/python or python3); it needs the
+# project's `dev` extra, nanobind and scikit-build-core. Nothing of the checkout is changed: the package is copied and built in a temporary
+# folder, or in FOLDER, which is kept. JOBS: of the build (default: 2).
+set -euo pipefail
+root="$(cd "$(dirname "$0")/.." && pwd)"
+python="${PYTHON:-$([ -x "$root/.venv/bin/python" ] && echo "$root/.venv/bin/python" || command -v python3)}"
+folder="${FOLDER:-$(mktemp -d)}"
+[ -n "${FOLDER:-}" ] || trap 'rm -rf "$folder"' EXIT
+mkdir -p "$folder/tree"
+sanitize="${SANITIZE:-}"
+
+cmake -S "$root" -B "$folder/build" -DCMAKE_BUILD_TYPE=None -DPython_EXECUTABLE="$python" ${CXX:+-DCMAKE_CXX_COMPILER="$CXX"} \
+  -DSKIPVID_SANITIZE="$sanitize" -DSKIPVID_CHECKS=ON > "$folder/cmake.log" || { cat "$folder/cmake.log"; exit 1; }
+cmake --build "$folder/build" --parallel "${JOBS:-2}" > "$folder/build.log" 2>&1 || { tail -40 "$folder/build.log"; exit 1; }
+cp -R "$root/skipvid" "$root/presets" "$root/tests" "$root/pyproject.toml" "$folder/tree/"
+rm -f "$folder"/tree/skipvid/skip/cpu/_native*.so
+cp "$folder"/build/_native*.so "$folder/tree/skipvid/skip/cpu/"
+
+# The interpreter is not instrumented, so the runtimes come first. Python and PyTorch keep memory until the end: no leak check.
+cxx="$(sed -n 's/^CMAKE_CXX_COMPILER:[^=]*=//p' "$folder/build/CMakeCache.txt")"
+preload=""
+case "$sanitize" in
+  address*) preload="$("$cxx" -print-file-name=libasan.so) $("$cxx" -print-file-name=libubsan.so)" ;;
+  thread) preload="$("$cxx" -print-file-name=libtsan.so)" ;;
+esac
+export ASAN_OPTIONS="detect_leaks=0:abort_on_error=0:halt_on_error=1"
+export UBSAN_OPTIONS="print_stacktrace=1:halt_on_error=1"
+export TSAN_OPTIONS="halt_on_error=1:report_bugs=1:suppressions=$folder/suppressions"
+# PyTorch's and numpy's own threads are not instrumented, so that what they hand over looks like a race.
+printf 'race:libtorch\nrace:libc10\nrace:libgomp\nrace:_multiarray_umath\ncalled_from_lib:libtorch_cpu.so\n' > "$folder/suppressions"
+export OMP_NUM_THREADS=1 HYPOTHESIS_STORAGE_DIRECTORY="$folder/hypothesis" PYTHONPATH="$folder/tree"
+"$folder/build/check_native"
+cd "$folder/tree"
+LD_PRELOAD="$preload" "$python" - "$@" <<'PYTHON'
+import sys
+from pathlib import Path
+
+sys.meta_path[:] = [finder for finder in sys.meta_path if "editable" not in type(finder).__module__ + type(finder).__name__.lower()]
+sys.path.insert(0, str(Path.cwd()))
+from skipvid.skip.cpu import _native
+
+assert Path(_native.__file__).is_relative_to(Path.cwd()), f"the extension that was built is not the one in use: {_native.__file__}"
+print(f"{_native.__file__}: {', '.join(_native.instruction_sets())}", flush=True)
+import pytest
+
+sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", "-o", "timeout=1200", *sys.argv[1:]]))
+PYTHON
