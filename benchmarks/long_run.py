@@ -217,9 +217,9 @@ def main(arguments: list[str] | None = None) -> int:
             checked = Checked(engine, options.frames, options.check)
             sinks = [open_sink(f"{folder}/{name}", header, None, draw_result) for name in ("a.mp4", "a.jsonl", "a.csv")]
             summary = run(source, checked, sinks, SummaryBuilder(header), watch)
-        records = sum(1 for _ in (Path(folder) / "a.jsonl").open()) - 2
-        with (Path(folder) / "a.jsonl").open() as lines:
-            last = max((json.loads(line)["time"] for line in lines if '"type": "frame"' in line), default=0.0)
+        with (Path(folder) / "a.jsonl").open(encoding="utf-8") as lines:
+            times = [json.loads(line)["time"] for line in lines if line.startswith('{"type": "frame"')]
+        records, last = len(times), times[-1]
         with av.open(f"{folder}/a.mp4") as output:
             seconds = (output.duration or 0) / 1e6
     print(f"{summary.frames} frames, {records} records, {summary.fps:.1f} frames/s, {len(checked.distances)} of them compared with dense")

@@ -204,9 +204,9 @@ def watch(kind: str, first: int, end: int, options: argparse.Namespace, place: P
         words = [sys.executable, __file__, "--worker", f"{kind}:{first}:{end}", "--seed", str(options.seed), "--place", str(place)]
         process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, stdin=subprocess.DEVNULL)
         lines: queue.Queue[str | None] = queue.Queue()
-        noise: list[str] = []
+        noise: list[str | None] = []
         threading.Thread(target=_pass_on, args=(process.stdout, lines.put), daemon=True).start()
-        threading.Thread(target=_pass_on, args=(process.stderr, lambda line: noise.append(line or "")), daemon=True).start()
+        threading.Thread(target=_pass_on, args=(process.stderr, noise.append), daemon=True).start()
         current, limit = first, 120.0  # the first word comes after all imports
         while True:
             try:
@@ -226,7 +226,7 @@ def watch(kind: str, first: int, end: int, options: argparse.Namespace, place: P
                     faults[current] = fault
         code = process.wait()
         if code and current not in faults:
-            faults[current] = f"the process ended with {code}: {''.join(noise)[-600:]}"
+            faults[current] = f"the process ended with {code}: {''.join(line or '' for line in noise)[-600:]}"
         if first < end:
             first = current + 1
     return faults

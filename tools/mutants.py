@@ -121,15 +121,7 @@ MUTANTS = (
         "(0, 0, digits)",
         "video/sources/test_specs.py video/sources/test_image_sources.py",
     ),
-    Mutant("sources", "video/sources/specs.py", ' and not p.name.startswith(".")', "", "video/sources/test_specs.py"),
     Mutant("sources", "video/sources/specs.py", 'parts.netloc.rpartition("@")[2]', "parts.netloc", "video/sources/test_specs.py"),
-    Mutant(
-        "sources",
-        "video/sources/images.py",
-        "index / self._options.fps",
-        "delivered / self._options.fps",
-        "video/sources/test_image_sources.py",
-    ),
     Mutant("sources", "video/sources/webcam.py", "+= self._newest is not None", "+= 1", "video/sources/test_webcam.py"),
     Mutant("sources", "video/sources/webcam.py", "number - first, seconds", "number, seconds", "video/sources/test_webcam.py"),
     Mutant("sinks", "video/sinks/tables.py", "[result.frame.index + 1,", "[result.frame.index,", "video/sinks/test_tables.py"),
@@ -191,7 +183,6 @@ MUTANTS = (
     Mutant("cli", "cli/settings/precedence.py", "of_preset if given is None else given", "given or of_preset", "cli/test_settings.py"),
     Mutant("cli", "cli/talk.py", "self.verbose or not detail", "True", "cli/test_commands.py cli/test_errors.py"),
     Mutant("cli", "cli/talk.py", '_echo(f"skipvid: warning: {text}")', "pass", "cli/test_commands.py cli/test_errors.py"),
-    Mutant("cli", "cli/shared_costs.py", "            self._csv.next_run(self._last, header)\n", "", "cli/test_commands.py"),
     Mutant("cli", "core/errors.py", "exit_code = 6", "exit_code = 1", "cli/test_errors.py video/sinks/test_targets.py"),
     Mutant("cli", "core/errors.py", "exit_code = 7", "exit_code = 0", "cli/test_commands.py cli/test_errors.py"),
 )

@@ -71,7 +71,8 @@ def _backends() -> str:
     status = native.status()
     if not status.available:
         return f"reference only: {status.reason}; {native.HOW_TO_BUILD}"
-    return f"cpu with {status.instruction_sets[0]} kernels on {status.threads} threads, reference; auto uses cpu"
+    half = f"bf16 with {status.half_sets[0]} kernels, precision auto is {'bf16' if status.multiplies_bf16 else 'f32'}"
+    return f"cpu with {status.instruction_sets[0]} kernels on {status.threads} threads, {half}; reference; auto uses cpu"
 
 
 def _network() -> str:

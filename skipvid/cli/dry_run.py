@@ -28,7 +28,7 @@ def print_dry_run(jobs: Sequence[Job], engine: Engine, read: ReadOptions, as_jso
         gate = f"{plan['gate']} gate, threshold {plan['threshold']:g}" if plan["gate"] != "none" else "no gates"
         click.echo(f"{plan['source']}: {frames} frames of {plan['size'][0]}x{plan['size'][1]}")
         inputs = [f"{network['preset']} at {network['input'][0]}x{network['input'][1]}" for network in plan["networks"]]
-        click.echo(f"  {', '.join(inputs)}, {gate}, {plan['backend']} back end")
+        click.echo(f"  {', '.join(inputs)}, {gate}, {plan['backend']} back end, {plan['precision']}")
         frame = "a frame with one person" if plan["per_person"] else "a frame"
         macs, ms = plan["dense_macs_per_frame"] / 1e6, plan["dense_ms_per_frame"]
         click.echo(f"  at most {macs:.1f} M MACs, about {ms} ms {frame} without gates")
@@ -61,6 +61,7 @@ def _plan(job: Job, engine: Engine, read: ReadOptions) -> dict[str, Any]:
         "gate": engine.model.config.gate,
         "threshold": engine.model.config.threshold,
         "backend": engine.backend,
+        "precision": engine.model.precision,
         "input": networks[-1]["input"],
         "networks": networks,
         "per_person": engine.preset.task == "pose",

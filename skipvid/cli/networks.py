@@ -44,7 +44,13 @@ def skip_config(settings: NetworkSettings, preset: Preset, talk: Talk) -> SkipCo
     # What a preset says of thresholds belongs to its own kind of gate. One that was set by single maps says nothing about another kind's.
     if (gate, reference) == (preset.gate, preset.reference):
         config = SkipConfig.of(
-            preset, block=choice.block, backend=settings.backend, threads=threads, refresh=settings.refresh, learned_gates=learned
+            preset,
+            block=choice.block,
+            precision=choice.precision,
+            backend=settings.backend,
+            threads=threads,
+            refresh=settings.refresh,
+            learned_gates=learned,
         )
     else:
         if preset.thresholds:
@@ -61,6 +67,7 @@ def skip_config(settings: NetworkSettings, preset: Preset, talk: Talk) -> SkipCo
             settings.refresh,
             p=preset.p,
             learned_gates=learned,
+            precision=choice.precision,
         )
     return config if settings.threshold is None else config.at(settings.threshold)
 

@@ -198,4 +198,5 @@ def make_header(command: str, engine: Engine, info: SourceInfo) -> RunHeader:
         version=__version__,
         categories=engine.categories,
         keypoints=engine.preset.keypoints,
+        precision=engine.model.precision,
     )

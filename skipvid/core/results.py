@@ -141,7 +141,7 @@ class RunHeader:
     """What a run is, known before its first frame; written as the first record of JSONL and into JSON and COCO files.
 
     categories: COCO category number -> name. weights_sha256: of the weights file, "" where the weights are random.
-    keypoints: names of the joints in the order of Detections.keypoints, () for a task that finds none.
+    keypoints: names of the joints in the order of Detections.keypoints, () for a task that finds none. precision: "f32" or "bf16".
     """
 
     command: str
@@ -155,6 +155,7 @@ class RunHeader:
     version: str
     categories: Mapping[int, str] = field(default_factory=dict)
     keypoints: tuple[str, ...] = ()
+    precision: str = "f32"
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from skipvid.core.errors import OutputError, PresetError
+from skipvid.core.errors import PresetError
+from skipvid.core.files import write_text
 from skipvid.core.gate_kinds import KINDS
 from skipvid.core.labels import COCO_LABELS, LabelSet, label_set
 
@@ -55,6 +56,7 @@ class Preset:
     p: float = 1.0  # norm of norm-output gates: 1, 2 or .inf
     input_threshold: float | None = None  # τ of the norm gates that stand before norm-output gates
     dense_above: float = 0.75  # share of the MACs above which gates cost more time than they save: keyframes follow such a frame
+    precision: str = "f32"  # of maps and weights: f32, bf16 (half the memory), or auto: bf16 where the processor multiplies it
     gate_weights: str = ""  # of gumbel gates: URL, "bundled:FILE", or a path relative to the preset file
     gate_sha256: str = ""  # as sha256, of gate_weights
     folder: Path | None = None  # where the file lies; no key of it
@@ -132,10 +134,7 @@ def dump_preset(preset: Preset) -> str:
 
 def save_preset(preset: Preset, path: Path) -> Path:
     """Write a preset file; returns its path. Raises OutputError."""
-    try:
-        path.write_text(dump_preset(preset), encoding="utf-8")
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror}", "choose another folder") from error
+    write_text(path, dump_preset(preset))
     return path
 
 
@@ -285,6 +284,7 @@ _PARSERS: dict[str, tuple[str, _Parser]] = {
     "p": ("1, 2 or .inf", lambda value: float(value) if value in (1, 2, math.inf) and type(value) is not bool else None),
     "input_threshold": ("a number from 0 on", _number(0)),
     "dense_above": ("a number from 0 to 1", _number(0, 1)),
+    "precision": _one_of("f32", "bf16", "auto"),
     "gate_weights": (f"a URL, '{BUNDLED}FILE' or a path", _text),
     "gate_sha256": ("8 to 64 hexadecimal digits in quotes", _hash),
     "scales": ("a mapping from map names to numbers above 0", _mapping(_number(0, above=True))),

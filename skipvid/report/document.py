@@ -41,6 +41,7 @@ def summary_document(
         "threshold": _finite(header.threshold),
         "block": header.block,
         "backend": header.backend,
+        "precision": header.precision,
         "weights_sha256": header.weights_sha256,
         "frames": summary.frames,
         "keyframes": summary.keyframes,

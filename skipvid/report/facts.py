@@ -22,7 +22,7 @@ def run_line(summary: RunSummary) -> str:
     header = summary.header
     gate = "no gates" if header.gate == "none" else f"{header.gate} gate, threshold {header.threshold:g}"
     block = f"blocks of {header.block}" if header.block > 1 and header.gate != "none" else ""
-    return ", ".join(part for part in (header.preset, gate, block, f"{header.backend} back end") if part)
+    return ", ".join(part for part in (header.preset, gate, block, f"{header.backend} back end, {header.precision}") if part)
 
 
 def headlines(summary: RunSummary, comparison: Comparison | None) -> list[tuple[str, str, str]]:

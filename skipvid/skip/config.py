@@ -43,6 +43,8 @@ class StoredSettings(Protocol):
     def input_threshold(self) -> float | None: ...
     @property
     def dense_above(self) -> float: ...
+    @property
+    def precision(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,7 @@ class SkipConfig:
             "p": stored.p,
             "input_threshold": stored.input_threshold,
             "dense_above": stored.dense_above,
+            "precision": stored.precision,
         }
         return cls(**{**own, **settings})
 

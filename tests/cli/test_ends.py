@@ -51,9 +51,12 @@ def start(place: Path, words: Sequence[str], before: str = "", **options: Any) -
     return subprocess.Popen(program(words, before), cwd=place, text=True, preexec_fn=as_in_a_terminal, **options)
 
 
-def wait_for_frames(place: Path, name: str, count: int = 5) -> None:
+def wait_for_frames(process: subprocess.Popen[str], output: Path, count: int = 5) -> None:
+    """Until the JSONL output that the process is writing has so many lines."""
     deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and not any(part.read_text().count("\n") > count for part in place.glob(f"{name}.*.part")):
+    while process.poll() is None and time.monotonic() < deadline:
+        if any(part.read_text().count("\n") > count for part in output.parent.glob(f"{output.name}.*.part")):
+            return
         time.sleep(0.05)
 
 
@@ -68,29 +71,29 @@ def records(path: Path) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize(("name", "code"), [("SIGTERM", 143), ("SIGHUP", 129)])
 def test_polite_stop_leaves_whole_files_of_every_source_so_far(place: Path, name: str, code: int) -> None:
-    outputs = ["-o", "{stem}.mp4", "-o", "{stem}.jsonl", "-o", "{stem}.coco.json", "--csv", "cost.csv"]
+    outputs = ["-o", "o_{stem}.mp4", "-o", "o_{stem}.jsonl", "-o", "o_{stem}.coco.json", "--csv", "cost.csv"]
     process = start(place, ["detect", "short.mp4", "long.mp4", *outputs, "--json"])
-    wait_for_frames(place, "long.jsonl")
+    wait_for_frames(process, place / "o_long.jsonl")
     process.send_signal(getattr(signal, name))
     out, error = process.communicate(timeout=60)
     assert process.returncode == code, error
     assert f"stopped by {name}" in error and "Traceback" not in error
     assert [run["interrupted"] for run in json.loads(out)["runs"]] == [False, True]
-    lines = records(place / "long.jsonl")
+    lines = records(place / "o_long.jsonl")
     assert lines[-1]["type"] == "summary" and lines[-1]["interrupted"] is True
-    assert frames_of(place / "long.mp4") == len(lines) - 2 == len(json.loads((place / "long.coco.json").read_text())["images"])
-    assert frames_of(place / "short.mp4") == 4 and (place / "cost.csv").read_text().count(",total,") == 2
+    assert frames_of(place / "o_long.mp4") == len(lines) - 2 == len(json.loads((place / "o_long.coco.json").read_text())["images"])
+    assert frames_of(place / "o_short.mp4") == 4 and (place / "cost.csv").read_text().count(",total,") == 2
     assert not list(place.glob("*.part"))
 
 
 def test_stdin_that_stops_half_way_can_be_stopped_and_what_came_is_kept(place: Path) -> None:
-    write_clip(place / "live.ts", frames=600)
-    with (place / "live.ts").open("rb") as file:
+    write_clip(place / "live.mkv", frames=600)
+    with (place / "live.mkv").open("rb") as file:
         data = file.read()
     process = start(place, ["detect", "-", "-o", "o.jsonl", "-q"], stdin=subprocess.PIPE)
     assert process.stdin is not None
     os.write(process.stdin.fileno(), data[: len(data) // 2])
-    wait_for_frames(place, "o.jsonl")
+    wait_for_frames(process, place / "o.jsonl")
     process.send_signal(signal.SIGTERM)
     assert process.wait(60) == 143
     assert records(place / "o.jsonl")[-1]["interrupted"] is True and not list(place.glob("*.part"))
@@ -99,7 +102,7 @@ def test_stdin_that_stops_half_way_can_be_stopped_and_what_came_is_kept(place: P
 def test_run_under_nohup_goes_on(place: Path) -> None:
     ignoring = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)"
     process = start(place, ["detect", "long.mp4", "-o", "o.jsonl", "--max-frames", "40", "-q"], ignoring)
-    wait_for_frames(place, "o.jsonl", 2)
+    wait_for_frames(process, place / "o.jsonl", 2)
     process.send_signal(signal.SIGHUP)
     _, error = process.communicate(timeout=120)
     assert process.returncode == 0, error
@@ -118,7 +121,6 @@ def test_reader_of_stdout_that_goes_away_ends_the_run_and_keeps_the_files(place:
     process.stderr.close()
 
 
-CLOSED = "import os, sys; os.close({}); sys.{} = None"
 STREAMS = [
     # what is wrong, command, exit code, in stderr
     ("> /dev/full", ["detect", "short.mp4", "-o", "o.csv"], 6, "No space left"),
@@ -169,7 +171,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", folder], check=True)
 
 
-@pytest.mark.parametrize("output", ["o.mp4", "o.mkv", "o.webm", "o.jsonl", "o.json", "o.csv", "o.coco.json", "o.mot.txt", "cost.csv"])
+@pytest.mark.parametrize("output", ["o.mp4", "o.jsonl", "o.csv", "o.coco.json", "cost.csv"])
 def test_disk_that_fills_up_is_one_line_exit_code_6_and_leaves_nothing(
     place: Path, small_disk: Path, output: str, random_weights: Path
 ) -> None:
@@ -195,12 +197,14 @@ def test_cache_and_home_that_cannot_be_written_do_not_matter_until_they_are_need
 
 def test_two_runs_for_one_output_end_with_one_video_and_one_clear_line(place: Path) -> None:
     (place / "t.mp4.part").write_text("mine")
-    first = start(place, ["detect", "long.mp4", "-o", "t.mp4", "-o", "t.jsonl", "--overwrite", "--max-frames", "300"])
-    wait_for_frames(place, "t.jsonl")
+    first = start(place, ["detect", "long.mp4", "-o", "t.mp4", "-o", "t.jsonl", "--overwrite"])
+    wait_for_frames(first, place / "t.jsonl")
+    first.send_signal(signal.SIGSTOP)  # so that it is at work for as long as the other takes
     second = start(place, ["detect", "short.mp4", "-o", "t.mp4", "-o", "t.jsonl", "--overwrite"])
     _, error = second.communicate(timeout=120)
     assert second.returncode == 6 and "is being written already" in error
     first.send_signal(signal.SIGTERM)
+    first.send_signal(signal.SIGCONT)
     first.communicate(timeout=60)
     assert frames_of(place / "t.mp4") == records(place / "t.jsonl")[-1]["frames"] and records(place / "t.jsonl")[0]["source"] == "long.mp4"
     assert (place / "t.mp4.part").read_text() == "mine" and len(list(place.glob("*.part"))) == 1

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from skipvid.tasks.track import Tracker, iou_matrix
+from skipvid.tasks.track import Track, Tracker, iou_matrix
 
 Boxes = NDArray[np.float32]
 
@@ -108,6 +108,12 @@ def test_lost_tracks_make_room_for_new_persons() -> None:
     rows = step(tracker, boxes((300, 100), (500, 100)), 0.04)
     assert len(rows) == 2 and len(tracker.tracks) == 2
     assert rows[1] == 3
+
+
+@pytest.mark.parametrize(("later", "moved"), [(0.0, 0), (0.5, 50), (1.0, 100), (2.5, 100)])
+def test_a_lost_person_is_thought_to_walk_on_for_a_second_and_then_to_stand(later: float, moved: float) -> None:
+    track = Track(1, boxes((200, 100))[0], 0.9, seen=4.0, speed=np.array([100.0, 0.0]))
+    np.testing.assert_allclose(track.expected(4.0 + later), boxes((200 + moved, 100))[0], atol=1e-3)
 
 
 def test_those_longest_unseen_make_room_first() -> None:

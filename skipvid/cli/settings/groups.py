@@ -14,7 +14,7 @@ from skipvid.cli.settings.precedence import given_or_preset
 from skipvid.cli.settings.types import Fraction, Threshold
 from skipvid.core.errors import UsageError
 from skipvid.core.gate_kinds import KINDS
-from skipvid.skip.config import BACKENDS, BLOCKS, REFERENCES
+from skipvid.skip.config import BACKENDS, BLOCKS, PRECISIONS, REFERENCES
 
 if TYPE_CHECKING:
     from skipvid.presets.preset import Preset
@@ -55,6 +55,7 @@ class GateChoice:
     gate: str
     reference: str
     block: int
+    precision: str
     score_threshold: float
 
 
@@ -98,6 +99,12 @@ class NetworkSettings:
     )
     conf: float | None = setting("--conf", default=None, type=Fraction(), help="Leave out detections with a lower score.  [preset]")
     backend: str = setting("--backend", default="auto", type=click.Choice(["auto", *BACKENDS]), help="What to run on.  [default: auto]")
+    precision: str | None = setting(
+        "--precision",
+        default=None,
+        type=click.Choice(["auto", *PRECISIONS]),
+        help="Keep maps and weights as 32 or 16 bits; auto takes bf16 where the processor multiplies it.  [preset]",
+    )
     threads: int | None = setting(
         "--threads", default=None, type=click.IntRange(min=1), metavar="N", help="Threads for the network.  [all cores]"
     )
@@ -108,6 +115,7 @@ class NetworkSettings:
             given_or_preset(self.gate, preset.gate),
             given_or_preset(self.reference, preset.reference),
             given_or_preset(self.block, preset.block),
+            given_or_preset(self.precision, preset.precision),
             given_or_preset(self.conf, preset.score_threshold),
         )
 

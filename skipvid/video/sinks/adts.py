@@ -12,9 +12,14 @@ if TYPE_CHECKING:
 
 def has_adts(packet: SoundPacket) -> bool:
     """Whether a packet is AAC that begins with the header (sync word 0xFFF, layer 0)."""
+    return has_sync_word(packet, packet.stream) and memoryview(packet)[1] & 0x06 == 0
+
+
+def has_sync_word(packet: SoundPacket, stream: av.AudioStream) -> bool:
+    """Whether a packet of AAC begins with twelve ones, as no packet without a header does."""
     data = memoryview(packet)[:2]
-    aac = packet.stream.codec_context.codec.canonical_name == "aac"
-    return aac and len(data) == 2 and data[0] == 0xFF and data[1] & 0xF6 == 0xF0
+    aac = stream.codec_context.codec.canonical_name == "aac"
+    return aac and len(data) == 2 and data[0] == 0xFF and data[1] & 0xF0 == 0xF0
 
 
 def settings_of_adts(data: bytes) -> bytes:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, cast
 
 import av
 
-from skipvid.video.sinks.adts import has_adts, settings_of_adts, without_adts
+from skipvid.video.sinks.adts import has_adts, has_sync_word, settings_of_adts, without_adts
 from skipvid.video.sinks.original import Original
 
 if TYPE_CHECKING:
@@ -124,10 +124,12 @@ class _Track:
         self._length = Fraction(0)
         self._resampler: _Resampler | None = None
         codec = source.codec_context.codec.canonical_name
+        self._adts = first is not None and _comes_with_adts(source, first)
         self.copied = codec in format.copied and (first is not None or _settled(source, codec)) and _is_taken(source, first, format.muxer)
         if self.copied:
             self._stream = output.add_stream_from_template(source)
-            _settle(self._stream, first)
+            if first is not None and self._adts:
+                _settle(self._stream, first)
         else:
             layout = "mono" if source.channels == 1 else "stereo"
             self._stream = cast(av.AudioStream, output.add_stream(format.fallback, rate=_RATE, layout=layout))
@@ -143,7 +145,11 @@ class _Track:
         if not self.copied:
             self._recode(packet, time, tick)
             return
-        plain = without_adts(packet) if has_adts(packet) else packet
+        if has_adts(packet) != self._adts:
+            return  # damaged
+        plain = without_adts(packet) if self._adts else packet
+        if not plain.size or has_sync_word(plain, packet.stream):
+            return  # damaged, and muxers refuse it
         plain.time_base = tick
         plain.pts = plain.dts = round(time / tick)
         plain.stream = self._stream
@@ -266,10 +272,14 @@ def _settled(source: av.AudioStream, codec: str) -> bool:
     return codec not in _NEEDS_A_PACKET and (codec != "aac" or bool(source.codec_context.extradata))
 
 
-def _settle(stream: av.AudioStream, first: SoundPacket | None) -> None:
+def _comes_with_adts(source: av.AudioStream, first: SoundPacket) -> bool:
+    """Whether each packet has a header; where the stream has settings of its own, one that looks so is damaged."""
+    return has_adts(first) and not source.codec_context.extradata
+
+
+def _settle(stream: av.AudioStream, first: SoundPacket) -> None:
     """MPEG-TS has AAC's settings before each packet; MP4 wants them once, and its muxer does not see to that in fragmented files."""
-    if first is not None and has_adts(first):
-        stream.codec_context.extradata = settings_of_adts(bytes(first))
+    stream.codec_context.extradata = settings_of_adts(bytes(first))
 
 
 def _is_taken(source: av.AudioStream, first: SoundPacket | None, muxer: str) -> bool:
@@ -277,10 +287,12 @@ def _is_taken(source: av.AudioStream, first: SoundPacket | None, muxer: str) -> 
     try:
         with av.open(io.BytesIO(), "w", format=muxer) as trial:
             stream = trial.add_stream_from_template(source)
-            _settle(stream, first)
+            adts = first is not None and _comes_with_adts(source, first)
+            if first is not None and adts:
+                _settle(stream, first)
             trial.start_encoding()
-            if first is not None:
-                packet = cast("SoundPacket", without_adts(first) if has_adts(first) else av.Packet(bytes(first)))
+            if first is not None and adts == has_adts(first):
+                packet = cast("SoundPacket", without_adts(first) if adts else av.Packet(bytes(first)))
                 packet.time_base, packet.pts, packet.dts, packet.duration = first.time_base, 0, 0, first.duration
                 packet.stream = stream
                 trial.mux(packet)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +34,7 @@ class CocoSink(TextSink):
         self._images = self._annotations = 0
         super().__init__(path)
         try:
-            self._tail = _Annotations(path.with_name(path.name + ".annotations"))
+            self._tail = _Annotations(path.with_name(path.name + ".annotations"), lambda: self._flush(self._ending()))
         except OutputError:
             super().close()
             raise
@@ -94,8 +95,10 @@ class CocoSink(TextSink):
 class _Annotations(TextSink):
     """The data set's annotations as a JSON list, until they can be appended to the images."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, before_flush: Callable[[], None]) -> None:
+        """before_flush: brings the images to the disk, so that a killed run leaves no annotation without its image."""
         super().__init__(path)
+        self._before_flush = before_flush
         self._count = 0
         self._put("[", flush=True)
 
@@ -114,6 +117,11 @@ class _Annotations(TextSink):
 
     def _ending(self) -> str:
         return "\n]"
+
+    def _flush(self, ending: str = "") -> None:
+        if ending:
+            self._before_flush()
+        super()._flush(ending)
 
     def _complete(self, summary: RunSummary) -> None:
         self._put(self._ending())

@@ -8,12 +8,19 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from skipvid.core.costs import FrameCost
 from skipvid.core.results import SCHEMA_VERSION, Detections, FrameResult, RunHeader, RunSummary
 
 Record = dict[str, Any]
+
+
+def schema() -> Record:
+    """The JSON Schema of the records (schema.json beside this file); its version is that of the header's field "schema"."""
+    document: Record = json.loads(Path(__file__).with_name("schema.json").read_text(encoding="utf-8"))
+    return document
 
 
 def number(value: float, digits: int) -> float | None:
@@ -52,6 +59,7 @@ def header_record(header: RunHeader) -> Record:
         "threshold": number(header.threshold, 6),
         "block": header.block,
         "backend": header.backend,
+        "precision": header.precision,
         "categories": {str(key): name for key, name in header.categories.items()},
     }
     if header.keypoints:

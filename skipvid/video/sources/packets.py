@@ -187,7 +187,7 @@ class PacketReader:
             return None
         pts = None if packet.pts is None else packet.pts * tick
         dts = None if packet.dts is None else packet.dts * tick
-        offset = self.timeline.offset((len(self._past), packet.stream.index), pts, dts, _step(packet.stream))
+        offset = self.timeline.offset((len(self._past), packet.stream.index), pts, dts, _step(packet.stream), bool(self._past))
         if offset:
             shift = round(offset / tick)
             packet.pts = None if packet.pts is None else packet.pts + shift

@@ -12,6 +12,11 @@ JITTER = Fraction(1, 2)
 _NEAR = 2
 """Seconds within which a stream that jumps meets the place to which another one has jumped before it."""
 
+_WRAP = Fraction(2**33, 90_000)
+"""Seconds after which the counter of MPEG-TS begins anew."""
+
+_HOUR = 3600
+
 _REORDERED = 20
 """Pictures by which presentation stamps may run backwards in the order of decoding (B-frames; H.264 allows 16)."""
 
@@ -37,7 +42,7 @@ class Timeline:
     same amount. The first one sets the new offset; those that follow take it over, so that pictures and sound stay together. A gap that
     another stream bridges is none, nor is one of the usual length: a picture an hour is a time lapse.
     limit: seconds forward from which on a gap can be a jump. ordered: whether decoding stamps are the file's own (Matroska has none).
-    joins: whether a stream may begin in the middle with stamps that have nothing to do with those before (MPEG-TS).
+    joins: whether streams may come up in the middle, after a jump (MPEG-TS).
     """
 
     def __init__(self, limit: float, ordered: bool = True, joins: bool = False) -> None:
@@ -49,10 +54,11 @@ class Timeline:
         self.jumps: list[tuple[float, float]] = []
         """(where on the repaired clock, by how much) in seconds, one for each jump that was repaired."""
 
-    def offset(self, key: Hashable, pts: Fraction | None, dts: Fraction | None, step: Fraction) -> Fraction:
+    def offset(self, key: Hashable, pts: Fraction | None, dts: Fraction | None, step: Fraction, joined: bool = False) -> Fraction:
         """Seconds to add to the stamps (in seconds) of the next packet of the stream `key`.
 
         step: the nominal distance of its packets, 0 where unknown. The first distance is believed, whatever it is: a nominal rate can lie.
+        joined: another recording begins with this stream, and its stamps have nothing to do with those before.
         """
         line = self._lines.get(key)
         shown = pts if pts is not None else dts
@@ -60,7 +66,7 @@ class Timeline:
         if shown is None or decoded is None:
             return self._offsets[-1] if line is None else line.offset
         if line is None:
-            offset = self._first(shown)
+            offset = self._first(shown, joined)
             self._lines[key] = _Line(offset, decoded + offset, shown + offset, step, Fraction(0))
             return offset
         jumped = self._jumped_back(line, shown, decoded, dts is not None and self._ordered) or self._jumped_ahead(key, line, shown)
@@ -94,10 +100,15 @@ class Timeline:
         line = self._lines.get(key)
         return Fraction(0) if line is None else line.longest
 
-    def _first(self, shown: Fraction) -> Fraction:
+    def _first(self, shown: Fraction, joined: bool) -> Fraction:
         now = self.now
-        if now is None or not self._joins:
-            return self._offsets[0]
+        if now is not None and self._joins:
+            for wrap in (_WRAP, -_WRAP):  # sound that begins just before 0, say
+                if abs(shown - now) > _HOUR >= abs(shown - wrap - now):
+                    self._offsets.insert(0, -wrap)
+                    return -wrap
+        if now is None or not (joined or len(self._offsets) > 1 and self._joins):
+            return Fraction(0)
         found = next((o for o in reversed(self._offsets) if abs(shown + o - now) <= 5 * _NEAR), None)
         return self._add(now, now - shown, self._offsets[-1]) if found is None else found
 

@@ -54,7 +54,10 @@ void require_bits(const float* actual, const float* expected, int count, const s
 // input do.
 struct Rows {
   Rows(int count, int channels_in)
-      : channels(channels_in), stride(padded(channels_in)), begin(random_int(0, 15)), data(begin + static_cast<std::size_t>(count) * stride) {
+      : channels(channels_in),
+        stride(padded(channels_in)),
+        begin(random_int(0, 15)),
+        data(begin + static_cast<std::size_t>(count) * stride) {
     std::fill_n(data.data() + begin, count * stride, nan);
     for (int row = 0; row < count; ++row) {
       for (int c = 0; c < channels; ++c) at(row)[c] = random_float();
@@ -92,8 +95,8 @@ void check_gemm(const Kernels& kernels) {
   const Buffer weights = random_values(size), bias = random_values(outputs);
   Rows targets(pixels, outputs), alone(1, outputs);
   const float low = random_int(0, 1) != 0 ? 0 : -infinity, high = random_int(0, 1) != 0 ? 6 : infinity;
-  GemmArgs args{sources.read(), static_cast<std::size_t>(pixels), taps, pixels, weights.data(), bias.data(), blocks.data(),
-                static_cast<int>(blocks.size()), low, high, targets.pointers.data(), nullptr};
+  GemmArgs args{sources.read(), static_cast<std::size_t>(pixels), taps, pixels, weights.data(),          bias.data(),
+                blocks.data(),  static_cast<int>(blocks.size()),  low,  high,   targets.pointers.data(), nullptr};
   args.ahead = random_int(0, 1) != 0 ? targets.pointers.data() : nullptr;
   kernels.gemm(args);
   for (int pixel = 0; pixel < pixels; ++pixel) {
@@ -198,7 +201,9 @@ void check_pointwise(const Kernels& kernels) {
   const float number = random_float();
   for (int operation = 0; operation <= static_cast<int>(Pointwise::multiply_add); ++operation) {
     const bool by_pointer = random_int(0, 1) != 0, scalar = random_int(0, 1) != 0;
-    const Operand second = by_pointer ? Operand{b.at(0), 0, false, b.read()} : scalar ? Operand{&number, 0, true} : Operand{b.at(0), b.stride, false};
+    const Operand second = by_pointer ? Operand{b.at(0), 0, false, b.read()}
+                           : scalar   ? Operand{&number, 0, true}
+                                      : Operand{b.at(0), b.stride, false};
     const Operand operands[3] = {{a.at(0), a.stride, false}, second, {c.at(0), 0, false}};
     Rows targets(pixels, channels);
     kernels.pointwise(static_cast<Pointwise>(operation), operands, targets.at(0), targets.stride, pixels, padded(channels));
@@ -206,7 +211,8 @@ void check_pointwise(const Kernels& kernels) {
       for (int i = 0; i < channels; ++i) {
         const double x = a.at(pixel)[i], y = !by_pointer && scalar ? number : b.at(pixel)[i], z = c.at(0)[i];
         const double results[] = {x, x + y, x - y, x * y, x / y, x * y + z};
-        require_close(targets.at(pixel)[i], results[operation], std::abs(x / y) + std::abs(x) + std::abs(y), "pointwise " + std::to_string(operation));
+        require_close(targets.at(pixel)[i], results[operation], std::abs(x / y) + std::abs(x) + std::abs(y),
+                      "pointwise " + std::to_string(operation));
       }
     }
   }
@@ -322,7 +328,8 @@ void check_inputs(const Kernels& kernels) {
   const std::uint64_t changed = kernels.input_changes(data.data(), channel, column, published.data(), stride, pixels, channels, 0.25F);
   for (int p = 0; p < 64; ++p) {
     double distance = 0;
-    for (int c = 0; p < pixels && c < channels; ++c) distance += std::abs(static_cast<double>(data.data()[c * channel + p * column]) - published.data()[p * stride + c]);
+    for (int c = 0; p < pixels && c < channels; ++c)
+      distance += std::abs(static_cast<double>(data.data()[c * channel + p * column]) - published.data()[p * stride + c]);
     require((changed >> p & 1U) == static_cast<std::uint64_t>(!(distance <= 0.25)), "an input's change");
   }
   std::vector<std::uint8_t> now(3 * pixels), before(3 * pixels);
@@ -376,8 +383,8 @@ void check_pool(int threads) {
 
 int main() {
   const std::pair<const char*, std::function<void(const Kernels&)>> families[] = {
-      {"gemm", check_gemm},           {"depthwise", check_depthwise}, {"activations", check_activations}, {"pointwise", check_pointwise},
-      {"rows", check_rows},           {"gates", check_publish},       {"changes", check_change},          {"inputs", check_inputs},
+      {"gemm", check_gemm}, {"depthwise", check_depthwise}, {"activations", check_activations}, {"pointwise", check_pointwise},
+      {"rows", check_rows}, {"gates", check_publish},       {"changes", check_change},          {"inputs", check_inputs},
   };
   for (const char* name : {"generic", "avx2", "avx512"}) {
     const Kernels* kernels = find_kernels(name);

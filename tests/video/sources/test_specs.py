@@ -74,3 +74,10 @@ def test_what_stands_for_nothing_is_an_error(
 )
 def test_display_name_is_short_and_hides_passwords(spec: str, name: str) -> None:
     assert display_name(spec) == name
+
+
+def test_hidden_files_of_a_folder_are_left_alone(tmp_path: Path) -> None:
+    """Such as the "._clip.mp4" that a Mac leaves on a memory card beside each file."""
+    for name in ("a.mp4", "._a.mp4", ".b.mp4"):
+        (tmp_path / name).touch()
+    assert expand_specs([str(tmp_path)]) == [str(tmp_path / "a.mp4")]

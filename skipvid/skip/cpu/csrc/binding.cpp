@@ -35,13 +35,14 @@ std::shared_ptr<Program> make_program(const nb::bytes& bytes, std::shared_ptr<Th
   const auto element = static_cast<Element>(description.row<ProgramRow>(0).element);
   const Kernels* kernels = name.empty() ? &best_kernels(element) : find_kernels(name.c_str(), element);
   if (kernels == nullptr) {
-    throw std::invalid_argument("this processor does not run the instruction set " + name + " on " + (element == Element::f32 ? "f32" : "bf16"));
+    throw std::invalid_argument("this processor does not run the instruction set " + name + " on " +
+                                (element == Element::f32 ? "f32" : "bf16"));
   }
   return std::make_shared<Program>(description, *kernels, std::move(pool));
 }
 
-void run(const Program& program, State& state, const std::vector<nb::ndarray<const float, nb::ndim<3>, nb::device::cpu>>& arrays, int segment,
-         bool keyframe, bool gates) {
+void run(const Program& program, State& state, const std::vector<nb::ndarray<const float, nb::ndim<3>, nb::device::cpu>>& arrays,
+         int segment, bool keyframe, bool gates) {
   std::vector<InputArray> inputs;
   for (const auto& array : arrays) {
     inputs.push_back({array.data(), array.stride(0), array.stride(1), array.stride(2), {array.shape(0), array.shape(1), array.shape(2)}});
@@ -51,7 +52,8 @@ void run(const Program& program, State& state, const std::vector<nb::ndarray<con
 }
 
 // The same for a network whose only input is a picture.
-void run_picture(const Program& program, State& state, const nb::ndarray<const std::uint8_t, nb::shape<-1, -1, 3>, nb::c_contig, nb::device::cpu>& bytes,
+void run_picture(const Program& program, State& state,
+                 const nb::ndarray<const std::uint8_t, nb::shape<-1, -1, 3>, nb::c_contig, nb::device::cpu>& bytes,
                  const nb::ndarray<const float, nb::shape<3, 256>, nb::c_contig, nb::device::cpu>& tables, std::array<int, 3> order,
                  int segment, bool keyframe, bool gates) {
   // An array of another size in bytes than int can hold fits no map.
@@ -73,7 +75,8 @@ nb::ndarray<nb::numpy, Value, nb::ndim<Dimensions>> owned(std::unique_ptr<Value[
 // The number of a map, or of a step, if it is one.
 std::size_t checked(const char* what, int number, std::size_t count) {
   if (number >= 0 && static_cast<std::size_t>(number) < count) return static_cast<std::size_t>(number);
-  throw std::invalid_argument("there is no " + std::string(what) + " " + std::to_string(number) + ", the program has " + std::to_string(count));
+  throw std::invalid_argument("there is no " + std::string(what) + " " + std::to_string(number) + ", the program has " +
+                              std::to_string(count));
 }
 
 int checked_map(const State& state, int map) { return static_cast<int>(checked("map", map, state.program.maps.size())); }
@@ -94,7 +97,8 @@ std::string size_text(std::size_t height, std::size_t width) { return std::to_st
 // For each pixel the sum of weights[i] over those of `maps`, which are of one size, that computed it.
 nb::ndarray<nb::numpy, float, nb::ndim<2>> weighted(const State& state, const IntArray& maps, const FloatArray& weights) {
   if (maps.size() == 0 || maps.size() != weights.size()) {
-    throw std::invalid_argument(std::to_string(maps.size()) + " maps and " + std::to_string(weights.size()) + " weights were given, not one or more of both");
+    throw std::invalid_argument(std::to_string(maps.size()) + " maps and " + std::to_string(weights.size()) +
+                                " weights were given, not one or more of both");
   }
   const Bitmap& first = state.computed[checked_map(state, maps.data()[0])];
   const std::size_t height = first.height(), width = first.width();
@@ -102,7 +106,8 @@ nb::ndarray<nb::numpy, float, nb::ndim<2>> weighted(const State& state, const In
   for (std::size_t i = 0; i < maps.size(); ++i) {
     const Bitmap& bitmap = state.computed[checked_map(state, maps.data()[i])];
     if (bitmap.height() != first.height() || bitmap.width() != first.width()) {
-      throw std::invalid_argument("map " + std::to_string(maps.data()[i]) + " is " + size_text(bitmap.height(), bitmap.width()) + ", the first one " + size_text(height, width));
+      throw std::invalid_argument("map " + std::to_string(maps.data()[i]) + " is " + size_text(bitmap.height(), bitmap.width()) +
+                                  ", the first one " + size_text(height, width));
     }
     bitmap.add_to(total.get(), weights.data()[i]);
   }
@@ -178,7 +183,8 @@ void describe_table(nb::dict& tables, const std::vector<Row>&) {
   std::vector<std::pair<std::string, std::string>> fields;
   std::apply(
       [&](const auto&... field) {
-        (fields.emplace_back(field.name, std::is_same_v<std::decay_t<decltype(std::declval<Row>().*field.member)>, double> ? "<f8" : "<i8"), ...);
+        (fields.emplace_back(field.name, std::is_same_v<std::decay_t<decltype(std::declval<Row>().*field.member)>, double> ? "<f8" : "<i8"),
+         ...);
       },
       Row::fields());
   tables[Row::table] = nb::cast(fields);

@@ -75,7 +75,8 @@ class Maker {
     std::vector<Convolution::Phase> phases;
     for (Int index = 0; index < row.phases; ++index) {
       const PhaseRow& phase = d_.row<PhaseRow>(row.first_phase + index);
-      phases.push_back({integers(d_, phase.offsets, 2 * phase.taps), numbers(d_, phase.weights, phase.taps * group_inputs * target().channels)});
+      phases.push_back(
+          {integers(d_, phase.offsets, 2 * phase.taps), numbers(d_, phase.weights, phase.taps * group_inputs * target().channels)});
     }
     return std::make_unique<Convolution>(program_, source, step_.map, pair(row.stride_y, row.stride_x), pair(row.period_y, row.period_x),
                                          number(row.groups), phases, numbers(d_, row.bias, target().channels), activation_);
@@ -111,7 +112,8 @@ class Maker {
       const std::size_t stride = scalar ? 1 : padded(number(row.channels));
       const std::span<const float> values = numbers(d_, row.values, row.pixels * row.channels);
       Buffer rows(pixels * stride);
-      for (std::size_t pixel = 0; pixel < pixels; ++pixel) std::copy_n(values.data() + pixel * channels, channels, rows.data() + pixel * stride);
+      for (std::size_t pixel = 0; pixel < pixels; ++pixel)
+        std::copy_n(values.data() + pixel * channels, channels, rows.data() + pixel * stride);
       return {-1, std::move(rows), varies, varies, scalar, {}, {}};
     }
     const int source = step_.sources[static_cast<std::size_t>(row.read)];
@@ -136,9 +138,10 @@ class Maker {
       if (row.bilinear == 0) return {{integers(d_, low, size), {}}, {}};
       return {{integers(d_, low, size), integers(d_, high, size)}, {weights(low_weights, size), weights(high_weights, size)}};
     };
-    return std::make_unique<Resize>(program_, step_.sources[0], step_.map, row.bilinear != 0,
-                                    axis(row.low_rows, row.high_rows, row.low_row_weights, row.high_row_weights, target().height),
-                                    axis(row.low_columns, row.high_columns, row.low_column_weights, row.high_column_weights, target().width));
+    return std::make_unique<Resize>(
+        program_, step_.sources[0], step_.map, row.bilinear != 0,
+        axis(row.low_rows, row.high_rows, row.low_row_weights, row.high_row_weights, target().height),
+        axis(row.low_columns, row.high_columns, row.low_column_weights, row.high_column_weights, target().width));
   }
 
   std::unique_ptr<Operation> move() const {
@@ -212,7 +215,8 @@ void Program::add_gates(const Description& description) {
     const int channels = maps[static_cast<std::size_t>(row.map)].channels;
     Buffer weights(padded(channels));
     std::copy_n(numbers(description, learned.weights, channels).data(), channels, weights.data());
-    gate.learned = std::make_unique<const LearnedGate>(LearnedGate{std::move(weights), static_cast<float>(learned.bias), learned.magnitude != 0});
+    gate.learned =
+        std::make_unique<const LearnedGate>(LearnedGate{std::move(weights), static_cast<float>(learned.bias), learned.magnitude != 0});
   }
 }
 

@@ -31,7 +31,8 @@ class Checker : public Checks {
 
  private:
   void check_program() const {
-    if (count<ProgramRow>() != 1) throw DescriptionError("program: there are " + std::to_string(count<ProgramRow>()) + " rows instead of one");
+    if (count<ProgramRow>() != 1)
+      throw DescriptionError("program: there are " + std::to_string(count<ProgramRow>()) + " rows instead of one");
     check_range<ProgramRow>(0, "element", d_.row<ProgramRow>(0).element, 0, static_cast<Int>(Element::bf16));
   }
 
@@ -53,7 +54,8 @@ class Checker : public Checks {
       const MapRow& owner = this->map(map.inside);
       check_range<MapRow>(row, "offset", map.offset, 0, owner.channels - map.channels);
       if (map.height != owner.height || map.width != owner.width) {
-        refuse<MapRow>(row, "it is ", map.height, " x ", map.width, ", and maps[", map.inside, "], which it is a part of, ", owner.height, " x ", owner.width);
+        refuse<MapRow>(row, "it is ", map.height, " x ", map.width, ", and maps[", map.inside, "], which it is a part of, ", owner.height,
+                       " x ", owner.width);
       }
       owner_.push_back(owner_[static_cast<std::size_t>(map.inside)]);
       start_.push_back(start_[static_cast<std::size_t>(map.inside)] + map.offset);
@@ -82,7 +84,8 @@ class Checker : public Checks {
       if (!std::isfinite(gate.threshold)) refuse<GateRow>(row, "threshold is not finite");
       if (step_of(gate.map) < 0) refuse<GateRow>(row, "maps[", gate.map, "] is computed by no step");
       const StepKind kind = kind_of_step_for(gate.map);
-      if (kind == StepKind::view || kind == StepKind::fallback) refuse<GateRow>(row, "maps[", gate.map, "] is not computed here, so that nothing can be skipped");
+      if (kind == StepKind::view || kind == StepKind::fallback)
+        refuse<GateRow>(row, "maps[", gate.map, "] is not computed here, so that nothing can be skipped");
       if (gated_[static_cast<std::size_t>(gate.map)]) refuse<GateRow>(row, "maps[", gate.map, "] has another gate");
       gated_[static_cast<std::size_t>(gate.map)] = true;
       check_range<GateRow>(row, "learned", gate.learned, -1, last<LearnedGateRow>());
@@ -93,7 +96,8 @@ class Checker : public Checks {
       const Int channels = map(gate.map).channels;
       check_numbers<LearnedGateRow>(gate.learned, "weights", learned.weights, channels);
       const float* weights = d_.numbers.data() + learned.weights;
-      if (!std::all_of(weights, weights + channels, [](float weight) { return std::isfinite(weight); }) || !std::isfinite(static_cast<float>(learned.bias))) {
+      if (!std::all_of(weights, weights + channels, [](float weight) { return std::isfinite(weight); }) ||
+          !std::isfinite(static_cast<float>(learned.bias))) {
         refuse<LearnedGateRow>(gate.learned, "a weight or the bias is not finite");
       }
     }
@@ -113,7 +117,8 @@ class Checker : public Checks {
       const MapRow& map = this->map(step.map);
       if (owner != step.map) {
         const bool ends = map.channels % lanes == 0 || start + map.channels == this->map(owner).channels;
-        if (start % lanes != 0 || !ends) refuse<MapRow>(step.map, "it is computed, so it must begin and end at a multiple of ", lanes, " channels");
+        if (start % lanes != 0 || !ends)
+          refuse<MapRow>(step.map, "it is computed, so it must begin and end at a multiple of ", lanes, " channels");
         check_owner(row, step.map);
       }
       if (kind != StepKind::move) {
@@ -127,12 +132,15 @@ class Checker : public Checks {
         writes.push_back({owner, start + part.target, start + part.target + part.count, row});
         filled += part.count;
       }
-      if (gated_[static_cast<std::size_t>(step.map)] && filled != map.channels) refuse<StepRow>(row, "a map with a gate holds no parts that others compute");
+      if (gated_[static_cast<std::size_t>(step.map)] && filled != map.channels)
+        refuse<StepRow>(row, "a map with a gate holds no parts that others compute");
     }
-    std::sort(writes.begin(), writes.end(), [](const Write& a, const Write& b) { return std::tie(a.owner, a.from) < std::tie(b.owner, b.from); });
+    std::sort(writes.begin(), writes.end(),
+              [](const Write& a, const Write& b) { return std::tie(a.owner, a.from) < std::tie(b.owner, b.from); });
     for (std::size_t i = 1; i < writes.size(); ++i) {
       if (writes[i].owner == writes[i - 1].owner && writes[i].from < writes[i - 1].to) {
-        refuse<StepRow>(writes[i].step, "it writes channels of maps[", writes[i].owner, "] that steps[", writes[i - 1].step, "] writes, too");
+        refuse<StepRow>(writes[i].step, "it writes channels of maps[", writes[i].owner, "] that steps[", writes[i - 1].step,
+                        "] writes, too");
       }
     }
   }
@@ -154,9 +162,11 @@ class Checker : public Checks {
       check_range<OutputGateRow>(row, "step", gate.step, 0, last<StepRow>());
       const StepRow& step = steps_[static_cast<std::size_t>(gate.step)];
       const auto kind = static_cast<StepKind>(step.kind);
-      if (kind != StepKind::convolution && kind != StepKind::depthwise) refuse<OutputGateRow>(row, "steps[", gate.step, "] is no convolution");
+      if (kind != StepKind::convolution && kind != StepKind::depthwise)
+        refuse<OutputGateRow>(row, "steps[", gate.step, "] is no convolution");
       const auto read = static_cast<Footprint::Kind>(footprint(step, 0).kind);
-      if (read != Footprint::Kind::window && read != Footprint::Kind::taps) refuse<OutputGateRow>(row, "steps[", gate.step, "] reads no window");
+      if (read != Footprint::Kind::window && read != Footprint::Kind::taps)
+        refuse<OutputGateRow>(row, "steps[", gate.step, "] reads no window");
       if (gated[static_cast<std::size_t>(gate.step)]) refuse<OutputGateRow>(row, "steps[", gate.step, "] has another gate");
       gated[static_cast<std::size_t>(gate.step)] = true;
       check_range<OutputGateRow>(row, "change", gate.change, 0, gate.step - 1);
@@ -174,11 +184,13 @@ class Checker : public Checks {
     for (Int row = 0; row < count<SegmentRow>(); ++row) {
       const SegmentRow& segment = d_.row<SegmentRow>(row);
       if (segment.first != next || segment.last <= segment.first || segment.last > count<StepRow>()) {
-        refuse<SegmentRow>(row, "it has steps ", segment.first, " to ", segment.last, " of ", count<StepRow>(), ", and the one before ends at ", next);
+        refuse<SegmentRow>(row, "it has steps ", segment.first, " to ", segment.last, " of ", count<StepRow>(),
+                           ", and the one before ends at ", next);
       }
       next = segment.last;
     }
-    if (next != count<StepRow>()) throw DescriptionError("segments: they end at step " + std::to_string(next) + " of " + std::to_string(count<StepRow>()));
+    if (next != count<StepRow>())
+      throw DescriptionError("segments: they end at step " + std::to_string(next) + " of " + std::to_string(count<StepRow>()));
   }
 
   void check_inputs() const {
@@ -194,7 +206,8 @@ class Checker : public Checks {
         }
       }
       if (static_cast<StepKind>(step.kind) != StepKind::input) continue;
-      if (step.details >= count<StepRow>() || seen[static_cast<std::size_t>(step.details)]) refuse<StepRow>(row, "input ", step.details, " is read twice, or there are too many");
+      if (step.details >= count<StepRow>() || seen[static_cast<std::size_t>(step.details)])
+        refuse<StepRow>(row, "input ", step.details, " is read twice, or there are too many");
       seen[static_cast<std::size_t>(step.details)] = true;
       ++found;
     }
@@ -202,7 +215,7 @@ class Checker : public Checks {
   }
 
   std::vector<Int> owner_, start_;  // by map: whose memory it lives in, and the channel there at which it begins
-  std::vector<bool> gated_;         // by map
+  std::vector<bool> gated_;  // by map
 };
 
 }  // namespace

@@ -51,7 +51,8 @@ class StepChecker : public Checks {
       case StepKind::global_mean:
         check_reads(row, step, 1);
         check_same_channels(row, step);
-        if (static_cast<Footprint::Kind>(footprint(step, 0).kind) != Footprint::Kind::any) refuse<StepRow>(row, "any change must reach a mean");
+        if (static_cast<Footprint::Kind>(footprint(step, 0).kind) != Footprint::Kind::any)
+          refuse<StepRow>(row, "any change must reach a mean");
         break;
     }
     if (step_of(step.map) >= 0) refuse<StepRow>(row, "maps[", step.map, "] is computed by steps[", step_of(step.map), "] already");
@@ -62,7 +63,8 @@ class StepChecker : public Checks {
     const Int read_row = step.first_read + number;
     check_range<ReadRow>(read_row, "map", read(step, number).map, 0, last<MapRow>());
     check_range<ReadRow>(read_row, "footprint", read(step, number).footprint, 0, last<FootprintRow>());
-    if (step_of(read(step, number).map) < 0) refuse<StepRow>(row, "it reads maps[", read(step, number).map, "], which no step before it computes");
+    if (step_of(read(step, number).map) < 0)
+      refuse<StepRow>(row, "it reads maps[", read(step, number).map, "], which no step before it computes");
     check_footprint(read(step, number).footprint, source(step, number), map(step.map));
   }
 
@@ -88,7 +90,8 @@ class StepChecker : public Checks {
     switch (static_cast<Footprint::Kind>(f.kind)) {
       case Footprint::Kind::same:
         if ((from.height != 1 && from.height != to.height) || (from.width != 1 && from.width != to.width)) {
-          refuse<FootprintRow>(row, "a map of ", to.height, " x ", to.width, " cannot read one of ", from.height, " x ", from.width, " pixel by pixel");
+          refuse<FootprintRow>(row, "a map of ", to.height, " x ", to.width, " cannot read one of ", from.height, " x ", from.width,
+                               " pixel by pixel");
         }
         break;
       case Footprint::Kind::window:
@@ -103,7 +106,8 @@ class StepChecker : public Checks {
         check_integers<FootprintRow>(row, "columns", f.columns, to.width * f.column_taps, -1, from.width - 1);
         break;
       case Footprint::Kind::any:
-        if (to.height != 1 || to.width != 1) refuse<FootprintRow>(row, "only a single pixel can depend on all others, not ", to.height, " x ", to.width);
+        if (to.height != 1 || to.width != 1)
+          refuse<FootprintRow>(row, "only a single pixel can depend on all others, not ", to.height, " x ", to.width);
         break;
     }
   }
@@ -185,11 +189,13 @@ class StepChecker : public Checks {
       refuse<ConvolutionRow>(step.details, c.groups, " groups do not divide ", from.channels, " inputs and ", to.channels, " outputs");
     }
     check_slice<ConvolutionRow, PhaseRow>(step.details, "phases", c.first_phase, c.phases);
-    if (c.phases != c.period_y * c.period_x) refuse<ConvolutionRow>(step.details, "it has ", c.phases, " phases instead of ", c.period_y * c.period_x);
+    if (c.phases != c.period_y * c.period_x)
+      refuse<ConvolutionRow>(step.details, "it has ", c.phases, " phases instead of ", c.period_y * c.period_x);
     check_numbers<ConvolutionRow>(step.details, "bias", c.bias, to.channels);
     for (Int axis = 0; axis < 2; ++axis) {
       const Int outputs = axis == 0 ? to.height : to.width, stride = axis == 0 ? c.stride_y : c.stride_x;
-      if ((outputs - 1) / (axis == 0 ? c.period_y : c.period_x) * stride > far_away) refuse<ConvolutionRow>(step.details, "its stride leads far outside of its input");
+      if ((outputs - 1) / (axis == 0 ? c.period_y : c.period_x) * stride > far_away)
+        refuse<ConvolutionRow>(step.details, "its stride leads far outside of its input");
     }
     for (Int number = 0; number < c.phases; ++number) {
       const Int phase_row = c.first_phase + number;
@@ -261,18 +267,22 @@ class StepChecker : public Checks {
     check_range<OperandRow>(operand_row, "read", operand.read, -1, step.reads - 1);
     if (operand.read < 0) {
       const Int pixels = to.height * to.width;
-      if (operand.pixels != 1 && operand.pixels != pixels) refuse<OperandRow>(operand_row, "pixels is ", operand.pixels, ", not 1 or ", pixels);
-      if (operand.channels != 1 && operand.channels != to.channels) refuse<OperandRow>(operand_row, "channels is ", operand.channels, ", not 1 or ", to.channels);
+      if (operand.pixels != 1 && operand.pixels != pixels)
+        refuse<OperandRow>(operand_row, "pixels is ", operand.pixels, ", not 1 or ", pixels);
+      if (operand.channels != 1 && operand.channels != to.channels)
+        refuse<OperandRow>(operand_row, "channels is ", operand.channels, ", not 1 or ", to.channels);
       check_numbers<OperandRow>(operand_row, "values", operand.values, product({operand.pixels, operand.channels}));
       return;
     }
     const MapRow& from = source(step, operand.read);
-    if (from.channels != 1 && from.channels != to.channels) refuse<OperandRow>(operand_row, "it has ", from.channels, " channels, not 1 or ", to.channels);
+    if (from.channels != 1 && from.channels != to.channels)
+      refuse<OperandRow>(operand_row, "it has ", from.channels, " channels, not 1 or ", to.channels);
     if ((operand.rows < 0) != (operand.columns < 0)) refuse<OperandRow>(operand_row, "it looks up rows alone, or columns alone");
     if (operand.rows < 0) {
       const auto kind = static_cast<Footprint::Kind>(footprint(step, operand.read).kind);
       const bool fits = (from.height == 1 || from.height == to.height) && (from.width == 1 || from.width == to.width);
-      if (!fits || (kind != Footprint::Kind::same && kind != Footprint::Kind::any)) refuse<OperandRow>(operand_row, "it must be read pixel by pixel");
+      if (!fits || (kind != Footprint::Kind::same && kind != Footprint::Kind::any))
+        refuse<OperandRow>(operand_row, "it must be read pixel by pixel");
       return;
     }
     check_integers<OperandRow>(operand_row, "rows", operand.rows, to.height, 0, from.height - 1);
@@ -313,7 +323,8 @@ class StepChecker : public Checks {
       const bool window = static_cast<Footprint::Kind>(f.kind) == Footprint::Kind::window;
       if (!window && move.origin_y == 0 && move.origin_x == 0) {
         check_same_size(row, step, number);
-      } else if (!window || f.kernel_y * f.kernel_x * f.stride_y * f.stride_x != 1 || f.origin_y != move.origin_y || f.origin_x != move.origin_x) {
+      } else if (!window || f.kernel_y * f.kernel_x * f.stride_y * f.stride_x != 1 || f.origin_y != move.origin_y ||
+                 f.origin_x != move.origin_x) {
         refuse<StepRow>(row, "the footprint of maps[", read(step, number).map, "] is not that of its origin");
       }
     }

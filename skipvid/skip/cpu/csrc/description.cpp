@@ -35,7 +35,8 @@ class Reader {
     std::memcpy(found, take(name_size, name), name_size);
     if (std::string_view(found) != name) throw DescriptionError(std::string("the section ") + name + " is missing");
     const auto size = number<std::uint64_t>(name);
-    if (size != row_size) throw DescriptionError(std::string(name) + ": a row has " + std::to_string(size) + " bytes instead of " + std::to_string(row_size));
+    if (size != row_size)
+      throw DescriptionError(std::string(name) + ": a row has " + std::to_string(size) + " bytes instead of " + std::to_string(row_size));
     const auto count = number<std::uint64_t>(name);
     if (count > left_ / row_size) throw DescriptionError(std::string("the description ends within ") + name);
     return static_cast<std::size_t>(count);
@@ -61,8 +62,9 @@ void read_rows(Reader& reader, std::vector<Row>& rows) {
   static_assert(sizeof(Row) == size, "a field is missing in fields()");
   rows.resize(reader.section(Row::table, size));
   for (Row& row : rows) {
-    std::apply([&](const auto&... field) { ((row.*field.member = reader.number<std::decay_t<decltype(row.*field.member)>>(Row::table)), ...); },
-               Row::fields());
+    std::apply(
+        [&](const auto&... field) { ((row.*field.member = reader.number<std::decay_t<decltype(row.*field.member)>>(Row::table)), ...); },
+        Row::fields());
   }
 }
 
@@ -81,7 +83,8 @@ Description read_description(const std::byte* bytes, std::size_t size) {
   std::apply([&](auto&... rows) { (read_rows(reader, rows), ...); }, result.tables);
   result.integers = reader.constants<std::int32_t>("integers");
   result.numbers = reader.constants<float>("numbers");
-  if (reader.left() > 0) throw DescriptionError("the description is followed by " + std::to_string(reader.left()) + " bytes that are none of it");
+  if (reader.left() > 0)
+    throw DescriptionError("the description is followed by " + std::to_string(reader.left()) + " bytes that are none of it");
   return result;
 }
 

@@ -44,7 +44,7 @@ using Int = std::int64_t;
 template <class Row, class Value>
 struct Field {
   const char* name;
-  Value Row::*member;
+  Value Row::* member;
 };
 
 #define SKIPVID_FIELD(row, name) \
@@ -76,7 +76,8 @@ struct LearnedGateRow {
   Int magnitude;  // 0 or 1: of the change itself, or of its magnitude
   static constexpr const char* table = "learned_gates";
   static constexpr auto fields() {
-    return std::tuple{SKIPVID_FIELD(LearnedGateRow, weights), SKIPVID_FIELD(LearnedGateRow, bias), SKIPVID_FIELD(LearnedGateRow, magnitude)};
+    return std::tuple{SKIPVID_FIELD(LearnedGateRow, weights), SKIPVID_FIELD(LearnedGateRow, bias),
+                      SKIPVID_FIELD(LearnedGateRow, magnitude)};
   }
 };
 
@@ -115,11 +116,12 @@ struct FootprintRow {
   Int row_taps, rows, column_taps, columns;  // of tables: input rows (columns) by output row (column), `row_taps` of each
   static constexpr const char* table = "footprints";
   static constexpr auto fields() {
-    return std::tuple{SKIPVID_FIELD(FootprintRow, kind),       SKIPVID_FIELD(FootprintRow, kernel_y),   SKIPVID_FIELD(FootprintRow, kernel_x),
-                      SKIPVID_FIELD(FootprintRow, stride_y),   SKIPVID_FIELD(FootprintRow, stride_x),   SKIPVID_FIELD(FootprintRow, dilation_y),
-                      SKIPVID_FIELD(FootprintRow, dilation_x), SKIPVID_FIELD(FootprintRow, origin_y),   SKIPVID_FIELD(FootprintRow, origin_x),
-                      SKIPVID_FIELD(FootprintRow, row_taps),   SKIPVID_FIELD(FootprintRow, rows),       SKIPVID_FIELD(FootprintRow, column_taps),
-                      SKIPVID_FIELD(FootprintRow, columns)};
+    return std::tuple{
+        SKIPVID_FIELD(FootprintRow, kind),       SKIPVID_FIELD(FootprintRow, kernel_y), SKIPVID_FIELD(FootprintRow, kernel_x),
+        SKIPVID_FIELD(FootprintRow, stride_y),   SKIPVID_FIELD(FootprintRow, stride_x), SKIPVID_FIELD(FootprintRow, dilation_y),
+        SKIPVID_FIELD(FootprintRow, dilation_x), SKIPVID_FIELD(FootprintRow, origin_y), SKIPVID_FIELD(FootprintRow, origin_x),
+        SKIPVID_FIELD(FootprintRow, row_taps),   SKIPVID_FIELD(FootprintRow, rows),     SKIPVID_FIELD(FootprintRow, column_taps),
+        SKIPVID_FIELD(FootprintRow, columns)};
   }
 };
 
@@ -138,9 +140,9 @@ struct StepRow {  // in the order of computation
   double a, b;
   static constexpr const char* table = "steps";
   static constexpr auto fields() {
-    return std::tuple{SKIPVID_FIELD(StepRow, kind),    SKIPVID_FIELD(StepRow, map),        SKIPVID_FIELD(StepRow, first_read),
-                      SKIPVID_FIELD(StepRow, reads),   SKIPVID_FIELD(StepRow, details),    SKIPVID_FIELD(StepRow, activation),
-                      SKIPVID_FIELD(StepRow, a),       SKIPVID_FIELD(StepRow, b)};
+    return std::tuple{SKIPVID_FIELD(StepRow, kind),  SKIPVID_FIELD(StepRow, map),     SKIPVID_FIELD(StepRow, first_read),
+                      SKIPVID_FIELD(StepRow, reads), SKIPVID_FIELD(StepRow, details), SKIPVID_FIELD(StepRow, activation),
+                      SKIPVID_FIELD(StepRow, a),     SKIPVID_FIELD(StepRow, b)};
   }
 };
 
@@ -267,8 +269,8 @@ struct KeptRow {  // a map that others read or write between two segments, or re
 template <class... Rows>
 using Tables = std::tuple<std::vector<Rows>...>;
 using DescriptionTables =
-    Tables<ProgramRow, MapRow, LearnedGateRow, GateRow, OutputGateRow, FootprintRow, ReadRow, StepRow, ConvolutionRow, PhaseRow, DepthwiseRow,
-           PoolRow, PointwiseRow, OperandRow, OperationRow, ResizeRow, MoveRow, PartRow, SegmentRow, KeptRow>;
+    Tables<ProgramRow, MapRow, LearnedGateRow, GateRow, OutputGateRow, FootprintRow, ReadRow, StepRow, ConvolutionRow, PhaseRow,
+           DepthwiseRow, PoolRow, PointwiseRow, OperandRow, OperationRow, ResizeRow, MoveRow, PartRow, SegmentRow, KeptRow>;
 
 struct Description {
   DescriptionTables tables;

@@ -70,9 +70,8 @@ void measure_change(const Frame& frame, const Step& step) {
   for_rows(frame, info.height, changed.count() * row > pixels_worth_sharing * lanes, [&](int y) {
     float* line = amounts + static_cast<std::size_t>(y) * info.width;
     std::fill_n(line, info.width, 0.0F);
-    total += for_each_set(changed.row(y), changed.words(), [&](int x) {
-      line[x] = frame.program.kernels.change(rows.at(y, x), seen_at(y, x), info.channels, step.norm);
-    });
+    total += for_each_set(changed.row(y), changed.words(),
+                          [&](int x) { line[x] = frame.program.kernels.change(rows.at(y, x), seen_at(y, x), info.channels, step.norm); });
   });
   measured = total;
 }

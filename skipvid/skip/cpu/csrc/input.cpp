@@ -52,9 +52,8 @@ void read_floats(const Frame& frame, const Step& step) {
   const auto source = [&](int y, int x) { return array.data + y * array.row + x * array.column; };
   const auto compare = [&](int y) {
     for (int x = 0; x < info.width; x += 64) {
-      published.row(y)[x / 64] =
-          frame.program.kernels.input_changes(source(y, x), array.channel, array.column, target.at(y, x), target.stride,
-                                              std::min(64, info.width - x), info.channels, limit);
+      published.row(y)[x / 64] = frame.program.kernels.input_changes(source(y, x), array.channel, array.column, target.at(y, x),
+                                                                     target.stride, std::min(64, info.width - x), info.channels, limit);
     }
   };
   const auto copy = [&](int y, int x) {

@@ -115,8 +115,8 @@ struct GateKernels {
   std::uint64_t (*publish)(const float* values, std::ptrdiff_t stride, std::byte* const* published, int count, int channels, float limit,
                            bool copy);
   // The same for a learned gate: bit i = sum over channels of weights * (change, or its magnitude) + bias is not negative.
-  std::uint64_t (*ask)(const float* values, std::ptrdiff_t stride, std::byte* const* published, int count, int channels, const float* weights,
-                       float bias, bool magnitude, bool copy);
+  std::uint64_t (*ask)(const float* values, std::ptrdiff_t stride, std::byte* const* published, int count, int channels,
+                       const float* weights, float bias, bool magnitude, bool copy);
   // How much a row differs from the row last seen, which then becomes this one.
   float (*change)(const std::byte* now, std::byte* seen, int channels, Norm norm);
 };
@@ -124,10 +124,11 @@ struct GateKernels {
 // Network inputs compared with what was published (kernels/inputs.hpp).
 struct InputKernels {
   // Of up to 64 adjacent pixels of an input with any strides, those that differ from the published row by more than the threshold.
-  std::uint64_t (*input_changes)(const float* data, std::ptrdiff_t channel_stride, std::ptrdiff_t column_stride,
-                                 const std::byte* published, std::ptrdiff_t stride, int pixels, int channels, float threshold);
+  std::uint64_t (*input_changes)(const float* data, std::ptrdiff_t channel_stride, std::ptrdiff_t column_stride, const std::byte* published,
+                                 std::ptrdiff_t stride, int pixels, int channels, float threshold);
   // Of up to 64 pixels of three bytes, those whose sum of |now - before| is at least `least` (low bits), and those with `many` of it.
-  std::pair<std::uint64_t, std::uint64_t> (*byte_changes)(const std::uint8_t* now, const std::uint8_t* before, int pixels, int least, int many);
+  std::pair<std::uint64_t, std::uint64_t> (*byte_changes)(const std::uint8_t* now, const std::uint8_t* before, int pixels, int least,
+                                                          int many);
 };
 
 struct Kernels : GemmKernels, DepthwiseKernels, PointwiseKernels, RowKernels, GateKernels, InputKernels {

@@ -16,7 +16,8 @@ namespace {
 
 constexpr std::size_t buffered_floats = std::size_t{1} << 20;  // of rows buffered at a time
 
-void activate_rows(const Kernels& kernels, const Activation& activation, float* const* rows, int count, std::ptrdiff_t stride, int channels) {
+void activate_rows(const Kernels& kernels, const Activation& activation, float* const* rows, int count, std::ptrdiff_t stride,
+                   int channels) {
   if (activation.kind == Activation::Kind::none || activation.kind == Activation::Kind::clamp) return;  // clamped by the step itself
   for (int from = 0; from < count;) {
     int to = from + 1;

@@ -21,7 +21,8 @@ class Task {
  public:
   template <class Callable>
   explicit Task(const Callable& callable)
-      : object_(&callable), call_([](const void* object, int item, int worker) { (*static_cast<const Callable*>(object))(item, worker); }) {}
+      : object_(&callable),
+        call_([](const void* object, int item, int worker) { (*static_cast<const Callable*>(object))(item, worker); }) {}
   void operator()(int item, int worker) const { call_(object_, item, worker); }
 
  private:

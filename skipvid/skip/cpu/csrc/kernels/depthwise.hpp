@@ -110,7 +110,8 @@ void depthwise_pixel(const DepthwiseArgs& args, const std::byte* const* taps, fl
   }
   for (; c < args.channels; c += width) {
     Floats sum = load(args.bias + c);
-    for (int tap = 0; tap < count; ++tap) sum += load(view<Value>(taps[tap]) + c) * load(args.weights + tap * static_cast<std::ptrdiff_t>(args.channels) + c);
+    for (int tap = 0; tap < count; ++tap)
+      sum += load(view<Value>(taps[tap]) + c) * load(args.weights + tap * static_cast<std::ptrdiff_t>(args.channels) + c);
     store(output + c, clamp(sum, low, high));
   }
 }

@@ -25,15 +25,9 @@ void activate(const Activation& activation, float* data, std::ptrdiff_t stride, 
   const Floats a = all(activation.a), b = all(activation.b), zero{}, six = all(6.0F);
   switch (activation.kind) {
     case Activation::Kind::none: break;
-    case Activation::Kind::clamp:
-      for_each(data, stride, pixels, channels, [=](Floats x) { return clamp(x, a, b); });
-      break;
-    case Activation::Kind::silu:
-      for_each(data, stride, pixels, channels, [](Floats x) { return x / (1.0F + exp(-x)); });
-      break;
-    case Activation::Kind::sigmoid:
-      for_each(data, stride, pixels, channels, [](Floats x) { return logistic(x); });
-      break;
+    case Activation::Kind::clamp: for_each(data, stride, pixels, channels, [=](Floats x) { return clamp(x, a, b); }); break;
+    case Activation::Kind::silu: for_each(data, stride, pixels, channels, [](Floats x) { return x / (1.0F + exp(-x)); }); break;
+    case Activation::Kind::sigmoid: for_each(data, stride, pixels, channels, [](Floats x) { return logistic(x); }); break;
     case Activation::Kind::tanh:
       for_each(data, stride, pixels, channels, [](Floats x) {
         const Floats e = expm1(x + x);
@@ -46,12 +40,8 @@ void activate(const Activation& activation, float* data, std::ptrdiff_t stride, 
     case Activation::Kind::hardsigmoid:
       for_each(data, stride, pixels, channels, [=](Floats x) { return clamp(x + 3.0F, zero, six) / 6.0F; });
       break;
-    case Activation::Kind::leaky_relu:
-      for_each(data, stride, pixels, channels, [=](Floats x) { return x > 0.0F ? x : x * a; });
-      break;
-    case Activation::Kind::elu:
-      for_each(data, stride, pixels, channels, [=](Floats x) { return x > 0.0F ? x : a * expm1(x); });
-      break;
+    case Activation::Kind::leaky_relu: for_each(data, stride, pixels, channels, [=](Floats x) { return x > 0.0F ? x : x * a; }); break;
+    case Activation::Kind::elu: for_each(data, stride, pixels, channels, [=](Floats x) { return x > 0.0F ? x : a * expm1(x); }); break;
   }
 }
 

@@ -8,7 +8,7 @@ namespace {
 constexpr int segment = 16;
 
 const std::byte* bytes_of(const float* values) { return reinterpret_cast<const std::byte*>(values); }
-}
+}  // namespace
 
 GlobalMean::GlobalMean(const Program& program, int source)
     : kernels_(program.kernels),
