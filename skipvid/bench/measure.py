@@ -39,7 +39,7 @@ class Measurement:
 
     what: "patch 10%", or the clip's name. frames: measured. changed: share of the input's pixels that differ from the frame before.
     macs, dense_macs: per frame. skip_ms, dense_ms: of our back end with and without gates, medians. runtime_ms: medians of the others by
-    name; missing: why others were not measured. state_bytes: memory of one session.
+    name; missing: why others were not measured. state_bytes: memory of one session. precision: "f32" or "bf16", of our back end.
     """
 
     preset: str
@@ -55,6 +55,7 @@ class Measurement:
     threads: int
     threshold: float
     weights: str
+    precision: str
     runtime_ms: Mapping[str, float] = field(default_factory=dict)
     missing: Mapping[str, str] = field(default_factory=dict)
 
@@ -150,6 +151,7 @@ def measure(subject: Subject, size: tuple[int, int], what: str, frames: Iterable
         subject.threads,
         subject.model.config.threshold,
         subject.weights,
+        subject.model.precision,
         {name: statistics.median(times) for name, times in others_ms.items()},
         {runtime.name: runtime.missing for runtime in runtimes if runtime.run is None},
     )

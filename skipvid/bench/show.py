@@ -23,43 +23,53 @@ from skipvid.report.units import milliseconds, percent, times
 TITLES = {"torch": "PyTorch", "onnxruntime": "ONNX Runtime", "openvino": "OpenVINO f32", "openvino-bf16": "OpenVINO bf16"}
 
 
+LONGEST_NAME = 18
+"""Characters of a clip's name: with them, and the times of four runtimes, a table is 80 columns wide."""
+
+
 def render_bench(found: Sequence[Measurement], console: Console) -> None:
-    """Print one table for each preset and input size; columns of runtimes give milliseconds, and how many times slower than gated."""
+    """Print two tables for each preset, input size and precision: what skipping saves, and how other runtimes compare with it."""
     console.print(Text(machine_line(), style="dim"))
-    keys = list(dict.fromkeys((item.preset, item.size) for item in found))
-    for preset, size in keys:
-        _render([item for item in found if (item.preset, item.size) == (preset, size)], console)
+    keys = list(dict.fromkeys(map(_subject, found)))
+    for key in keys:
+        _render([item for item in found if _subject(item) == key], console)
+
+
+def _subject(item: Measurement) -> tuple[str, tuple[int, int], str]:
+    return (item.preset, item.size, item.precision)
 
 
 def _render(rows: Sequence[Measurement], console: Console) -> None:
     first = rows[0]
-    title = (
-        f"{first.preset} {first.size[1]}x{first.size[0]}, threshold {first.threshold:g}, {first.threads} threads, weights {first.weights}"
-    )
-    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", title_style="bold", pad_edge=False, show_edge=False)
-    runtimes = [name for name in TITLES if name in first.runtime_ms or name in first.missing]
-    table.add_column("Frames", no_wrap=True)
-    for heading in ("Changed", "MACs saved", "Fewer", "Skip ms", "Dense ms", "Speed-up", *(f"{TITLES[name]} ms" for name in runtimes)):
-        table.add_column(heading, justify="right")
+    what = f"{first.preset} {first.size[1]}x{first.size[0]} in {first.precision}"
+    console.print()
+    console.print(Text(f"{what}, threshold {first.threshold:g}, {first.threads} threads, weights {first.weights}", style="bold"))
+    table = _table("Changed", "MACs saved", "Fewer", "Skip ms", "Dense ms", "Speed-up")
     for row in rows:
         fewer = times(row.reduction) if math.isfinite(row.reduction) else "-"
-        cells = [
-            percent(row.changed),
-            percent(row.saving),
-            fewer,
-            milliseconds(row.skip_ms),
-            milliseconds(row.dense_ms),
-            times(row.speedup),
-        ]
-        for name in runtimes:
-            ms = row.runtime_ms.get(name)
-            cells.append("missing" if ms is None else f"{milliseconds(ms)} ({times(ms / row.skip_ms)})")
-        table.add_row(Text(row.what), *cells)
-    console.print()
+        speed = (milliseconds(row.skip_ms), milliseconds(row.dense_ms), times(row.speedup))
+        table.add_row(Text(row.what), percent(row.changed), percent(row.saving), fewer, *speed)
     console.print(table)
+    runtimes = [name for name in TITLES if name in first.runtime_ms]
+    if runtimes:
+        console.print()
+        console.print(Text("Dense elsewhere, ms (and how many times our gated time)", style="bold"))
+        table = _table(*(TITLES[name] for name in runtimes))
+        for row in rows:
+            cells = (f"{milliseconds(row.runtime_ms[name])} ({times(row.runtime_ms[name] / row.skip_ms)})" for name in runtimes)
+            table.add_row(Text(row.what), *cells)
+        console.print(table)
     for name, reason in first.missing.items():
         console.print(Text(f"{TITLES[name]}: {reason}", style="yellow"))
     console.print(Text(f"Medians; state of one session {first.state_bytes / 2**20:.1f} MiB", style="dim"))
+
+
+def _table(*headings: str) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table.add_column("Frames", no_wrap=True, max_width=LONGEST_NAME)
+    for heading in headings:
+        table.add_column(heading, justify="right", no_wrap=True)
+    return table
 
 
 def bench_document(found: Sequence[Measurement]) -> dict[str, Any]:
@@ -87,6 +97,7 @@ def _record(item: Measurement) -> dict[str, Any]:
         "height": item.size[0],
         "width": item.size[1],
         "weights": item.weights,
+        "precision": item.precision,
         "threshold": item.threshold,
         "threads": item.threads,
         "what": item.what,

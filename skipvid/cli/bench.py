@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 RUNTIMES = ("torch", "onnxruntime", "openvino", "openvino-bf16")
 Runtime = Literal["torch", "onnxruntime", "openvino", "openvino-bf16", "none"]
+Precision = Literal["f32", "bf16", "auto"]
 SIDE = (9, 16)
 """Height and width of the source that the moving patch stands for."""
 
@@ -72,6 +73,9 @@ class BenchSettings:
         default=(),
         help="Dense runtime to compare with; repeatable.  [all]",
     )
+    precisions: tuple[Precision, ...] = setting(
+        "--precision", default=(), help="Of our own network; repeatable: the same frames are measured in each.  [preset]"
+    )
     threads: int | None = setting(
         "--threads", default=None, type=click.IntRange(min=1), metavar="N", help="Threads of every runtime.  [all cores]"
     )
@@ -104,11 +108,11 @@ def bench(settings: BenchSettings) -> None:
     with Talk(settings.talk) as talk:
         found: list[Measurement] = []
         for preset in presets:
-            for measurement in _measure_preset(preset, settings, talk):
-                talk.say(
-                    f"{preset.name}: {measurement.what}: {measurement.skip_ms:.2f} ms, dense {measurement.dense_ms:.2f} ms", detail=True
-                )
-                found.append(measurement)
+            for precision in settings.precisions or (None,):
+                for measurement in _measure_preset(preset, settings, precision, talk):
+                    times = f"{measurement.skip_ms:.2f} ms, dense {measurement.dense_ms:.2f} ms"
+                    talk.say(f"{preset.name}: {measurement.what}: {times} in {measurement.precision}", detail=True)
+                    found.append(measurement)
         if settings.csv:
             write_bench_csv(Path(settings.csv), found)
             talk.say(f"wrote {Path(settings.csv).resolve()}")
@@ -120,8 +124,8 @@ def bench(settings: BenchSettings) -> None:
         render_bench(found, Console())
 
 
-def _measure_preset(preset: Preset, settings: BenchSettings, talk: Talk) -> Iterator[Measurement]:
-    """All levels of activity, then all clips."""
+def _measure_preset(preset: Preset, settings: BenchSettings, precision: str | None, talk: Talk) -> Iterator[Measurement]:
+    """All levels of activity, then all clips. precision: None = the preset's."""
     import cv2
     import torch
 
@@ -135,7 +139,8 @@ def _measure_preset(preset: Preset, settings: BenchSettings, talk: Talk) -> Iter
     threads = settings.threads or native.status().threads or os.cpu_count() or 1
     torch.set_num_threads(threads)
     cv2.setNumThreads(threads)
-    config = skip_config(NetworkSettings(threshold=settings.threshold, threads=threads, offline=settings.offline), preset, talk)
+    ours = NetworkSettings(threshold=settings.threshold, precision=precision, threads=threads, offline=settings.offline)
+    config = skip_config(ours, preset, talk)
     weights = None
     if settings.weights != "random":
         weights = resolve_weights(preset, settings.weights, settings.offline, DownloadBar(talk, preset.name)).path

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import io
 import json
 import math
 from pathlib import Path
@@ -11,12 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 from torch import nn
 
 from skipvid.bench.frames import clip_frames, clip_size, patch_frames
 from skipvid.bench.measure import DENSE_EVERY, WARM_UP, Measurement, load_subject, measure
 from skipvid.bench.runtimes import RUNTIMES, open_runtime
-from skipvid.bench.show import bench_document, write_bench_csv
+from skipvid.bench.show import TITLES, bench_document, render_bench, write_bench_csv
 from skipvid.cli.app import run
 from skipvid.presets.preset import load_preset
 from skipvid.skip.config import SkipConfig
@@ -126,7 +128,7 @@ def test_bench_prints_a_table_that_names_what_is_missing(capsys: pytest.CaptureF
     monkeypatch.setenv("COLUMNS", "160")
     assert run(["bench", "--size", "64", "--activity", "10", "--frames", "9", "--runtime", "onnxruntime", "--threads", "1"]) == 0
     text = capsys.readouterr().out
-    assert "ONNX Runtime: onnx is not installed" in text and "patch 10%" in text and "missing" in text
+    assert "ONNX Runtime: onnx is not installed" in text and "patch 10%" in text
 
 
 @pytest.mark.parametrize(
@@ -141,3 +143,26 @@ def test_bench_prints_a_table_that_names_what_is_missing(capsys: pytest.CaptureF
 def test_bench_refuses_what_cannot_be_measured(words: list[str], complaint: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["bench", *words]) in (2, 3, 4)
     assert complaint in capsys.readouterr().err
+
+
+def test_tables_fit_a_terminal_of_80_columns() -> None:
+    runtimes = dict.fromkeys(TITLES, 1234.5)
+    name = "a clip with a long name.mp4"
+    row = Measurement("p", (512, 512), name, 9, 1.0, 1e9, 1e12, 43.21, 1234.5, 2**28, 2, 0.03, "random", "bf16", runtimes)
+    console = Console(width=80, file=io.StringIO())
+    render_bench([row], console)
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    for heading in ("Changed", "MACs saved", "Fewer", "Skip ms", "Dense ms", "Speed-up", *TITLES.values()):
+        assert heading in text
+    assert text.count("1234 (28.6x)") == len(TITLES)
+    assert max(len(line) for line in text.splitlines()[1:]) <= 80
+
+
+def test_each_precision_is_measured_on_the_same_frames(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    precisions = ["--precision", "f32", "--precision", "bf16"]
+    frames = ["--frames", "8", "--size", "64", "--activity", "10", "--weights", "random", "--runtime", "none", "--threads", "1"]
+    assert run(["bench", *frames, *precisions, "--json"]) == 0
+    full, half = json.loads(capsys.readouterr().out)["measurements"]
+    assert (full["precision"], half["precision"]) == ("f32", "bf16")
+    assert full["changed"] == half["changed"] and full["dense_macs"] == half["dense_macs"]
+    assert half["state_bytes"] < 0.6 * full["state_bytes"]

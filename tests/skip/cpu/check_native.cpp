@@ -1,4 +1,5 @@
-// The kernels against scalar code in double precision, for every instruction set that this processor runs; and the thread pool.
+// The kernels against scalar code in double precision, for every instruction set and element type that this processor runs; and the thread
+// pool.
 //
 // Built and run by tools/sanitize.sh, tools/clang.sh and tools/aarch64.sh. Prints a line for each family; exits with 1 at the first wrong
 // value, which it prints.
@@ -52,25 +53,39 @@ void require_bits(const float* actual, const float* expected, int count, const s
 
 // Rows of `channels` random values; the lanes behind them are no numbers, and must not matter. They begin anywhere, as those of a network's
 // input do.
+template <class Value>
 struct Rows {
   Rows(int count, int channels_in)
       : channels(channels_in),
         stride(padded(channels_in)),
         begin(random_int(0, 15)),
         data(begin + static_cast<std::size_t>(count) * stride) {
-    std::fill_n(data.data() + begin, count * stride, nan);
     for (int row = 0; row < count; ++row) {
-      for (int c = 0; c < channels; ++c) at(row)[c] = random_float();
+      for (int c = 0; c < stride; ++c) at(row)[c] = narrowed<Value>(c < channels ? random_float() : nan);
+      pointers.push_back(at(row));
+      addresses.push_back(bytes(row));
     }
-    for (int row = 0; row < count; ++row) pointers.push_back(at(row));
   }
-  float* at(int row) const { return data.data() + begin + static_cast<std::ptrdiff_t>(row) * stride; }
-  const float* const* read() const { return const_cast<const float* const*>(pointers.data()); }
+  Value* at(int row) const {
+    return const_cast<Value*>(reinterpret_cast<const Value*>(data.data())) + begin + static_cast<std::ptrdiff_t>(row) * stride;
+  }
+  std::byte* bytes(int row) const { return reinterpret_cast<std::byte*>(at(row)); }
+  float value(int row, int c) const { return widened(at(row)[c]); }
+  const std::byte* const* read() const { return addresses.data(); }
+  std::byte* const* write() { return addresses.data(); }
+  std::ptrdiff_t pitch() const { return stride * static_cast<std::ptrdiff_t>(sizeof(Value)); }
 
   int channels, stride, begin;
   Buffer data;
-  std::vector<float*> pointers;
+  std::vector<Value*> pointers;
+  std::vector<std::byte*> addresses;
 };
+using Floats = Rows<float>;
+
+template <class Value>
+float as_stored(float value) {
+  return widened(narrowed<Value>(value));
+}
 
 Buffer random_values(std::size_t count) {
   Buffer buffer(count);
@@ -78,10 +93,13 @@ Buffer random_values(std::size_t count) {
   return buffer;
 }
 
+template <class Value>
 void check_gemm(const Kernels& kernels) {
   const int pixels = random_int(1, 40), taps = random_int(1, 9), inputs = random_int(1, 70), vectors = random_int(1, 8);
   const int outputs = vectors * std::max(kernels.width, lanes);
-  Rows sources(pixels * taps, inputs);
+  Rows<Value> sources(pixels * taps, inputs);
+  const bool pairs = kernels.gemm_depth == 2;
+  const auto lines = [&](int depth) { return (depth + kernels.gemm_depth - 1) / kernels.gemm_depth; };
   std::vector<GemmBlock> blocks;
   std::size_t size = 0;
   for (int output = 0; output < outputs;) {
@@ -89,15 +107,24 @@ void check_gemm(const Kernels& kernels) {
     const int first = random_int(0, inputs - 1), depth = random_int(1, inputs - first);
     const int most = take == kernels.gemm_vectors || take <= 2 ? take : 2;
     blocks.push_back({most, output, first, depth, size});
-    size += static_cast<std::size_t>(taps) * depth * most * kernels.width;
+    size += static_cast<std::size_t>(taps) * lines(depth) * most * kernels.width;
     output += most * kernels.width;
   }
-  const Buffer weights = random_values(size), bias = random_values(outputs);
-  Rows targets(pixels, outputs), alone(1, outputs);
+  const Buffer bias = random_values(outputs);
+  Buffer weights = random_values(size);
+  if (pairs) {
+    for (std::size_t at = 0; at < 2 * size; ++at) reinterpret_cast<BFloat16*>(weights.data())[at] = narrowed<BFloat16>(random_float());
+  }
+  // The second of a last pair is multiplied with nothing, whatever it is: packing makes it 0.
+  const auto weight = [&](std::size_t line, int k) {
+    return pairs ? widened(reinterpret_cast<const BFloat16*>(weights.data())[2 * line + k % 2]) : weights.data()[line];
+  };
+  Floats targets(pixels, outputs), alone(1, outputs);
+  Rows<Value> ahead(pixels, outputs);
   const float low = random_int(0, 1) != 0 ? 0 : -infinity, high = random_int(0, 1) != 0 ? 6 : infinity;
   GemmArgs args{sources.read(), static_cast<std::size_t>(pixels), taps, pixels, weights.data(),          bias.data(),
                 blocks.data(),  static_cast<int>(blocks.size()),  low,  high,   targets.pointers.data(), nullptr};
-  args.ahead = random_int(0, 1) != 0 ? targets.pointers.data() : nullptr;
+  args.ahead = random_int(0, 1) != 0 ? ahead.read() : nullptr;
   kernels.gemm(args);
   for (int pixel = 0; pixel < pixels; ++pixel) {
     for (const GemmBlock& block : blocks) {
@@ -105,8 +132,9 @@ void check_gemm(const Kernels& kernels) {
         double total = bias.data()[block.output + lane], scale = std::abs(total);
         for (int tap = 0; tap < taps; ++tap) {
           for (int k = 0; k < block.depth; ++k) {
-            const std::size_t at = block.weights + (static_cast<std::size_t>(tap) * block.depth + k) * block.vectors * kernels.width + lane;
-            const double product = static_cast<double>(sources.at(tap * pixels + pixel)[block.input + k]) * weights.data()[at];
+            const std::size_t line = static_cast<std::size_t>(tap) * lines(block.depth) + k / kernels.gemm_depth;
+            const std::size_t at = block.weights + line * block.vectors * kernels.width + lane;
+            const double product = static_cast<double>(sources.value(tap * pixels + pixel, block.input + k)) * weight(at, k);
             total += product;
             scale += std::abs(product);
           }
@@ -114,8 +142,8 @@ void check_gemm(const Kernels& kernels) {
         require_close(targets.at(pixel)[block.output + lane], std::clamp<double>(total, low, high), scale, "product");
       }
     }
-    std::vector<const float*> own;
-    for (int tap = 0; tap < taps; ++tap) own.push_back(sources.at(tap * pixels + pixel));
+    std::vector<const std::byte*> own;
+    for (int tap = 0; tap < taps; ++tap) own.push_back(sources.bytes(tap * pixels + pixel));
     GemmArgs one = args;
     one.inputs = own.data();
     one.tap_stride = one.pixels = 1;
@@ -126,23 +154,25 @@ void check_gemm(const Kernels& kernels) {
   }
 }
 
+template <class Value>
 void check_depthwise(const Kernels& kernels) {
   const int kernel = 1 + 2 * random_int(0, 3), stride = random_int(1, 3), pixels = random_int(1, 11), channels = padded(random_int(1, 150));
   const int line = (pixels - 1) * stride + kernel, taps = kernel * kernel;
-  Rows map(kernel * line, channels), targets(pixels, channels), scattered(pixels, channels), single(1, channels);
+  const Rows<Value> map(kernel * line, channels);
+  Floats targets(pixels, channels), scattered(pixels, channels), single(1, channels);
   const Buffer weights = random_values(static_cast<std::size_t>(taps) * channels), bias = random_values(channels);
   const DepthwiseArgs args{weights.data(), bias.data(), kernel, kernel, stride, channels, -2, 3};
-  std::vector<const float*> rows, centres;
+  std::vector<const std::byte*> rows, centres;
   std::vector<std::ptrdiff_t> offsets;
   for (int y = 0; y < kernel; ++y) {
-    rows.push_back(map.at(y * line));
-    for (int x = 0; x < kernel; ++x) offsets.push_back((static_cast<std::ptrdiff_t>(y) * line + x) * map.stride);
+    rows.push_back(map.bytes(y * line));
+    for (int x = 0; x < kernel; ++x) offsets.push_back((static_cast<std::ptrdiff_t>(y) * line + x) * map.pitch());
   }
-  for (int pixel = 0; pixel < pixels; ++pixel) centres.push_back(map.at(pixel * stride));
-  kernels.depthwise_run(args, rows.data(), map.stride, pixels, targets.pointers.data());
+  for (int pixel = 0; pixel < pixels; ++pixel) centres.push_back(map.bytes(pixel * stride));
+  kernels.depthwise_run(args, rows.data(), map.pitch(), pixels, targets.pointers.data());
   kernels.depthwise_scattered(args, centres.data(), offsets.data(), pixels, scattered.pointers.data());
   for (int pixel = 0; pixel < pixels; ++pixel) {
-    std::vector<const float*> own;
+    std::vector<const std::byte*> own;
     for (const std::ptrdiff_t offset : offsets) own.push_back(centres[pixel] + offset);
     kernels.depthwise_pixel(args, own.data(), single.at(0));
     require_bits(scattered.at(pixel), targets.at(pixel), channels, "a scattered pixel");
@@ -150,7 +180,8 @@ void check_depthwise(const Kernels& kernels) {
     for (int c = 0; c < channels; ++c) {
       double total = bias.data()[c], scale = std::abs(total);
       for (int tap = 0; tap < taps; ++tap) {
-        const double product = static_cast<double>(own[tap][c]) * weights.data()[static_cast<std::size_t>(tap) * channels + c];
+        const double product = static_cast<double>(widened(reinterpret_cast<const Value*>(own[tap])[c])) *
+                               weights.data()[static_cast<std::size_t>(tap) * channels + c];
         total += product;
         scale += std::abs(product);
       }
@@ -195,21 +226,23 @@ void check_activations(const Kernels& kernels) {
   }
 }
 
+template <class Value>
 void check_pointwise(const Kernels& kernels) {
   const int pixels = random_int(1, 9), channels = random_int(1, 50);
-  const Rows a(pixels, channels), b(pixels, channels), c(1, channels);
-  const float number = random_float();
+  const Rows<Value> a(pixels, channels), b(pixels, channels);
+  const Floats c(1, channels);
+  const Value number = narrowed<Value>(random_float());
   for (int operation = 0; operation <= static_cast<int>(Pointwise::multiply_add); ++operation) {
     const bool by_pointer = random_int(0, 1) != 0, scalar = random_int(0, 1) != 0;
-    const Operand second = by_pointer ? Operand{b.at(0), 0, false, b.read()}
-                           : scalar   ? Operand{&number, 0, true}
-                                      : Operand{b.at(0), b.stride, false};
-    const Operand operands[3] = {{a.at(0), a.stride, false}, second, {c.at(0), 0, false}};
-    Rows targets(pixels, channels);
+    const Operand second = by_pointer ? Operand{b.bytes(0), 0, false, false, b.read()}
+                           : scalar   ? Operand{reinterpret_cast<const std::byte*>(&number), 0, true, false}
+                                      : Operand{b.bytes(0), b.pitch(), false, false};
+    const Operand operands[3] = {{a.bytes(0), a.pitch(), false, false}, second, {c.bytes(0), 0, false, true}};
+    Floats targets(pixels, channels);
     kernels.pointwise(static_cast<Pointwise>(operation), operands, targets.at(0), targets.stride, pixels, padded(channels));
     for (int pixel = 0; pixel < pixels; ++pixel) {
       for (int i = 0; i < channels; ++i) {
-        const double x = a.at(pixel)[i], y = !by_pointer && scalar ? number : b.at(pixel)[i], z = c.at(0)[i];
+        const double x = a.value(pixel, i), y = !by_pointer && scalar ? widened(number) : b.value(pixel, i), z = c.value(0, i);
         const double results[] = {x, x + y, x - y, x * y, x / y, x * y + z};
         require_close(targets.at(pixel)[i], results[operation], std::abs(x / y) + std::abs(x) + std::abs(y),
                       "pointwise " + std::to_string(operation));
@@ -218,34 +251,37 @@ void check_pointwise(const Kernels& kernels) {
   }
 }
 
+template <class Value>
 void check_rows(const Kernels& kernels) {
   const int count = random_int(1, 12), channels = random_int(1, 90);
-  Rows rows(count, channels);
+  Rows<Value> rows(count, channels);
   const int nowhere = random_int(0, count * 3);
-  if (nowhere < count) rows.at(nowhere)[random_int(0, channels - 1)] = nan;
-  Rows best(1, channels), total(1, channels), sum(1, channels);
+  if (nowhere < count) rows.at(nowhere)[random_int(0, channels - 1)] = narrowed<Value>(nan);
+  Floats best(1, channels), total(1, channels), sum(1, channels), wide(1, channels);
   std::vector<float> weights(count), sums(count);
   for (float& weight : weights) weight = random_float();
   kernels.maximum(rows.read(), count, padded(channels), best.at(0));
   kernels.weighted_sum(rows.read(), weights.data(), count, padded(channels), total.at(0));
-  kernels.row_sum(rows.at(0), rows.stride, count, padded(channels), sum.at(0));
+  kernels.widen(rows.bytes(0), channels, wide.at(0));
+  kernels.row_sum(rows.bytes(0), rows.pitch(), count, padded(channels), sum.at(0));
   kernels.absolute_sums(rows.read(), count, channels, sums.data());
   for (int c = 0; c < channels; ++c) {
     double largest = -infinity, weighted = 0, plain = 0, scale = 0;
     for (int row = 0; row < count; ++row) {
-      const double x = rows.at(row)[c];
+      const double x = rows.value(row, c);
       largest = std::isnan(x) || std::isnan(largest) ? nan : std::max(largest, x);
       weighted += x * weights[row];
       plain += x;
       scale += std::abs(x) * (std::abs(weights[row]) + 1);
     }
+    require_close(wide.value(0, c), rows.value(0, c), 0, "a row as floats");
     require_close(best.at(0)[c], largest, 0, "maximum");
     require_close(total.at(0)[c], weighted, scale, "weighted sum");
     require_close(sum.at(0)[c], plain, scale, "sum of rows");
   }
   for (int row = 0; row < count; ++row) {
     double expected = 0;
-    for (int c = 0; c < channels; ++c) expected += std::abs(static_cast<double>(rows.at(row)[c]));
+    for (int c = 0; c < channels; ++c) expected += std::abs(static_cast<double>(rows.value(row, c)));
     require_close(sums[row], expected, expected, "sum of magnitudes");
     float alone = 0;
     kernels.absolute_sums(rows.read() + row, 1, channels, &alone);
@@ -253,33 +289,43 @@ void check_rows(const Kernels& kernels) {
   }
 }
 
+template <class Value>
 void check_publish(const Kernels& kernels) {
   const int count = random_int(1, 64), channels = random_int(1, 60);
   const bool copy = random_int(0, 1) != 0, magnitude = random_int(0, 1) != 0, learned = random_int(0, 1) != 0;
-  const Rows values(count, channels);
-  Rows published(count, channels);
+  const Floats values(count, channels);
+  Rows<Value> published(count, channels), put(count, channels);
   for (int row = 0; row < count; ++row) {
-    if (random_int(0, 2) == 0) std::copy_n(values.at(row), channels, published.at(row));
+    if (random_int(0, 2) == 0) {
+      for (int c = 0; c < channels; ++c) published.at(row)[c] = narrowed<Value>(values.value(row, c));
+    }
     if (random_int(0, 9) == 0) values.at(row)[random_int(0, channels - 1)] = nan;
   }
   Buffer weights(padded(channels));
   for (int c = 0; c < channels; ++c) weights.data()[c] = random_float();
   const float limit = static_cast<float>(channels) * 1.1F, bias = -0.5F;
   std::vector<float> before;
-  for (int row = 0; row < count; ++row) before.insert(before.end(), published.at(row), published.at(row) + channels);
-  const auto ask = [&](const float* from, float* const* rows, int number, bool copies) {
+  for (int row = 0; row < count; ++row) {
+    for (int c = 0; c < channels; ++c) before.push_back(published.value(row, c));
+  }
+  const auto ask = [&](const float* from, std::byte* const* rows, int number, bool copies) {
     return learned ? kernels.ask(from, values.stride, rows, number, channels, weights.data(), bias, magnitude, copies)
                    : kernels.publish(from, values.stride, rows, number, channels, limit, copies);
   };
+  kernels.put(values.at(0), values.stride, put.write(), count, channels);
+  for (int row = 0; row < count; ++row) {
+    for (int c = 0; c < channels; ++c) require_close(put.value(row, c), as_stored<Value>(values.value(row, c)), 0, "what is stored");
+  }
   std::uint64_t apart = 0;
-  for (int row = 0; row < count; ++row) apart |= ask(values.at(row), published.pointers.data() + row, 1, false) << row;
-  const std::uint64_t opened = ask(values.at(0), published.pointers.data(), count, copy);
+  for (int row = 0; row < count; ++row) apart |= ask(values.at(row), published.write() + row, 1, false) << row;
+  const std::uint64_t opened = ask(values.at(0), published.write(), count, copy);
   require(opened == apart, "a row's gate depends on its neighbours");
   require(count == 64 || opened >> count == 0, "a gate opened behind the last row");
   for (int row = 0; row < count; ++row) {
     double distance = learned ? bias : 0, scale = 1;
     for (int c = 0; c < channels; ++c) {
-      const double change = static_cast<double>(values.at(row)[c]) - before[static_cast<std::size_t>(row) * channels + c];
+      const double change =
+          static_cast<double>(as_stored<Value>(values.value(row, c))) - before[static_cast<std::size_t>(row) * channels + c];
       const double part = (learned && !magnitude ? change : std::abs(change)) * (learned ? weights.data()[c] : 1);
       distance += part;
       scale += std::abs(part);
@@ -288,48 +334,54 @@ void check_publish(const Kernels& kernels) {
     const double margin = learned ? distance : distance - limit;
     if (std::isnan(margin)) require(open, "a gate stays shut before what is no number");
     if (std::abs(margin) > 1e-5 * scale) require(open == (margin > 0), "a gate is wrong about row " + std::to_string(row));
-    const float* kept = open && copy ? values.at(row) : before.data() + static_cast<std::size_t>(row) * channels;
-    require_bits(published.at(row), kept, channels, "what is published");
+    for (int c = 0; c < channels; ++c) {
+      const float kept = open && copy ? as_stored<Value>(values.value(row, c)) : before[static_cast<std::size_t>(row) * channels + c];
+      require_close(published.value(row, c), kept, 0, "what is published");
+    }
   }
 }
 
+template <class Value>
 void check_change(const Kernels& kernels) {
   const int channels = random_int(1, 60);
   for (const Norm norm : {Norm::magnitudes, Norm::squares, Norm::largest}) {
-    const Rows now(1, channels);
-    Rows seen(1, channels);
-    if (random_int(0, 3) == 0) now.at(0)[random_int(0, channels - 1)] = nan;
+    const Rows<Value> now(1, channels);
+    Rows<Value> seen(1, channels);
+    if (random_int(0, 3) == 0) now.at(0)[random_int(0, channels - 1)] = narrowed<Value>(nan);
     double sum = 0, squares = 0, largest = 0;
     for (int c = 0; c < channels; ++c) {
-      const double change = std::abs(static_cast<double>(now.at(0)[c]) - seen.at(0)[c]);
+      const double change = std::abs(static_cast<double>(now.value(0, c)) - seen.value(0, c));
       sum += change;
       squares += change * change;
       largest = std::isnan(change) || std::isnan(largest) ? nan : std::max(largest, change);
     }
     const double expected[] = {sum, squares, largest};
-    require_close(kernels.change(now.at(0), seen.at(0), channels, norm), expected[static_cast<int>(norm)], sum + squares, "change");
-    require_bits(seen.at(0), now.at(0), channels, "what was seen");
+    require_close(kernels.change(now.bytes(0), seen.bytes(0), channels, norm), expected[static_cast<int>(norm)], sum + squares, "change");
+    require(std::memcmp(seen.at(0), now.at(0), channels * sizeof(Value)) == 0, "what was seen is another row");
   }
 }
 
+template <class Value>
 void check_inputs(const Kernels& kernels) {
   const int pixels = random_int(1, 64), channels = random_int(1, 4);
   const bool planar = random_int(0, 1) != 0;
   const std::ptrdiff_t stride = random_int(0, 1) != 0 ? 4 : 16;
   const Buffer data = random_values(static_cast<std::size_t>(pixels) * channels);
-  Buffer published(static_cast<std::size_t>(pixels) * stride);
+  std::vector<Value> published(static_cast<std::size_t>(pixels) * stride);
   const std::ptrdiff_t channel = planar ? pixels : 1, column = planar ? 1 : channels;
   for (int p = 0; p < pixels; ++p) {
     for (int c = 0; c < channels; ++c) {
-      published.data()[p * stride + c] = data.data()[c * channel + p * column] + (random_int(0, 2) == 0 ? 0.5F : 0.0F);
+      published[p * stride + c] = narrowed<Value>(data.data()[c * channel + p * column] + (random_int(0, 2) == 0 ? 0.5F : 0.0F));
     }
-    if (random_int(0, 9) == 0) published.data()[p * stride] = nan;
+    if (random_int(0, 9) == 0) published[p * stride] = narrowed<Value>(nan);
   }
-  const std::uint64_t changed = kernels.input_changes(data.data(), channel, column, published.data(), stride, pixels, channels, 0.25F);
+  const std::uint64_t changed = kernels.input_changes(data.data(), channel, column, reinterpret_cast<const std::byte*>(published.data()),
+                                                      stride * sizeof(Value), pixels, channels, 0.25F);
   for (int p = 0; p < 64; ++p) {
     double distance = 0;
     for (int c = 0; p < pixels && c < channels; ++c)
-      distance += std::abs(static_cast<double>(data.data()[c * channel + p * column]) - published.data()[p * stride + c]);
+      distance +=
+          std::abs(static_cast<double>(as_stored<Value>(data.data()[c * channel + p * column])) - widened(published[p * stride + c]));
     require((changed >> p & 1U) == static_cast<std::uint64_t>(!(distance <= 0.25)), "an input's change");
   }
   std::vector<std::uint8_t> now(3 * pixels), before(3 * pixels);
@@ -379,23 +431,31 @@ void check_pool(int threads) {
   }
 }
 
+template <class Value>
+void check_tables(Element element) {
+  const std::pair<const char*, std::function<void(const Kernels&)>> families[] = {
+      {"gemm", check_gemm<Value>},           {"depthwise", check_depthwise<Value>}, {"activations", check_activations},
+      {"pointwise", check_pointwise<Value>}, {"rows", check_rows<Value>},           {"gates", check_publish<Value>},
+      {"changes", check_change<Value>},      {"inputs", check_inputs<Value>},
+  };
+  const char* const type = element == Element::f32 ? "f32" : "bf16";
+  for (const char* name : instruction_sets()) {
+    const Kernels* kernels = find_kernels(name, element);
+    if (kernels == nullptr) continue;
+    require(std::string(kernels->name) == name && kernels->element == element, "a table's name");
+    for (const auto& [family, check] : families) {
+      context = std::string(name) + " " + type + " " + family;
+      for (cases = 0; cases < 300; ++cases) check(*kernels);
+      std::printf("%-12s %-4s %-12s %d cases\n", name, type, family, cases);
+    }
+  }
+}
+
 }  // namespace
 
 int main() {
-  const std::pair<const char*, std::function<void(const Kernels&)>> families[] = {
-      {"gemm", check_gemm}, {"depthwise", check_depthwise}, {"activations", check_activations}, {"pointwise", check_pointwise},
-      {"rows", check_rows}, {"gates", check_publish},       {"changes", check_change},          {"inputs", check_inputs},
-  };
-  for (const char* name : {"generic", "avx2", "avx512"}) {
-    const Kernels* kernels = find_kernels(name);
-    if (kernels == nullptr) continue;
-    require(std::string(kernels->name) == name, "a table's name");
-    for (const auto& [family, check] : families) {
-      context = std::string(name) + " " + family;
-      for (cases = 0; cases < 300; ++cases) check(*kernels);
-      std::printf("%-8s %-12s %d cases\n", name, family, cases);
-    }
-  }
+  check_tables<float>(Element::f32);
+  check_tables<BFloat16>(Element::bf16);
   for (const int threads : {1, 2, 3, 8}) {
     context = "pool of " + std::to_string(threads);
     cases = 0;
