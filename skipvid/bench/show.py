@@ -65,7 +65,7 @@ def _render(rows: Sequence[Measurement], console: Console) -> None:
 
 
 def _table(*headings: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
     table.add_column("Frames", no_wrap=True, max_width=LONGEST_NAME)
     for heading in headings:
         table.add_column(heading, justify="right", no_wrap=True)
