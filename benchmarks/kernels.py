@@ -28,6 +28,7 @@ from skipvid.skip.cpu.description import SegmentRow
 from skipvid.skip.cpu.lowering import lower
 from skipvid.skip.gates.base import GatedGraph
 from skipvid.skip.ir.graph import Activation, Graph, Node
+from skipvid.skip.ir.precision import round_weights
 from skipvid.skip.plan import make_plan
 
 SHARES = (0.5, 0.25, 0.1, 0.02)
@@ -72,7 +73,7 @@ LAYERS = (
 class Bench:
     """One layer on the native kernels and in PyTorch."""
 
-    def __init__(self, layer: Layer, instruction_set: str) -> None:
+    def __init__(self, layer: Layer, precision: str, instruction_set: str) -> None:
         torch.manual_seed(0)
         self.layer = layer
         pad = layer.kernel // 2
@@ -85,7 +86,8 @@ class Bench:
         activation = Activation(layer.activation) if layer.activation else None
         shape = tuple(self.conv(self.x).shape)
         nodes = (Node("x", "input", (), tuple(x.shape)), Node("y", "conv", ("x",), shape, attrs, consts, activation))
-        plan = make_plan(GatedGraph(Graph(nodes, ("y",), tree_structure(0))))
+        graph = Graph(nodes, ("y",), tree_structure(0))
+        plan = make_plan(GatedGraph(round_weights(graph) if precision == "bf16" else graph), precision)
         self.macs, self.outputs = plan.dense_macs, shape[2] * shape[3]
         description = lower(plan).description
         description.segments[:] = [SegmentRow(0, 1), SegmentRow(1, 2)]  # the input, and the layer alone
@@ -142,13 +144,19 @@ def peak(instruction_set: str) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--instruction-set", default=_native.instruction_sets()[0], choices=_native.instruction_sets())
+    sets = {"f32": _native.instruction_sets(), "bf16": _native.instruction_sets(_native.Element.BF16)}
+    parser.add_argument("--precision", default="f32", choices=list(sets))
+    parser.add_argument("--instruction-set", help=f"one of {', '.join(sets['bf16'])}; default: the fastest")
     parser.add_argument("--only", default="", help="layers whose name matches")
     add_write_option(parser)
     options = parser.parse_args()
+    options.instruction_set = options.instruction_set or sets[options.precision][0]
+    if options.instruction_set not in sets[options.precision]:
+        parser.error(f"this processor has no kernels of {options.instruction_set} for {options.precision}")
     torch.set_num_threads(1)
     best = peak(options.instruction_set)
-    note = f"{options.instruction_set}, one thread, processor time; peak, by multiply-adds in registers: {best / 1e9:.0f} GFLOP/s."
+    kernels = f"{options.precision} on {options.instruction_set}"
+    note = f"{kernels}, one thread, processor time; peak, by multiply-adds in registers: {best / 1e9:.0f} GFLOP/s."
     columns = ("layer", "shape", "ms", "GFLOP/s", "of peak", "PyTorch/ours", *(f"{share:.0%} changed" for share in SHARES))
     with ResultTable("kernels", columns, options.write, note) as table:
         _measure_all(options, best, table)
@@ -160,7 +168,7 @@ def _measure_all(options: argparse.Namespace, best: float, table: ResultTable) -
     for layer in LAYERS:
         if not re.search(options.only, layer.name):
             continue
-        bench = Bench(layer, options.instruction_set)
+        bench = Bench(layer, options.precision, options.instruction_set)
         calls: dict[str, Callable[[], object]] = {"torch": bench.torch, "dense": bench.dense}
         calls |= {str(share): bench.patch(share) for share in SHARES}
         times: dict[str, list[float]] = {name: [] for name in calls}

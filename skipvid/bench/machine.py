@@ -15,7 +15,9 @@ PACKAGES = ("torch", "onnxruntime", "openvino")
 def machine_line() -> str:
     """Processor, cores that may be used, kernels, and versions of what is compared."""
     status = native.status()
-    kernels = f"{status.instruction_sets[0]} kernels" if status.available else "no native kernels"
+    kernels = "no native kernels"
+    if status.available:
+        kernels = f"{status.instruction_sets[0]} kernels for f32, {status.half_sets[0]} for bf16"
     parts = [_processor(), f"{status.threads or os.cpu_count()} cores", kernels]
     for package in PACKAGES:
         try:

@@ -34,6 +34,8 @@ def one_line(error: SkipvidError) -> bool:
         ({"backend": "abacus"}, "backend is 'abacus'"),
         ({"reference": "previous frame but one"}, "reference is 'previous frame but one'"),
         ({"refresh": -1}, "refresh is -1"),
+        ({"precision": "fp8"}, "precision is 'fp8'"),
+        ({"precision": "bf16", "reference": "previous"}, "the precision is bf16, and the reference is 'previous'"),
         ({"thresholds": {"conv2d_3": -0.1}}, "threshold of map conv2d_3 is -0.1"),
         ({"scales": {"conv2d_3": math.nan}}, "scale of map conv2d_3 is nan"),
     ],

@@ -36,7 +36,7 @@ def test_a_row_has_the_fields_that_cpp_reads(table: str) -> None:
     assert {field.name for field in dataclasses.fields(row_of(table))} == {name for name, _ in _native.TABLES[table]}
 
 
-@pytest.mark.parametrize("name", ["StepKind", "FootprintKind", "ActivationKind", "Norm", "Pointwise"])
+@pytest.mark.parametrize("name", ["Element", "StepKind", "FootprintKind", "ActivationKind", "Norm", "Pointwise"])
 def test_the_stub_names_the_codes_that_cpp_has(name: str) -> None:
     body = next(item.body for item in STUB.body if isinstance(item, ast.ClassDef) and item.name == name)
     declared = [target.id for item in body if isinstance(item, ast.Assign) for target in item.targets if isinstance(target, ast.Name)]
@@ -100,6 +100,7 @@ DAMAGES: dict[str, tuple[str, int, str, float, str]] = {
     "a segment of nothing": ("segments", 0, "first", 7, r"segments\[0\]: "),
     "a kept map that is none": ("kept", 0, "map", -1, r"kept\[0\]: map is -1"),
     "an input that is no number of one": ("steps", 0, "details", 3, r"steps\[0\]: details is 3"),
+    "values of no type": ("program", 0, "element", 2, r"program\[0\]: element is 2, not from 0 to 1"),
     "more inputs than are read": ("program", 0, "inputs", 2, r"program\[0\]: inputs is 2, and steps read 1"),
 }
 

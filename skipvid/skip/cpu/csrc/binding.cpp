@@ -173,6 +173,7 @@ std::vector<std::string> runnable_sets(Element element) {
 
 double exercise(const std::string& name, std::int64_t rounds) {
   const Kernels* kernels = find_kernels(name.c_str(), Element::f32);
+  if (kernels == nullptr) kernels = find_kernels(name.c_str(), Element::bf16);
   if (kernels == nullptr) throw std::invalid_argument("this processor does not run the instruction set " + name);
   float sink[4] = {1, 0.5F, 0.25F, 0};
   return kernels->exercise(rounds, sink);

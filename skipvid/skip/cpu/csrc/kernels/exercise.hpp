@@ -1,10 +1,19 @@
 // The measure of the machine.
 #pragma once
 
-#include "vector.hpp"
+#include "gemm.hpp"
 
 namespace skipvid {
 namespace {
+
+// What products are made of.
+SKIPVID_INLINE Floats multiply_add(Floats sum, Floats a, Floats b) {
+#ifdef SKIPVID_PAIRS
+  return add_products(sum, a, b);
+#else
+  return sum * a + b;  // not a * b + sum: those products would be computed once
+#endif
+}
 
 double exercise(std::int64_t rounds, float* sink) {
   constexpr int chains = width == 16 ? 24 : 12;
@@ -14,11 +23,11 @@ double exercise(std::int64_t rounds, float* sink) {
   const Floats a = all(sink[1]), b = all(sink[2]);
   for (std::int64_t round = 0; round < rounds; ++round) {
 #pragma GCC unroll 24
-    for (Floats& sum : sums) sum = sum * a + b;
+    for (Floats& sum : sums) sum = multiply_add(sum, a, b);
   }
 #pragma GCC unroll 24
   for (const Floats& sum : sums) sink[3] += sum[0];
-  return 2.0 * chains * width * static_cast<double>(rounds);
+  return 2.0 * tile_depth * chains * width * static_cast<double>(rounds);
 }
 
 }  // namespace

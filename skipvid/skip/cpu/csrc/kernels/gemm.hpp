@@ -45,6 +45,14 @@ SKIPVID_INLINE Words pair_at(const BFloat16* from) {
 SKIPVID_INLINE Words last_at(const BFloat16* from) { return static_cast<std::uint32_t>(from->bits) - Words{}; }
 #endif
 
+#ifdef SKIPVID_PAIRS
+// Each lane with the products of two pairs. Denormal numbers count as 0, in sums too.
+template <class Pairs>
+SKIPVID_INLINE Floats add_products(Floats sums, Pairs x, Floats weights) {
+  return reinterpret_cast<Floats>(_mm512_dpbf16_ps(reinterpret_cast<__m512>(sums), (__m512bh)x, (__m512bh)weights));
+}
+#endif
+
 // What is to be brought near while a tile is computed: a line for each product with an input channel, from `next` on.
 struct Ahead {
   const float* next;
@@ -61,7 +69,7 @@ SKIPVID_INLINE void add_line(Floats (&sums)[Pixels][Vectors], const float*& weig
     const auto x = take(i);
     for (int j = 0; j < Vectors; ++j) {
 #ifdef SKIPVID_PAIRS
-      sums[i][j] = reinterpret_cast<Floats>(_mm512_dpbf16_ps(reinterpret_cast<__m512>(sums[i][j]), (__m512bh)x, (__m512bh)w[j]));
+      sums[i][j] = add_products(sums[i][j], x, w[j]);
 #else
       sums[i][j] += x * w[j];
 #endif
