@@ -101,6 +101,17 @@ def test_dry_run_says_the_cost_and_writes_nothing(place: Path, capsys: pytest.Ca
     assert [path.name for path in place.iterdir()] == ["clip.mp4"]
 
 
+@pytest.mark.parametrize("precision", ["f32", "bf16"])
+def test_the_precision_is_said_before_a_run_and_after_it(precision: str, place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["detect", "clip.mp4", "--precision", precision, "--max-frames", "3"]
+    assert run([*words, "--dry-run", "--json"]) == 0
+    (plan,) = json.loads(capsys.readouterr().out)["plan"]
+    assert plan["precision"] == precision
+    assert run([*words, "-o", "clip.jsonl"]) == 0
+    assert f"back end, {precision}" in capsys.readouterr().out
+    assert records((place / "clip.jsonl").read_text())[0]["precision"] == precision
+
+
 def test_one_bad_source_does_not_stop_the_others(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_clip(place / "other.mp4", frames=4)
     (place / "bad.mp4").write_text("no video")
