@@ -144,5 +144,5 @@ class SkipConfig:
                 raise UsageError(f"{name} is {number}", f"it must be {meaning}")
         if self.precision == "bf16" and self.reference == "previous":
             # Its outputs are sums of changes over all frames: what is rounded in one would never be made good.
-            raise UsageError("the precision is bf16, and the reference is 'previous'", "it works in f32 only")
+            raise UsageError("the precision is bf16, and the reference is 'previous'", "it works in f32 only: --precision f32")
         kind_for(self).check(self)

@@ -36,7 +36,7 @@ void cut_channels(const Job& job, int number, int workers, Workspace& workspace,
   const int row = padded(job.frame->program.maps[job.step->map].channels), first = static_cast<int>(workspace.split_rows.size());
   for (int from = 0; from < pixels; from += size) {
     workspace.split_rows.push_back({floats, splits});
-    floats += job.beside() ? static_cast<std::size_t>(std::min(size, pixels - from)) * row : 0;
+    floats += job.in_scratch() ? static_cast<std::size_t>(std::min(size, pixels - from)) * row : 0;
   }
   const int groups = static_cast<int>(workspace.split_rows.size()) - first;
   for (int split = 0; split < splits; ++split) {

@@ -16,8 +16,8 @@ struct Job {
   const Gate& gate() const { return frame->program.gates[step->map]; }
   // Whether the gate decides which pixels readers get to see: at a keyframe they get all.
   bool gates() const { return gate().gated && !frame->keyframe; }
-  // Whether rows are computed beside the map: those of a map that is not made of floats are rounded when they are complete.
-  bool beside() const { return gates() || !frame->program.in_floats(); }
+  // Whether rows are computed in scratch memory first: to be compared, or, where the map is not made of floats, to be rounded.
+  bool in_scratch() const { return gates() || !frame->program.in_floats(); }
   // Gates that open in blocks decide when all of a block is computed.
   bool in_blocks() const { return gates() && gate().block > 1; }
   // Rough number of processor cycles for one pixel.

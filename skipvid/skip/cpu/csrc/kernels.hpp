@@ -110,8 +110,8 @@ struct RowKernels {
 
 // Rows compared with what was published, or last seen (kernels/gates.hpp).
 struct GateKernels {
-  // The norm gate on up to 64 rows, compared as they would be stored: bit i = the sum over channels (not padded) of |new - published row i| exceeds the limit, or is no number.
-  // copy: replace the published rows where it does.
+  // The norm gate on up to 64 rows: bit i = the sum over channels (not padded) of |new - published row i|, the new one rounded as it would be
+  // stored, exceeds the limit, or is no number. copy: replace the published rows where it does.
   std::uint64_t (*publish)(const float* values, std::ptrdiff_t stride, std::byte* const* published, int count, int channels, float limit,
                            bool copy);
   // The same for a learned gate: bit i = sum over channels of weights * (change, or its magnitude) + bias is not negative.

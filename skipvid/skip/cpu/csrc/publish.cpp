@@ -77,11 +77,9 @@ void run_direct(const Job& job, const Chunk& chunk, int worker) {
   const Rows target = frame.state.rows(map);
   const Kernels& kernels = frame.program.kernels;
   Scratch& scratch = frame.workspace.threads[worker];
-  scratch.targets.resize(chunk.count);
-  for (int i = 0; i < chunk.count; ++i) scratch.targets[i] = target.at(pixels[i]);
   if (frame.program.in_floats()) {
     scratch.rows.resize(chunk.count);
-    for (int i = 0; i < chunk.count; ++i) scratch.rows[i] = reinterpret_cast<float*>(scratch.targets[i]);
+    for (int i = 0; i < chunk.count; ++i) scratch.rows[i] = reinterpret_cast<float*>(target.at(pixels[i]));
     operation.compute(frame, pixels, scratch.rows.data(), scratch, chunk.first_part, chunk.last_part);
     if (!completes(frame, chunk)) return;
     const std::ptrdiff_t stride = target.stride / static_cast<std::ptrdiff_t>(sizeof(float));
@@ -94,6 +92,8 @@ void run_direct(const Job& job, const Chunk& chunk, int worker) {
     kernels.put(values, padded(channels), scratch.targets.data(), chunk.count, channels);
   }
   if (measures_scale(frame, map)) {  // here, while the rows are in a cache
+    scratch.targets.resize(chunk.count);
+    for (int i = 0; i < chunk.count; ++i) scratch.targets[i] = target.at(pixels[i]);
     kernels.absolute_sums(scratch.targets.data(), chunk.count, channels, frame.workspace.sums.data() + chunk.from);
   }
 }
