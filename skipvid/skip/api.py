@@ -55,6 +55,7 @@ class SkipModel:
         self.precision = precision_of(config)
         self._net = net
         self._graphs: dict[Shapes, Graph] = {}
+        self._half_graphs: dict[Shapes, Graph] = {}
         self._programs: dict[Shapes, Program] = {}
         self._dense_ran: set[Shapes] = set()
         self._lock = threading.RLock()
@@ -62,7 +63,7 @@ class SkipModel:
     def regated(self, config: SkipConfig) -> SkipModel:
         """The same network with other gates; what was exported is shared, so that this costs little."""
         other = SkipModel(self._net, config)
-        other._graphs, other._lock = self._graphs, self._lock
+        other._graphs, other._half_graphs, other._lock = self._graphs, self._half_graphs, self._lock
         return other
 
     def session(self) -> Session:
@@ -100,9 +101,9 @@ class SkipModel:
             raise BackendError(f"inputs have shapes {list(shapes)}", "a session runs one stream: the first extent must be 1")
         examples = tuple(torch.zeros(shape) for shape in shapes)
         graph = _remember(self._graphs, shapes, lambda: optimise(import_exported(export(self._net, examples))))
-        if self.precision == "bf16":
-            graph = round_weights(graph)  # before gates are attached: some know the layer that they stand on
-        return make_plan(attach_gates(graph, self.config), self.precision)
+        # Weights are rounded before gates are attached: some know the layer that they stand on.
+        used = _remember(self._half_graphs, shapes, lambda: round_weights(graph)) if self.precision == "bf16" else graph
+        return make_plan(attach_gates(used, self.config), self.precision)
 
 
 def _remember(cache: dict[Shapes, T], shapes: Shapes, make: Callable[[], T]) -> T:
