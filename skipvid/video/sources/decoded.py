@@ -1,0 +1,101 @@
+"""A decoded frame, kept in the planes that the decoder wrote, and the pictures that are made of it.
+
+Why not BGR at once: of a 1080p frame the network wants 544×306 pixels, and a JSON output wants none. Measured on such a clip, processor
+time per frame: BGR and OpenCV's area averages 8.7 ms, libswscale's from the planes 1.0 ms.
+"""
+
+from __future__ import annotations
+
+from threading import Lock
+
+import av
+import cv2
+import numpy as np
+from av.video.reformatter import Interpolation, VideoReformatter
+from numpy.typing import NDArray
+
+from skipvid.video.sources.colour import is_converted, matrix_of, to_bgr
+from skipvid.video.sources.orientation import Orientation
+
+# Without FULL_CHR_H_INT two neighbours share one chroma sample of what is written; without ACCURATE_RND values are rounded down.
+_EXACT = int(Interpolation.FULL_CHR_H_INT | Interpolation.ACCURATE_RND)
+_SHRINK = _EXACT | int(Interpolation.AREA)
+_GROW = _EXACT | int(Interpolation.BILINEAR)
+_PICK = _EXACT | int(Interpolation.POINT)
+
+
+class Converters:
+    """The converters of one stream, one for each kind of picture: one that is kept for all frames is set up only once."""
+
+    def __init__(self) -> None:
+        self.bgr = Converter()
+        self.scaled = Converter()
+        self.sampled = Converter()
+
+
+class Converter:
+    """libswscale's contexts and their lock: they are used without Python's lock, and are not safe from two threads.
+
+    toned: for the second step, of pictures in high dynamic range or a wide gamut.
+    """
+
+    def __init__(self) -> None:
+        self.lock = Lock()
+        self.reformatter = VideoReformatter()
+        self.toned = VideoReformatter()
+
+
+class DecodedPicture:
+    """One frame of a video, upright, in standard colours; see skipvid.core.results.StoredPicture.
+
+    frame: as decoded. orientation: how it becomes upright. converters: shared by the frames of a stream.
+    """
+
+    def __init__(self, frame: av.VideoFrame, orientation: Orientation, converters: Converters) -> None:
+        self._frame = frame
+        self._orientation = orientation
+        self._converters = converters
+        # PyAV writes into a frame's tags, and restores them, while it converts it.
+        self._lock = Lock()
+        self._bgr: NDArray[np.uint8] | None = None
+
+    @property
+    def height(self) -> int:
+        return self._frame.width if self._orientation.transpose else self._frame.height
+
+    @property
+    def width(self) -> int:
+        return self._frame.height if self._orientation.transpose else self._frame.width
+
+    def bgr(self) -> NDArray[np.uint8]:
+        """(H, W, 3) uint8, BGR; made once."""
+        with self._lock:
+            if self._bgr is None:
+                with self._converters.bgr.lock:
+                    self._bgr = self._orientation.apply(to_bgr(self._frame, self._converters.bgr.reformatter))
+            return self._bgr
+
+    def scaled(self, height: int, width: int) -> NDArray[np.uint8]:
+        """(height, width, 3) uint8, BGR: area averages where it shrinks, linear interpolation where it grows."""
+        return self._resized(height, width, _SHRINK if height < self.height else _GROW, self._converters.scaled)
+
+    def sampled(self, height: int, width: int) -> NDArray[np.uint8]:
+        """(height, width, 3) uint8, BGR: single pixels on a grid."""
+        return self._resized(height, width, _PICK, self._converters.sampled)
+
+    def _resized(self, height: int, width: int, how: int, converter: Converter) -> NDArray[np.uint8]:
+        if self._orientation.transpose:
+            height, width = width, height
+        with self._lock, converter.lock:
+            return self._orientation.apply(_resized_bgr(self._frame, height, width, how, converter))
+
+
+def _resized_bgr(frame: av.VideoFrame, height: int, width: int, how: int, converter: Converter) -> NDArray[np.uint8]:
+    if is_converted(frame):
+        # Curves and gamuts are for the small picture: they are what costs.
+        small = converter.reformatter.reformat(frame, width, height, "yuv444p16le", interpolation=how, threads=1)
+        return to_bgr(small, converter.toned)
+    # Into planes, because only for those the exact way is vectorised: 0.95 ms against 2.2 ms into packed pixels.
+    rgb = converter.reformatter.reformat(frame, width, height, "gbrp", src_colorspace=matrix_of(frame), interpolation=how, threads=1)
+    green, blue, red = (np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[:height, :width] for plane in rgb.planes)
+    return np.asarray(cv2.merge([blue, green, red]), np.uint8)
