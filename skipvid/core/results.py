@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skipvid.core.costs import FrameCost
+from skipvid.core.planes import Planes
 
 SCHEMA_VERSION = 1
 """Version of the JSONL, JSON and CSV layouts. It changes when a field changes its meaning or goes away."""
@@ -68,6 +69,9 @@ class StoredPicture(Protocol):
 
     def sampled(self, height: int, width: int) -> NDArray[np.uint8]:
         """(height, width, 3) uint8, BGR: single pixels on a grid, which costs least."""
+
+    def planes(self) -> Planes:
+        """The picture as an encoder takes it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

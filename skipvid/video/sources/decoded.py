@@ -11,9 +11,11 @@ from threading import Lock
 import av
 import cv2
 import numpy as np
-from av.video.reformatter import Interpolation, VideoReformatter
+from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
+from skipvid.core.planes import Matrix, Planes
+from skipvid.video.planes import COLORSPACES, planes_of_bgr, views
 from skipvid.video.sources.colour import is_converted, matrix_of, to_bgr
 from skipvid.video.sources.orientation import Orientation
 
@@ -24,6 +26,10 @@ _GROW = _EXACT | int(Interpolation.BILINEAR)
 _PICK = _EXACT | int(Interpolation.POINT)
 
 
+_KEPT_MATRICES: dict[int, Matrix] = {1: "bt709", 2: "bt601", 5: "bt601", 6: "bt601"}
+"""Of AVColorSpace; 2 is an untagged frame for which nothing else is assumed."""
+
+
 class Converters:
     """The converters of one stream, one for each kind of picture: one that is kept for all frames is set up only once."""
 
@@ -31,6 +37,7 @@ class Converters:
         self.bgr = Converter()
         self.scaled = Converter()
         self.sampled = Converter()
+        self.planes = Converter()
 
 
 class Converter:
@@ -83,11 +90,41 @@ class DecodedPicture:
         """(height, width, 3) uint8, BGR: single pixels on a grid."""
         return self._resized(height, width, _PICK, self._converters.sampled)
 
+    def planes(self) -> Planes:
+        """The picture as an encoder takes it, by the frame's own matrix where that is BT.601 or BT.709."""
+        # Chroma of an odd picture that is turned would lie half a pixel beside its luma.
+        turned = self._orientation != Orientation(rotation=self._orientation.rotation)
+        if is_converted(self._frame) or (turned and (self.height % 2 or self.width % 2)):
+            whole = self.bgr()
+            with self._converters.planes.lock:
+                return planes_of_bgr(whole, "bt709", self._converters.planes.reformatter)
+        with self._lock, self._converters.planes.lock:
+            stored = _standard_planes(self._frame, self._converters.planes.reformatter)
+        if not turned:
+            return stored
+        luma, blue, red = (self._orientation.apply(plane) for plane in stored.all())
+        return Planes(luma, blue, red, stored.matrix, self.height, self.width)
+
     def _resized(self, height: int, width: int, how: int, converter: Converter) -> NDArray[np.uint8]:
         if self._orientation.transpose:
             height, width = width, height
         with self._lock, converter.lock:
             return self._orientation.apply(_resized_bgr(self._frame, height, width, how, converter))
+
+
+def _standard_planes(frame: av.VideoFrame, reformatter: VideoReformatter) -> Planes:
+    """The planes themselves where they are 4:2:0 in 8 bits and limited range."""
+    kept = _KEPT_MATRICES.get(int(matrix_of(frame) or frame.colorspace))
+    if frame.format.name != "yuv420p" or frame.color_range == ColorRange.JPEG or kept is None:
+        target = COLORSPACES["bt709"] if kept is None or frame.format.is_rgb else None
+        frame = reformatter.reformat(
+            frame, format="yuv420p", dst_colorspace=target, dst_color_range=ColorRange.MPEG, interpolation=_GROW, threads=1
+        )
+        kept = kept if target is None else "bt709"
+    luma, blue, red = views(frame)
+    if frame.height % 2 or frame.width % 2:
+        luma = np.asarray(cv2.copyMakeBorder(luma, 0, frame.height % 2, 0, frame.width % 2, cv2.BORDER_REPLICATE), np.uint8)
+    return Planes(luma, blue, red, kept or "bt709", frame.height, frame.width)
 
 
 def _resized_bgr(frame: av.VideoFrame, height: int, width: int, how: int, converter: Converter) -> NDArray[np.uint8]:

@@ -12,6 +12,7 @@ import pytest
 from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
+from skipvid.video.planes import bgr_of_planes
 from skipvid.video.sources.colour import to_bgr
 from skipvid.video.sources.decoded import Converters, DecodedPicture
 from skipvid.video.sources.orientation import Orientation
@@ -187,3 +188,54 @@ def test_conversions_in_several_threads_do_not_disturb_each_other() -> None:
 def test_the_full_size_picture_is_made_once() -> None:
     stored = decoded(smooth_frame(96, 128, "420", 8, False, "bt601"))
     assert stored.bgr() is stored.bgr()
+
+
+@pytest.mark.parametrize("matrix", MATRICES)
+@pytest.mark.parametrize("full", [False, True], ids=["limited", "full"])
+@pytest.mark.parametrize("bits", [8, 10])
+@pytest.mark.parametrize("sub", SUBSAMPLINGS)
+def test_planes_for_an_encoder_have_the_colours_of_the_frame(sub: str, bits: int, full: bool, matrix: str) -> None:
+    frame = smooth_frame(360, 640, sub, bits, full, matrix)
+    planes = decoded(frame).planes()
+    assert planes.matrix == ("bt601" if matrix == "bt601" else "bt709")
+    got = bgr_of_planes(planes, VideoReformatter())
+    # Chroma is rounded to whole levels once more, each of which is two of blue.
+    assert np.abs(got - reference_bgr(frame, 360, 640, bits, full, matrix)).max() <= 5
+
+
+def test_planes_that_an_encoder_takes_as_they_are_are_not_copied() -> None:
+    frame = smooth_frame(360, 640, "420", 8, False, "bt601")
+    planes = decoded(frame).planes()
+    for plane, stored in zip(planes.all(), samples(frame, np.uint8), strict=True):
+        assert np.shares_memory(plane, stored)
+
+
+@pytest.mark.parametrize("name", FORMATS.split())
+def test_planes_of_every_pixel_format_show_its_picture(name: str) -> None:
+    picture = np.clip(np.rint(bgr_of(*luma_and_chroma(288, 512), "bt601")), 0, 255).astype(np.uint8)
+    stored = decoded(av.VideoFrame.from_ndarray(picture, "bgr24").reformat(format=name))
+    difference = np.abs(bgr_of_planes(stored.planes(), VideoReformatter()).astype(int) - stored.bgr())
+    assert difference.mean() < 2.5 and difference.max() <= 10
+
+
+@pytest.mark.parametrize("size", [(96, 128), (97, 129), (1, 1), (97, 128)])
+@pytest.mark.parametrize("transpose", [False, True])
+@pytest.mark.parametrize("flips", [(False, False), (True, False), (False, True)])
+def test_planes_are_upright_in_every_size(size: tuple[int, int], transpose: bool, flips: tuple[bool, bool]) -> None:
+    picture = np.clip(np.rint(bgr_of(*luma_and_chroma(*size), "bt601")), 0, 255).astype(np.uint8)
+    frame = av.VideoFrame.from_ndarray(picture, "bgr24").reformat(format="yuv420p")
+    stored = decoded(frame, Orientation(transpose, *flips))
+    planes = stored.planes()
+    assert planes.shape == stored.bgr().shape
+    difference = np.abs(bgr_of_planes(planes, VideoReformatter()).astype(int) - stored.bgr())
+    assert difference.mean() < 3 and difference.max() <= 12
+
+
+@pytest.mark.parametrize("curve", [16, 18, 14], ids=["pq", "hlg", "wide gamut"])
+def test_planes_of_more_than_the_standard_range_are_tone_mapped(curve: int) -> None:
+    frame = smooth_frame(96, 128, "420", 10, False, "bt2020")
+    frame.color_primaries, frame.color_trc = 9, curve
+    stored = decoded(frame)
+    planes = stored.planes()
+    assert planes.matrix == "bt709"
+    assert np.abs(bgr_of_planes(planes, VideoReformatter()).astype(int) - stored.bgr()).mean() < 2
