@@ -58,7 +58,12 @@ class FrameRun:
 
 
 class State(Protocol):
-    """Everything remembered of one stream. Opaque: only the program that made it knows what is inside."""
+    """Everything remembered of one stream. Opaque: only the program that made it knows what is inside.
+
+    alone: whether one thread shall compute the next frame, in place of all of the back end's; the result has the same bits.
+    """
+
+    alone: bool
 
     def memory_bytes(self) -> int:
         """Bytes held for this stream."""
@@ -79,8 +84,8 @@ class Program(Protocol):
         gated_next: False promises that the next frame will be a keyframe, too: what gates need of this one may be left out.
         """
 
-    def run_dense(self, inputs: Sequence[Input]) -> tuple[Tensor, ...]:
-        """The same network without gates or memory, on the same kernels. Returns the outputs as in FrameRun."""
+    def run_dense(self, inputs: Sequence[Input], alone: bool = False) -> tuple[Tensor, ...]:
+        """The same network without gates or memory, on the same kernels. alone: as in State. Returns the outputs as in FrameRun."""
 
 
 class Backend(Protocol):

@@ -33,6 +33,15 @@ class NativeState:
         self.fallback = ReferenceState()
         self.frame = 0
 
+    @property
+    def alone(self) -> bool:
+        """Whether one thread computes the next frame."""
+        return self.core.alone
+
+    @alone.setter
+    def alone(self, value: bool) -> None:
+        self.core.alone = value
+
     def memory_bytes(self) -> int:
         return self.core.memory_bytes + self.fallback.memory_bytes()
 
@@ -142,8 +151,9 @@ class NativeProgram:
         )
 
     @torch.no_grad()
-    def run_dense(self, inputs: Sequence[Input]) -> tuple[Tensor, ...]:
+    def run_dense(self, inputs: Sequence[Input], alone: bool = False) -> tuple[Tensor, ...]:
         core = self._borrow()
+        core.alone = alone
         run_segment = self._bind(inputs)
         values: dict[str, Tensor] = {}
         for segment in self._lowered.segments:
