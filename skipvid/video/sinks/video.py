@@ -21,7 +21,7 @@ from skipvid.core.results import FrameResult, RunHeader, RunSummary
 from skipvid.video.planes import bgr_of_planes, frame_of_planes, planes_of_bgr
 from skipvid.video.sinks.audio import Sound, SoundFormat
 from skipvid.video.sinks.base import Sink
-from skipvid.video.sinks.options import SinkOptions
+from skipvid.video.sinks.options import SinkOptions, Speed
 from skipvid.video.sinks.original import Original
 
 Render = Callable[[FrameResult], NDArray[np.uint8] | Planes]
@@ -38,20 +38,37 @@ _LONG_REST = 10
 
 
 @dataclass(frozen=True)
+class _Encoding:
+    """How an encoder works at one speed, and the crf that gives the quality of all speeds."""
+
+    options: dict[str, str]
+    crf: int
+
+
+@dataclass(frozen=True)
 class _Format:
     """A kind of video file."""
 
     muxer: str
     container_options: dict[str, str]
     codec: str
-    codec_options: dict[str, str]
-    crf: int
+    speeds: dict[Speed, _Encoding]
     sound: SoundFormat
 
 
-# The encoder shares the processor with the network. Slower presets make no smaller files at this crf, faster ones larger (measured).
 # No B-frames (files grow by 7 to 22 %): MP4 adds up its duration from decoding times, which B-frames of a variable frame rate make wrong.
-_X264 = {"preset": "veryfast", "bf": "0"}
+# The crf of a speed is that of equal PSNR; sizes and times are in docs/notes.md, by benchmarks/encoder.py.
+_H264: dict[Speed, _Encoding] = {
+    "fast": _Encoding({"preset": "superfast", "bf": "0"}, 21),
+    "balanced": _Encoding({"preset": "veryfast", "bf": "0"}, 20),
+    "small": _Encoding({"preset": "medium", "bf": "0"}, 21),
+}
+_REALTIME = {"deadline": "realtime", "row-mt": "1", "b": "0"}
+_VP9: dict[Speed, _Encoding] = {
+    "fast": _Encoding({**_REALTIME, "cpu-used": "8"}, 32),
+    "balanced": _Encoding({**_REALTIME, "cpu-used": "7"}, 32),
+    "small": _Encoding({**_REALTIME, "cpu-used": "5"}, 32),
+}
 _IN_MP4 = frozenset({"aac", "mp3", "ac3", "eac3", "opus", "flac", "alac"})
 _IN_MKV = _IN_MP4 | {"vorbis", "mp2", "pcm_s16le", "pcm_s24le", "dts", "truehd"}
 FORMATS = {
@@ -62,19 +79,17 @@ FORMATS = {
         "mp4",
         {"movflags": "hybrid_fragmented+delay_moov", "frag_duration": "1000000", "flush_packets": "1"},
         "libx264",
-        _X264,
-        20,
+        _H264,
         SoundFormat("mp4", _IN_MP4, "aac"),
     ),
     ".mkv": _Format(
-        "matroska", {"flush_packets": "1", "cluster_time_limit": "1000"}, "libx264", _X264, 20, SoundFormat("matroska", _IN_MKV, "aac")
+        "matroska", {"flush_packets": "1", "cluster_time_limit": "1000"}, "libx264", _H264, SoundFormat("matroska", _IN_MKV, "aac")
     ),
     ".webm": _Format(
         "webm",
         {"flush_packets": "1", "cluster_time_limit": "1000"},
         "libvpx-vp9",
-        {"deadline": "realtime", "cpu-used": "8", "row-mt": "1", "b": "0"},
-        32,
+        _VP9,
         SoundFormat("webm", frozenset({"opus", "vorbis"}), "libopus"),
     ),
 }
@@ -162,7 +177,8 @@ class VideoSink(Sink):
         height, width = picture.shape[:2]
         self._size = (width, height)
         rate = _rate(self._source.fps)
-        options = {**self._format.codec_options, "crf": str(self._format.crf if self._options.crf is None else self._options.crf)}
+        encoding = self._format.speeds[self._options.speed]
+        options = {**encoding.options, "crf": str(encoding.crf if self._options.crf is None else self._options.crf)}
         stream = self._container.add_stream(self._format.codec, rate=rate, options=options)
         assert isinstance(stream, av.VideoStream)
         context = stream.codec_context

@@ -22,7 +22,7 @@ from skipvid.core.errors import OutputError
 from skipvid.core.planes import Matrix, Planes
 from skipvid.core.results import FrameResult, RunHeader, SourceInfo
 from skipvid.video.planes import bgr_of_planes, planes_of_bgr, planes_of_frame
-from skipvid.video.sinks.options import SinkOptions
+from skipvid.video.sinks.options import SinkOptions, Speed
 from skipvid.video.sinks.video import Render, VideoSink
 from skipvid.video.sources.open import open_source
 from skipvid.video.sources.options import ReadOptions
@@ -232,6 +232,25 @@ def test_planes_are_encoded_by_their_own_matrix_which_the_file_names(tmp_path: P
     with open_source(str(out)) as source:
         for frame in source:
             assert np.abs(frame.image.astype(int) - picture).max() <= 7
+
+
+@pytest.mark.parametrize(("speed", "effort", "crf"), [("fast", 1, 21), ("balanced", 2, 20), ("small", 7, 21)])
+@pytest.mark.parametrize("own", [None, 30])
+def test_speeds_differ_in_effort_and_not_in_quality(tmp_path: Path, speed: Speed, effort: int, crf: int, own: int | None) -> None:
+    out = tmp_path / "out.mkv"
+    annotate(write_clip(tmp_path / "clip.mp4", 20), out, SinkOptions(crf=own, speed=speed, to_end=True))
+    written = out.read_bytes()  # x264 writes its settings into the stream
+    assert f"subme={effort} ".encode() in written and f"crf={own or crf}.0 ".encode() in written
+    with open_source(str(out)) as source:
+        assert min(cv2.PSNR(frame.image, numbered_picture(i)) for i, frame in enumerate(source)) > (30 if own is None else 25)
+
+
+@pytest.mark.parametrize("speed", ["fast", "balanced", "small"])
+def test_vp9_has_all_speeds(tmp_path: Path, speed: Speed) -> None:
+    out = tmp_path / "out.webm"
+    annotate(write_clip(tmp_path / "clip.mp4", 20), out, SinkOptions(speed=speed, to_end=True))
+    with open_source(str(out)) as source:
+        assert [number_of(frame.image) for frame in source] == list(range(20))
 
 
 def test_planes_become_bgr_again() -> None:
