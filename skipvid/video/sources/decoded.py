@@ -92,9 +92,10 @@ class DecodedPicture:
 
     def planes(self) -> Planes:
         """The picture as an encoder takes it, by the frame's own matrix where that is BT.601 or BT.709."""
-        # Chroma of an odd picture that is turned would lie half a pixel beside its luma.
-        turned = self._orientation != Orientation(rotation=self._orientation.rotation)
-        if is_converted(self._frame) or (turned and (self.height % 2 or self.width % 2)):
+        turned = self._orientation.transpose or self._orientation.flip_x or self._orientation.flip_y
+        # Chroma of an odd picture that is turned would lie half a pixel beside its luma. Some decoders store rows from the bottom up.
+        skewed = turned and (self.height % 2 or self.width % 2)
+        if is_converted(self._frame) or skewed or any(plane.line_size < 0 for plane in self._frame.planes):
             whole = self.bgr()
             with self._converters.planes.lock:
                 return planes_of_bgr(whole, "bt709", self._converters.planes.reformatter)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from fractions import Fraction
 from typing import Any
 
 import av
+import av.filter
 import cv2
 import numpy as np
 import pytest
@@ -229,6 +231,19 @@ def test_planes_are_upright_in_every_size(size: tuple[int, int], transpose: bool
     assert planes.shape == stored.bgr().shape
     difference = np.abs(bgr_of_planes(planes, VideoReformatter()).astype(int) - stored.bgr())
     assert difference.mean() < 3 and difference.max() <= 12
+
+
+def test_rows_that_are_stored_from_the_bottom_up_are_shown_upright() -> None:
+    upright = smooth_frame(96, 128, "420", 8, False, "bt601")
+    graph = av.filter.Graph()
+    first = graph.add_buffer(width=128, height=96, format=upright.format, time_base=Fraction(1, 25))
+    graph.link_nodes(first, graph.add("vflip"), graph.add("buffersink")).configure()
+    graph.push(upright)
+    flipped = graph.pull()
+    assert isinstance(flipped, av.VideoFrame) and flipped.planes[0].line_size < 0
+    stored, expected = decoded(flipped), decoded(upright).bgr()[::-1]
+    for got in (stored.bgr(), stored.scaled(96, 128), bgr_of_planes(stored.planes(), VideoReformatter())):
+        assert np.abs(got.astype(int) - expected).max() <= 5
 
 
 @pytest.mark.parametrize("curve", [16, 18, 14], ids=["pq", "hlg", "wide gamut"])
