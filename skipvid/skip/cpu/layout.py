@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import torch
+
 from skipvid.skip.cpu._native import LANES
 from skipvid.skip.ir.graph import Node
 from skipvid.skip.plan import Plan
@@ -52,6 +54,8 @@ def make_layout(plan: Plan) -> Layout:
 
 def _why_fallback(node: Node, by_name: Mapping[str, Node]) -> str | None:
     sources = [by_name[name] for name in node.inputs]
+    if node.op == "input" and node.dtype != torch.float32:
+        return f"its values are {str(node.dtype).removeprefix('torch.')}"
     if node.op == "aten":
         return f"{node.attrs['target']} has no kernel"
     if node.op in POINTWISE:
