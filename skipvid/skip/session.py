@@ -162,7 +162,10 @@ class Session:
         assert self._program is not None
         stale = self._program.unit_is_stale(self._state, self._unit_checks)
         self._unit_checks += 1
-        self._unit_wait = min(2 * self._unit_wait, LONGEST_UNIT_WAIT) if stale else max(1, self._unit_wait // 2)
+        if stale:
+            self._unit_wait = min(2 * self._unit_wait, LONGEST_UNIT_WAIT)
+        elif self._since_keyframe > 8 * self._unit_wait:
+            self._unit_wait = 1
         return stale
 
     @property

@@ -45,14 +45,19 @@ class Layout:
 def make_layout(plan: Plan) -> Layout:
     """Decide how the nodes of a plan are executed."""
     by_name = plan.graph.by_name
-    fallback = {node.name: reason for node in plan.graph if (reason := _why_fallback(node, by_name)) is not None}
+    fallback: dict[str, str] = {}
+    for node in plan.graph:
+        reason = _why_fallback(node, by_name, fallback)
+        if reason is not None:
+            fallback[node.name] = reason
     chains = _chains(plan, fallback)
     enlarged = _enlarged(plan, fallback)
     absorbed = frozenset(node.name for last, chain in chains.items() for node in chain if node.name != last).union(enlarged)
     return Layout(fallback, chains, absorbed, _parts(plan, fallback, absorbed), enlarged)
 
 
-def _why_fallback(node: Node, by_name: Mapping[str, Node]) -> str | None:
+def _why_fallback(node: Node, by_name: Mapping[str, Node], fallback: Mapping[str, str]) -> str | None:
+    """fallback: the nodes before it that are."""
     sources = [by_name[name] for name in node.inputs]
     if node.op == "input" and node.dtype != torch.float32:
         return f"its values are {str(node.dtype).removeprefix('torch.')}"
@@ -60,6 +65,8 @@ def _why_fallback(node: Node, by_name: Mapping[str, Node]) -> str | None:
         return f"{node.attrs['target']} has no kernel"
     if node.op in POINTWISE:
         maps = node.is_map and all(source.is_map for source in sources)
+        if not maps and any(name in fallback for name in node.inputs):
+            return "it works on values that are no maps, which PyTorch computes"  # copying them there and back would cost more
         return None if maps or all(source.shape == node.shape for source in sources) else "it broadcasts values that are no maps"
     if node.op == "concat" and not all(source.is_map or len(source.shape) == 2 for source in sources):
         return "it joins values that are no maps"

@@ -56,7 +56,10 @@ class MapGate(ABC):
         return math.inf
 
     def bound(self, scale: float) -> float:
-        """The largest mean |new − published| over channels that may stay unpublished at any pixel; inf where there is no bound."""
+        """The largest mean |new − published| over channels that may stay unpublished at any pixel; inf where there is no bound.
+
+        scale: the unit in force, that of the last keyframe.
+        """
         return math.inf
 
     def macs(self, channels: int) -> int:

@@ -20,7 +20,8 @@ from skipvid.skip.ir.graph import Graph
 class NormGate(MapGate):
     """threshold: τ ≥ 0, in units of the map's scale; 0 opens at any change, however small.
 
-    scale: the map's mean |activation| from a calibration, or None: measured at each keyframe. block: as in MapGate.
+    scale: the map's mean |activation| from a calibration, or None: measured at each keyframe, one of which comes where the map has left it
+    behind by more than a factor of two (skipvid.skip.gates.units). block: as in MapGate.
     """
 
     map: str
