@@ -14,6 +14,7 @@ from torch.fx import Node as FxNode
 
 from skipvid.core.errors import BackendError
 from skipvid.skip.importers.checks import check_operation, check_size, exact_in_float32
+from skipvid.skip.importers.pointwise import WRITTEN_OUT
 from skipvid.skip.ir.graph import Activation, Graph, MapArgument, Node
 
 aten = torch.ops.aten
@@ -169,6 +170,8 @@ class _Importer:
             return self._emit(fx, "activation", (fx.args[0],), activation=Activation(kind, given + defaults[len(given) :]))
         if fx.target in BINARY:
             return self._binary(fx, BINARY[fx.target])
+        if fx.target in WRITTEN_OUT and self._is_native_map(fx) and not any(self._is_map(item) for item in fx.args[1:]):
+            return self._written_out(fx)
         handler = self.handlers.get(fx.target)
         return handler(fx) if handler is not None and _is_batch_one(fx) else self._aten(fx)
 
@@ -285,6 +288,22 @@ class _Importer:
             "div": (1 / tensor, zero),
         }[op]
         return self._emit(fx, "affine", (source,), consts={"scale": scale, "shift": shift})
+
+    def _is_native_map(self, fx: FxNode) -> bool:
+        """Whether an operation works point by point on a map that a native step computes."""
+        node = self.nodes[self._value(fx.args[0])]
+        return node.is_map and node.op != "aten" and node.shape == tuple(fx.meta["val"].shape)
+
+    def _written_out(self, fx: FxNode) -> str:
+        shape = tuple(fx.meta["val"].shape)
+
+        def add(op: str, *inputs: str, activation: Activation | None = None, **consts: Tensor) -> str:
+            name = f"{fx.name}_part{len(self.nodes)}"
+            self.nodes[name] = Node(name, op, inputs, shape, consts=consts, activation=activation)
+            return name
+
+        given = [self._value(item) for item in fx.args[1:]]
+        return WRITTEN_OUT[fx.target](add, self._value(fx.args[0]), *given, **fx.kwargs)
 
     def _reversed_sub(self, fx: FxNode) -> str:
         """constant − alpha · x"""
