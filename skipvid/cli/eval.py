@@ -222,5 +222,5 @@ def _is_detrac(clips: list[LabelledClip]) -> bool:
 
 def _categories(clips: list[LabelledClip]) -> Iterator[int]:
     for clip in clips:
-        for truth in (*clip.frames.values(), *clip.by_name.values()):
+        for truth in (*clip.frames.values(), *clip.by_file.values()):
             yield from truth.category_ids[~truth.crowd].tolist()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import defaultdict
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -36,8 +36,8 @@ def read_coco(annotations: Path, source: str) -> LabelledClip:
         joints = next((tuple(entry["keypoints"]) for entry in categories.values() if entry.get("keypoints")), ())
         truths = [(image, _frame(by_image[image["id"]], numbers, len(joints))) for image in data["images"]]
         if Path(source).is_dir():
-            named = {PurePosixPath(str(image["file_name"])).name: truth for image, truth in truths}
-            return LabelledClip(Path(source).name, source, by_name=named, keypoint_names=joints)
+            named = {str(image["file_name"]): truth for image, truth in truths}
+            return LabelledClip(Path(source).name, source, by_file=named, keypoint_names=joints)
         numbered = {_frame_number(image): truth for image, truth in truths}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         reason = f"{type(error).__name__}: {error}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,19 +63,29 @@ class LabelledClip:
     """A source and its truth.
 
     name: of the clip, for tables. source: what `open_source` takes. frames: truth by 0-based frame number; a frame that is not there has no
-    label and is not measured. by_name: the same by the file name of a picture, for folders whose pictures may not all be readable.
+    label and is not measured. by_file: the same by the file of a picture, for folders: numbers would shift where one cannot be read.
     keypoint_names: of the joints, in order. group: clips of one group are drawn together by the bootstrap, e.g. a camera.
     """
 
     name: str
     source: str
     frames: Mapping[int, FrameTruth] = field(default_factory=dict)
-    by_name: Mapping[str, FrameTruth] = field(default_factory=dict)
+    by_file: Mapping[str, FrameTruth] = field(default_factory=dict)
     keypoint_names: tuple[str, ...] = ()
     group: str = ""
 
-    def of(self, frame: Frame, file_name: str = "") -> FrameTruth | None:
-        """The truth of a frame, None where it has none. file_name: of the picture, where the source has one for each frame."""
-        if self.by_name and file_name:
-            return self.by_name.get(file_name)
-        return self.frames.get(frame.index)
+    def of(self, frame: Frame) -> FrameTruth | None:
+        """The truth of a frame, None where it has none. A picture's file may be given with more or fewer folders than in the truth."""
+        if not self.by_file:
+            return self.frames.get(frame.index)
+        if frame.file in self.by_file:
+            return self.by_file[frame.file]
+        name = PurePosixPath(frame.file).name
+        fitting = [file for file in self.by_file if PurePosixPath(file).name == name and _same_end(file, frame.file)]
+        return self.by_file[fitting[0]] if len(fitting) == 1 else None
+
+
+def _same_end(one: str, other: str) -> bool:
+    """Whether the shorter of two paths is the end of the longer."""
+    parts = sorted((PurePosixPath(one).parts, PurePosixPath(other).parts), key=len)
+    return parts[1][-len(parts[0]) :] == parts[0]

@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from skipvid.core.errors import OutputError, PresetError
+from skipvid.core.errors import PresetError
+from skipvid.core.files import write_text
 from skipvid.core.gate_kinds import KINDS
 from skipvid.core.labels import COCO_LABELS, LabelSet, label_set
 
@@ -132,10 +133,7 @@ def dump_preset(preset: Preset) -> str:
 
 def save_preset(preset: Preset, path: Path) -> Path:
     """Write a preset file; returns its path. Raises OutputError."""
-    try:
-        path.write_text(dump_preset(preset), encoding="utf-8")
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror}", "choose another folder") from error
+    write_text(path, dump_preset(preset))
     return path
 
 

@@ -77,7 +77,12 @@ def unchanged(plan: Plan, outputs: tuple[Tensor, ...]) -> FrameRun:
 
 
 class State(Protocol):
-    """Everything remembered of one stream. Opaque: only the program that made it knows what is inside."""
+    """Everything remembered of one stream. Opaque: only the program that made it knows what is inside.
+
+    alone: whether one thread shall compute the next frame, in place of all of the back end's; the result has the same bits.
+    """
+
+    alone: bool
 
     def memory_bytes(self) -> int:
         """Bytes held for this stream."""
@@ -106,8 +111,8 @@ class Program(Protocol):
     def unit_is_stale(self, state: Any, number: int) -> bool:
         """Whether the unit of a gate no longer fits (skipvid.skip.gates.units). number: of the check, which decides about the gate."""
 
-    def run_dense(self, inputs: Sequence[Input]) -> tuple[Tensor, ...]:
-        """The same network without gates or memory, on the same kernels. Returns the outputs as in FrameRun."""
+    def run_dense(self, inputs: Sequence[Input], alone: bool = False) -> tuple[Tensor, ...]:
+        """The same network without gates or memory, on the same kernels. alone: as in State. Returns the outputs as in FrameRun."""
 
 
 class Backend(Protocol):

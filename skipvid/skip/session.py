@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Sequence
 from typing import Any, NoReturn, Protocol
 
@@ -20,6 +21,7 @@ from skipvid.skip.devices import in_main_memory
 from skipvid.skip.gates.registry import kind_for
 from skipvid.skip.picture import Input, Layout, Shapes, copied, layout_of, prepared, same_values, shapes_of
 from skipvid.skip.plan import Plan
+from skipvid.skip.thread_choice import ThreadChoice
 
 LONGEST_DENSE_RUN = 8
 """Keyframes in a row where nearly everything moves, before gates are tried again: doubled from 1 on, so that a flash costs little."""
@@ -60,6 +62,8 @@ class Session:
         self._shapes: Shapes = ()
         self._layout: Layout = ()
         self._since_keyframe = 0
+        # By whether the frame is computed densely. A number of threads that was asked for is kept to.
+        self._choices = {dense: ThreadChoice() for dense in (False, True)} if model.config.threads == 0 else {}
         self._dense_left = self._dense_run = 0
         self._seen: tuple[Input, ...] | None = None  # the inputs of the last frame
         self._unit_wait, self._unit_checks = 1, 0
@@ -103,16 +107,28 @@ class Session:
         self._seen = None
         if gated_next:
             self._state = self._state or self._program.new_state()
-            self._run = self._program.run(self._state, inputs, self.keyframe)
+            self._run = self._timed(self._state, inputs)
             self._current = True
         else:
             self._dense_state = self._dense_state or self._program.new_state(dense=True)
-            self._run = self._program.run(self._dense_state, inputs, keyframe=True, gated_next=False)
+            self._run = self._timed(self._dense_state, inputs, gated_next=False)
         self._since_keyframe = 1 if self.keyframe else self._since_keyframe + 1
         self._schedule_keyframes(self._program.plan, self._run)
         if gated and (self._dense_left > 0 or not self._current):
             self._seen = copied(inputs)  # only where the next frame would be dense: to see whether it has to be
         return self._program.plan.restore(self._run.outputs)
+
+    def _timed(self, state: State, inputs: Sequence[Input], gated_next: bool = True) -> FrameRun:
+        """Run the frame on as many threads as pay."""
+        assert self._program is not None
+        choice = self._choices.get(self.keyframe)
+        if choice is None:
+            return self._program.run(state, inputs, self.keyframe, gated_next)
+        state.alone = choice.alone
+        begin = time.perf_counter()
+        run = self._program.run(state, inputs, self.keyframe, gated_next)
+        choice.took(time.perf_counter() - begin)
+        return run
 
     def _repeat(self) -> Any:
         """The last frame again, which a state that forgets has computed: it can be told only as a whole that nothing changed."""

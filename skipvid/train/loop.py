@@ -22,7 +22,9 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from skipvid.core import interrupts
 from skipvid.core.errors import OutputError, UsageError, WeightsError
+from skipvid.core.files import PartFile
 
 STEPS_A_LINE = 50
 """Steps between lines of progress where stderr is no terminal."""
@@ -168,7 +170,8 @@ class Trainer:
                     if done or self.step % schedule.checkpoint_every == 0:
                         self.save()
         except KeyboardInterrupt:
-            self.save()
+            with interrupts.shielded():
+                self.save()
             raise
         self.save()
         best, last = self.folder / "best.pt", self.folder / "last.pt"
@@ -246,9 +249,11 @@ class Trainer:
 
 
 def _write(state: dict[str, Any], path: Path) -> None:
-    part = path.with_name(path.name + ".part")
+    file = PartFile(path)
     try:
-        torch.save(state, part)
-        part.replace(path)
+        torch.save(state, file.part)
+        file.commit()
     except (OSError, RuntimeError) as error:
         raise OutputError(f"cannot write {path}: {error}", "check the folder and the space left") from error
+    finally:
+        file.discard()

@@ -197,12 +197,14 @@ def test_cache_and_home_that_cannot_be_written_do_not_matter_until_they_are_need
 
 def test_two_runs_for_one_output_end_with_one_video_and_one_clear_line(place: Path) -> None:
     (place / "t.mp4.part").write_text("mine")
-    first = start(place, ["detect", "long.mp4", "-o", "t.mp4", "-o", "t.jsonl", "--overwrite", "--max-frames", "300"])
+    first = start(place, ["detect", "long.mp4", "-o", "t.mp4", "-o", "t.jsonl", "--overwrite"])
     wait_for_frames(first, place / "t.jsonl")
+    first.send_signal(signal.SIGSTOP)  # so that it is at work for as long as the other takes
     second = start(place, ["detect", "short.mp4", "-o", "t.mp4", "-o", "t.jsonl", "--overwrite"])
     _, error = second.communicate(timeout=120)
     assert second.returncode == 6 and "is being written already" in error
     first.send_signal(signal.SIGTERM)
+    first.send_signal(signal.SIGCONT)
     first.communicate(timeout=60)
     assert frames_of(place / "t.mp4") == records(place / "t.jsonl")[-1]["frames"] and records(place / "t.jsonl")[0]["source"] == "long.mp4"
     assert (place / "t.mp4.part").read_text() == "mine" and len(list(place.glob("*.part"))) == 1

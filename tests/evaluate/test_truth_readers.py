@@ -10,10 +10,12 @@ import pytest
 
 from skipvid.core.errors import SourceError
 from skipvid.core.labels import COCO_KEYPOINTS
+from skipvid.core.results import Frame
 from skipvid.evaluate.coco import read_coco
 from skipvid.evaluate.detrac import VEHICLE, read_detrac
 from skipvid.evaluate.jhmdb import JOINTS, coco_columns, read_jhmdb, read_joints_json
 from skipvid.evaluate.mot import read_mot
+from skipvid.evaluate.truth import FrameTruth, LabelledClip
 
 SAMPLES = Path(__file__).parents[2] / "sample_videos"
 
@@ -39,8 +41,19 @@ def test_a_coco_file_of_pictures_is_read_by_name_and_categories_by_theirs(tmp_pa
     }
     (tmp_path / "truth.json").write_text(json.dumps(content))
     clip = read_coco(tmp_path / "truth.json", str(tmp_path / "pictures"))
-    assert set(clip.by_name) == {"a.jpg", "b.jpg"} and len(clip.by_name["a.jpg"]) == 0
-    assert clip.by_name["b.jpg"].category_ids.tolist() == [3] and clip.by_name["b.jpg"].crowd.tolist() == [True]
+    assert set(clip.by_file) == {"a.jpg", "sub/b.jpg"} and len(clip.by_file["a.jpg"]) == 0
+    assert clip.by_file["sub/b.jpg"].category_ids.tolist() == [3] and clip.by_file["sub/b.jpg"].crowd.tolist() == [True]
+
+
+def test_a_picture_is_found_by_its_file_even_with_other_folders_before_it() -> None:
+    truths = {name: FrameTruth.of([]) for name in ("left/1.jpg", "right/1.jpg", "val/2.jpg")}
+    clip = LabelledClip("c", "folder", by_file=truths)
+
+    def found(file: str) -> FrameTruth | None:
+        return clip.of(Frame(np.zeros((2, 2, 3), np.uint8), 0, 0.0, "folder", file=file))
+
+    assert found("right/1.jpg") is truths["right/1.jpg"] and found("data/left/1.jpg") is truths["left/1.jpg"]
+    assert found("2.jpg") is truths["val/2.jpg"] and found("1.jpg") is None and found("3.jpg") is None
 
 
 def test_mot_rows_keep_their_class_and_what_does_not_count(tmp_path: Path) -> None:

@@ -40,6 +40,15 @@ class NativeState:
         self.frame = 0
         self.still = False
 
+    @property
+    def alone(self) -> bool:
+        """Whether one thread computes the next frame."""
+        return self.core.alone
+
+    @alone.setter
+    def alone(self, value: bool) -> None:
+        self.core.alone = value
+
     def memory_bytes(self) -> int:
         return self.core.memory_bytes + self.fallback.memory_bytes()
 
@@ -187,8 +196,9 @@ class NativeProgram:
         )
 
     @torch.no_grad()
-    def run_dense(self, inputs: Sequence[Input]) -> tuple[Tensor, ...]:
+    def run_dense(self, inputs: Sequence[Input], alone: bool = False) -> tuple[Tensor, ...]:
         core = self._borrow()
+        core.alone = alone
         run_segment, values = self._bind(inputs)
         native = _Maps(core, self._lowered.maps, self._by_name)
         for segment in self._lowered.segments:

@@ -46,6 +46,7 @@ class ReferenceState:
         self.scales: dict[str, float] = {}
         self.output_gates: dict[str, GateState] = {}
         self.before: dict[str, Tensor] = {}
+        self.alone = False  # PyTorch has its own threads
 
     def memory_bytes(self) -> int:
         kept = [*self.values.values(), *(value for gate in self.output_gates.values() for value in gate.maps.values())]
@@ -103,7 +104,7 @@ class ReferenceProgram:
         return is_stale(gate, state.values[name], unit)
 
     @torch.no_grad()
-    def run_dense(self, inputs: Sequence[Input]) -> tuple[Tensor, ...]:
+    def run_dense(self, inputs: Sequence[Input], alone: bool = False) -> tuple[Tensor, ...]:
         values: dict[str, Tensor] = {}
         queue = iter(as_tensors(inputs, self._types))
         for node in self.plan.graph:

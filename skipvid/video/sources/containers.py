@@ -20,12 +20,23 @@ class Pipe:
     def __init__(self, stream: BinaryIO) -> None:
         self._read = getattr(stream, "read1", stream.read)
         self.ended = False
+        self._head = b""
         self.is_file = _is_file(stream)
 
     def read(self, size: int) -> bytes:
-        data: bytes = self._read(size)
+        if self._head:
+            data, self._head = self._head[:size], self._head[size:]
+            return data
+        data = self._read(size)
         self.ended = not data
         return data
+
+    @property
+    def is_jpeg(self) -> bool:
+        """Whether it begins with a JPEG picture; waits for the first bytes."""
+        if not self._head:
+            self._head = self._read(4096)
+        return self._head.startswith(b"\xff\xd8\xff")
 
 
 def _is_file(stream: BinaryIO) -> bool:
@@ -61,8 +72,11 @@ def open_container(
     where: str | Pipe, name: str, timeout: float | None, options: dict[str, str] | None = None
 ) -> av.container.InputContainer:
     """Open a path, URL or pipe. timeout: seconds that opening, and each later read, may take. Raises SourceError."""
+    # Pictures that libav collects to find the format and guess a rate would all seem to have arrived at once.
+    jpeg = isinstance(where, Pipe) and where.is_jpeg
+    options = {**(options or {}), **({"fpsprobesize": "0", "analyzeduration": "1000"} if jpeg else {})}
     try:
-        container = av.open(where, "r", timeout=timeout, metadata_errors="replace", options=options or {})
+        container = av.open(where, "r", "mjpeg" if jpeg else None, timeout=timeout, metadata_errors="replace", options=options)
     except (av.FFmpegError, OSError, ValueError) as error:
         raise SourceError(f"{name} cannot be opened: {reason(error, timeout)}", _hint(where, error)) from error
     if container.format.name == "tty":  # libav would render it as a terminal does

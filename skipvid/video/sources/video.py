@@ -188,6 +188,8 @@ class VideoSource(Source):
     def _time_of(self, frame: av.VideoFrame) -> float:
         if self._arrival_clock is not None and self._arrivals is not None:
             return self._arrival_clock.stamp(self._arrivals.arrival)
+        if self._arrivals is not None:
+            frame.pts = frame.dts = None  # made up by libav, and not always evenly
         return self._clock.stamp(frame, self._tick, self._reader.origin)
 
     def _upright(self, frame: av.VideoFrame) -> NDArray[np.uint8]:

@@ -253,6 +253,7 @@ NB_MODULE(_native, m) {
   nb::class_<State>(m, "State")
       .def(nb::init<const Program&, bool>(), nb::keep_alive<1, 2>())
       .def_prop_ro("memory_bytes", &State::bytes)
+      .def_rw("alone", &State::alone)
       .def("rows", &rows_of)
       .def("limit", [](const State& s, int map) { return s.limits[checked_map(s, map)]; })
       .def("output_limit", [](const State& s, int step) { return s.outputs[checked("step", step, s.outputs.size())].limit; })

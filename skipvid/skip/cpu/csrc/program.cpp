@@ -56,7 +56,7 @@ void Program::run(State& state, std::span<const InputArray> inputs, int segment,
     if (!keyframe && !state.current) throw std::logic_error("a state that holds no frame, or a failed one, needs a keyframe");
     state.current = false;
   }
-  ThreadPool::Lease lease(*pool);
+  ThreadPool::Lease lease(*pool, state.alone);
   std::unique_ptr<Workspace> workspace = borrow();
   const Frame frame{*this, state, lease, *workspace, inputs, keyframe, gates_wanted};
   run_segment(frame, segments_[segment]);

@@ -56,6 +56,7 @@ class State {
   std::vector<PublishedPicture> pictures;  // by map: of an input that is a picture
   // Whether a gated frame may follow. While a frame runs it may not: one that fails leaves rows and bitmaps that are part old, part new.
   bool current = false;
+  bool alone = false;                // one thread computes its frames; the bits are the same
   std::atomic<bool> running{false};  // a frame: a second one at the same time would write where the first one reads
 };
 

@@ -47,7 +47,7 @@ void ThreadPool::end_workers() {
   for (std::thread& worker : workers_) worker.join();
 }
 
-ThreadPool::Lease::Lease(ThreadPool& pool) : pool_(pool), owned_(pool.frame_.try_lock()) {}
+ThreadPool::Lease::Lease(ThreadPool& pool, bool alone) : pool_(pool), owned_(!alone && pool.frame_.try_lock()) {}
 
 ThreadPool::Lease::~Lease() {
   if (!owned_) return;

@@ -43,7 +43,8 @@ class ThreadPool {
   // Holds the workers for the length of a frame, if they are free. They are woken by the first loop: a frame that has none costs no waking.
   class Lease {
    public:
-    explicit Lease(ThreadPool& pool);
+    // alone: the frame is computed by the caller, and the workers stay free for others.
+    explicit Lease(ThreadPool& pool, bool alone = false);
     ~Lease();
     Lease(const Lease&) = delete;
     Lease& operator=(const Lease&) = delete;

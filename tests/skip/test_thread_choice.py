@@ -1,0 +1,41 @@
+"""All threads or one: what is faster is found, kept, and given up when it no longer is; looking costs little."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from skipvid.skip.thread_choice import SHORTEST, ThreadChoice
+
+
+def ways(choice: ThreadChoice, frames: int, seconds: Callable[[bool, int], float]) -> list[bool]:
+    """How the frames were computed. seconds: of a frame, alone or not."""
+    taken = []
+    for frame in range(frames):
+        taken.append(choice.alone)
+        choice.took(seconds(taken[-1], frame))
+    return taken
+
+
+@pytest.mark.parametrize("faster_alone", [False, True])
+def test_the_faster_way_is_taken_and_trials_are_few(faster_alone: bool) -> None:
+    taken = ways(ThreadChoice(), 2000, lambda alone, _: 1.0 if alone == faster_alone else 1.5)
+    wrong = sum(alone != faster_alone for alone in taken[10:])
+    assert wrong <= 30, "under 2 % of the frames"
+
+
+def test_frames_of_very_different_work_do_not_mislead() -> None:
+    work = [1.0, 1.1, 5.0, 4.8, 0.9, 1.0, 3.0]
+    taken = ways(ThreadChoice(), 700, lambda alone, frame: work[frame % len(work)] * (0.6 if alone else 1.0))
+    assert sum(taken[100:]) > 0.9 * 600
+
+
+def test_a_change_of_the_load_is_noticed() -> None:
+    taken = ways(ThreadChoice(), 1500, lambda alone, frame: 1.0 if alone == (frame >= 500) else 2.0)
+    assert sum(taken[400:460]) <= 3 and sum(taken[-60:]) >= 57
+
+
+def test_ways_that_are_level_are_not_exchanged() -> None:
+    taken = ways(ThreadChoice(), 10 * SHORTEST, lambda alone, _: 0.99 if alone else 1.0)
+    assert sum(taken) < 0.1 * len(taken)

@@ -1,0 +1,113 @@
+"""Streams without time stamps: dated by their arrival where they come at their own pace, by their rate where they do not."""
+
+from __future__ import annotations
+
+import http.server
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import cv2
+import pytest
+from clip_making import number_of, numbered_picture, write_clip
+
+from skipvid.video.sources.containers import Pipe
+from skipvid.video.sources.open import open_source
+from skipvid.video.sources.options import ReadOptions
+from skipvid.video.sources.video import VideoSource
+
+STEP = 0.2
+
+
+def jpeg(number: int) -> bytes:
+    return bytes(cv2.imencode(".jpg", numbered_picture(number))[1])
+
+
+class Camera(http.server.BaseHTTPRequestHandler):
+    """Eight pictures, five a second, as web cameras send them."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=next")
+        self.end_headers()
+        with suppress(OSError):  # a reader that has enough
+            for number in range(8):
+                data = jpeg(number)
+                self.wfile.write(b"--next\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(data) + data + b"\r\n")
+                self.wfile.flush()
+                time.sleep(STEP)
+
+    def log_message(self, *words: object) -> None:
+        pass
+
+
+@pytest.fixture
+def camera() -> Iterator[str]:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Camera) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/cam"
+        server.shutdown()
+
+
+@pytest.mark.parametrize("loading", [0.0, 0.7])
+def test_web_camera_is_dated_by_arrival_and_loses_no_picture(camera: str, loading: float) -> None:
+    """loading: seconds between opening and the first frame, as networks take."""
+    with open_source(camera) as source:
+        time.sleep(loading)
+        frames = [(number_of(f.image), f.time) for f in source]
+        assert source.info.live and source.info.fps == 0
+        assert [n for n, _ in frames] == list(range(8))
+        assert [t for _, t in frames] == pytest.approx([i * STEP for i in range(8)], abs=0.12)
+        assert any("arrival" in note for note in source.notes)
+
+
+@contextmanager
+def piped(pieces: list[bytes], pause: float) -> Iterator[VideoSource]:
+    reading, writing = os.pipe()
+
+    def send() -> None:
+        with os.fdopen(writing, "wb") as end:
+            for piece in pieces:
+                end.write(piece)
+                end.flush()
+                time.sleep(pause)
+
+    threading.Thread(target=send, daemon=True).start()
+    with os.fdopen(reading, "rb") as file, VideoSource(Pipe(file), "stdin", ReadOptions()) as source:
+        yield source
+
+
+def test_pipe_at_the_pace_of_a_camera_is_dated_by_arrival() -> None:
+    with piped([jpeg(i) for i in range(8)], STEP) as source:
+        times = [f.time for f in source]
+    # What libav takes at once to find the pictures' size seems to have come at once.
+    assert len(times) == 8 and times[-1] - times[2] == pytest.approx(5 * STEP, abs=0.3)
+
+
+def test_file_through_a_pipe_keeps_its_rate(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "clip.mjpeg", 60, codec="mjpeg").read_bytes()
+    with piped([clip], 0) as source:
+        assert [f.time for f in source] == pytest.approx([i / 25 for i in range(60)])
+        assert any("25 frames a second are assumed" in note for note in source.notes)
+
+
+def test_pipe_with_stamps_keeps_them(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "clip.mkv", 30).read_bytes()
+    half = len(clip) // 2
+    with piped([clip[:half], clip[half:]], 0.5) as source:
+        assert [f.time for f in source] == pytest.approx([i / 30 for i in range(30)], abs=0.001)
+        assert source.notes == ()
+
+
+def test_closing_ends_the_thread_of_a_stream_that_goes_on(camera: str) -> None:
+    before = threading.active_count()
+    source = open_source(camera)
+    next(iter(source))
+    source.close()
+    deadline = time.monotonic() + 5
+    while threading.active_count() > before + 1 and time.monotonic() < deadline:  # the server's own thread may still send
+        time.sleep(0.05)
+    assert not [t for t in threading.enumerate() if t.name == "skipvid-arrivals"]
