@@ -59,7 +59,7 @@ def measure(engine: DetectEngine, spec: str, max_frames: int | None) -> tuple[ob
             ratios.append(result.ms["dense_model"] / result.ms["model"])
             if number % FLOOR_EVERY == 0:
                 noise = np.rint(generator.normal(0, 1, frame.image.shape))
-                noisy = replace(frame, image=np.clip(frame.image + noise, 0, 255).astype(np.uint8))
+                noisy = replace(frame, picture=np.clip(frame.image + noise, 0, 255).astype(np.uint8))
                 floor += agreement(dense.process(frame).detections, dense.process(noisy).detections)
     macs, dense_macs = sum(cost.macs for cost in costs), sum(cost.dense_macs for cost in costs)
     saving, f1 = 1 - macs / dense_macs, stream.rows[0].f1

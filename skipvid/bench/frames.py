@@ -80,4 +80,4 @@ def clip_frames(spec: str, preset: Preset, size: tuple[int, int], count: int) ->
                 picture = whole_frame(frame_size, preset.input_size(*frame_size)).cut(frame.image)
                 yield preprocess(picture, Letterbox(size, size, size))
             else:
-                yield preprocess(frame.image, Letterbox.fit(frame_size, size))
+                yield preprocess(frame.picture, Letterbox.fit(frame_size, size))

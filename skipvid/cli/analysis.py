@@ -70,4 +70,4 @@ def _sinks(job: Job, header: RunHeader, settings: AnalysisSettings) -> Iterable[
     options = sink_options(settings.read, settings.write)
     mask = settings.overlay == "mask"
     for target in job.targets:
-        yield open_sink(target, header, options, partial(ResultDrawer(header), mask=mask))
+        yield open_sink(target, header, options, partial(ResultDrawer(header).planes, mask=mask))

@@ -6,9 +6,10 @@ import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from skipvid.core.planes import Planes
     from skipvid.core.results import FrameResult, RunHeader
     from skipvid.video.draw import Status
-    from skipvid.video.draw.text import Image
+    from skipvid.video.draw.canvas import Image
 
 
 class StatusLine:
@@ -40,13 +41,24 @@ class ResultDrawer:
     """Draws the results of one run for one of its outputs, frame by frame: the status line and the mask remember a little."""
 
     def __init__(self, header: RunHeader) -> None:
+        from av.video.reformatter import VideoReformatter
+
         from skipvid.video.draw import RecentActivity
 
         self._status = StatusLine(header)
         self._recent = RecentActivity()
+        self._reformatter = VideoReformatter()
 
     def __call__(self, result: FrameResult, mask: bool) -> Image:
         """(H, W, 3) uint8 BGR."""
         from skipvid.video.draw import draw_result
 
         return draw_result(self._recent(result), overlay="mask" if mask else "none", status=self._status(result))
+
+    def planes(self, result: FrameResult, mask: bool) -> Planes:
+        """The same for an encoder."""
+        from skipvid.video.draw import draw_planes
+        from skipvid.video.planes import planes_of_frame
+
+        picture = planes_of_frame(result.frame, self._reformatter)
+        return draw_planes(picture, self._recent(result), overlay="mask" if mask else "none", status=self._status(result))

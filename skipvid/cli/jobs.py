@@ -29,7 +29,7 @@ def sink_options(read: ReadSettings, write: WriteSettings) -> SinkOptions:
     """How outputs are written."""
     from skipvid.video.sinks.options import SinkOptions
 
-    return SinkOptions(audio=not write.no_audio, to_end=read.end is None and read.max_frames is None)
+    return SinkOptions(speed=write.speed, audio=not write.no_audio, to_end=read.end is None and read.max_frames is None)
 
 
 def plan_jobs(

@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from skipvid.core.costs import FrameCost
+from skipvid.core.planes import Planes
 
 SCHEMA_VERSION = 1
 """Version of the JSONL, JSON and CSV layouts. It changes when a field changes its meaning or goes away."""
@@ -47,15 +49,41 @@ class SourceInfo:
     images: bool = False
 
 
+class StoredPicture(Protocol):
+    """A picture as its decoder left it, which makes what is wanted of it. It may be used from several threads.
+
+    height, width: pixels of the upright picture. What it returns is upright, in standard colours, and must not be written to.
+    """
+
+    @property
+    def height(self) -> int: ...
+
+    @property
+    def width(self) -> int: ...
+
+    def bgr(self) -> NDArray[np.uint8]:
+        """(H, W, 3) uint8, BGR; made once."""
+
+    def scaled(self, height: int, width: int) -> NDArray[np.uint8]:
+        """(height, width, 3) uint8, BGR: area averages where it shrinks, linear interpolation where it grows."""
+
+    def sampled(self, height: int, width: int) -> NDArray[np.uint8]:
+        """(height, width, 3) uint8, BGR: single pixels on a grid, which costs least."""
+
+    def planes(self) -> Planes:
+        """The picture as an encoder takes it."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:
     """One decoded picture.
 
-    image: (H, W, 3) uint8, BGR, upright. index: 0-based number of the frame in its source. time: presentation time in seconds.
-    file: of images, the file that the picture came from, relative to the folder that is the source; "" for frames of a video.
+    picture: (H, W, 3) uint8, BGR, upright; or the picture as it was decoded. index: 0-based number of the frame in its source.
+    time: presentation time in seconds. file: of images, the file that the picture came from, relative to the folder that is the source;
+    "" for frames of a video.
     """
 
-    image: NDArray[np.uint8]
+    picture: NDArray[np.uint8] | StoredPicture
     index: int
     time: float
     source: str
@@ -63,8 +91,14 @@ class Frame:
     file: str = ""
 
     def __post_init__(self) -> None:
-        _check(self.image.ndim == 3 and self.image.shape[2] == 3, f"image must be (H, W, 3), got {self.image.shape}")
-        _check(self.image.dtype == np.uint8, f"image must be uint8, got {self.image.dtype}")
+        if isinstance(self.picture, np.ndarray):
+            _check(self.picture.ndim == 3 and self.picture.shape[2] == 3, f"picture must be (H, W, 3), got {self.picture.shape}")
+            _check(self.picture.dtype == np.uint8, f"picture must be uint8, got {self.picture.dtype}")
+
+    @property
+    def image(self) -> NDArray[np.uint8]:
+        """The picture as (H, W, 3) uint8, BGR, upright. Of a stored picture it is made when it is first wanted, at a cost."""
+        return self.picture if isinstance(self.picture, np.ndarray) else self.picture.bgr()
 
     @property
     def name(self) -> str:
@@ -73,11 +107,11 @@ class Frame:
 
     @property
     def height(self) -> int:
-        return int(self.image.shape[0])
+        return int(self.picture.shape[0]) if isinstance(self.picture, np.ndarray) else self.picture.height
 
     @property
     def width(self) -> int:
-        return int(self.image.shape[1])
+        return int(self.picture.shape[1]) if isinstance(self.picture, np.ndarray) else self.picture.width
 
 
 @dataclass(frozen=True, slots=True, eq=False)

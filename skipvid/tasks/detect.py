@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils._pytree import tree_leaves
 
-from skipvid.core.results import Detections
+from skipvid.core.results import Detections, StoredPicture
 from skipvid.models import DetectorSpec
 from skipvid.models.detections import DetectionHead
 from skipvid.presets.preset import Preset
@@ -39,9 +39,10 @@ class DetectTask:
             self._letterbox = Letterbox.fit(frame_size, self._preset.input_size(*frame_size))
         return self._letterbox
 
-    def prepare(self, image: NDArray[np.uint8]) -> Picture:
-        """image: (H, W, 3) uint8 BGR -> the network's input, of shape (1, 3, h, w)."""
-        return self._preprocess(image, self.letterbox((image.shape[0], image.shape[1])))
+    def prepare(self, picture: NDArray[np.uint8] | StoredPicture) -> Picture:
+        """picture: a frame's, (H, W, 3) uint8 BGR where it is an array -> the network's input, of shape (1, 3, h, w)."""
+        size = (picture.shape[0], picture.shape[1]) if isinstance(picture, np.ndarray) else (picture.height, picture.width)
+        return self._preprocess(picture, self.letterbox(size))
 
     def decode(self, output: Any, frame_size: tuple[int, int], changed: Sequence[bool] | None = None) -> Detections:
         """output: what the network returns for one frame -> detections in pixels of the frame, best first.

@@ -69,7 +69,7 @@ class DetectStream(EngineStream):
         self._session.reset()
 
     def _analyse(self, frame: Frame, clock: Clock) -> Detections:
-        prepared = self._task.prepare(frame.image)
+        prepared = self._task.prepare(frame.picture)
         clock.lap("preprocess")
         output: Any = self._model.dense(prepared) if self._dense else self._session(prepared)
         clock.lap("model")
@@ -78,7 +78,7 @@ class DetectStream(EngineStream):
         return detections
 
     def _dense_ms(self, frame: Frame) -> float:
-        return self._model.dense_ms(self._task.prepare(frame.image))
+        return self._model.dense_ms(self._task.prepare(frame.picture))
 
     @property
     def _keyframe(self) -> bool:

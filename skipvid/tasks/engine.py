@@ -118,7 +118,7 @@ class EngineStream(ABC):
         """Analyse the next frame. After a scene cut or a change of size nothing of the frames before is used."""
         clock = Clock()
         size = (frame.height, frame.width)
-        cut = self._cuts is not None and self._cuts.is_cut(frame.image)
+        cut = self._cuts is not None and self._cuts.is_cut(frame.picture)
         if cut or size != self._frame_size:
             self._begin_anew(size)
             self._frame_size = size

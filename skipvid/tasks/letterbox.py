@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from skipvid.core.results import StoredPicture
 from skipvid.skip.picture import Picture
 
 
@@ -56,17 +57,22 @@ class Preprocessor:
         levels = np.arange(256, dtype=np.float64) / 255
         self._tables = np.array([(levels - m) / s for m, s in zip(mean, std, strict=True)], np.float32)
 
-    def __call__(self, image: NDArray[np.uint8], letterbox: Letterbox) -> Picture:
-        """image: (H, W, 3) uint8 BGR of letterbox.frame_size -> an input of letterbox.input_size.
+    def __call__(self, picture: NDArray[np.uint8] | StoredPicture, letterbox: Letterbox) -> Picture:
+        """picture: of letterbox.frame_size, (H, W, 3) uint8 BGR where it is an array -> an input of letterbox.input_size.
 
-        What is neither scaled nor filled up is not copied: the picture is the frame's own memory.
+        An array that is neither scaled nor filled up is not copied: the input is the frame's own memory.
         """
         height, width = letterbox.content_size
-        if (height, width) != letterbox.frame_size:
-            # Area averaging when shrinking: it also averages sensor noise away, so that less counts as changed.
-            shrinks = height < letterbox.frame_size[0]
-            image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)  # type: ignore[assignment]
+        image = _resized(picture, height, width) if isinstance(picture, np.ndarray) else picture.scaled(height, width)
         if self._fill is not None and letterbox.content_size != letterbox.input_size:
             below, beside = letterbox.input_size[0] - height, letterbox.input_size[1] - width
             image = cv2.copyMakeBorder(image, 0, below, 0, beside, cv2.BORDER_CONSTANT, value=[self._fill] * 3)  # type: ignore[assignment]
         return Picture(np.ascontiguousarray(image), letterbox.input_size, self._tables, self._order)
+
+
+def _resized(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    if image.shape[:2] == (height, width):
+        return image
+    # Area averaging when shrinking: it also averages sensor noise away, so that less counts as changed.
+    interpolation = cv2.INTER_AREA if height < image.shape[0] else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(image, (width, height), interpolation=interpolation), np.uint8)

@@ -6,7 +6,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from skipvid.core.results import StoredPicture
+
 THUMBNAIL = (32, 18)  # (width, height), pixels: motion inside a scene moves little at this size
+_SAMPLES = (4 * THUMBNAIL[0], 4 * THUMBNAIL[1])
 CUT_LEVELS = 24.0
 """Mean change of the thumbnail, in grey levels of 255, above which a frame begins a new scene. In the shared videos motion stays
 below 21, a car that fills the picture included, and cuts lie between 29 and 81."""
@@ -18,10 +21,14 @@ class SceneCutDetector:
     def __init__(self) -> None:
         self._previous: NDArray[np.float32] | None = None
 
-    def is_cut(self, image: NDArray[np.uint8]) -> bool:
-        """image: (H, W, 3) uint8. The first frame is no cut."""
+    def is_cut(self, picture: NDArray[np.uint8] | StoredPicture) -> bool:
+        """picture: (H, W, 3) uint8 where it is an array. The first one is no cut."""
         # A coarse pick of rows and columns first: averaging every pixel of a large frame would take longer than it tells.
-        step = max(1, min(image.shape[0] // (4 * THUMBNAIL[1]), image.shape[1] // (4 * THUMBNAIL[0])))
-        thumbnail = cv2.resize(image[::step, ::step], THUMBNAIL, interpolation=cv2.INTER_AREA).astype(np.float32)
+        if isinstance(picture, np.ndarray):
+            step = max(1, min(picture.shape[0] // _SAMPLES[1], picture.shape[1] // _SAMPLES[0]))
+            samples = picture[::step, ::step]
+        else:
+            samples = picture.sampled(min(picture.height, _SAMPLES[1]), min(picture.width, _SAMPLES[0]))
+        thumbnail = cv2.resize(samples, THUMBNAIL, interpolation=cv2.INTER_AREA).astype(np.float32)
         previous, self._previous = self._previous, thumbnail
         return previous is not None and float(np.abs(thumbnail - previous).mean()) > CUT_LEVELS

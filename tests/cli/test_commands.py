@@ -28,6 +28,7 @@ from skipvid.skip import cpu as native
 from skipvid.skip.config import SkipConfig
 from skipvid.skip.gates.learned import LearnedGate, save_gates
 from skipvid.tasks.detect_engine import DetectEngine
+from skipvid.video.sources.decoded import DecodedPicture
 
 
 @pytest.fixture
@@ -45,6 +46,15 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: DetectEngine)
 
 def records(text: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines()]
+
+
+def test_detect_to_json_lines_never_makes_a_full_size_picture(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(picture: DecodedPicture) -> None:
+        raise AssertionError("a full-size picture was made")
+
+    monkeypatch.setattr(DecodedPicture, "bgr", refuse)
+    assert run(["detect", "clip.mp4", "-o", "out.jsonl"]) == 0
+    assert len(records((place / "out.jsonl").read_text())) >= 12
 
 
 def test_detect_writes_the_annotated_video_beside_a_report_and_says_where(place: Path, capsys: pytest.CaptureFixture[str]) -> None:

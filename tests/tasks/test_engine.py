@@ -71,7 +71,7 @@ def test_activity_covers_the_frame_and_lies_where_something_moved(engine: Detect
 
 def test_a_scene_cut_is_a_keyframe_unless_switched_off(engine: DetectEngine) -> None:
     first, other = frames(1)[0], frames(1, seed=1)[0]
-    dark = replace(other, image=(other.image // 8).astype(np.uint8), index=1)
+    dark = replace(other, picture=(other.image // 8).astype(np.uint8), index=1)
     stream = engine.stream()
     assert [stream.process(frame).keyframe for frame in (first, dark)] == [True, True]
     engine.scene_cuts = False
@@ -86,7 +86,7 @@ def test_a_change_of_size_within_a_stream_is_a_keyframe(engine: DetectEngine) ->
     stream = engine.stream()
     first = frames(1)[0]
     stream.process(first)
-    turned = replace(first, image=np.ascontiguousarray(first.image.transpose(1, 0, 2)), index=1)
+    turned = replace(first, picture=np.ascontiguousarray(first.image.transpose(1, 0, 2)), index=1)
     assert stream.process(turned).keyframe
 
 

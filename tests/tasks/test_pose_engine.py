@@ -262,7 +262,7 @@ def test_twelve_persons_who_come_and_go_need_twelve_sessions_however_long_it_las
 def test_a_scene_cut_forgets_everybody(loaded: PoseEngine) -> None:
     positions = walk(2, step=0.0)
     before, after = frames(positions[:1])[0], frames(positions, seed=1)[1]
-    after = replace(after, image=(after.image // 8).astype(np.uint8))
+    after = replace(after, picture=(after.image // 8).astype(np.uint8))
     stream = behind(loaded, script(*positions), scene_cuts=True).stream()
     first, second = stream.process(before), stream.process(after)
     assert identities(first) != identities(second)
@@ -273,7 +273,7 @@ def test_a_scene_cut_forgets_everybody(loaded: PoseEngine) -> None:
 def test_a_change_of_size_begins_anew(loaded: PoseEngine) -> None:
     positions = walk(2, step=0.0)
     first, second = frames(positions)
-    small = replace(second, image=second.image[:160, :300].copy())
+    small = replace(second, picture=second.image[:160, :300].copy())
     stream = behind(loaded, script(*positions)).stream()
     stream.process(first)
     result = stream.process(small)

@@ -142,7 +142,7 @@ def test_twelve_persons_at_once_are_looked_at_and_keep_their_identities(data: Pa
         moments = [index + 24 * view for view in range(3)]
         shifts = [np.array([1000 * view, *[width * view, 0] * 2], np.float32) for view in range(3)]
         people[index] = np.concatenate([alone[moment] + shift for moment, shift in zip(moments, shifts, strict=True)])
-        frames.append(replace(images[index], image=np.concatenate([images[moment].image for moment in moments], 1)))
+        frames.append(replace(images[index], picture=np.concatenate([images[moment].image for moment in moments], 1)))
     detector.boxes = {index: rows[:, 1:] for index, rows in people.items()}
     stream = engine.regated(SkipConfig(threshold=0.1)).stream()
     results, sizes = [], []

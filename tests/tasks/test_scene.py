@@ -2,9 +2,26 @@
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Callable
 
+import av
+import numpy as np
+import pytest
+
+from skipvid.core.results import StoredPicture
 from skipvid.tasks.scene import SceneCutDetector
+from skipvid.video.sources.decoded import Converters, DecodedPicture
+from skipvid.video.sources.orientation import Orientation
+
+Picture = np.ndarray | StoredPicture
+
+
+def stored(image: np.ndarray) -> DecodedPicture:
+    frame = av.VideoFrame.from_ndarray(image, "bgr24").reformat(format="yuv420p")
+    return DecodedPicture(frame, Orientation(), Converters())
+
+
+FORMS = pytest.mark.parametrize("form", [np.asarray, stored], ids=["array", "planes"])
 
 
 def scene(seed: int) -> np.ndarray:
@@ -12,21 +29,23 @@ def scene(seed: int) -> np.ndarray:
     return blocks.repeat(40, 0).repeat(40, 1)
 
 
-def test_another_picture_is_a_cut_and_a_moving_object_is_none() -> None:
+@FORMS
+def test_another_picture_is_a_cut_and_a_moving_object_is_none(form: Callable[[np.ndarray], Picture]) -> None:
     detector = SceneCutDetector()
     first = scene(0)
-    assert not detector.is_cut(first)
+    assert not detector.is_cut(form(first))
     moved = first.copy()
     moved[100:200, 100:220] = 255
-    assert not detector.is_cut(moved)
-    assert detector.is_cut(scene(1))
-    assert not detector.is_cut(scene(1))
+    assert not detector.is_cut(form(moved))
+    assert detector.is_cut(form(scene(1)))
+    assert not detector.is_cut(form(scene(1)))
 
 
-def test_a_slow_fade_and_noise_are_no_cuts() -> None:
+@FORMS
+def test_a_slow_fade_and_noise_are_no_cuts(form: Callable[[np.ndarray], Picture]) -> None:
     detector = SceneCutDetector()
     picture = scene(2).astype(np.float32)
     random = np.random.default_rng(0)
     for step in range(40):
         faded = picture * (1 - step / 40) + random.normal(0, 8, picture.shape)
-        assert not detector.is_cut(np.clip(faded, 0, 255).astype(np.uint8))
+        assert not detector.is_cut(form(np.clip(faded, 0, 255).astype(np.uint8)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -170,6 +170,9 @@ class WriteSettings:
     overwrite: bool = flag("--overwrite", help="Replace existing outputs.")
     skip_existing: bool = flag("--skip-existing", help="Leave out sources whose outputs exist.")
     no_audio: bool = flag("--no-audio", help="Do not copy the sound.")
+    speed: Literal["fast", "balanced", "small"] = setting(
+        "--speed", default="fast", help="Encoder of videos: less time, or a smaller file of the same quality.  [default: fast]"
+    )
 
     def __post_init__(self) -> None:
         if self.overwrite and self.skip_existing:

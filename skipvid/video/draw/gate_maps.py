@@ -10,8 +10,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from skipvid.video.draw.canvas import Image
 from skipvid.video.draw.legend import caption_strip
-from skipvid.video.draw.text import AMBER, DARK, LIGHT, Image, fit, printable, put_text
+from skipvid.video.draw.text import AMBER, DARK, LIGHT, fit, printable, put_text
 from skipvid.video.draw.tint import tint_activity
 
 MOST_PICTURES = 35

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skipvid.core.results import FrameResult
+from skipvid.video.draw.canvas import Image
 from skipvid.video.draw.legend import PICTURE_SHARE, caption_strip, colours_of, inset_legend, legend_strip
-from skipvid.video.draw.text import Image
 
 Mode = Literal["frame", "mean"]
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import product
 
-import cv2
 import numpy as np
 
 from skipvid.core.results import Detections
+from skipvid.video.draw.canvas import Canvas, Rect, rectangle
 from skipvid.video.draw.skeleton import draw_skeleton
-from skipvid.video.draw.text import DARK, SMALLEST_TEXT, Image, Rect, Scale, colour_of, fit, plate_size, printable, put_plate
+from skipvid.video.draw.text import DARK, SMALLEST_TEXT, Scale, colour_of, fit, plate_size, printable, put_plate
 
 
-def draw_boxes(image: Image, detections: Detections) -> None:
+def draw_boxes(image: Canvas, detections: Detections) -> None:
     """Draw boxes and skeletons in place, the best score on top, in the colour of the track's identity or else of the category."""
     line = Scale.of(image).line
     boxes = _pixel_boxes(image, detections)
@@ -22,13 +22,13 @@ def draw_boxes(image: Image, detections: Detections) -> None:
         colour = _colour(detections, k)
         # a dark rim keeps the box visible on a ground of its own colour; round the thinnest line it would drown the colour
         if line > 1:
-            cv2.rectangle(image, (left, top), (right, bottom), DARK, line + 2)
-        cv2.rectangle(image, (left, top), (right, bottom), colour, line)
+            rectangle(image, (left, top, right, bottom), DARK, line + 2)
+        rectangle(image, (left, top, right, bottom), colour, line)
         if detections.keypoints is not None:
             draw_skeleton(image, detections.keypoints[k], size=bottom - top)
 
 
-def draw_labels(image: Image, detections: Detections, keep_clear: Sequence[Rect] = ()) -> list[Rect]:
+def draw_labels(image: Canvas, detections: Detections, keep_clear: Sequence[Rect] = ()) -> list[Rect]:
     """Draw "name score #identity" at each box in place, and return where the labels are.
 
     The best scores are placed first. A label that would cover an earlier one, or a rectangle to keep clear, moves to the other end of its
@@ -61,7 +61,7 @@ def _wordings(detections: Detections, k: int) -> tuple[str, str]:
     return " ".join(part for part in (name, score, identity) if part), identity or name
 
 
-def _beside(image: Image, box: list[int], size: tuple[int, int], below: bool) -> Rect:
+def _beside(image: Canvas, box: list[int], size: tuple[int, int], below: bool) -> Rect:
     """Where a plate of this size lies above or below a box, moved into the image; above a box at the upper edge means inside its top."""
     left, top, _, bottom = box
     height, width = image.shape[:2]
@@ -72,7 +72,7 @@ def _beside(image: Image, box: list[int], size: tuple[int, int], below: bool) ->
     return x, y, x + size[0], y + size[1]
 
 
-def _pixel_boxes(image: Image, detections: Detections) -> list[list[int]]:
+def _pixel_boxes(image: Canvas, detections: Detections) -> list[list[int]]:
     height, width = image.shape[:2]
     outside = 2 * Scale.of(image).line
     corners = np.clip(np.nan_to_num(detections.boxes), -outside, np.array([width, height] * 2) + outside)

@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from skipvid.video.draw.text import DARK, Colour, Image, Scale, fill, fit, measure, printable, put_text
+from skipvid.video.draw.canvas import Colour, Image
+from skipvid.video.draw.text import DARK, Scale, fill, fit, measure, printable, put_text
 
 PICTURE_SHARE = 0.4
 """How much of the grey picture shows through the colours."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Literal
 
+from skipvid.core.planes import Planes
 from skipvid.core.results import FrameResult
+from skipvid.video.draw.canvas import Canvas, Image
 from skipvid.video.draw.labels import draw_boxes, draw_labels
 from skipvid.video.draw.status import Status, draw_status
-from skipvid.video.draw.text import Image
-from skipvid.video.draw.tint import tint_activity
+from skipvid.video.draw.tint import tint_activity, tint_planes
 
 Overlay = Literal["mask", "none"]
 
@@ -22,7 +23,18 @@ def draw_result(result: FrameResult, *, overlay: Overlay = "mask", status: Statu
     """
     image = result.frame.image
     canvas = tint_activity(image, result.activity) if overlay == "mask" and result.activity is not None else image.copy()
+    _draw_findings(canvas, result, status)
+    return canvas
+
+
+def draw_planes(picture: Planes, result: FrameResult, *, overlay: Overlay = "mask", status: Status | None = None) -> Planes:
+    """The same on the planes of the frame's picture, which are not written to; what is returned goes to an encoder as it is."""
+    canvas = tint_planes(picture, result.activity) if overlay == "mask" and result.activity is not None else picture.copy()
+    _draw_findings(canvas, result, status)
+    return canvas
+
+
+def _draw_findings(canvas: Canvas, result: FrameResult, status: Status | None) -> None:
     draw_boxes(canvas, result.detections)
     places = [] if status is None else draw_status(canvas, status, result.keyframe)
     draw_labels(canvas, result.detections, places)
-    return canvas

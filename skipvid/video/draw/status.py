@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from skipvid.video.draw.text import AMBER, DARK, Colour, Image, Rect, Scale, fill, measure, plate_size, printable, put_plate, put_text
+from skipvid.video.draw.canvas import Canvas, Colour, Rect
+from skipvid.video.draw.text import AMBER, DARK, Scale, fill, measure, plate_size, printable, put_plate, put_text
 
 _WHITE: Colour = (245, 245, 245)
 _GREY: Colour = (190, 190, 190)
@@ -22,7 +23,7 @@ class Status:
     threshold: float | None = None
 
 
-def draw_status(image: Image, status: Status, keyframe: bool) -> list[Rect]:
+def draw_status(image: Canvas, status: Status, keyframe: bool) -> list[Rect]:
     """Draw the line at the top left and the badge of a keyframe at the top right, in place. Returns the places that both need.
 
     What does not fit is left out, the least important first. The badge's place is kept free in every frame: the line must not change when

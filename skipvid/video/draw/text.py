@@ -13,12 +13,8 @@ from functools import lru_cache
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-Image = NDArray[np.uint8]
-Colour = tuple[int, int, int]
-Rect = tuple[int, int, int, int]
-"""left, top, right, bottom in pixels; right and bottom are exclusive."""
+from skipvid.video.draw.canvas import Canvas, Colour, Patch, Rect, patch_of
 
 TRUETYPE = hasattr(cv2, "FontFace")
 DARK: Colour = (22, 22, 22)
@@ -42,7 +38,7 @@ class Scale:
     pad: int
 
     @classmethod
-    def of(cls, image: Image) -> Scale:
+    def of(cls, image: Canvas) -> Scale:
         size = math.sqrt(image.shape[0] * image.shape[1])
         text = max(SMALLEST_TEXT, round(size * 0.0155))
         return cls(text, max(1, round(0.7 + size / 600)), max(2, round(text * 0.28)))
@@ -78,9 +74,16 @@ def fit(text: str, size: int, width: int) -> tuple[str, int]:
     return "", size
 
 
-def put_text(image: Image, text: str, left: int, baseline: int, size: int, colour: Colour) -> None:
+def put_text(image: Canvas, text: str, left: int, baseline: int, size: int, colour: Colour) -> None:
     """Draw a printable line in place, anti-aliased."""
-    cv2.putText(image, text, (left, baseline), _FONT, _font_scale(size), colour, _thickness(size), cv2.LINE_AA)
+    width, ascent, descent = measure(text, size)
+    with patch_of(image, (left - ascent, baseline - 2 * ascent, left + width + ascent, baseline + ascent + descent)) as patch:
+        _put_text(patch, text, left, baseline, size, colour)
+
+
+def _put_text(patch: Patch, text: str, left: int, baseline: int, size: int, colour: Colour) -> None:
+    start = (left - patch.left, baseline - patch.top)
+    cv2.putText(patch.pixels, text, start, _FONT, _font_scale(size), patch.colour(colour), _thickness(size), cv2.LINE_AA)
 
 
 def plate_size(text: str, size: int, pad: int) -> tuple[int, int]:
@@ -89,7 +92,7 @@ def plate_size(text: str, size: int, pad: int) -> tuple[int, int]:
     return width + 2 * pad, ascent + descent + pad
 
 
-def put_plate(image: Image, text: str, left: int, top: int, size: int, pad: int, plate: Colour, opacity: float = 1.0) -> Rect:
+def put_plate(image: Canvas, text: str, left: int, top: int, size: int, pad: int, plate: Colour, opacity: float = 1.0) -> Rect:
     """Draw text on a filled plate in place, moved and shortened so that it stays inside the image, and return where the plate is.
 
     An image too small for a single character is left as it is, and the plate has no area.
@@ -101,19 +104,26 @@ def put_plate(image: Image, text: str, left: int, top: int, size: int, pad: int,
         return left, top, left, top
     left, top = min(max(left, 0), width - plate_width), min(max(top, 0), height - plate_height)
     rect = (left, top, left + plate_width, top + plate_height)
-    fill(image, rect, plate, opacity)
-    put_text(image, text, left + pad, top + pad // 2 + measure(text, size)[1], size, ink_for(plate))
+    with patch_of(image, rect) as patch:
+        _fill(patch, rect, plate, opacity)
+        _put_text(patch, text, left + pad, top + pad // 2 + measure(text, size)[1], size, ink_for(plate))
     return rect
 
 
-def fill(image: Image, rect: Rect, colour: Colour, opacity: float) -> None:
+def fill(image: Canvas, rect: Rect, colour: Colour, opacity: float) -> None:
     """Fill a rectangle in place."""
+    with patch_of(image, rect) as patch:
+        _fill(patch, rect, colour, opacity)
+
+
+def _fill(patch: Patch, rect: Rect, colour: Colour, opacity: float) -> None:
     left, top, right, bottom = rect
-    area = image[top:bottom, left:right]
+    area = patch.pixels[top - patch.top : bottom - patch.top, left - patch.left : right - patch.left]
+    values = patch.colour(colour)
     if opacity >= 1.0:
-        area[:] = colour
+        area[:] = values
     elif area.size:
-        area[:] = cv2.addWeighted(area, 1.0 - opacity, np.full_like(area, colour), opacity, 0.0)
+        area[:] = cv2.addWeighted(area, 1.0 - opacity, np.full_like(area, values), opacity, 0.0)
 
 
 def ink_for(plate: Colour) -> Colour:

@@ -6,7 +6,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from skipvid.video.draw.text import AMBER, Image, Scale
+from skipvid.core.planes import BLACK, NEUTRAL, Planes
+from skipvid.video.draw.canvas import Canvas, Image, grid_lines
+from skipvid.video.draw.text import AMBER, Scale
 
 # shares of the frame's own colours, of its grey and of the tint in a pixel that was reused, and in one that was computed
 _REUSED = (0.12, 0.50, 0.0)
@@ -44,13 +46,44 @@ def tint_activity(image: Image, activity: NDArray[np.float32]) -> Image:
     return canvas
 
 
+def tint_planes(picture: Planes, activity: NDArray[np.float32]) -> Planes:
+    """The same of planes: luma keeps the shares of the picture's own colours and of its grey, chroma only the former."""
+    activity = np.clip(np.nan_to_num(activity), 0.0, 1.0)
+    weight = np.power(activity, 0.6)
+    own, grey, tint = (reused + (computed - reused) * weight for reused, computed in zip(_REUSED, _COMPUTED, strict=True))
+    canvas = picture.empty()
+    levels = picture.levels((30, 160, 255))
+    for plane, out, level, zero, kept in zip(
+        picture.all(), canvas.all(), levels, (BLACK, NEUTRAL, NEUTRAL), (own + grey, own, own), strict=True
+    ):
+        scale = out.shape[0] / picture.luma.shape[0]
+        _scale_cells(plane, out, kept, zero * (1 - kept) + tint * (level - zero), (picture.height * scale, picture.width * scale))
+    _outline(canvas, activity >= 0.5)
+    return canvas
+
+
+def _scale_cells(
+    plane: NDArray[np.uint8], out: NDArray[np.uint8], gain: NDArray[np.floating], offset: NDArray[np.floating], size: tuple[float, float]
+) -> None:
+    """out = plane · gain + offset, cell by cell of a grid that covers `size`, (height, width), of the plane."""
+    rows, width = gain.shape[0], plane.shape[1]
+    gains, offsets = _stretch(255 * gain[..., None], width), _stretch(offset[..., None], width)
+    edges = [round(row * size[0] / rows) for row in range(rows)] + [plane.shape[0]]
+    for row, (top, bottom) in enumerate(zip(edges, edges[1:], strict=False)):
+        if top == bottom:
+            continue
+        gain_row, offset_row = (np.repeat(levels[row : row + 1], bottom - top, axis=0) for levels in (gains, offsets))
+        cv2.multiply(plane[top:bottom], gain_row, out[top:bottom], scale=1 / 255)
+        cv2.add(out[top:bottom], offset_row, out[top:bottom])
+
+
 def _stretch(plane: NDArray[np.floating], width: int) -> NDArray[np.uint8]:
     """(h, w, 1 or 3) in [0, 255] -> (h, width) or (h, width, 3) uint8, columns repeated."""
     levels = np.rint(plane).astype(np.uint8)
     return np.asarray(cv2.resize(levels, (width, plane.shape[0]), interpolation=cv2.INTER_NEAREST), np.uint8)
 
 
-def _outline(image: Image, mask: NDArray[np.bool_]) -> None:
+def _outline(image: Canvas, mask: NDArray[np.bool_]) -> None:
     """Draw the borders between the True and False cells of a mask (h, w) that covers the image, in place."""
     rows, columns = mask.shape
     step = np.array([image.shape[1] / columns, image.shape[0] / rows])
@@ -61,4 +94,4 @@ def _outline(image: Image, mask: NDArray[np.bool_]) -> None:
         _, end = np.nonzero(np.diff(changed, axis=1) == -1)
         along, across = np.stack([start, end], axis=1), np.repeat(border[:, None] + 1, 2, axis=1)
         points = np.stack([across, along] if flip else [along, across], axis=2)
-        cv2.polylines(image, list(np.rint(points * step).astype(np.int32)), False, AMBER, stroke)
+        grid_lines(image, np.rint(points * step).astype(np.int32), AMBER, stroke)

@@ -12,26 +12,37 @@ from pathlib import Path
 import av
 import cv2
 import numpy as np
-from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
+from av.video.reformatter import ColorRange, VideoReformatter
 from numpy.typing import NDArray
 
 from skipvid.core.files import PartFile, output_errors
+from skipvid.core.planes import Matrix, Planes
 from skipvid.core.results import FrameResult, RunHeader, RunSummary
+from skipvid.video.planes import bgr_of_planes, frame_of_planes, planes_of_bgr
 from skipvid.video.sinks.audio import Sound, SoundFormat
 from skipvid.video.sinks.base import Sink
-from skipvid.video.sinks.options import SinkOptions
+from skipvid.video.sinks.options import SinkOptions, Speed
 from skipvid.video.sinks.original import Original
 
-Render = Callable[[FrameResult], NDArray[np.uint8]]
+Render = Callable[[FrameResult], NDArray[np.uint8] | Planes]
 
 _DEFAULT_TICK = Fraction(1, 90000)
 _COARSE_TICK = Fraction(1, 1000)
 """For pictures minutes apart: MP4 counts the ticks of a picture in 32 bits."""
 
-_BT709 = 1  # AVCOL_PRI_BT709, AVCOL_TRC_BT709 and AVCOL_SPC_BT709 alike
+_BT709 = 1  # AVCOL_PRI_BT709 and AVCOL_TRC_BT709 alike
+_MATRIX_TAGS: dict[Matrix, int] = {"bt601": 6, "bt709": 1}  # AVColorSpace
 _SECONDS_PER_KEY_PICTURE = 2
 _LONG_REST = 10
 """Seconds for which the last frame may be shown because the container says so."""
+
+
+@dataclass(frozen=True)
+class _Encoding:
+    """How an encoder works at one speed, and the crf that gives the quality of all speeds."""
+
+    options: dict[str, str]
+    crf: int
 
 
 @dataclass(frozen=True)
@@ -41,14 +52,23 @@ class _Format:
     muxer: str
     container_options: dict[str, str]
     codec: str
-    codec_options: dict[str, str]
-    crf: int
+    speeds: dict[Speed, _Encoding]
     sound: SoundFormat
 
 
-# The encoder shares the processor with the network. Slower presets make no smaller files at this crf, faster ones larger (measured).
 # No B-frames (files grow by 7 to 22 %): MP4 adds up its duration from decoding times, which B-frames of a variable frame rate make wrong.
-_X264 = {"preset": "veryfast", "bf": "0"}
+# The crf of a speed is that of equal PSNR; sizes and times are in docs/notes.md, by benchmarks/encoder.py.
+_H264: dict[Speed, _Encoding] = {
+    "fast": _Encoding({"preset": "superfast", "bf": "0"}, 21),
+    "balanced": _Encoding({"preset": "veryfast", "bf": "0"}, 20),
+    "small": _Encoding({"preset": "medium", "bf": "0"}, 21),
+}
+_REALTIME = {"deadline": "realtime", "row-mt": "1", "b": "0"}
+_VP9: dict[Speed, _Encoding] = {
+    "fast": _Encoding({**_REALTIME, "cpu-used": "8"}, 32),
+    "balanced": _Encoding({**_REALTIME, "cpu-used": "7"}, 32),
+    "small": _Encoding({**_REALTIME, "cpu-used": "5"}, 32),
+}
 _IN_MP4 = frozenset({"aac", "mp3", "ac3", "eac3", "opus", "flac", "alac"})
 _IN_MKV = _IN_MP4 | {"vorbis", "mp2", "pcm_s16le", "pcm_s24le", "dts", "truehd"}
 FORMATS = {
@@ -59,19 +79,17 @@ FORMATS = {
         "mp4",
         {"movflags": "hybrid_fragmented+delay_moov", "frag_duration": "1000000", "flush_packets": "1"},
         "libx264",
-        _X264,
-        20,
+        _H264,
         SoundFormat("mp4", _IN_MP4, "aac"),
     ),
     ".mkv": _Format(
-        "matroska", {"flush_packets": "1", "cluster_time_limit": "1000"}, "libx264", _X264, 20, SoundFormat("matroska", _IN_MKV, "aac")
+        "matroska", {"flush_packets": "1", "cluster_time_limit": "1000"}, "libx264", _H264, SoundFormat("matroska", _IN_MKV, "aac")
     ),
     ".webm": _Format(
         "webm",
         {"flush_packets": "1", "cluster_time_limit": "1000"},
         "libvpx-vp9",
-        {"deadline": "realtime", "cpu-used": "8", "row-mt": "1", "b": "0"},
-        32,
+        _VP9,
         SoundFormat("webm", frozenset({"opus", "vorbis"}), "libopus"),
     ),
 }
@@ -81,9 +99,10 @@ class VideoSink(Sink):
     """Renders and encodes each frame at the time it has in the source, with the source's sound.
 
     The first frame becomes time 0; the distances between frames are the source's, to the tick of its clock (the millisecond in MKV and
-    WebM). render: FrameResult -> (H, W, 3) uint8, BGR; later pictures of another size are fitted into the size of the first, with black
-    bars; odd sizes gain a row or column. Colours are tagged BT.709. The `.part` file of a killed run plays, up to the last one or two
-    seconds. A run without frames leaves no file.
+    WebM). render: FrameResult -> (H, W, 3) uint8, BGR, or planes, which are encoded as they are; later pictures of another size are fitted
+    into the size of the first, with black bars; odd sizes gain a row or column. The matrix is that of the first picture, BT.709 for BGR,
+    and is named in the file. The `.part` file of a killed run plays, up to the last one or two seconds. A run without frames leaves no
+    file.
     """
 
     def __init__(self, path: Path, header: RunHeader, render: Render, options: SinkOptions | None = None) -> None:
@@ -99,6 +118,7 @@ class VideoSink(Sink):
         self._stream: av.VideoStream | None = None
         self._sound: Sound | None = None
         self._size = (0, 0)
+        self._matrix: Matrix = "bt709"
         self._start = 0.0
         self._last = self._step = self._longest = 0
         self._open = True
@@ -152,12 +172,13 @@ class VideoSink(Sink):
         if self._original is not None:
             self._original.close()
 
-    def _begin(self, picture: NDArray[np.uint8], time: float) -> av.VideoStream:
+    def _begin(self, picture: NDArray[np.uint8] | Planes, time: float) -> av.VideoStream:
         self._start = time
         height, width = picture.shape[:2]
         self._size = (width, height)
         rate = _rate(self._source.fps)
-        options = {**self._format.codec_options, "crf": str(self._format.crf if self._options.crf is None else self._options.crf)}
+        encoding = self._format.speeds[self._options.speed]
+        options = {**encoding.options, "crf": str(encoding.crf if self._options.crf is None else self._options.crf)}
         stream = self._container.add_stream(self._format.codec, rate=rate, options=options)
         assert isinstance(stream, av.VideoStream)
         context = stream.codec_context
@@ -165,7 +186,9 @@ class VideoSink(Sink):
         context.pix_fmt = "yuv420p"
         context.time_base = self._tick
         context.gop_size = max(1, round(_SECONDS_PER_KEY_PICTURE * rate))
-        context.color_primaries = context.color_trc = context.colorspace = _BT709
+        self._matrix = picture.matrix if isinstance(picture, Planes) else "bt709"
+        context.color_primaries = context.color_trc = _BT709
+        context.colorspace = _MATRIX_TAGS[self._matrix]
         context.color_range = ColorRange.MPEG
         if self._original is not None and self._original.pixel_aspect != 1:
             context.sample_aspect_ratio = self._original.pixel_aspect
@@ -180,15 +203,16 @@ class VideoSink(Sink):
             return
         self._sound = Sound(self._original, self._container, self._format.sound, start)
 
-    def _prepared(self, picture: NDArray[np.uint8]) -> av.VideoFrame:
+    def _prepared(self, picture: NDArray[np.uint8] | Planes) -> av.VideoFrame:
         """The picture as the encoder takes it."""
         width, height = self._size
-        if picture.shape[:2] != (height, width):
-            picture = _fitted(picture, width, height)
-        if width % 2 or height % 2:
-            picture = np.asarray(cv2.copyMakeBorder(picture, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE), np.uint8)
-        frame = av.VideoFrame.from_numpy_buffer(np.ascontiguousarray(picture), "bgr24")
-        frame = self._reformatter.reformat(frame, format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG)
+        if isinstance(picture, Planes) and (picture.shape[:2] != (height, width) or picture.matrix != self._matrix):
+            picture = bgr_of_planes(picture, VideoReformatter())
+        if not isinstance(picture, Planes):
+            if picture.shape[:2] != (height, width):
+                picture = _fitted(picture, width, height)
+            picture = planes_of_bgr(picture, self._matrix, self._reformatter)
+        frame = frame_of_planes(picture)
         frame.pts, frame.time_base = self._last, self._tick
         return frame
 

@@ -23,7 +23,7 @@ _BT709_CURVE = 1
 def to_bgr(frame: av.VideoFrame, reformatter: VideoReformatter) -> NDArray[np.uint8]:
     """(H, W, 3) uint8, BGR, as stored. High dynamic range is mapped to standard range, a wide gamut into BT.709's."""
     if frame.format.is_rgb or not is_converted(frame):
-        matrix = _matrix(frame)
+        matrix = matrix_of(frame)
         return np.asarray(reformatter.reformat(frame, format="bgr24", src_colorspace=matrix).to_ndarray(), np.uint8)
     _complete_tags(frame)
     standard = reformatter.reformat(frame, format="bgr24", dst_color_trc=ColorTrc.BT709, dst_color_primaries=ColorPrimaries.BT709)
@@ -61,7 +61,10 @@ def _complete_tags(frame: av.VideoFrame) -> None:
         frame.colorspace = _BT2020_MATRIX if frame.color_primaries == _BT2020 else int(Colorspace.ITU709)
 
 
-def _matrix(frame: av.VideoFrame) -> Colorspace | None:
-    """The YUV matrix to assume. libav takes BT.601 for untagged video; players take BT.709 where the picture is larger than SD."""
+def matrix_of(frame: av.VideoFrame) -> Colorspace | None:
+    """The YUV matrix to assume where a frame names none; None leaves it to the frame.
+
+    libav takes BT.601 for untagged video; players take BT.709 where the picture is larger than SD.
+    """
     larger = frame.width >= 1280 or frame.height > 576
     return Colorspace.ITU709 if frame.colorspace == _UNSPECIFIED and larger and not frame.format.is_rgb else None

@@ -46,7 +46,7 @@ class Orientation:
         return cls(transpose, flip_x, flip_y, round(math.degrees(angle)) % 360)
 
     def apply(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """image: (H, W, 3) uint8 as stored. Returns it upright, (W, H, 3) where the picture lay on its side."""
+        """image: (H, W, 3) or (H, W) uint8 as stored. Returns it upright, (W, H, ...) where the picture lay on its side."""
         if self.transpose:
             image = np.asarray(cv2.transpose(image), np.uint8)
         if self.flip_x or self.flip_y:

@@ -16,17 +16,15 @@ from threading import Lock
 from typing import Any, cast
 
 import av
-import numpy as np
 from av.sidedata.sidedata import SideData
-from av.video.reformatter import VideoReformatter
-from numpy.typing import NDArray
 
 from skipvid.core.errors import SourceError
 from skipvid.core.results import Frame, SourceInfo
 from skipvid.video.sources.arrivals import PUSHED, STAMPLESS, Arrivals
 from skipvid.video.sources.base import Source
-from skipvid.video.sources.colour import colour_note, to_bgr
+from skipvid.video.sources.colour import colour_note
 from skipvid.video.sources.containers import ContainerFacts, Pipe, expected_frames, video_seconds
+from skipvid.video.sources.decoded import Converters, DecodedPicture
 from skipvid.video.sources.options import ReadOptions, Selection
 from skipvid.video.sources.orientation import Orientation
 from skipvid.video.sources.packets import PacketReader
@@ -69,7 +67,7 @@ class VideoSource(Source):
             if first is None:
                 raise SourceError(f"{name} holds no frame that can be decoded", self._reader.broken_off or "it is empty or damaged")
             self._first: av.VideoFrame | None = first
-            self._reformatter = VideoReformatter()
+            self._converters = Converters()
             self._orientation = _orientation(first)
             self._date_by_arrival()
             self.facts = ContainerFacts.of(container, self._stream)
@@ -165,9 +163,10 @@ class VideoSource(Source):
             if selection.finished(seconds):
                 break
             if selection.take(seconds):
-                image = self._upright(frame)
+                self.note(colour_note(frame))
+                picture = DecodedPicture(frame, self._orientation, self._converters)
                 elapsed = time.perf_counter() - started
-                yield Frame(image, index, seconds, self._name, 1000 * elapsed)
+                yield Frame(picture, index, seconds, self._name, 1000 * elapsed)
                 delivered += 1
                 started = time.perf_counter()
                 # Asked before the next frame is decoded: a live pipe may not have one for long.
@@ -191,10 +190,6 @@ class VideoSource(Source):
         if self._arrivals is not None:
             frame.pts = frame.dts = None  # made up by libav, and not always evenly
         return self._clock.stamp(frame, self._tick, self._reader.origin)
-
-    def _upright(self, frame: av.VideoFrame) -> NDArray[np.uint8]:
-        self.note(colour_note(frame))
-        return self._orientation.apply(to_bgr(frame, self._reformatter))
 
     def _decoded(self) -> Generator[av.VideoFrame, None, None]:
         """Every frame that can be decoded. Damaged packets are counted and passed over, as players do."""

@@ -13,14 +13,17 @@ import av
 import cv2
 import numpy as np
 import pytest
+from av.video.reformatter import VideoReformatter
 from clip_making import UNEVEN, number_of, numbered_picture, write_clip
 from numpy.typing import NDArray
 from run_making import header, result, run, summary
 
 from skipvid.core.errors import OutputError
+from skipvid.core.planes import Matrix, Planes
 from skipvid.core.results import FrameResult, RunHeader, SourceInfo
-from skipvid.video.sinks.options import SinkOptions
-from skipvid.video.sinks.video import VideoSink
+from skipvid.video.planes import bgr_of_planes, planes_of_bgr, planes_of_frame
+from skipvid.video.sinks.options import SinkOptions, Speed
+from skipvid.video.sinks.video import Render, VideoSink
 from skipvid.video.sources.open import open_source
 from skipvid.video.sources.options import ReadOptions
 
@@ -31,6 +34,13 @@ FINE = Fraction(1, 90000)
 
 def as_is(result: FrameResult) -> NDArray[np.uint8]:
     return result.frame.image
+
+
+def as_planes(result: FrameResult) -> Planes:
+    return planes_of_frame(result.frame, VideoReformatter())
+
+
+RENDERS = pytest.mark.parametrize("render", [as_is, as_planes], ids=["bgr", "planes"])
 
 
 def annotate(clip: Path, out: Path, options: SinkOptions = WHOLE, read: ReadOptions | None = None, **changes: object) -> VideoSink:
@@ -178,9 +188,10 @@ def test_sound_of_a_pipe_is_left_out_and_said_so(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("width", "height"), [(161, 96), (160, 97), (161, 97)])
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_odd_sizes_gain_a_row_or_column(tmp_path: Path, suffix: str, width: int, height: int) -> None:
+@RENDERS
+def test_odd_sizes_gain_a_row_or_column(tmp_path: Path, render: Render, suffix: str, width: int, height: int) -> None:
     picture = numbered_picture(5, width, height)
-    with VideoSink(tmp_path / f"out.{suffix}", header(), as_is) as sink:
+    with VideoSink(tmp_path / f"out.{suffix}", header(), render) as sink:
         for i in range(3):
             sink.write(result(i, image=picture))
         sink.finish(summary())
@@ -190,8 +201,9 @@ def test_odd_sizes_gain_a_row_or_column(tmp_path: Path, suffix: str, width: int,
     assert cv2.PSNR(np.ascontiguousarray(image[:height, :width]), picture) > 30
 
 
-def test_later_pictures_of_another_size_are_scaled_to_the_first(tmp_path: Path) -> None:
-    with VideoSink(tmp_path / "out.mp4", header(), as_is) as sink:
+@RENDERS
+def test_later_pictures_of_another_size_are_scaled_to_the_first(tmp_path: Path, render: Render) -> None:
+    with VideoSink(tmp_path / "out.mp4", header(), render) as sink:
         for i, (width, height) in enumerate([(160, 96), (320, 192), (80, 48), (160, 96)]):
             sink.write(result(i, image=numbered_picture(9, width, height)))
         sink.finish(summary())
@@ -199,6 +211,52 @@ def test_later_pictures_of_another_size_are_scaled_to_the_first(tmp_path: Path) 
         frames = list(source)
     assert {f.image.shape for f in frames} == {(96, 160, 3)}
     assert [number_of(f.image) for f in frames] == [9] * 4
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize(("matrix", "tag"), [("bt601", {5, 6}), ("bt709", {1})])
+def test_planes_are_encoded_by_their_own_matrix_which_the_file_names(tmp_path: Path, suffix: str, matrix: Matrix, tag: set[int]) -> None:
+    """Later ones of another matrix are converted."""
+    out, picture = tmp_path / f"out.{suffix}", np.full((96, 160, 3), (40, 60, 220), np.uint8)
+    matrices: list[Matrix] = [matrix, "bt709", "bt601", matrix]
+
+    def rendered(of: FrameResult) -> Planes:
+        return planes_of_bgr(of.frame.image, matrices[of.frame.index], VideoReformatter())
+
+    with VideoSink(out, header(), rendered) as sink:
+        for i in range(4):
+            sink.write(result(i, image=picture))
+        sink.finish(summary())
+    with av.open(str(out)) as container:
+        assert container.streams.video[0].codec_context.colorspace in tag
+    with open_source(str(out)) as source:
+        for frame in source:
+            assert np.abs(frame.image.astype(int) - picture).max() <= 7
+
+
+@pytest.mark.parametrize(("speed", "effort", "crf"), [("fast", 1, 21), ("balanced", 2, 20), ("small", 7, 21)])
+@pytest.mark.parametrize("own", [None, 30])
+def test_speeds_differ_in_effort_and_not_in_quality(tmp_path: Path, speed: Speed, effort: int, crf: int, own: int | None) -> None:
+    out = tmp_path / "out.mkv"
+    annotate(write_clip(tmp_path / "clip.mp4", 20), out, SinkOptions(crf=own, speed=speed, to_end=True))
+    written = out.read_bytes()  # x264 writes its settings into the stream
+    assert f"subme={effort} ".encode() in written and f"crf={own or crf}.0 ".encode() in written
+    with open_source(str(out)) as source:
+        assert min(cv2.PSNR(frame.image, numbered_picture(i)) for i, frame in enumerate(source)) > (30 if own is None else 25)
+
+
+@pytest.mark.parametrize("speed", ["fast", "balanced", "small"])
+def test_vp9_has_all_speeds(tmp_path: Path, speed: Speed) -> None:
+    out = tmp_path / "out.webm"
+    annotate(write_clip(tmp_path / "clip.mp4", 20), out, SinkOptions(speed=speed, to_end=True))
+    with open_source(str(out)) as source:
+        assert [number_of(frame.image) for frame in source] == list(range(20))
+
+
+def test_planes_become_bgr_again() -> None:
+    picture = numbered_picture(3, 161, 97)
+    again = bgr_of_planes(planes_of_bgr(picture, "bt601", VideoReformatter()), VideoReformatter())
+    assert again.shape == picture.shape and cv2.PSNR(again, picture) > 30
 
 
 def test_shrinking_averages_every_pixel(tmp_path: Path) -> None:

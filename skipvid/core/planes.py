@@ -1,0 +1,65 @@
+"""A picture as encoders take it: luma in full, chroma at half the resolution."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Matrix = Literal["bt601", "bt709"]
+
+SHARES: dict[Matrix, tuple[float, float]] = {"bt601": (0.299, 0.114), "bt709": (0.2126, 0.0722)}
+"""Shares of red and blue in luma, of ITU-R BT.601 and BT.709."""
+
+NEUTRAL = 128
+BLACK = 16
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Planes:
+    """4:2:0, 8 bits, limited range.
+
+    luma: (2h, 2w) uint8; an odd last row or column of the picture is there twice. blue, red: (h, w) uint8, chroma. matrix: from RGB.
+    height, width: pixels of the picture.
+    """
+
+    luma: NDArray[np.uint8]
+    blue: NDArray[np.uint8]
+    red: NDArray[np.uint8]
+    matrix: Matrix
+    height: int
+    width: int
+
+    def __post_init__(self) -> None:
+        rows, columns = -(-self.height // 2), -(-self.width // 2)
+        if self.luma.shape != (2 * rows, 2 * columns) or not self.blue.shape == self.red.shape == (rows, columns):
+            shapes = f"{self.luma.shape}, {self.blue.shape}, {self.red.shape}"
+            raise ValueError(f"planes of {self.width}x{self.height} must be {2 * columns}x{2 * rows} and half of it, got {shapes}")
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Of the same picture in BGR."""
+        return (self.height, self.width, 3)
+
+    def empty(self) -> Planes:
+        """Planes of the same picture's size, with any values, of their own."""
+        luma, blue, red = (np.empty(plane.shape, np.uint8) for plane in self.all())
+        return replace(self, luma=luma, blue=blue, red=red)
+
+    def copy(self) -> Planes:
+        """The same picture in planes of their own."""
+        return replace(self, luma=self.luma.copy(), blue=self.blue.copy(), red=self.red.copy())
+
+    def all(self) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]:
+        """Luma, blue chroma, red chroma."""
+        return self.luma, self.blue, self.red
+
+    def levels(self, colour: tuple[int, int, int]) -> tuple[int, int, int]:
+        """The levels of luma and chroma of a BGR colour."""
+        blue, green, red = (part / 255 for part in colour)
+        red_share, blue_share = SHARES[self.matrix]
+        luma = red_share * red + blue_share * blue + (1 - red_share - blue_share) * green
+        from_blue, from_red = (blue - luma) / (2 - 2 * blue_share), (red - luma) / (2 - 2 * red_share)
+        return round(BLACK + 219 * luma), round(NEUTRAL + 224 * from_blue), round(NEUTRAL + 224 * from_red)
