@@ -5,23 +5,28 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, TypeVar
+from dataclasses import dataclass, field
+from typing import Any, NoReturn, TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.fx import GraphModule
 
 from skipvid.core.errors import BackendError, UsageError
 from skipvid.skip.backend import Backend, Program
 from skipvid.skip.backends import make_backend, precision_of
 from skipvid.skip.config import SkipConfig
+from skipvid.skip.conversion import ConversionReport, describe
+from skipvid.skip.devices import in_main_memory
 from skipvid.skip.gates.registry import attach_gates
-from skipvid.skip.importers.exported import export, import_exported
+from skipvid.skip.importers.arguments import check_examples, module_of, own_copy
+from skipvid.skip.importers.exported import import_exported
+from skipvid.skip.importers.probing import check_function
+from skipvid.skip.importers.tracing import export
 from skipvid.skip.ir.graph import Graph
 from skipvid.skip.ir.passes import optimise
 from skipvid.skip.ir.precision import round_weights
-from skipvid.skip.picture import Input, Shapes, shapes_of
-from skipvid.skip.plan import ConversionReport, Plan, describe, make_plan
+from skipvid.skip.picture import Input, Shapes, prepared, shapes_of
+from skipvid.skip.plan import Plan, make_plan
 from skipvid.skip.session import Session
 
 MOST_PLANS = 4
@@ -31,40 +36,68 @@ MOST_PLANS = 4
 def convert(net: nn.Module, example: Tensor | tuple[Tensor, ...], config: SkipConfig | None = None) -> tuple[SkipModel, ConversionReport]:
     """Convert any network that torch.export accepts.
 
-    example: (1, C, H, W) float32 of the size of the frames to come, or a tuple of inputs. The network must be in eval mode and is not
-    changed; changes made to it later do not reach the sizes converted so far. Returns the model and a report of what runs sparsely and
-    what does not and why. Raises BackendError where the network cannot be exported or the batch is not 1, UsageError where it is in
-    training mode.
+    net: in eval mode; it is copied, so that it is not changed and no later change of it reaches the model. An exported program will do.
+    example: (1, C, H, W) of the size and type of the frames to come, or a tuple of inputs. Networks of other floating-point types are
+    computed in float32, and return what they return in their own type.
+
+    Returns the model and a report of what runs sparsely and what does not and why. Raises BackendError where the network cannot be
+    exported, is no function of its inputs (memory, random numbers, sizes that depend on values) or the batch is not 1; UsageError where
+    it is in training mode, or where the arguments are no network and no tensors.
     """
-    model = SkipModel(net, config or SkipConfig())
-    examples = example if isinstance(example, tuple) else (example,)
-    return model, describe(model.program(shapes_of(examples)).plan)
+    examples = check_examples(example)
+    module = module_of(net)
+    model = SkipModel(module, config or SkipConfig(), tuple(item.dtype for item in examples))
+    program = model.program(shapes_of(examples))
+    # Values of integer inputs may be indices; they are taken as they are.
+    check_function(model.source.net, tuple(item if item.is_meta else item.detach().cpu() for item in examples))
+    return model, describe(program.plan, program)
 
 
 T = TypeVar("T")
 
 
-class SkipModel:
-    """A converted network: plans for each input size, shared by all sessions. Made by `convert`; safe to use from several threads."""
+@dataclass(slots=True, eq=False)
+class Source:
+    """A network's own copy and what was made of it; shared by all models that differ in their gates alone.
 
-    def __init__(self, net: nn.Module, config: SkipConfig) -> None:
-        if net.training and not isinstance(net, GraphModule):  # a traced graph has its mode built in
-            raise UsageError(f"the network {type(net).__name__} is in training mode", "call its eval() first")
+    half_graphs: the graphs with weights rounded for half precision.
+    dtypes: of its inputs; none where all are float32, however many.
+    """
+
+    net: nn.Module
+    dtypes: tuple[torch.dtype, ...]
+    graphs: dict[Shapes, Graph] = field(default_factory=dict)
+    half_graphs: dict[Shapes, Graph] = field(default_factory=dict)
+    lock: threading.RLock = field(default_factory=threading.RLock)
+
+
+class SkipModel:
+    """A converted network: plans for each input size, shared by all sessions. Made by `convert`; safe to use from several threads.
+
+    dtypes: of the inputs; none where all are float32, however many.
+    """
+
+    def __init__(self, net: nn.Module | Source, config: SkipConfig, dtypes: tuple[torch.dtype, ...] = ()) -> None:
+        self.source = net if isinstance(net, Source) else Source(own_copy(net), dtypes)
         self.config = config
         self.backend: Backend = make_backend(config)
         self.precision = precision_of(config)
-        self._net = net
-        self._graphs: dict[Shapes, Graph] = {}
-        self._half_graphs: dict[Shapes, Graph] = {}
         self._programs: dict[Shapes, Program] = {}
         self._dense_ran: set[Shapes] = set()
-        self._lock = threading.RLock()
+
+    @property
+    def dtypes(self) -> tuple[torch.dtype, ...]:
+        return self.source.dtypes
 
     def regated(self, config: SkipConfig) -> SkipModel:
         """The same network with other gates; what was exported is shared, so that this costs little."""
-        other = SkipModel(self._net, config)
-        other._graphs, other._half_graphs, other._lock = self._graphs, self._half_graphs, self._lock
-        return other
+        return SkipModel(self.source, config)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> SkipModel:
+        return self.regated(self.config)  # nothing that a caller could change is shared
+
+    def __reduce__(self) -> NoReturn:
+        raise UsageError("a converted network cannot be pickled", "pickle the network, and convert it where it is used")
 
     def session(self) -> Session:
         """A new stream."""
@@ -72,14 +105,17 @@ class SkipModel:
 
     def dense(self, *inputs: Input) -> Any:
         """The network without gates on the same back end: what a session is measured against. Returns what the network returns."""
+        inputs = prepared(inputs, self.dtypes)
         program = self.program(shapes_of(inputs))
-        return program.plan.restore(program.run_dense(inputs))
+        with in_main_memory():
+            return program.plan.restore(program.run_dense(inputs))
 
     def dense_ms(self, *inputs: Input) -> float:
         """How many milliseconds dense() takes, by all threads or by one where that is left to us: whichever is faster, as in a session.
 
         The first run on inputs of these shapes is not counted: it has its memory to fetch.
         """
+        inputs = prepared(inputs, self.dtypes)
         shapes = shapes_of(inputs)
         if shapes not in self._dense_ran:
             self.dense(*inputs)
@@ -93,17 +129,27 @@ class SkipModel:
 
     def program(self, shapes: Shapes) -> Program:
         """The compiled plan for inputs of these shapes; exported when first asked for."""
-        with self._lock:
+        with self.source.lock, in_main_memory():
             return _remember(self._programs, shapes, lambda: self.backend.compile(self._plan(shapes)))
 
     def _plan(self, shapes: Shapes) -> Plan:
-        if any(not shape or shape[0] != 1 for shape in shapes):
-            raise BackendError(f"inputs have shapes {list(shapes)}", "a session runs one stream: the first extent must be 1")
-        examples = tuple(torch.zeros(shape) for shape in shapes)
-        graph = _remember(self._graphs, shapes, lambda: optimise(import_exported(export(self._net, examples))))
+        for number, shape in enumerate(shapes, 1):
+            if not shape or shape[0] != 1:
+                which = f"input {number} is {shape}" if shape else f"input {number} is a single number, of shape ()"
+                raise BackendError(
+                    f"inputs have shapes {list(shapes)}: {which}",
+                    "a session runs one stream: the first extent must be 1; give a number as a tensor of shape (1,)",
+                )
+        graph = _remember(self.source.graphs, shapes, lambda: self._exported(shapes))
         # Weights are rounded before gates are attached: some know the layer that they stand on.
-        used = _remember(self._half_graphs, shapes, lambda: round_weights(graph)) if self.precision == "bf16" else graph
-        return make_plan(attach_gates(used, self.config), self.precision)
+        if self.precision == "bf16":
+            graph = _remember(self.source.half_graphs, shapes, lambda: round_weights(graph))
+        return make_plan(attach_gates(graph, self.config), self.precision)
+
+    def _exported(self, shapes: Shapes) -> Graph:
+        dtypes = self.dtypes or (torch.float32,) * len(shapes)
+        examples = tuple(torch.zeros(shape, dtype=dtype, device="cpu") for shape, dtype in zip(shapes, dtypes, strict=True))
+        return optimise(import_exported(export(self.source.net, examples)))
 
 
 def _remember(cache: dict[Shapes, T], shapes: Shapes, make: Callable[[], T]) -> T:

@@ -37,6 +37,20 @@ class LayerMasks(Sequence[NDArray[np.bool_]]):
         return total
 
 
+class NoMasks(LayerMasks):
+    """Of a frame in which nothing was computed."""
+
+    def __init__(self, plan: Plan) -> None:
+        by_name = plan.graph.by_name
+        self._sizes = [by_name[layer.node].size for layer in plan.layers]
+
+    def __len__(self) -> int:
+        return len(self._sizes)
+
+    def mask(self, layer: int) -> NDArray[np.bool_]:
+        return np.zeros(self._sizes[layer], np.bool_)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class FrameRun:
     """What a program did in one frame.
@@ -57,6 +71,11 @@ class FrameRun:
     candidates: Mapping[str, int] = field(default_factory=dict)
 
 
+def unchanged(plan: Plan, outputs: tuple[Tensor, ...]) -> FrameRun:
+    """The account of a frame that is equal to the one before, whose outputs these are."""
+    return FrameRun(outputs, [0] * len(plan.layers), NoMasks(plan), {}, [False] * len(outputs))
+
+
 class State(Protocol):
     """Everything remembered of one stream. Opaque: only the program that made it knows what is inside.
 
@@ -73,6 +92,8 @@ class Program(Protocol):
     """A compiled plan. Holds no state of any stream, so that sessions in several threads may share it."""
 
     plan: Plan
+    fallbacks: tuple[tuple[str, str], ...]
+    """(node, reason) of what PyTorch computes because this back end has no kernel for it."""
 
     def new_state(self, dense: bool = False) -> State:
         """An empty state; the first frame run on it must be a keyframe. dense: promises that all will be, so that little is remembered."""
@@ -83,6 +104,12 @@ class Program(Protocol):
         inputs: (1, C, H, W) float32, as at export, or a picture; from one to the other a stream changes at keyframes only.
         gated_next: False promises that the next frame will be a keyframe, too: what gates need of this one may be left out.
         """
+
+    def state_bytes(self) -> int:
+        """Bytes that a stream will hold, but for what torch's own allocator adds."""
+
+    def unit_is_stale(self, state: Any, number: int) -> bool:
+        """Whether the unit of a gate no longer fits (skipvid.skip.gates.units). number: of the check, which decides about the gate."""
 
     def run_dense(self, inputs: Sequence[Input], alone: bool = False) -> tuple[Tensor, ...]:
         """The same network without gates or memory, on the same kernels. alone: as in State. Returns the outputs as in FrameRun."""

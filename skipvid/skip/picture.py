@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from skipvid.core.errors import UsageError
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,6 +73,59 @@ def shapes_of(inputs: Sequence[Input]) -> Shapes:
     return tuple(tuple(item.shape) for item in inputs)
 
 
-def as_tensors(inputs: Sequence[Input]) -> list[Tensor]:
-    """The inputs with pictures converted."""
-    return [item.tensor() if isinstance(item, Picture) else item for item in inputs]
+def prepared(inputs: Sequence[Input], dtypes: Sequence[torch.dtype]) -> tuple[Input, ...]:
+    """Inputs as a program takes them: floating-point ones as float32, others in their own type, or float32 where that holds them all.
+
+    dtypes: of the network's inputs; none where all are float32, however many. Raises UsageError for inputs of other kinds or numbers.
+    """
+    if not inputs or (dtypes and len(inputs) != len(dtypes)):
+        wanted = f"{len(dtypes) or 1} input{'s' if len(dtypes) > 1 else ''}"
+        raise UsageError(
+            f"the network takes {wanted}, not {len(inputs)}", "pass as many tensors as in the example that it was converted with"
+        )
+    wanted_types = dtypes or (torch.float32,) * len(inputs)
+    if all(
+        isinstance(item, Picture)
+        or (isinstance(item, Tensor) and item.dtype == torch.float32 == dtype and not item.is_meta and item.layout == torch.strided)
+        for item, dtype in zip(inputs, wanted_types, strict=True)
+    ):
+        return tuple(inputs)  # nearly always: no more than this is spent on a frame
+    for item, dtype in zip(inputs, wanted_types, strict=True):
+        float32 = isinstance(item, Tensor) and item.dtype == torch.float32 and dtype.is_floating_point
+        if not isinstance(item, Picture) and (not isinstance(item, Tensor) or (item.dtype != dtype and not float32)):
+            raise UsageError(f"the inputs of the network are {_kinds(inputs)}", _wanted(wanted_types))
+        if isinstance(item, Tensor) and (item.is_meta or item.layout != torch.strided):
+            what = "on the device meta: it has no values" if item.is_meta else "sparse"
+            raise UsageError(f"the inputs of the network are {_kinds(inputs)}, one of them {what}", _wanted(wanted_types))
+    return tuple(item.float() if isinstance(item, Tensor) and item.dtype.is_floating_point else item for item in inputs)
+
+
+def _kinds(inputs: Sequence[object]) -> str:
+    return ", ".join(str(item.dtype) if isinstance(item, Tensor) else type(item).__name__ for item in inputs)
+
+
+def _wanted(dtypes: Sequence[torch.dtype]) -> str:
+    names = ", ".join(str(dtype).removeprefix("torch.") for dtype in dict.fromkeys(dtypes))
+    convert = ", e.g. torch.from_numpy(image).float()" if tuple(dict.fromkeys(dtypes)) == (torch.float32,) else ""
+    return f"pass {names} tensors{convert}"
+
+
+def copied(inputs: Sequence[Input]) -> tuple[Input, ...]:
+    """Inputs that last when their owner writes the next frame into the same memory."""
+    return tuple(replace(item, pixels=item.pixels.copy()) if isinstance(item, Picture) else item.clone() for item in inputs)
+
+
+def same_values(inputs: Sequence[Input], seen: Sequence[Input]) -> bool:
+    """Whether inputs of one layout have equal values."""
+    return all(
+        np.array_equal(item.pixels, other.pixels)
+        if isinstance(item, Picture) and isinstance(other, Picture)
+        else isinstance(item, Tensor) and isinstance(other, Tensor) and torch.equal(item, other)
+        for item, other in zip(inputs, seen, strict=True)
+    )
+
+
+def as_tensors(inputs: Sequence[Input], dtypes: Sequence[torch.dtype] = ()) -> list[Tensor]:
+    """The inputs with pictures converted. dtypes: in which a graph takes them, where these are not their own."""
+    tensors = [item.tensor() if isinstance(item, Picture) else item for item in inputs]
+    return [item.to(dtype) for item, dtype in zip(tensors, dtypes, strict=False)] if dtypes else tensors

@@ -15,8 +15,8 @@ from torch.utils._pytree import tree_unflatten
 
 from skipvid.core.costs import CostTable
 from skipvid.skip.gates.base import GatedGraph, MapGate, OutputGate
+from skipvid.skip.gates.units import Measured
 from skipvid.skip.ir.cost import executed_macs, macs_by_node
-from skipvid.skip.ir.footprint import SPARSE_OPS
 from skipvid.skip.ir.graph import Graph, Node
 from skipvid.skip.ir.precision import rounded, stored_maps
 from skipvid.skip.ir.stages import assign_stages
@@ -125,6 +125,12 @@ class Plan:
         total = max(sum(macs[own].sum() for own in numbers.values()), 1.0)
         return {size: (np.array(own, np.int32), (macs[own] / total).astype(np.float32)) for size, own in numbers.items()}
 
+    @cached_property
+    def measured_units(self) -> tuple[Measured, ...]:
+        """Gates whose units keyframes measure, in the order of the graph."""
+        attached = [(node.name, gates.get(node.name)) for node in self.graph for gates in (self.gates, self.output_gates)]
+        return tuple((name, gate) for name, gate in attached if gate is not None and gate.measures)
+
     @property
     def measured_maps(self) -> tuple[str, ...]:
         """Maps whose change output gates read, in the order of the graph."""
@@ -136,28 +142,6 @@ class Plan:
         queue = iter(outputs)
         leaves = [next(queue) if isinstance(leaf, str) else leaf for leaf in self.graph.outputs]
         return tree_unflatten(leaves, self.graph.out_spec)
-
-
-@dataclass(frozen=True, slots=True)
-class ConversionReport:
-    """What `convert` made of a network: nothing is left dense silently.
-
-    operations: node count by kind. gated: number of gated maps. gated_layers: of convolutions with an output gate.
-    dense: (node, torch operation, reason) of what runs on whole maps.
-    """
-
-    operations: Mapping[str, int]
-    gated: int
-    dense_macs: int
-    dense: tuple[tuple[str, str, str], ...]
-    gated_layers: int = 0
-
-    def __str__(self) -> str:
-        kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(self.operations.items(), key=lambda item: -item[1]))
-        layers = f", {self.gated_layers} gated layers" if self.gated_layers else ""
-        lines = [f"{self.dense_macs / 1e6:.1f} M MACs in {kinds}; {self.gated} gated maps{layers}"]
-        lines += [f"dense: {name} ({target}): {reason}" for name, target, reason in self.dense]
-        return "\n".join(lines)
 
 
 def make_plan(gated: GatedGraph, precision: str = "f32") -> Plan:
@@ -218,21 +202,6 @@ def _unit_costs(plan: Plan) -> UnitCosts:
         GateUnits.of(list(measured.values())),
         GateUnits.of(candidates),
     )
-
-
-def describe(plan: Plan) -> ConversionReport:
-    """The conversion report of a plan."""
-    dense = tuple(
-        (node.name, str(node.attrs["target"]), _why_dense(node)) for node in plan.graph if node.op not in SPARSE_OPS and node.op != "input"
-    )
-    operations = Counter(node.op for node in plan.graph)
-    return ConversionReport(dict(operations), len(plan.gates), plan.dense_macs, dense, len(plan.output_gates))
-
-
-def _why_dense(node: Node) -> str:
-    if not node.is_map:
-        return "its result is no (1, C, H, W) map; run only when an input changed"
-    return "no sparse rule for it; run only when an input changed, its changed pixels are found by comparison"
 
 
 def _kind(node: Node) -> str:

@@ -23,8 +23,7 @@ class Recorder(SkipModel):
 
     def __init__(self, model: SkipModel) -> None:
         # Keyframes cut what is recorded into pieces: none for the sake of speed.
-        super().__init__(model._net, replace(model.config, dense_above=1.0))
-        self._graphs, self._lock = model._graphs, model._lock
+        super().__init__(model.source, replace(model.config, dense_above=1.0))
         self.recordings: list[Recording] = []
         self.left = 0
 
@@ -43,8 +42,8 @@ class _RecordingSession(Session):
         self._recorder = recorder
         self._recording: Recording = []
 
-    def __call__(self, *inputs: Input) -> Any:
-        result = super().__call__(*inputs)
+    def __call__(self, *inputs: Input, **named: Input) -> Any:
+        result = super().__call__(*inputs, **named)
         if self._recorder.left > 0:
             if self.keyframe or not self._recording:
                 self._recording = []

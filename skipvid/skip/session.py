@@ -5,32 +5,41 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from skipvid.core.costs import FrameCost
 from skipvid.core.errors import UsageError
 from skipvid.skip.account import frame_cost
-from skipvid.skip.backend import FrameRun, Program, State
+from skipvid.skip.backend import FrameRun, Program, State, unchanged
 from skipvid.skip.config import SkipConfig
+from skipvid.skip.devices import in_main_memory
 from skipvid.skip.gates.registry import kind_for
-from skipvid.skip.picture import Input, Layout, Picture, Shapes, layout_of, shapes_of
+from skipvid.skip.picture import Input, Layout, Shapes, copied, layout_of, prepared, same_values, shapes_of
 from skipvid.skip.plan import Plan
 from skipvid.skip.thread_choice import ThreadChoice
 
 LONGEST_DENSE_RUN = 8
 """Keyframes in a row where nearly everything moves, before gates are tried again: doubled from 1 on, so that a flash costs little."""
 
+UNIT_PERIOD = 4
+"""Gated frames from one look at a gate's unit to the next."""
+LONGEST_UNIT_WAIT = 256
+"""Gated frames before units are looked at again, where keyframes for their sake have followed each other."""
+
 
 class Network(Protocol):
     """What a session needs of a converted network; skipvid.skip.api.SkipModel is one."""
 
     config: SkipConfig
+
+    @property
+    def dtypes(self) -> tuple[torch.dtype, ...]:
+        """Of the inputs; none where all are float32, however many."""
 
     def program(self, shapes: Shapes) -> Program:
         """The compiled plan for inputs of these shapes."""
@@ -56,33 +65,46 @@ class Session:
         # By whether the frame is computed densely. A number of threads that was asked for is kept to.
         self._choices = {dense: ThreadChoice() for dense in (False, True)} if model.config.threads == 0 else {}
         self._dense_left = self._dense_run = 0
+        self._seen: tuple[Input, ...] | None = None  # the inputs of the last frame
+        self._unit_wait, self._unit_checks = 1, 0
         self._dense_above = model.config.dense_above if kind_for(model.config).dense_runs else 1.0
 
-    def __call__(self, *inputs: Input) -> Any:
-        """Run one frame: (1, C, H, W) float32, or a Picture, which is converted only where it changed.
+    def __call__(self, *inputs: Input, **named: Input) -> Any:
+        """Run one frame: (1, C, H, W) tensors, or a Picture, which is converted only where it changed.
 
         Returns what the network returns, in the same structure.
 
         The returned tensors belong to the session and are valid until the next call: clone what must last or be written to.
         A keyframe is the first frame, one whose inputs differ from the last frame's in anything but their values (size of the input or
-        of the picture in it, a tensor in place of a picture, a picture's tables or order), and the frame after one that raised an error.
-        Raises UsageError for inputs that are neither float32 tensors nor pictures.
+        of the picture in it, a tensor in place of a picture, a picture's tables or order), the frame after one that raised an error, and
+        the frame after one that found the unit of a gate left behind (skipvid.skip.gates.units). One equal to the last frame never is,
+        unless `refresh` asks for it. Inputs have the type of the example, or of a floating-point one float32.
+        Raises UsageError for inputs of other kinds, numbers or types.
         """
-        if any(not isinstance(item, Picture) and (not isinstance(item, Tensor) or item.dtype != torch.float32) for item in inputs):
-            kinds = ", ".join(str(getattr(item, "dtype", type(item).__name__)) for item in inputs)
-            raise UsageError(f"the inputs of the network are {kinds}", "pass float32 tensors, e.g. torch.from_numpy(image).float()")
+        if named:
+            raise UsageError(f"inputs are given by name: {', '.join(named)}", "pass them in the order of the example, without names")
+        inputs = prepared(inputs, self.model.dtypes)
+        with in_main_memory():
+            return self._advance(inputs)
+
+    def _advance(self, inputs: Sequence[Input]) -> Any:
         layout = layout_of(inputs)
         if layout != self._layout:
             self._follow(shapes_of(inputs))
             self._layout = layout
         assert self._program is not None
         refresh, gated = self.model.config.refresh, self.model.config.gate != "none"
-        due = (refresh > 0 and self._since_keyframe >= refresh) or self._dense_left > 0
-        self.keyframe = not self._current or due or not gated
+        refreshed = refresh > 0 and self._since_keyframe >= refresh
+        if self._seen is not None and not refreshed and same_values(inputs, self._seen):
+            self._dense_left = self._dense_run = 0
+            if not self._current:
+                return self._repeat()
+        self.keyframe = not self._current or refreshed or self._dense_left > 0 or not gated
         # A keyframe before a keyframe has nothing to leave to the next frame, and takes less time on a state that forgets.
         gated_next = gated and not (self.keyframe and self._dense_left > 1)
         # A frame that fails or is interrupted half-way leaves a state that is part old, part new: nothing may follow on it but a keyframe.
         self._current = False
+        self._seen = None
         if gated_next:
             self._state = self._state or self._program.new_state()
             self._run = self._timed(self._state, inputs)
@@ -92,6 +114,8 @@ class Session:
             self._run = self._timed(self._dense_state, inputs, gated_next=False)
         self._since_keyframe = 1 if self.keyframe else self._since_keyframe + 1
         self._schedule_keyframes(self._program.plan, self._run)
+        if gated and (self._dense_left > 0 or not self._current):
+            self._seen = copied(inputs)  # only where the next frame would be dense: to see whether it has to be
         return self._program.plan.restore(self._run.outputs)
 
     def _timed(self, state: State, inputs: Sequence[Input], gated_next: bool = True) -> FrameRun:
@@ -106,11 +130,25 @@ class Session:
         choice.took(time.perf_counter() - begin)
         return run
 
+    def _repeat(self) -> Any:
+        """The last frame again, which a state that forgets has computed: it can be told only as a whole that nothing changed."""
+        assert self._program is not None and self._run is not None
+        plan = self._program.plan
+        self.keyframe = False
+        self._since_keyframe += 1
+        self._run = unchanged(plan, self._run.outputs)
+        return plan.restore(self._run.outputs)
+
+    def __reduce__(self) -> NoReturn:
+        raise UsageError("a session cannot be copied or pickled: it is the state of one stream", "open another one: model.session()")
+
     def reset(self) -> None:
         """Forget the stream: the next frame is a keyframe, and has the bits of a new session's first. The memory is kept for it."""
         self._current = False
+        self._seen = None
         self._since_keyframe = 0
         self._dense_left = self._dense_run = 0
+        self._unit_wait, self._unit_checks = 1, 0
 
     def _follow(self, shapes: Shapes) -> None:
         """Begin anew with inputs that have changed in more than their values."""
@@ -125,9 +163,26 @@ class Session:
         if self.keyframe:
             self._dense_left = max(0, self._dense_left - 1)
             return
+        if self._unit_is_stale(run):
+            self._current = False
+            return
         busy = plan.executed_macs(run.active) > self._dense_above * plan.dense_macs
         self._dense_run = min(2 * self._dense_run or 1, LONGEST_DENSE_RUN) if busy else 0
         self._dense_left = self._dense_run
+
+    def _unit_is_stale(self, run: FrameRun) -> bool:
+        """Whether a gate's unit no longer fits. Looked for seldom; ever more seldom where keyframes do not help, as units swing."""
+        due = self._since_keyframe - 1 == self._unit_wait or self._since_keyframe % UNIT_PERIOD == 0
+        if not (due and self._since_keyframe > self._unit_wait and kind_for(self.model.config).dense_runs and any(run.active)):
+            return False
+        assert self._program is not None
+        stale = self._program.unit_is_stale(self._state, self._unit_checks)
+        self._unit_checks += 1
+        if stale:
+            self._unit_wait = min(2 * self._unit_wait, LONGEST_UNIT_WAIT)
+        elif self._since_keyframe > 8 * self._unit_wait:
+            self._unit_wait = 1
+        return stale
 
     @property
     def memory_bytes(self) -> int:

@@ -20,7 +20,8 @@ from torch.utils._pytree import tree_unflatten
 from skipvid.nn.window import pool_blocks, spread_blocks
 from skipvid.skip.gates.norm import place_norm_gates
 from skipvid.skip.gates.placement import layers_behind
-from skipvid.skip.importers.exported import export, import_exported
+from skipvid.skip.importers.exported import import_exported
+from skipvid.skip.importers.tracing import export
 from skipvid.skip.ir.cost import macs_by_node
 from skipvid.skip.ir.graph import Graph, Node
 from skipvid.skip.ir.passes import optimise

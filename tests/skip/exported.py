@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from skipvid.skip.importers.exported import export, import_exported
+from skipvid.skip.importers.exported import import_exported
+from skipvid.skip.importers.tracing import export
 from skipvid.skip.ir.graph import Graph
 from skipvid.skip.ir.passes import optimise
 from skipvid.skip.reference.operations import evaluate

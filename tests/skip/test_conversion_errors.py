@@ -105,4 +105,5 @@ def test_report_names_what_runs_densely_and_why() -> None:
     report = convert(net, torch.zeros(1, 3, 8, 7))[1]
     assert {target for _, target, _ in report.dense} == {"aten.flip.default", "aten.roll.default", "aten.pixel_shuffle.default"}
     assert all(reason for _, _, reason in report.dense)
-    assert len(str(report).splitlines()) == 4 and report.gated == 2 and report.operations["conv"] == 2
+    assert report.gated == 2 and report.operations["conv"] == 2
+    assert all(name in str(report) for name, _, _ in report.dense)

@@ -268,16 +268,17 @@ def test_a_threshold_of_one_for_dense_runs_never_leaves_the_gates() -> None:
 def test_the_first_dense_run_of_a_size_is_not_timed(monkeypatch: pytest.MonkeyPatch, backend: str) -> None:
     model, _ = convert(nn.Conv2d(3, 4, 3).eval(), torch.zeros(1, 3, 16, 16), SkipConfig(backend=backend))
     clock, slow = [0.0], {(16, 16), (16, 24)}  # the first run of a size takes 100 s, every other one 1 s
-    dense = model.dense
+    kind: Any = type(model.program(((1, 3, 16, 16),)))
+    dense = kind.run_dense
 
-    def run(frame: Tensor) -> Any:
-        size = (frame.shape[2], frame.shape[3])
+    def run(program: Any, inputs: Any, alone: bool = False) -> Any:
+        size = (inputs[0].shape[2], inputs[0].shape[3])
         clock[0] += 100.0 if size in slow else 1.0
         slow.discard(size)
-        return dense(frame)
+        return dense(program, inputs, alone)
 
-    monkeypatch.setattr(model, "dense", run)
+    monkeypatch.setattr(kind, "run_dense", run)
     monkeypatch.setattr("skipvid.skip.api.time.perf_counter", lambda: clock[0])
     frames = [torch.zeros(1, 3, 16, 16)] * 2 + [torch.zeros(1, 3, 16, 24)] * 2
     assert [model.dense_ms(frame) for frame in frames] == [1000.0] * 4
-    assert clock[0] == 2 * 100 + 4
+    assert clock[0] == 2 * 100 + 2 * 4  # each by all threads and by one

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import weakref
 from collections.abc import Callable, Mapping, Sequence
@@ -16,23 +17,29 @@ from torch.utils._pytree import treespec_dumps
 from skipvid.core.errors import BackendError
 from skipvid.skip.backend import FrameRun, LayerMasks
 from skipvid.skip.cpu import file
-from skipvid.skip.cpu._native import State, ThreadPool
+from skipvid.skip.cpu._native import State, StepKind, ThreadPool
+from skipvid.skip.cpu.fallback import FallbackNodes, FallbackState
 from skipvid.skip.cpu.lowering import lower
+from skipvid.skip.gates.base import OutputGate
+from skipvid.skip.gates.units import is_stale, to_check
 from skipvid.skip.ir.graph import Node
 from skipvid.skip.picture import Input, Picture, as_tensors
 from skipvid.skip.plan import Plan
-from skipvid.skip.reference.executor import Masks, ReferenceState, advance, start
-from skipvid.skip.reference.operations import evaluate
+from skipvid.skip.reference.executor import Masks
 
 
 class NativeState:
-    """core: the rows of all native maps. fallback: the values that PyTorch computes, and what it reads. frame: frames run so far."""
+    """core: the rows of all native maps. fallback: what is remembered of the values that PyTorch computes. frame: frames run so far.
+
+    still: whether no input changed in the last frame, so that all masks are empty.
+    """
 
     def __init__(self, core: State, views: Mapping[str, Tensor]) -> None:
         self.core = core
         self.views = views
-        self.fallback = ReferenceState()
+        self.fallback = FallbackState()
         self.frame = 0
+        self.still = False
 
     @property
     def alone(self) -> bool:
@@ -45,6 +52,30 @@ class NativeState:
 
     def memory_bytes(self) -> int:
         return self.core.memory_bytes + self.fallback.memory_bytes()
+
+
+class _Maps:
+    """The native maps of one stream for the nodes that PyTorch computes."""
+
+    def __init__(self, core: State, maps: Mapping[str, int], by_name: Mapping[str, Node]) -> None:
+        self._core, self._maps, self._by_name = core, maps, by_name
+
+    def values(self, name: str) -> Tensor:
+        return _copy(_as_tensor(self._core.rows(self._maps[name]), self._by_name[name]))
+
+    def any_changed(self, name: str) -> bool:
+        return bool(self._core.any_changed(self._maps[name]))
+
+    def changed(self, name: str) -> NDArray[np.bool_]:
+        mask: NDArray[np.bool_] = self._core.changed(self._maps[name])
+        return mask
+
+    def write(self, name: str, value: Tensor, changed: NDArray[np.bool_]) -> None:
+        self._core.set_changed(self._maps[name], changed)
+        _as_tensor(self._core.rows(self._maps[name]), self._by_name[name]).copy_(value)
+
+    def write_unchanged(self, name: str) -> None:
+        self._core.set_changed(self._maps[name], np.zeros(self._by_name[name].size, np.bool_))
 
 
 class NativeMasks(LayerMasks):
@@ -83,8 +114,13 @@ class NativeProgram:
         self._outputs = tuple(leaf for leaf in plan.graph.outputs if isinstance(leaf, str))
         self._by_name = plan.graph.by_name
         # A picture is known to native steps only; where PyTorch reads the input, it is converted.
-        self._takes_pictures = all(node.op != "input" or (node.is_map and node.channels == 3) for node in plan.graph)
-        self._read = {name for node in plan.graph if node.name in self._lowered.layout.fallback for name in node.inputs}
+        self._takes_pictures = all(node.is_map and node.channels == 3 and self._is_native(node.name) for node in plan.graph.inputs)
+        self._fallback = FallbackNodes(
+            plan, self._lowered.layout.fallback.keys(), self._lowered.maps.keys() & self._lowered.layout.fallback.keys()
+        )
+        self._inputs = plan.graph.inputs
+        self._last_input = self._segment_of_last_input()
+        self._last_segment = max((segment for segment in self._lowered.segments if isinstance(segment, int)), default=-1)
         self._layer_nodes = [layer.node for layer in plan.layers]
         # What has no native map is counted by PyTorch; map 0 stands in for it.
         self._layer_maps = np.array([self._lowered.maps.get(name, 0) for name in self._layer_nodes], np.int32)
@@ -122,19 +158,28 @@ class NativeProgram:
 
     def new_state(self, dense: bool = False) -> NativeState:
         core = State(self._program, dense)
-        wanted = self._read.union(self._outputs)
-        return NativeState(core, {name: self._view(core, name) for name in wanted if self._is_native(name)})
+        return NativeState(core, {name: self._view(core, name) for name in self._outputs if self._is_native(name)})
+
+    def state_bytes(self) -> int:
+        return int(State(self._program, False).memory_bytes) + self._fallback.remembered_bytes
 
     def run(self, state: NativeState, inputs: Sequence[Input], keyframe: bool, gated_next: bool = True) -> FrameRun:
-        run_segment = self._bind(inputs)
+        run_segment, given = self._bind(inputs)
         masks = Masks()
         computed, changed = masks.computed, masks.changed
         state.frame += 1
-        for segment in self._lowered.segments:
+        native = _Maps(state.core, self._lowered.maps, self._by_name)
+        self._fallback.forget_passing(state.fallback)
+        for number, segment in enumerate(self._lowered.segments):
             if isinstance(segment, Node):
-                self._run_fallback(segment, state, keyframe, masks)
+                self._fallback.run(segment, given.get(segment.name), state.fallback, native, keyframe, masks)
             else:
                 run_segment(state.core, segment, keyframe, gated_next or not keyframe)
+            if number == self._last_input and self._rests(state, native, keyframe, masks):
+                last = self._last_segment
+                if last != segment and last > 0:
+                    run_segment(state.core, last, keyframe, True)  # it is what completes a frame
+                break
         counts = state.core.counts()
         active = counts[self._layer_maps].tolist()
         pixels = {} if keyframe else dict(zip(self.plan.gates, counts[self._gate_maps].tolist(), strict=True))
@@ -155,43 +200,74 @@ class NativeProgram:
     def run_dense(self, inputs: Sequence[Input], alone: bool = False) -> tuple[Tensor, ...]:
         core = self._borrow()
         core.alone = alone
-        run_segment = self._bind(inputs)
-        values: dict[str, Tensor] = {}
+        run_segment, values = self._bind(inputs)
+        native = _Maps(core, self._lowered.maps, self._by_name)
         for segment in self._lowered.segments:
-            if not isinstance(segment, Node):
+            if isinstance(segment, Node):
+                self._fallback.run_dense(segment, values, native)
+            else:
                 run_segment(core, segment, True, False)
-                continue
-            for name in segment.inputs:
-                if self._is_native(name):
-                    values[name] = _copy(self._view(core, name))
-            values[segment.name] = self.plan.stored(segment, evaluate(segment, values))
-            self._put(core, segment, values[segment.name])
         return self._lend(core, values)
 
-    def _bind(self, inputs: Sequence[Input]) -> Callable[[State, int, bool, bool], None]:
-        """What runs a segment of the program on these inputs."""
+    def unit_is_stale(self, state: NativeState, number: int) -> bool:
+        if not self.plan.measured_units:
+            return False
+        name, gate = to_check(self.plan.measured_units, number)
+        if not self._is_native(name):
+            return is_stale(gate, state.fallback.values[name], state.fallback.scales[name])
+        # What the native side keeps of a unit is the limit that it gives.
+        core, node = state.core, self._by_name[name]
+        if isinstance(gate, OutputGate):
+            limit, one = core.output_limit(self._lowered.output_gates[name]), gate.limit(1.0)
+        else:
+            limit, one = core.limit(self._lowered.maps[name]), gate.limit(1.0) * node.channels
+        return math.isfinite(one) and is_stale(gate, _as_floats(self._view(core, name)), limit / one)
+
+    def _segment_of_last_input(self) -> int:
+        """Behind which all inputs are read."""
+        description, found = self._lowered.description, 0
+        for number, segment in enumerate(self._lowered.segments):
+            if isinstance(segment, Node):
+                reads = segment.op == "input"
+            else:
+                rows = description.segments[segment]
+                reads = any(description.steps[step].kind == StepKind.INPUT for step in range(rows.first, rows.last))
+            found = number if reads else found
+        return found
+
+    def _rests(self, state: NativeState, native: _Maps, keyframe: bool, masks: Masks) -> bool:
+        """Whether no input changed in this frame nor in the last one, so that everything is as that has left it."""
+        rested, state.still = (
+            state.still,
+            not keyframe
+            and not any(
+                native.any_changed(node.name) if self._is_native(node.name) else bool(masks.changed[node.name].any())
+                for node in self._inputs
+            ),
+        )
+        if not (rested and state.still):
+            return False
+        masks.computed.update(self._fallback.unchanged.computed)
+        masks.changed.update(self._fallback.unchanged.changed)
+        return True
+
+    def _bind(self, inputs: Sequence[Input]) -> tuple[Callable[[State, int, bool, bool], None], dict[str, Tensor]]:
+        """What runs a segment of the program on these inputs, and those inputs that PyTorch reads, by name."""
         program, only = self._program, inputs[0]
         if len(inputs) == 1 and isinstance(only, Picture) and self._takes_pictures:
-            return lambda core, segment, keyframe, gates: program.run_picture(
-                core, only.pixels, only.tables, only.order, segment, keyframe, gates
-            )
-        arrays = [_as_array(item) for item in as_tensors(inputs)]
-        return lambda core, segment, keyframe, gates: program.run(core, arrays, segment, keyframe, gates)
 
-    @torch.no_grad()
-    def _run_fallback(self, node: Node, state: NativeState, keyframe: bool, masks: Masks) -> None:
-        changed = masks.changed
-        for name in node.inputs:
-            if self._is_native(name) and name not in changed:
-                mask = state.core.changed(self._lowered.maps[name])
-                changed[name] = torch.from_numpy(mask).view(1, 1, *mask.shape)
-                if keyframe or mask.any():
-                    state.fallback.values[name] = _copy(state.views[name])
-        run_node = start if keyframe else advance
-        run_node(self.plan, node, None, state.fallback, masks)  # layers with an output gate are never fallback
-        if node.name in self._lowered.maps:
-            state.core.set_changed(self._lowered.maps[node.name], np.ascontiguousarray(changed[node.name][0, 0].numpy()))
-            self._put(state.core, node, state.fallback.values[node.name])
+            def run_picture(core: State, segment: int, keyframe: bool, gates: bool) -> None:
+                program.run_picture(core, only.pixels, only.tables, only.order, segment, keyframe, gates)
+
+            return run_picture, {}
+        tensors = as_tensors(inputs, [node.dtype for node in self._inputs])
+        arrays = [_as_array(item) for node, item in zip(self._inputs, tensors, strict=False) if self._is_native(node.name)]
+        given = {node.name: item.cpu() for node, item in zip(self._inputs, tensors, strict=False) if not self._is_native(node.name)}
+
+        def run(core: State, segment: int, keyframe: bool, gates: bool) -> None:
+            program.run(core, arrays, segment, keyframe, gates)
+
+        return run, given
 
     def _is_native(self, name: str) -> bool:
         return name not in self._lowered.layout.fallback
@@ -199,10 +275,6 @@ class NativeProgram:
     def _view(self, core: State, name: str) -> Tensor:
         """A native map as a tensor of its shape in the network, on the same memory."""
         return _as_tensor(core.rows(self._lowered.maps[name]), self._by_name[name])
-
-    def _put(self, core: State, node: Node, value: Tensor) -> None:
-        if node.name in self._lowered.maps:
-            self._view(core, node.name).copy_(value)
 
     def _borrow(self) -> State:
         with self._lock:
@@ -248,7 +320,7 @@ def _as_tensor(rows: NDArray[Any], node: Node) -> Tensor:
 
 def _as_array(value: Tensor) -> NDArray[np.float32]:
     """A network input as (C, H, W); what is no map as a single pixel."""
-    tensor = value.detach().cpu()
+    tensor = value.detach().cpu().resolve_neg()
     tensor = tensor[0] if tensor.dim() == 4 and tensor.shape[0] == 1 else tensor.reshape(-1, 1, 1)
     array: NDArray[np.float32] = tensor.numpy()
     return array

@@ -35,6 +35,15 @@ class MapGate(ABC):
         """The scale that the threshold counts in, from the map's value at a keyframe."""
         return 1.0
 
+    @property
+    def measures(self) -> bool:
+        """Whether `unit` depends on the map, so that keyframes have to measure it."""
+        return False
+
+    def measured(self, value: Tensor) -> float:
+        """The unit that a map of these values would have, (1, C, H, W) or a part of its rows."""
+        return self.unit(value)
+
     @abstractmethod
     def opened(self, new: Tensor, published: Tensor, scale: float) -> Tensor:
         """Pixels that the gate opens, before they are rounded up to blocks, (1, 1, H, W) bool. A NaN opens.
@@ -42,8 +51,15 @@ class MapGate(ABC):
         new, published: (1, C, H, W), or a value that is no map, which counts as one pixel. scale: as `unit` gave it.
         """
 
+    def limit(self, scale: float) -> float:
+        """What the mean |new − published| over channels must exceed to open the gate; inf where another rule decides."""
+        return math.inf
+
     def bound(self, scale: float) -> float:
-        """The largest mean |new − published| over channels that may stay unpublished at any pixel; inf where there is no bound."""
+        """The largest mean |new − published| over channels that may stay unpublished at any pixel; inf where there is no bound.
+
+        scale: the unit in force, that of the last keyframe.
+        """
         return math.inf
 
     def macs(self, channels: int) -> int:
@@ -70,9 +86,22 @@ class OutputGate(ABC):
     in_channels: int
     block: int
 
+    @property
+    def measures(self) -> bool:
+        """Whether the scale depends on the layer's result, so that keyframes have to measure it."""
+        return False
+
+    def measured(self, value: Tensor) -> float:
+        """The scale that a layer with this result would have, (1, C', h, w) or a part of its rows."""
+        return 1.0
+
     @abstractmethod
     def start(self, value: Tensor, source: Tensor) -> GateState:
         """What to remember of a keyframe. value: the layer's result, (1, C', h, w). source: its input, (1, C, H, W)."""
+
+    def limit(self, scale: float) -> float:
+        """What the amount of change must exceed to open the gate; inf where another rule decides."""
+        return math.inf
 
     @abstractmethod
     def opened(self, state: GateState, change: Tensor) -> Tensor:

@@ -82,7 +82,7 @@ def place_learned_gates(graph: Graph, gates: Mapping[str, LearnedGate], block: i
                 node = replace(node, inputs=(name, *node.inputs[1:]))
             placed[name] = replace(gate, map=name, block=block_on(source, block))
         nodes.append(node)
-    return Graph(tuple(nodes), graph.outputs, graph.out_spec), placed
+    return replace(graph, nodes=tuple(nodes)), placed
 
 
 def save_gates(gates: Mapping[str, LearnedGate], path: Path, about: Mapping[str, Any]) -> None:

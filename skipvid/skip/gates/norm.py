@@ -20,7 +20,8 @@ from skipvid.skip.ir.graph import Graph
 class NormGate(MapGate):
     """threshold: τ ≥ 0, in units of the map's scale; 0 opens at any change, however small.
 
-    scale: the map's mean |activation| from a calibration, or None: measured at each keyframe. block: as in MapGate.
+    scale: the map's mean |activation| from a calibration, or None: measured at each keyframe, one of which comes where the map has left it
+    behind by more than a factor of two (skipvid.skip.gates.units). block: as in MapGate.
     """
 
     map: str
@@ -32,12 +33,19 @@ class NormGate(MapGate):
         """The scale. 0 where it is no finite number: such a gate passes every change on, where an infinite scale would never open."""
         return finite(self.scale if self.scale is not None else float(value.abs().mean()))
 
+    @property
+    def measures(self) -> bool:
+        return self.scale is None and self.threshold > 0
+
     def opened(self, new: Tensor, published: Tensor, scale: float) -> Tensor:
         distance = (new - published).abs()
         total = distance.sum(1, keepdim=True) if distance.dim() == 4 else distance.sum().view(1, 1, 1, 1)
         channels = distance.shape[1] if distance.dim() == 4 else distance.numel()
         # Compared as a sum: dividing could make the smallest change vanish.
         return ~(total <= self.threshold * scale * channels)
+
+    def limit(self, scale: float) -> float:
+        return self.threshold * scale
 
     def bound(self, scale: float) -> float:
         return self.threshold * scale

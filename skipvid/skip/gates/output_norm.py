@@ -52,8 +52,13 @@ class OutputNormGate(OutputGate):
 
     def unit(self, value: Tensor, source: Tensor) -> float:
         """The scale: the mean |result|, that of a layer without an activation less its bias: as far as it depends on the input."""
-        if self.scale is not None:
-            return finite(self.scale)
+        return finite(self.scale) if self.scale is not None else self.measured(value)
+
+    @property
+    def measures(self) -> bool:
+        return self.scale is None and self.threshold > 0
+
+    def measured(self, value: Tensor) -> float:
         bias = self.layer.consts.get("bias")
         if self.layer.activation is None and bias is not None:
             value = value - bias.view(1, -1, 1, 1)
@@ -64,7 +69,7 @@ class OutputNormGate(OutputGate):
         return float(self.norm.relative_limit(self.threshold, scale, self.layer.consts["weight"]))
 
     def start(self, value: Tensor, source: Tensor) -> GateState:
-        return GateState(self.unit(value, source), {"accumulator": torch.zeros(1, 1, *self.layer.size)})
+        return GateState(self.unit(value, source), {"accumulator": torch.zeros(1, 1, *self.layer.size, dtype=torch.float32)})
 
     def opened(self, state: GateState, change: Tensor) -> Tensor:
         amount = self.norm.amount(change) + state.maps["accumulator"]

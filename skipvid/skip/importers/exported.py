@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import operator
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.export import ExportedProgram
 from torch.export.graph_signature import OutputKind
 from torch.fx import Node as FxNode
 
 from skipvid.core.errors import BackendError
-from skipvid.skip.importers.functional import make_functional
+from skipvid.skip.importers.checks import check_operation, check_size, exact_in_float32
+from skipvid.skip.importers.pointwise import WRITTEN_OUT
 from skipvid.skip.ir.graph import Activation, Graph, MapArgument, Node
 
 aten = torch.ops.aten
@@ -26,7 +26,10 @@ IDENTITIES = {
     aten.detach.default,
     aten.lift_fresh_copy.default,
 }
-CASTS = {aten.to.dtype, aten.to.dtype_layout, aten.to.device, aten._to_copy.default}
+CASTS = {aten.to.dtype, aten.to.dtype_layout, aten.to.device, aten.to.other, aten.type_as.default, aten._to_copy.default}
+FLOATS = {torch.float16, torch.bfloat16, torch.float32, torch.float64}
+"""All computed in float32; what the network returns in another of them is cast back at the end."""
+LARGEST = torch.finfo(torch.float32).max
 ACTIVATIONS: dict[Any, tuple[str, tuple[float, ...]]] = {
     # target -> (kind, default parameters)
     aten.relu.default: ("relu", ()),
@@ -44,25 +47,6 @@ BINARY = {aten.add.Tensor: "add", aten.sub.Tensor: "sub", aten.mul.Tensor: "mul"
 
 LAYOUT_FREE: dict[Any, Any] = {aten.view.default: aten.reshape.default, aten._unsafe_view.default: aten.reshape.default}
 """A view depends on strides, which our values, unlike torch's, do not promise (identities such as clone are dropped)."""
-
-
-def export(net: nn.Module, examples: tuple[Tensor, ...]) -> ExportedProgram:
-    """Trace `net` with torch.export into functional ATen operations, none of them decomposed further.
-
-    Retracing an exported network into functional form takes twice as long as exporting it, so it is left out where not needed.
-    Raises BackendError with torch's reason where the network cannot be exported.
-    """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch warns about its own internals here
-            exported: ExportedProgram = torch.export.export(net, examples, strict=False)
-            return exported if make_functional(exported.graph) else exported.run_decompositions({})
-    except Exception as error:
-        reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-        raise BackendError(
-            f"the network {type(net).__name__} cannot be exported: {reason}",
-            "torch.export must accept it: no control flow that depends on values, fixed shapes",
-        ) from error
 
 
 def import_exported(exported: ExportedProgram) -> Graph:
@@ -106,7 +90,7 @@ class _Importer:
                     self.values[fx.name] = tensor
                     self.paths[id(tensor)] = targets[fx.name]
                 else:
-                    self.values[fx.name] = self._emit(fx, "input", ())
+                    self.values[fx.name] = self._input(fx)
             elif fx.op == "get_attr":
                 user = next(iter(fx.users)).target
                 raise BackendError(
@@ -117,7 +101,8 @@ class _Importer:
         spec = self.exported.call_spec.out_spec
         if spec is None:
             raise BackendError("the network returns nothing")
-        return Graph(tuple(self.nodes.values()), self._leaves(), spec)
+        leaves = self._leaves()
+        return Graph(tuple(self.nodes.values()), leaves, spec, self._other_floats())
 
     def _leaves(self) -> tuple[Any, ...]:
         """What the network returns; an exported network also returns what it changed in place, which is of no use to a caller of ours."""
@@ -130,7 +115,30 @@ class _Importer:
         leaves = tuple(leaf for spec, leaf in specs if spec.kind is OutputKind.USER_OUTPUT)
         if any(isinstance(leaf, str) for leaf in leaves):
             raise BackendError("the network returns text", "return tensors and numbers only")
-        return tuple(self._value(leaf) for leaf in leaves)
+        return tuple(self._returned(leaf) for leaf in leaves)
+
+    def _other_floats(self) -> tuple[str, ...]:
+        types = {getattr(_first(fx.meta.get("val")), "dtype", None) for fx in self.exported.graph.nodes}
+        return tuple(sorted(str(dtype).removeprefix("torch.") for dtype in types & (FLOATS - {torch.float32})))
+
+    def _input(self, fx: FxNode) -> str:
+        """An input; bytes that are only ever turned into floating-point numbers are such numbers from the start."""
+        dtype = fx.meta["val"].dtype
+        as_float = dtype in FLOATS or (exact_in_float32(dtype) and all(_reads_as_float(user, fx) for user in fx.users))
+        own = torch.float32 if as_float else dtype
+        return self._emit(fx, "input", (), attrs={"given": dtype}, dtype=own)
+
+    def _returned(self, leaf: Any) -> Any:
+        value = self._value(leaf)
+        if not isinstance(value, str):
+            return value
+        dtype = leaf.meta["val"].dtype
+        if dtype == self.nodes[value].dtype:
+            return value
+        name = f"{value}_as_{str(dtype).removeprefix('torch.')}"
+        attrs = {"target": aten.to.dtype, "args": (MapArgument(0), dtype), "kwargs": {}, "item": None}
+        self.nodes[name] = Node(name, "aten", (value,), self.nodes[value].shape, attrs, dtype=dtype)
+        return name
 
     def _value(self, argument: Any) -> Any:
         """What an FX argument stands for: the name of a map (str), a constant, or a list of them."""
@@ -144,6 +152,7 @@ class _Importer:
         return isinstance(argument, FxNode) and isinstance(self.values[argument.name], str)
 
     def _call(self, fx: FxNode) -> Any:
+        check_operation(fx)
         if self._is_identity(fx):
             return self._value(fx.args[0])
         if not any(self._is_map(item) for item in fx.all_input_nodes):
@@ -152,7 +161,8 @@ class _Importer:
             return target(*args, **kwargs)
         if fx.target is operator.getitem:
             return self._getitem(fx)
-        if not _is_float32(fx):
+        check_size(fx)
+        if not self._is_float(fx):
             return self._aten(fx)
         if fx.target in ACTIVATIONS:
             kind, defaults = ACTIVATIONS[fx.target]
@@ -160,6 +170,8 @@ class _Importer:
             return self._emit(fx, "activation", (fx.args[0],), activation=Activation(kind, given + defaults[len(given) :]))
         if fx.target in BINARY:
             return self._binary(fx, BINARY[fx.target])
+        if fx.target in WRITTEN_OUT and self._is_native_map(fx) and not any(self._is_map(item) for item in fx.args[1:]):
+            return self._written_out(fx)
         handler = self.handlers.get(fx.target)
         return handler(fx) if handler is not None and _is_batch_one(fx) else self._aten(fx)
 
@@ -167,9 +179,14 @@ class _Importer:
         if not (fx.args and self._is_map(fx.args[0])):
             return False
         if fx.target is aten.dropout.default:
-            return fx.args[2] is False
-        source: Any = fx.args[0]
-        return fx.target in IDENTITIES or (fx.target in CASTS and fx.meta["val"].dtype == source.meta["val"].dtype)
+            return fx.args[2] is False or bool(fx.args[1] == 0)
+        return fx.target in IDENTITIES or (fx.target in CASTS and _own_type(fx.meta["val"]) == self.nodes[self._value(fx.args[0])].dtype)
+
+    def _is_float(self, fx: FxNode) -> bool:
+        """Whether all tensors that an operation reads and computes are float32 here, as our own operations expect."""
+        read = [self._value(item) for item in fx.all_input_nodes]
+        types = [self.nodes[value].dtype if isinstance(value, str) else _own_type(value) for value in read]
+        return all(dtype == torch.float32 for dtype in (*types, _own_type(_first(fx.meta["val"]))))
 
     def _emit(self, fx: FxNode, op: str, inputs: Sequence[Any], **fields: Any) -> str:
         names = tuple(self._value(item) for item in inputs)
@@ -243,7 +260,9 @@ class _Importer:
             return node.name
         # One dense call per part of a tuple that is used: rare, and it keeps every value a single tensor.
         attrs = {**node.attrs, "item": fx.args[1]}
-        return self._emit_raw(fx, Node(fx.name, "aten", node.inputs, tuple(fx.meta["val"].shape), attrs))
+        check_size(fx)
+        value = fx.meta["val"]
+        return self._emit_raw(fx, Node(fx.name, "aten", node.inputs, tuple(value.shape), attrs, dtype=_own_type(value)))
 
     def _emit_raw(self, fx: FxNode, node: Node) -> str:
         self.nodes[fx.name] = node
@@ -257,11 +276,11 @@ class _Importer:
             return self._emit(fx, op, (left, right)) if alpha == 1 else self._aten(fx)
         constant, source = (self._value(right), left) if self._is_map(left) else (self._value(left), right)
         reversed_ = source is right
-        tensor = constant.float() if isinstance(constant, Tensor) else torch.tensor(float(constant))
+        tensor = constant.float() if isinstance(constant, Tensor) else torch.tensor(float(constant), dtype=torch.float32)
         keeps_shape = isinstance(source, FxNode) and tuple(source.meta["val"].shape) == shape
         if alpha != 1 or not keeps_shape or (reversed_ and op == "div"):
             return self._aten(fx)
-        one, zero = torch.ones(()), torch.zeros(())
+        one, zero = (torch.tensor(number, dtype=torch.float32) for number in (1.0, 0.0))
         scale, shift = {
             "add": (one, tensor),
             "sub": (-one, tensor) if reversed_ else (one, -tensor),
@@ -270,9 +289,25 @@ class _Importer:
         }[op]
         return self._emit(fx, "affine", (source,), consts={"scale": scale, "shift": shift})
 
+    def _is_native_map(self, fx: FxNode) -> bool:
+        """Whether an operation works point by point on a map that a native step computes."""
+        node = self.nodes[self._value(fx.args[0])]
+        return node.is_map and node.op != "aten" and node.shape == tuple(fx.meta["val"].shape)
+
+    def _written_out(self, fx: FxNode) -> str:
+        shape = tuple(fx.meta["val"].shape)
+
+        def add(op: str, *inputs: str, activation: Activation | None = None, **consts: Tensor) -> str:
+            name = f"{fx.name}_part{len(self.nodes)}"
+            self.nodes[name] = Node(name, op, inputs, shape, consts=consts, activation=activation)
+            return name
+
+        given = [self._value(item) for item in fx.args[1:]]
+        return WRITTEN_OUT[fx.target](add, self._value(fx.args[0]), *given, **fx.kwargs)
+
     def _reversed_sub(self, fx: FxNode) -> str:
         """constant − alpha · x"""
-        constant, alpha = (torch.tensor(float(item)) for item in (*fx.args[1:], 1.0)[:2])  # type: ignore[arg-type]
+        constant, alpha = (torch.tensor(float(item), dtype=torch.float32) for item in (*fx.args[1:], 1.0)[:2])  # type: ignore[arg-type]
         return self._emit(fx, "affine", (fx.args[0],), consts={"scale": -alpha, "shift": constant})
 
     def _concat(self, fx: FxNode) -> str:
@@ -350,15 +385,15 @@ class _Importer:
         def bind(item: FxNode) -> Any:
             value = self.values[item.name]
             if not isinstance(value, str):
-                return value
+                return value.float() if isinstance(value, Tensor) and value.dtype in FLOATS else value
             inputs.append(value)
             return MapArgument(len(inputs) - 1)
 
         args, kwargs = torch.fx.node.map_arg((fx.args, fx.kwargs), bind)
-        attrs = {"target": LAYOUT_FREE.get(fx.target, fx.target), "args": args, "kwargs": kwargs, "item": None}
+        attrs = {"target": LAYOUT_FREE.get(fx.target, fx.target), "args": _in_float32(args), "kwargs": _in_float32(kwargs), "item": None}
         value = fx.meta["val"]
         shape = tuple(value.shape) if isinstance(value, Tensor) else ()
-        return self._emit_raw(fx, Node(fx.name, "aten", tuple(inputs), shape, attrs))
+        return self._emit_raw(fx, Node(fx.name, "aten", tuple(inputs), shape, attrs, dtype=_own_type(_first(value))))
 
 
 def _is_batch_one(fx: FxNode) -> bool:
@@ -366,10 +401,30 @@ def _is_batch_one(fx: FxNode) -> bool:
     return len(shape) in (2, 4) and shape[0] == 1
 
 
-def _is_float32(fx: FxNode) -> bool:
-    """Whether all tensors that an operation reads and computes are float32, as our own operations expect."""
-    values = [_first(item.meta["val"]) for item in (fx, *fx.all_input_nodes)]
-    return all(isinstance(value, Tensor) and value.dtype == torch.float32 for value in values)
+def _own_type(value: Any) -> Any:
+    """The type in which a value of the network is held here; None of what is no tensor."""
+    dtype = getattr(value, "dtype", None)
+    return torch.float32 if dtype in FLOATS else dtype
+
+
+def _in_float32(argument: Any) -> Any:
+    """An argument of an operation that works in float32, whatever the network works in."""
+    if isinstance(argument, torch.dtype):
+        return torch.float32 if argument in FLOATS else argument
+    if isinstance(argument, float) and LARGEST < abs(argument) < float("inf"):  # the lowest number of a float64 stands for "never"
+        return LARGEST if argument > 0 else -LARGEST
+    if isinstance(argument, dict):
+        return {key: _in_float32(item) for key, item in argument.items()}
+    if isinstance(argument, list | tuple) and not hasattr(argument, "_fields"):
+        return type(argument)(_in_float32(item) for item in argument)
+    return argument
+
+
+def _reads_as_float(user: FxNode, source: FxNode) -> bool:
+    """Whether an operation turns an integer input into floating-point numbers before it does anything else."""
+    if _own_type(user.meta.get("val")) != torch.float32 or user.all_input_nodes != [source]:
+        return False
+    return user.target in CASTS or (user.target in BINARY and isinstance(user.args[1], int | float))
 
 
 def _first(value: Any) -> Any:

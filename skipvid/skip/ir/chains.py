@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Set
 
+import torch
+
 from skipvid.skip.ir.graph import Graph, Node
 
 POINTWISE = frozenset({"affine", "activation", "add", "sub", "mul", "div"})
@@ -17,15 +19,25 @@ LONGEST_CHAIN = 8
 def find_fallbacks(graph: Graph) -> dict[str, str]:
     """Nodes without a kernel, which PyTorch computes, and why."""
     by_name = graph.by_name
-    return {node.name: reason for node in graph if (reason := _why_fallback(node, by_name)) is not None}
+    found: dict[str, str] = {}
+    for node in graph:
+        reason = _why_fallback(node, by_name, found)
+        if reason is not None:
+            found[node.name] = reason
+    return found
 
 
-def _why_fallback(node: Node, by_name: Mapping[str, Node]) -> str | None:
+def _why_fallback(node: Node, by_name: Mapping[str, Node], fallback: Mapping[str, str]) -> str | None:
+    """fallback: the nodes before it that are."""
     sources = [by_name[name] for name in node.inputs]
+    if node.op == "input" and node.dtype != torch.float32:
+        return f"its values are {str(node.dtype).removeprefix('torch.')}"
     if node.op == "aten":
         return f"{node.attrs['target']} has no kernel"
     if node.op in POINTWISE:
         maps = node.is_map and all(source.is_map for source in sources)
+        if not maps and any(name in fallback for name in node.inputs):
+            return "it works on values that are no maps, which PyTorch computes"  # copying them there and back would cost more
         return None if maps or all(source.shape == node.shape for source in sources) else "it broadcasts values that are no maps"
     if node.op == "concat" and not all(source.is_map or len(source.shape) == 2 for source in sources):
         return "it joins values that are no maps"

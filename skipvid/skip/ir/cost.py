@@ -57,5 +57,5 @@ def _matrix_macs(node: Node, inputs: Sequence[Node]) -> int:
     if not any(part in name for part in MULTIPLYING):
         return 0
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        call(node, [torch.zeros(source.shape) for source in inputs])
+        call(node, [torch.zeros(source.shape, dtype=source.dtype, device="cpu") for source in inputs])
     return int(counter.get_total_flops()) // 2

@@ -42,7 +42,7 @@ def _conv(node: Node, masks: Sequence[Tensor]) -> Tensor:
 
 
 def _conv_transpose(node: Node, masks: Sequence[Tensor]) -> Tensor:
-    ones = torch.ones(1, 1, *node.consts["weight"].shape[2:])
+    ones = torch.ones(1, 1, *node.consts["weight"].shape[2:], dtype=torch.float32)
     attrs = node.attrs
     spread = functional.conv_transpose2d(
         masks[0].float(), ones, None, attrs["stride"], attrs["padding"], attrs["output_padding"], 1, attrs["dilation"]

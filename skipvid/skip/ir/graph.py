@@ -4,7 +4,7 @@ A *map* is what one node computes: (1, C, H, W) float32 mostly; anything else is
 Nodes are immutable; passes build new graphs. The vocabulary of operations is small, so that a back end can say in one table
 which of them it runs sparsely:
 
-  input        a network input
+  input        a network input; given: the type in which a caller passes it
   conv         weight (O, I/g, kh, kw), bias; stride, dilation (y, x), pads (top, bottom, left, right), groups, activation
   conv_transpose  weight (I, O/g, kh, kw), bias; stride, padding, output_padding, dilation, groups, activation
   linear       weight (O, I), bias, on (1, I); activation
@@ -28,6 +28,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.utils._pytree import TreeSpec
 
@@ -51,7 +52,10 @@ class Activation:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Node:
-    """One operation. name: unique, also the name of the map it computes. layer: the parameter path it came from, "" where it has none."""
+    """One operation. name: unique, also the name of the map it computes. layer: the parameter path it came from, "" where it has none.
+
+    dtype: of the value. Whatever floating-point type a network computes in, here it is float32; other types (indices, masks) stay.
+    """
 
     name: str
     op: str
@@ -61,6 +65,7 @@ class Node:
     consts: Mapping[str, Tensor] = field(default_factory=dict)
     activation: Activation | None = None
     layer: str = ""
+    dtype: torch.dtype = torch.float32
 
     @property
     def is_map(self) -> bool:
@@ -85,11 +90,15 @@ class Node:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Graph:
-    """Nodes in an order in which each follows its inputs. outputs: names of maps, or constants, as leaves of out_spec."""
+    """Nodes in an order in which each follows its inputs. outputs: names of maps, or constants, as leaves of out_spec.
+
+    other_floats: names of the floating-point types of the network that float32 stands in for.
+    """
 
     nodes: tuple[Node, ...]
     outputs: tuple[str | Tensor | int | float | None, ...]
     out_spec: TreeSpec
+    other_floats: tuple[str, ...] = ()
 
     def __iter__(self) -> Iterator[Node]:
         return iter(self.nodes)
@@ -124,4 +133,4 @@ class Graph:
 
         rewired = tuple(replace(node, inputs=tuple(final(name) for name in node.inputs)) for node in nodes)
         outputs = tuple(final(leaf) if isinstance(leaf, str) else leaf for leaf in self.outputs)
-        return Graph(rewired, outputs, self.out_spec)
+        return replace(self, nodes=rewired, outputs=outputs)

@@ -38,7 +38,7 @@ def remove_dead(graph: Graph) -> Graph:
         if node.name in needed or node.op == "input":
             needed.update(node.inputs)
             kept.append(node)
-    return Graph(tuple(reversed(kept)), graph.outputs, graph.out_spec)
+    return replace(graph, nodes=tuple(reversed(kept)))
 
 
 def _read_once(graph: Graph) -> set[str]:

@@ -6,6 +6,7 @@ no time within a map; an operation none of whose inputs changed is not run at al
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -16,7 +17,8 @@ from torch import Tensor
 
 from skipvid.nn.window import round_up_to_blocks
 from skipvid.skip.backend import FrameRun, LayerMasks
-from skipvid.skip.gates.base import GateState, OutputGate
+from skipvid.skip.gates.base import GateState, MapGate, OutputGate
+from skipvid.skip.gates.units import is_stale, to_check
 from skipvid.skip.ir.footprint import SPARSE_OPS, footprint
 from skipvid.skip.ir.graph import Node
 from skipvid.skip.picture import Input, as_tensors
@@ -82,15 +84,29 @@ class ReferenceProgram:
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
+        self.fallbacks: tuple[tuple[str, str], ...] = ()  # PyTorch computes all of it
+        self._types = tuple(node.dtype for node in plan.graph.inputs)
         self._outputs = tuple(leaf for leaf in plan.graph.outputs if isinstance(leaf, str))
 
     def new_state(self, dense: bool = False) -> ReferenceState:
         return ReferenceState()
 
+    def state_bytes(self) -> int:
+        return sum(math.prod(node.shape) * node.dtype.itemsize for node in self.plan.graph)
+
+    @torch.no_grad()
+    def unit_is_stale(self, state: ReferenceState, number: int) -> bool:
+        plan = self.plan
+        if not plan.measured_units:
+            return False
+        name, gate = to_check(plan.measured_units, number)
+        unit = state.scales[name] if isinstance(gate, MapGate) else state.output_gates[name].scale
+        return is_stale(gate, state.values[name], unit)
+
     @torch.no_grad()
     def run_dense(self, inputs: Sequence[Input], alone: bool = False) -> tuple[Tensor, ...]:
         values: dict[str, Tensor] = {}
-        queue = iter(as_tensors(inputs))
+        queue = iter(as_tensors(inputs, self._types))
         for node in self.plan.graph:
             value = next(queue).contiguous() if node.op == "input" else evaluate(node, values)
             values[node.name] = self.plan.stored(node, value)
@@ -99,7 +115,7 @@ class ReferenceProgram:
     @torch.no_grad()
     def run(self, state: ReferenceState, inputs: Sequence[Input], keyframe: bool, gated_next: bool = True) -> FrameRun:
         masks = Masks()
-        queue = iter(as_tensors(inputs))
+        queue = iter(as_tensors(inputs, self._types))
         state.before = dict(state.values)
         for node in self.plan.graph:
             value = next(queue) if node.op == "input" else None

@@ -15,10 +15,16 @@ from skipvid.skip.ir.graph import Activation, Node
 def evaluate(node: Node, values: Mapping[str, Tensor]) -> Tensor:
     """The dense result of one node from the values of its inputs, contiguous: the order in memory decides which kernels torch takes."""
     inputs = [values[name] for name in node.inputs]
-    result = call(node, inputs) if node.op == "aten" else _OPERATIONS[node.op](node, inputs)
+    result = _aten(node, inputs) if node.op == "aten" else _OPERATIONS[node.op](node, inputs)
     if node.activation is not None and node.op != "activation":
         result = activate(node.activation, result)
     return result.contiguous()
+
+
+def _aten(node: Node, inputs: list[Tensor]) -> Tensor:
+    result: Tensor = call(node, inputs)
+    # The default type decides about some results, and a network may have been exported under another one.
+    return result.to(node.dtype) if result.is_floating_point() and node.dtype.is_floating_point else result
 
 
 def activate(activation: Activation, x: Tensor) -> Tensor:

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from skipvid.core.errors import BackendError
-from skipvid.skip.importers.exported import export, import_exported
+from skipvid.skip.importers.exported import import_exported
+from skipvid.skip.importers.tracing import export
 
 SHAPE = (1, 4, 8, 6)
 
@@ -42,7 +43,7 @@ IMPORTED: dict[str, tuple[Callable[[Any, Tensor], Any], dict[str, int]]] = {
     "reflecting pad": (lambda m, x: functional.pad(x, (1, 1, 2, 1), mode="reflect"), {"aten": 1}),
     "pad of channels": (lambda m, x: functional.pad(x, (0, 0, 0, 0, 1, 0)), {"aten": 1}),
     "resize with antialias": (lambda m, x: functional.interpolate(x, (4, 4), mode="bilinear", antialias=True), {"aten": 1}),
-    "float64": (lambda m, x: functional.relu(x.double()), {"aten": 2}),
+    "float64": (lambda m, x: functional.relu(x.double()), {"activation": 1, "aten": 1}),  # computed in float32, and cast at the end
     "same type": (lambda m, x: functional.relu(x.to(torch.float32).float()), {"activation": 1}),
     "integers": (lambda m, x: x.argmax(1, keepdim=True) + 1, {"aten": 2}),
     "dropout": (lambda m, x: functional.dropout(x, 0.5, False).relu(), {"activation": 1}),

@@ -13,11 +13,13 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from skipvid.skip.conversion import describe
 from skipvid.skip.gates.base import GatedGraph
 from skipvid.skip.gates.norm import place_norm_gates
 from skipvid.skip.ir.cost import executed_macs
 from skipvid.skip.ir.stages import MOST_STAGES, assign_stages
-from skipvid.skip.plan import Plan, describe, make_plan
+from skipvid.skip.plan import Plan, make_plan
+from skipvid.skip.reference.executor import ReferenceProgram
 
 
 def plan_of(net: nn.Module, *shapes: tuple[int, ...]) -> Plan:
@@ -58,7 +60,8 @@ def test_matrix_products_between_maps_are_counted() -> None:
 
     plan = plan_of(Net(attend), (1, 6, 4, 5))
     assert plan.dense_macs == 20 * 20 * 6
-    assert len(describe(plan).dense) == 4 and "dense: " in str(describe(plan))
+    report = describe(plan, ReferenceProgram(plan))
+    assert len(report.dense) == 4 and "dense: " in str(report) and report.share("dense") == 1
 
 
 @given(st.integers(0, 50), st.integers(1, 50), st.integers(1, 1000))

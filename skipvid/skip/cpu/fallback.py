@@ -1,0 +1,167 @@
+"""PyTorch's share of a program: nodes without a native kernel, run between native segments, and what of them is remembered.
+
+Nothing is copied or run where no input changed. A value is remembered only where a later frame may need it: where a native step, a gate or
+a caller reads it, and where it may stay while another input of one of its readers changes. All others live from their making to their
+last reader: in a transformer, nearly all.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from skipvid.skip.ir.footprint import SPARSE_OPS
+from skipvid.skip.ir.graph import Node
+from skipvid.skip.plan import Plan
+from skipvid.skip.reference.executor import Masks, ReferenceState, advance, start
+from skipvid.skip.reference.operations import evaluate
+
+_SOME, _NONE = torch.ones(1, 1, 1, 1, dtype=torch.bool, device="cpu"), torch.zeros(1, 1, 1, 1, dtype=torch.bool, device="cpu")
+
+
+class NativeMaps(Protocol):
+    """What is read and written of the native maps of one stream, by the names of their nodes."""
+
+    def values(self, name: str) -> Tensor:
+        """A copy of the map, (1, C, H, W) or of its shape in the network."""
+
+    def any_changed(self, name: str) -> bool:
+        """Whether any pixel may differ from the frame before, as readers see it."""
+
+    def changed(self, name: str) -> NDArray[np.bool_]:
+        """Which may, (H, W)."""
+
+    def write(self, name: str, value: Tensor, changed: NDArray[np.bool_]) -> None:
+        """Write a map that PyTorch has computed. changed: (H, W)."""
+
+    def write_unchanged(self, name: str) -> None:
+        """Say that such a map has not changed."""
+
+
+class FallbackState(ReferenceState):
+    """written: maps that the native side has been told a change of, and not yet that there is none any more."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written: set[str] = set()
+
+
+class FallbackNodes:
+    """Runs the fallback nodes of a plan. names: of those nodes. mapped: of them, those that native steps read."""
+
+    def __init__(self, plan: Plan, names: Collection[str], mapped: Collection[str]) -> None:
+        self.plan, self.names, self._mapped = plan, names, mapped
+        self._by_name = plan.graph.by_name
+        own = [node for node in plan.graph if node.name in names]
+        self._compared = {node.name for node in own if node.op == "input" or node.name in (plan.gates.keys() | plan.graph.output_names)}
+        self._compared.update(mapped)
+        self.remembered = self._compared | self._staying(own)
+        self._last_read = _last_read(own, self.remembered)
+        self.unchanged = Masks({name: self._none(name) for name in names}, {name: self._none(name) for name in names})
+
+    def _staying(self, own: list[Node]) -> set[str]:
+        """Values that may stay while one of their readers is run again: it depends on more than they do."""
+        sources: dict[str, frozenset[str]] = {}
+        for node in own:
+            read = [frozenset((name,)) if self._cuts(name) else sources[name] for name in node.inputs]
+            sources[node.name] = frozenset().union(*read)
+        return {name for node in own for name in node.inputs if not self._cuts(name) and sources[name] != sources[node.name]}
+
+    @property
+    def remembered_bytes(self) -> int:
+        """What is remembered of one stream."""
+        nodes = [self._by_name[name] for name in self.remembered]
+        return sum(math.prod(node.shape) * node.dtype.itemsize for node in nodes)
+
+    def _cuts(self, name: str) -> bool:
+        """Whether changes of a value are found out pixel by pixel, so that its readers depend on it and not on what it is made of."""
+        return name not in self.names or name in self._compared
+
+    def _none(self, name: str) -> Tensor:
+        return _NONE.expand(1, 1, *self._by_name[name].size)
+
+    @torch.no_grad()
+    def run(self, node: Node, given: Tensor | None, state: FallbackState, native: NativeMaps, keyframe: bool, masks: Masks) -> None:
+        """Bring one node up to date. given: the new value of an input. masks: those of its fallback inputs are read, its own are added."""
+        changed = [self._changed(name, node, native, masks) for name in node.inputs]
+        if given is None and not (keyframe or any(changed)):
+            masks.computed[node.name] = masks.changed[node.name] = self.unchanged.changed[node.name]
+        else:
+            for name in node.inputs:
+                self._value(name, state, native)
+            if node.name in self._compared:
+                run_node = start if keyframe else advance
+                run_node(self.plan, node, given, state, masks)  # layers with an output gate are never fallback
+            else:
+                state.values[node.name] = self.plan.stored(node, evaluate(node, state.values))
+                masks.computed[node.name] = masks.changed[node.name] = _SOME.expand(1, 1, *node.size)
+        if node.name in self._mapped:
+            self._hand_over(node.name, state, native, masks.changed[node.name])
+        for name in self._last_read.get(node.name, ()):
+            state.values.pop(name, None)
+
+    def _changed(self, name: str, reader: Node, native: NativeMaps, masks: Masks) -> bool:
+        """Whether an input changed; which pixels of it did is looked up only where the reader's own mask follows from that."""
+        if name not in self.names:
+            some = native.any_changed(name)
+            if some and reader.op in SPARSE_OPS:
+                mask = native.changed(name)
+                masks.changed[name] = torch.from_numpy(mask).view(1, 1, *mask.shape)
+            else:
+                masks.changed[name] = (_SOME if some else _NONE).expand(1, 1, *self._by_name[name].size)
+            return some
+        return bool(masks.changed[name].any())
+
+    def _value(self, name: str, state: FallbackState, native: NativeMaps) -> Tensor:
+        """A value that a node reads, made again where it was not worth remembering."""
+        if name not in state.values:
+            node = self._by_name[name]
+            if name not in self.names:
+                state.values[name] = native.values(name)
+            else:
+                sources = {source: self._value(source, state, native) for source in node.inputs}
+                state.values[name] = self.plan.stored(node, evaluate(node, sources))
+        return state.values[name]
+
+    def _hand_over(self, name: str, state: FallbackState, native: NativeMaps, changed: Tensor) -> None:
+        if bool(changed.any()):
+            native.write(name, state.values[name], np.ascontiguousarray(changed[0, 0].numpy()))
+            state.written.add(name)
+        elif name in state.written:
+            native.write_unchanged(name)
+            state.written.remove(name)
+
+    def forget_passing(self, state: FallbackState) -> None:
+        """Drop what the last frame has left behind, having failed half-way."""
+        for name in state.values.keys() - self.remembered:
+            del state.values[name]
+
+    @torch.no_grad()
+    def run_dense(self, node: Node, values: dict[str, Tensor], native: NativeMaps) -> None:
+        """Compute one node without memory. values: what PyTorch has computed so far, or been given; what nobody reads any more goes."""
+        for name in node.inputs:
+            if name not in values:
+                values[name] = native.values(name)
+        if node.op != "input":
+            values[node.name] = self.plan.stored(node, evaluate(node, values))
+        if node.name in self._mapped:
+            native.write(node.name, values[node.name], np.ones(node.size, np.bool_))
+        for name in self._last_read.get(node.name, ()):
+            values.pop(name, None)
+
+
+def _last_read(own: list[Node], remembered: Collection[str]) -> Mapping[str, list[str]]:
+    """By node, the values that it is the last fallback node to read, and that nobody remembers; its own where no such node reads it."""
+    last = {node.name: node.name for node in own}
+    last.update({name: node.name for node in own for name in node.inputs})
+    found: dict[str, list[str]] = {}
+    for name, reader in last.items():
+        if name not in remembered:
+            found.setdefault(reader, []).append(name)
+    return found

@@ -1,0 +1,39 @@
+"""Whether the units that thresholds count in still fit: a scene that has grown dark, or one absurd value in a keyframe, leaves them behind.
+
+A unit is measured at keyframes. Between them a map is looked at now and then; one whose mean magnitude has left half to twice its unit asks
+for a keyframe, which measures all units anew and computes what a unit too large has held back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from skipvid.skip.gates.base import MapGate, OutputGate
+
+FACTOR = 2.0
+SAMPLED_PIXELS = 4096
+"""Looked at first; the whole map only where these do not fit the unit."""
+
+
+Measured = tuple[str, MapGate | OutputGate]
+"""A gate whose unit keyframes measure, and the name of its map or layer."""
+
+
+def to_check(gates: Sequence[Measured], number: int) -> Measured:
+    """The gate whose unit the check of that number looks at: every other time the first one, nearest to the network's input."""
+    return gates[0] if number % 2 == 0 else gates[number // 2 % len(gates)]
+
+
+def is_stale(gate: MapGate | OutputGate, value: Tensor, unit: float) -> bool:
+    """Whether a unit no longer fits. value: of the gated map as its readers see it, or of the gated layer. unit: from the last keyframe."""
+    if value.dim() != 4:
+        return _left(gate.measured(value), unit)
+    rows = max(1, SAMPLED_PIXELS // max(1, value.shape[3]))
+    step = max(1, value.shape[2] // rows)
+    return _left(gate.measured(value[:, :, ::step]), unit) and (step == 1 or _left(gate.measured(value), unit))
+
+
+def _left(magnitude: float, unit: float) -> bool:
+    return not unit / FACTOR <= magnitude <= unit * FACTOR
