@@ -43,8 +43,9 @@ def program(words: Sequence[str], before: str = "") -> list[str]:
 
 def start(place: Path, words: Sequence[str], before: str = "", **options: Any) -> subprocess.Popen[str]:
     def as_in_a_terminal() -> None:
-        # Tests that run in the background inherit an ignored SIGINT, which stays ignored.
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        # Tests that run in the background, or under nohup, inherit ignored signals, which stay ignored.
+        for number in (signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_DFL)
 
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "env": environment, **options}
@@ -95,7 +96,8 @@ def test_stdin_that_stops_half_way_can_be_stopped_and_what_came_is_kept(place: P
     os.write(process.stdin.fileno(), data[: len(data) // 2])
     wait_for_frames(process, place / "o.jsonl")
     process.send_signal(signal.SIGTERM)
-    assert process.wait(60) == 143
+    process.communicate(timeout=60)
+    assert process.returncode == 143
     assert records(place / "o.jsonl")[-1]["interrupted"] is True and not list(place.glob("*.part"))
 
 
@@ -190,7 +192,7 @@ def test_cache_and_home_that_cannot_be_written_do_not_matter_until_they_are_need
     process = start(place, ["detect", "short.mp4", "-q"], env=environment)
     _, error = process.communicate(timeout=120)
     assert (process.returncode, error) == (0, "")
-    process = start(place, ["detect", "short.mp4", "--preset", "tf_efficientdet_d0"], env=environment)
+    process = start(place, ["detect", "short.mp4", "--preset", "tf_efficientdet_d0", "--overwrite"], env=environment)
     _, error = process.communicate(timeout=120)
     assert process.returncode == 4 and error.count("\n") == 1 and "/proc/nowhere" in error
 

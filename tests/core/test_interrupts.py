@@ -15,14 +15,16 @@ pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="needs the
 @pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])
 def test_first_signal_interrupts_and_is_known(name: str, code: int) -> None:
     number = getattr(signal, name)
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs inherit an ignored one
+    # Background jobs inherit an ignored SIGINT, and what runs under nohup an ignored SIGHUP.
+    before = {each: signal.signal(each, signal.SIG_DFL) for each in (signal.SIGINT, signal.SIGHUP)}
     try:
         with interrupts.handled():
             with pytest.raises(KeyboardInterrupt):
                 signal.raise_signal(number)
             assert interrupts.received() == number and interrupts.exit_code(number) == code
     finally:
-        signal.signal(signal.SIGINT, before)
+        for each, handler in before.items():
+            signal.signal(each, handler)
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
