@@ -53,7 +53,7 @@ class StandIn:
     backend = "none"
     weights_sha256 = "0" * 64
     categories = {1: "person"}
-    model = SimpleNamespace(config=SkipConfig(gate="none"))
+    model = SimpleNamespace(config=SkipConfig(gate="none"), precision="f32")
 
     def __init__(self) -> None:
         self.preset = load_preset("efficientdet-nano")
