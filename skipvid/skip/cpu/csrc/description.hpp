@@ -46,6 +46,8 @@ struct Field {
   const char* name;
   Value Row::* member;
 };
+template <class Row, class Value>
+Field(const char*, Value Row::*) -> Field<Row, Value>;  // Clang before 17 does not find it by itself
 
 #define SKIPVID_FIELD(row, name) \
   Field { #name, &row::name }
