@@ -14,9 +14,12 @@ from skipvid.evaluate.jhmdb import coco_columns
 from skipvid.evaluate.matching import FrameMatches, match_boxes, match_keypoints
 from skipvid.evaluate.precision import PrecisionTable, mean_over_categories, pck_hits
 from skipvid.evaluate.truth import FrameTruth, LabelledClip
-from skipvid.report.agreement import box_iou
+from skipvid.models.detections import class_wise_nms
 from skipvid.tasks.engine import Stream
 from skipvid.video.sources.base import Source
+
+SAME_OBJECT = 0.6
+"""IoU above which two boxes of merged categories are one object."""
 
 Measure = Callable[[NDArray[np.int64]], float]
 """A measure in percent, given how often each labelled frame counts."""
@@ -38,7 +41,8 @@ class Labels:
         if not self.merged:
             return detections
         keep = np.flatnonzero(np.isin(detections.category_ids, self.categories))
-        keep = keep[_not_doubled(detections.boxes[keep], detections.scores[keep])]
+        one_class = np.zeros(len(keep), np.int64)
+        keep = keep[class_wise_nms(detections.boxes[keep], detections.scores[keep], one_class, SAME_OBJECT, len(keep))]
         poses = None if detections.keypoints is None else detections.keypoints[keep]
         ids = np.full(len(keep), self.categories[0], np.int64)
         return Detections(detections.boxes[keep], detections.scores[keep], ids, ("",) * len(keep), keypoints=poses)
@@ -131,14 +135,3 @@ def compare(own: Pass, dense: Pass, block: int, draws: int) -> dict[str, Compare
 
 def _compare(mine: Measure, theirs: Measure, blocks: Sequence[NDArray[np.int64]], draws: int) -> Compared:
     return Compared(bootstrap(mine, blocks, draws), bootstrap(lambda times: theirs(times) - mine(times), blocks, draws))
-
-
-def _not_doubled(boxes: NDArray[np.float32], scores: NDArray[np.float32], overlap: float = 0.6) -> NDArray[np.int64]:
-    """Rows left by non-maximum suppression, best first."""
-    order: Sequence[int] = [int(row) for row in np.argsort(-scores, kind="stable")]
-    overlaps = box_iou(boxes, boxes)
-    kept: list[int] = []
-    for row in order:
-        if all(overlaps[row, other] <= overlap for other in kept):
-            kept.append(row)
-    return np.array(kept, np.int64)
