@@ -8,33 +8,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from moving_square import assert_same, frames
 
 from skipvid.core.errors import PresetError
-from skipvid.core.results import Detections, Frame
+from skipvid.core.results import Frame
 from skipvid.models.anchors import AnchorHead
 from skipvid.presets.preset import load_preset
 from skipvid.skip.config import SkipConfig
 from skipvid.tasks.detect_engine import DetectEngine
 
 HEIGHT, WIDTH = 90, 160
-
-
-def frames(count: int, seed: int = 0) -> list[Frame]:
-    """A noisy background that stands still, with a square that moves."""
-    random = np.random.default_rng(seed)
-    background = random.integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
-    result = []
-    for index in range(count):
-        image = background.copy()
-        image[30:50, 10 + 4 * index : 30 + 4 * index] = 200
-        result.append(Frame(image, index, index / 25, "clip"))
-    return result
-
-
-def assert_same(one: Detections, other: Detections) -> None:
-    assert one.labels == other.labels
-    np.testing.assert_allclose(one.boxes, other.boxes, atol=1e-2)
-    np.testing.assert_allclose(one.scores, other.scores, atol=1e-5)
 
 
 def test_threshold_zero_finds_what_the_dense_network_finds_in_every_frame(engine: DetectEngine) -> None:
@@ -118,7 +101,7 @@ def test_gate_none_runs_densely_and_reports_no_cost(engine: DetectEngine) -> Non
 def test_two_streams_of_one_engine_do_not_disturb_each_other(engine: DetectEngine) -> None:
     alone = [engine.stream() for _ in range(2)]
     together = [engine.stream() for _ in range(2)]
-    clips = [frames(4, seed) for seed in range(2)]
+    clips = [frames(4, seed=seed) for seed in range(2)]
     expected = [[stream.process(frame) for frame in clip] for stream, clip in zip(alone, clips, strict=True)]
     for index in range(4):
         for which in range(2):

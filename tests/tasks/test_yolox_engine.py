@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from moving_square import assert_same, frames
 
-from skipvid.core.results import Detections, Frame
 from skipvid.models import build_model
 from skipvid.presets.preset import Preset, dump_preset, load_preset
 from skipvid.skip.config import SkipConfig
@@ -41,23 +41,6 @@ def engine(preset: Preset, tmp_path_factory: pytest.TempPathFactory) -> DetectEn
     path = tmp_path_factory.mktemp("yolox") / "random.pth"
     torch.save({"model": state}, path)
     return DetectEngine(replace(preset, image_size=160), SkipConfig(threshold=0.0), path)
-
-
-def frames(count: int, size: tuple[int, int] = (90, 160)) -> list[Frame]:
-    """A still, noisy background with a square that moves."""
-    background = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
-    result = []
-    for index in range(count):
-        image = background.copy()
-        image[30:50, 10 + 4 * index : 30 + 4 * index] = 200
-        result.append(Frame(image, index, index / 25, "clip"))
-    return result
-
-
-def assert_same(one: Detections, other: Detections) -> None:
-    assert one.labels == other.labels
-    np.testing.assert_allclose(one.boxes, other.boxes, atol=1e-2)
-    np.testing.assert_allclose(one.scores, other.scores, atol=1e-5)
 
 
 def test_the_input_is_the_picture_s_own_bytes_on_grey(engine: DetectEngine) -> None:
