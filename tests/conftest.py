@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -46,3 +48,23 @@ def random_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def engine(random_weights: Path) -> DetectEngine:
     """A detection engine with threshold 0.03; use `engine.regated` for other gates."""
     return DetectEngine(load_preset("efficientdet-nano"), SkipConfig(threshold=0.03), random_weights, "0" * 64)
+
+
+@pytest.fixture
+def full_disk() -> Callable[[int], AbstractContextManager[None]]:
+    """A context in which no file grows beyond so many bytes, as on a full disk.
+
+    A context, not the whole test: the limit holds for the process, and pytest's own log may be a longer file.
+    """
+    resource = pytest.importorskip("resource")
+
+    @contextmanager
+    def limited(size: int) -> Iterator[None]:
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    return limited

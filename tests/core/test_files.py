@@ -5,6 +5,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -112,15 +114,9 @@ def test_file_that_nobody_completes_goes_away(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_failed_write_leaves_nothing(tmp_path: Path) -> None:
-    resource = pytest.importorskip("resource")
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
-    try:
-        with pytest.raises(OutputError, match="File too large"):
-            write_bytes(tmp_path / "a.png", bytes(2000))
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+def test_failed_write_leaves_nothing(tmp_path: Path, full_disk: Callable[[int], AbstractContextManager[None]]) -> None:
+    with full_disk(1000), pytest.raises(OutputError, match="File too large"):
+        write_bytes(tmp_path / "a.png", bytes(2000))
     assert not list(tmp_path.iterdir())
 
 

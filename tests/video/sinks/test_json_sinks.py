@@ -3,7 +3,8 @@ from __future__ import annotations
 import json
 import os
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -166,20 +167,12 @@ def test_folder_that_is_gone_is_an_output_error(tmp_path: Path, kind: str) -> No
         SINKS[kind](tmp_path / "gone" / f"out.{kind}")
 
 
-@pytest.fixture
-def small_disk() -> Iterator[None]:
-    """No file can grow beyond 20 kB."""
-    resource = pytest.importorskip("resource")
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
 @pytest.mark.parametrize("kind", SINKS)
-def test_full_disk_is_an_output_error_and_leaves_nothing(tmp_path: Path, kind: str, small_disk: None) -> None:
+def test_full_disk_is_an_output_error_and_leaves_nothing(
+    tmp_path: Path, kind: str, full_disk: Callable[[int], AbstractContextManager[None]]
+) -> None:
     path = tmp_path / f"out.{kind}"
-    with pytest.raises(OutputError, match="cannot be written: File too large"), SINKS[kind](path) as sink:
+    with full_disk(20_000), pytest.raises(OutputError, match="cannot be written: File too large"), SINKS[kind](path) as sink:
         for i in range(1000):
             sink.write(result(i, two_objects(ids=True)))
         sink.finish(summary())
