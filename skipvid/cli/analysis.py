@@ -26,13 +26,13 @@ S = TypeVar("S", bound=AnalysisSettings)
 def analyse(command: str, settings: S, load: Callable[[S, Talk], Engine]) -> int:
     """Check the settings, load the network, analyse the sources, report. load: called when all else is known to be right."""
     from skipvid.cli.dry_run import print_dry_run
-    from skipvid.cli.live import plan, settle, window
+    from skipvid.cli.live import plan, read_options, settle, window
     from skipvid.cli.run_jobs import run_jobs
     from skipvid.cli.summary import tell
     from skipvid.cli.talk import Talk
 
     settings = settle(settings)
-    read, as_json = settings.read.options(), settings.talk.as_json
+    read, as_json = read_options(settings), settings.talk.as_json
     with Talk(settings.talk) as talk:
         jobs = plan(settings)
         to_stdout = any("-" in job.targets for job in jobs)

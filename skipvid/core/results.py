@@ -80,7 +80,7 @@ class Frame:
 
     picture: (H, W, 3) uint8, BGR, upright; or the picture as it was decoded. index: 0-based number of the frame in its source.
     time: presentation time in seconds. file: of images, the file that the picture came from, relative to the folder that is the source;
-    "" for frames of a video.
+    "" for frames of a video. resumed: the first frame after a live source was lost and came back; it becomes a keyframe.
     """
 
     picture: NDArray[np.uint8] | StoredPicture
@@ -89,6 +89,7 @@ class Frame:
     source: str
     decode_ms: float = 0.0
     file: str = ""
+    resumed: bool = False
 
     def __post_init__(self) -> None:
         if isinstance(self.picture, np.ndarray):

@@ -128,6 +128,8 @@ def run(
         with interrupts.shielded():
             frames.close(discard=True)
             results.close()
+            if interrupted:
+                source.close()  # a reader may wait for a frame that does not come
             writer.join()
             # A source that hangs in a driver must not keep the outputs from being finished: its thread is left behind.
             reader.join(timeout=5 if interrupted else None)

@@ -115,11 +115,11 @@ class EngineStream(ABC):
         self._frame_size: tuple[int, int] | None = None
 
     def process(self, frame: Frame) -> FrameResult:
-        """Analyse the next frame. After a scene cut or a change of size nothing of the frames before is used."""
+        """Analyse the next frame. After a scene cut, a change of size or a lost connection nothing of the frames before is used."""
         clock = Clock()
         size = (frame.height, frame.width)
         cut = self._cuts is not None and self._cuts.is_cut(frame.picture)
-        if cut or size != self._frame_size:
+        if cut or frame.resumed or size != self._frame_size:
             self._begin_anew(size)
             self._frame_size = size
         detections = self._analyse(frame, clock)

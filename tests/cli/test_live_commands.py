@@ -159,9 +159,44 @@ def test_a_camera_that_is_unplugged_leaves_whole_files_and_a_word(
     place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(Camera, "count", 8)
-    assert run(["detect", "--webcam", "-o", "cam.jsonl"]) == 0
+    assert run(["detect", "--webcam", "-o", "cam.jsonl", "--reconnect", "never"]) == 0
     assert "webcam 0: disappeared after 8 frames" in capsys.readouterr().err
     assert (place / "cam.jsonl").is_file() and not list(place.glob("*.part"))
+
+
+def test_a_camera_that_is_plugged_in_again_goes_on_with_a_keyframe(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(Camera, "count", 8)
+    assert run(["detect", "--webcam", "-o", "cam.jsonl", "--duration", "2.5"]) == 0
+    frames = frames_of(place / "cam.jsonl")
+    assert len(Camera.opened) >= 2 and len(frames) > 2
+    gap = next(n for n in range(1, len(frames)) if frames[n]["time"] - frames[n - 1]["time"] > 0.9)
+    assert [n for n, frame in enumerate(frames) if frame["keyframe"]] == [0, gap]
+    err = capsys.readouterr().err
+    assert "webcam 0: connection lost (it ended); trying again" in err and "webcam 0: back after 1." in err
+
+
+@pytest.mark.parametrize(("password", "token"), [("geheim", "geheim"), ("ge/he@im", "token77")])
+def test_a_password_in_an_address_is_never_printed_or_written(
+    password: str, token: str, place: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor where something fails, with -v and in the log; what cannot be connected fails in the same way for any camera."""
+    outputs = [word for name in ("a.jsonl", "a.json", "a.csv", "a.coco.json", "a.mp4") for word in ("-o", "{stem}-" + name)]
+    address = f"http://admin:{password}@127.0.0.1:1/live?token={token}"
+    words = [address, *outputs, "--csv", "cost.csv", "-v", "--log-file", "run.log"]
+    assert run(["detect", *words]) == 3
+    assert run(["detect", address, address + "2", "-o", "{stem}-{n}.jsonl", "-v", "--json"]) == 7
+    assert run(["probe", address]) == 3
+    assert run(["probe", address, address + "2", "--json"]) == 7
+    assert run(["detect", address, "--webcam"]) == 2
+    monkeypatch.setattr("skipvid.video.sources.network.open_container", lambda *words: 1 / 0)
+    assert run(["detect", *words]) == 1
+    said = "".join(capfd.readouterr())
+    assert "http://admin:***@127.0.0.1:1/live?token=***" in said and "Traceback" in said
+    written = {str(path): path.read_bytes() for path in place.rglob("*") if path.is_file()}
+    for secret in (password, token):
+        assert secret not in said and secret.encode() not in b"".join(written.values()) and secret not in "".join(written)
 
 
 class Screen:
@@ -200,7 +235,11 @@ def test_q_in_the_window_ends_the_run_without_an_error_and_nothing_is_written(
     [
         ([], 2, "there is no source; give a video, a folder, a URL, - for stdin, or --webcam"),
         (["--webcam", "1", "clip.mp4"], 2, "--webcam and clip.mp4 are two sources"),
-        (["clip.mp4", "--duration", "3"], 2, "--duration is for cameras"),
+        (["clip.mp4", "--duration", "3"], 2, "--duration is for live sources; use --end or --max-frames"),
+        (["-", "--duration", "3"], 2, "--duration is for live sources; use --end, or say --live"),
+        (["clip.mp4", "--live"], 2, "--live is for cameras, addresses and standard input, not for clip.mp4"),
+        (["rtsp://127.0.0.1:1/a", "--live", "--no-live"], 2, "--live and --no-live contradict each other"),
+        (["rtsp://127.0.0.1:1/a", "--reconnect", "often"], 2, "'often' is not one of 'always', 'never'"),
         (["--webcam", "--duration", "3", "--end", "4"], 2, "--duration and --end say the same"),
         (["--webcam", "7"], 3, "there is no camera 7"),
     ],
