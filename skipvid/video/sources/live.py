@@ -24,6 +24,9 @@ from skipvid.video.sources.options import ReadOptions, Selection
 STALL = 2.0
 """Seconds without a frame that are reported as a stall. ReadOptions.timeout seconds end the stream, or the connection."""
 
+FRESH = 1.0
+"""Seconds for which the newest frame still is what is to be seen, when the first one is asked for."""
+
 JUMP = 2.0
 """Seconds by which the stream's own stamps may differ from the arrival before the arrival is believed."""
 
@@ -125,7 +128,8 @@ class LiveSource(Source):
         self._changed = threading.Condition()
         self._newest: tuple[Shot, int, float] | None = None  # shot, number, seconds on the clock
         self._clock = LiveClock()
-        self._arrived = self._resumed = 0
+        self._arrived = 0
+        self._arrival = 0.0  # of the newest
         self._gone = self._closing = self._iterated = self._delivering = False
         self._deadline: float | None = None
         self._error: Exception | None = None
@@ -201,6 +205,7 @@ class LiveSource(Source):
                             shot = Shot(shot.picture, shot.stamp, 0, True)
                     self._newest = (shot, self._arrived, clock)
                     self._arrived += 1
+                    self._arrival = arrival
                     self._changed.notify_all()
         except Exception as error:
             self._error = error
@@ -213,6 +218,8 @@ class LiveSource(Source):
     def _take(self) -> tuple[Shot, int, float] | None:
         """The newest picture that was not delivered; None at the end."""
         with self._changed:
+            if not self._delivering and not self._gone and time.monotonic() - self._arrival > FRESH:
+                self._newest = None  # the feed was lost while networks were loaded
             self._changed.wait_for(lambda: self._newest is not None or self._gone or self._closing, self._patience())
             taken, self._newest = self._newest, None
             if not self._delivering:
