@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from skipvid.cli.analysis import analyse
 from skipvid.cli.settings.analysis import AnalysisSettings
 from skipvid.cli.settings.command import command
+from skipvid.cli.settings.follow import FollowSettings
 
 if TYPE_CHECKING:
     from skipvid.cli.talk import Talk
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DetectSettings(AnalysisSettings):
     """Settings of `detect`."""
+
+    follow: FollowSettings = field(default_factory=FollowSettings)
 
 
 @command(DetectSettings)
@@ -32,4 +35,6 @@ def _load(settings: DetectSettings, talk: Talk) -> Engine:
     from skipvid.cli.networks import chosen_preset, load_detect_engine
     from skipvid.presets.preset import DEFAULT_DETECT
 
-    return load_detect_engine(settings.network, chosen_preset(settings.network.preset, DEFAULT_DETECT), talk)
+    engine = load_detect_engine(settings.network, chosen_preset(settings.network.preset, DEFAULT_DETECT), talk)
+    engine.follow = settings.follow.options(settings.output)
+    return engine

@@ -17,6 +17,8 @@ from skipvid.skip.api import SkipModel
 from skipvid.skip.config import SkipConfig
 from skipvid.tasks.detect import DetectTask
 from skipvid.tasks.engine import ACTIVITY_STRIDE, Clock, Engine, EngineStream, spec_for
+from skipvid.tasks.identities import FollowOptions, Identities
+from skipvid.tasks.track import WEAK
 
 
 class DetectEngine(Engine):
@@ -24,6 +26,7 @@ class DetectEngine(Engine):
 
     preset: of the task "detect". config: the gates. weights: the file to load. weights_sha256: its hash, for the record.
     score_threshold: detections below are left out. scene_cuts: begin anew where the picture changes as a whole.
+    follow: how detections get identities in the streams with gates; None, which is the default: they get none.
     Raises PresetError for a preset of another task, WeightsError where the weights do not fit.
     """
 
@@ -41,16 +44,18 @@ class DetectEngine(Engine):
         self.categories = preset.label_set.categories
         self.score_threshold = preset.score_threshold if score_threshold is None else score_threshold
         self.scene_cuts = scene_cuts
+        self.follow: FollowOptions | None = None
 
     def networks(self, height: int, width: int) -> list[tuple[Preset, SkipModel, tuple[int, int]]]:
         return [(self.preset, self.model, self.preset.input_size(height, width))]
 
-    def task(self) -> DetectTask:
-        """What stands before and behind the network, for one stream."""
-        return DetectTask(self.preset, self.spec, self.score_threshold)
+    def task(self, share: float = 1.0) -> DetectTask:
+        """What stands before and behind the network, for one stream. share: of the score threshold, from which on boxes are reported."""
+        return DetectTask(self.preset, self.spec, self.score_threshold * share)
 
     def stream(self, dense_every: int = 0) -> DetectStream:
-        return DetectStream(self, dense=False, dense_every=dense_every)
+        """As Engine.stream; nothing is measured where the detector skips frames: those with the dense run would not be like the others."""
+        return DetectStream(self, dense=False, dense_every=0 if self.follow is not None and self.follow.detect_every > 1 else dense_every)
 
     def dense_stream(self) -> DetectStream:
         return DetectStream(self, dense=True)
@@ -62,13 +67,36 @@ class DetectStream(EngineStream):
     def __init__(self, engine: DetectEngine, dense: bool, dense_every: int = 0) -> None:
         # Without gates nothing is kept from frame to frame that a scene cut could spoil.
         super().__init__(engine.model, engine.scene_cuts and not dense, dense, dense_every)
-        self._task = engine.task()
+        follow = None if dense else engine.follow
+        self._task = engine.task() if follow is None else engine.task(WEAK)
         self._session = engine.model.session()
+        self._identities = None if follow is None else Identities(engine.score_threshold, engine.categories)
+        self._detect_every = 1 if follow is None else follow.detect_every
+        self._since_start = 0  # frames since everything began anew
+        self._ran = True  # the detector, in the last frame
 
     def _begin_anew(self, size: tuple[int, int]) -> None:
+        self._resume(size)
+        if self._identities is not None:
+            self._identities.clear()
+
+    def _resume(self, size: tuple[int, int]) -> None:
         self._session.reset()
+        self._since_start = 0
 
     def _analyse(self, frame: Frame, clock: Clock) -> Detections:
+        self._ran = self._since_start % self._detect_every == 0
+        self._since_start += 1
+        if self._identities is None:
+            return self._detect(frame, clock)
+        if self._ran:
+            followed = self._identities.found(self._detect(frame, clock), frame.time)
+        else:
+            followed = self._identities.expected(frame.time, (frame.height, frame.width))
+        clock.lap("postprocess")
+        return followed
+
+    def _detect(self, frame: Frame, clock: Clock) -> Detections:
         prepared = self._task.prepare(frame.picture)
         clock.lap("preprocess")
         output: Any = self._model.dense(prepared) if self._dense else self._session(prepared)
@@ -82,11 +110,13 @@ class DetectStream(EngineStream):
 
     @property
     def _keyframe(self) -> bool:
-        return self._session.keyframe
+        return self._ran and self._session.keyframe
 
     def _account(self, size: tuple[int, int]) -> tuple[FrameCost, NDArray[np.float32]]:
-        grid = self._session.activity(ACTIVITY_STRIDE)
-        return self._session.cost, self._task.letterbox(size).crop_grid(grid, ACTIVITY_STRIDE)
+        cost, grid = self._session.cost, self._session.activity(ACTIVITY_STRIDE)
+        if not self._ran:
+            cost, grid = FrameCost.nothing(cost.table), np.zeros_like(grid)
+        return cost, self._task.letterbox(size).crop_grid(grid, ACTIVITY_STRIDE)
 
     def computed(self, frame_size: tuple[int, int]) -> dict[str, NDArray[np.bool_]]:
         """By layer the outputs that the last frame computed, (h, w) bool over a frame of (height, width); the input's filling is cut."""

@@ -1,0 +1,41 @@
+"""Settings of what is followed from frame to frame."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import click
+
+from skipvid.cli.settings.fields import flag, setting
+from skipvid.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from skipvid.tasks.identities import FollowOptions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FollowSettings:
+    """Whether and how detections get identities. Raises UsageError where settings contradict each other."""
+
+    track: bool = flag("--track", help="Give detections identities that stay. On by default for .mot.txt.")
+    no_track: bool = flag("--no-track", help="Give them none, whatever is written.")
+    detect_every: int = setting(
+        "--detect-every",
+        default=1,
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="Run the detector in every N-th frame; in between, what has an identity goes on as it went. Implies --track.",
+    )
+
+    def __post_init__(self) -> None:
+        if self.no_track and (self.track or self.detect_every > 1):
+            raise UsageError(f"{'--track' if self.track else '--detect-every'} and --no-track contradict each other")
+
+    def options(self, outputs: Sequence[str]) -> FollowOptions | None:
+        """How to follow, where it is wanted or an output needs it."""
+        from skipvid.tasks.identities import FollowOptions
+
+        needed = self.track or self.detect_every > 1 or any(output.lower().endswith(".mot.txt") for output in outputs)
+        return FollowOptions(self.detect_every) if needed and not self.no_track else None
