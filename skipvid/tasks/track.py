@@ -14,8 +14,14 @@ from numpy.typing import NDArray
 WEAK = 0.5
 """Boxes with this share of the score that begins a track may still continue one: the detector should deliver them."""
 
+WEAK_SECONDS = 1.0
+"""For so long weak boxes alone may continue a track: what never looks like an object for longer is none, or another one."""
+
 SEEN_IOU = 0.25
-"""Least overlap of a box with the expected one of a track that was seen in the last frame."""
+"""Least overlap of a box with the expected one of its track."""
+
+WEAK_IOU = 0.4
+"""The same for a weak box."""
 
 FOUND_DISTANCE = 0.75
 """Farthest centre of a box that finds a lost track again, in sides of the expected box; a box of the same category, as always."""
@@ -23,7 +29,7 @@ FOUND_DISTANCE = 0.75
 FOUND_RATIO = 1.6
 """Most that a lost track's height may have changed when it is found again."""
 
-SMOOTHING = 0.4
+SMOOTHING = 0.2
 """Weight of the newest displacement in a track's speed."""
 
 COASTING = 1.0
@@ -33,13 +39,15 @@ COASTING = 1.0
 @dataclass(slots=True, eq=False)
 class Track:
     """One object. box: (4,) float32 xyxy, pixels of the frame, where last seen. speed: (2,) pixels per second. seen: seconds.
-    category: its number, by which it is told from others."""
+    category: its number, by which it is told from others. sure: when it was last seen with a score that begins a track.
+    """
 
     id: int
     box: NDArray[np.float32]
     score: float
     seen: float
     category: int = 0
+    sure: float = 0.0
     speed: NDArray[np.float64] = field(default_factory=lambda: np.zeros(2))
     lost: bool = False
 
@@ -66,8 +74,8 @@ class Track:
 class Tracker:
     """Follows the objects of one stream.
 
-    start_score: a box with less is weak: it may continue a track that the last frame saw and that no better box continues, but it begins
-    none and finds no lost one again (Zhang et al., "ByteTrack", ECCV 2022).
+    start_score: a box with less is weak: for a short time it may continue a track that the last frame saw and that no better box
+    continues, but it begins none and finds no lost one again (Zhang et al., "ByteTrack", ECCV 2022).
     patience: seconds after which a lost track is forgotten. most: tracks at a time; the weakest new ones are turned away, and lost
     tracks make room for new ones, those longest unseen first (None: no limit).
     turned_away: boxes of the last frame that would have begun a track.
@@ -97,10 +105,10 @@ class Tracker:
         expected = {track.id: track.expected(time) for track in self.tracks}
         strong, weak = (np.flatnonzero(rows).tolist() for rows in (scores >= self._start_score, scores < self._start_score))
         taken: dict[int, int] = {}
-        for columns in (strong, weak):
-            known = [track for track in self.visible if track.id not in taken]
+        for columns, known, least in ((strong, self.tracks, SEEN_IOU), (weak, self._sure_of(time), WEAK_IOU)):
+            known = [track for track in known if track.id not in taken]
             overlaps = iou_matrix(_boxes(known, expected), boxes[columns])
-            allowed = (overlaps > SEEN_IOU) & _alike(known, kinds[columns])
+            allowed = (overlaps > least) & _alike(known, kinds[columns])
             taken |= {known[row].id: columns[place] for row, place in _pair(overlaps, allowed)}
         used = set(taken.values())
         rest = [column for column in strong if column not in used]
@@ -110,6 +118,7 @@ class Tracker:
         for track in self.tracks:
             if track.id in taken:
                 track.follow(boxes[taken[track.id]], float(scores[taken[track.id]]), time)
+                track.sure = time if track.score >= self._start_score else track.sure
             else:
                 track.lost = True
         self.tracks = [track for track in self.tracks if time - track.seen <= self._patience]
@@ -117,7 +126,7 @@ class Tracker:
         used = set(taken.values())
         for column in sorted((column for column in strong if column not in used), key=lambda column: -float(scores[column])):
             if self._make_room():
-                self.tracks.append(Track(self._next_id, boxes[column], float(scores[column]), time, int(kinds[column])))
+                self.tracks.append(Track(self._next_id, boxes[column], float(scores[column]), time, int(kinds[column]), time))
                 self._next_id += 1
             else:
                 self.turned_away += 1
@@ -126,6 +135,10 @@ class Tracker:
     def clear(self) -> None:
         """Forget all tracks; identities go on counting."""
         self.tracks.clear()
+
+    def _sure_of(self, time: float) -> list[Track]:
+        """Tracks that weak boxes may continue."""
+        return [track for track in self.visible if time - track.sure <= WEAK_SECONDS]
 
     def _make_room(self) -> bool:
         if self._most is None or len(self.tracks) < self._most:

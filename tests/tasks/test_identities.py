@@ -49,15 +49,23 @@ def test_a_weak_box_continues_an_identity_and_begins_none() -> None:
     assert weak.scores.tolist() == pytest.approx([0.2]) and by_label(weak) == by_label(first)
 
 
+def test_weak_boxes_alone_do_not_keep_an_identity_for_long() -> None:
+    """A tree that looked like a person once."""
+    identities = Identities(0.3, NAMES)
+    identities.found(found((1, 100, 100, 0.5)), 0.0)
+    kept = [len(identities.found(found((1, 100, 100, 0.2)), step / 10)) for step in range(1, 20)]
+    assert kept == [1] * 10 + [0] * 9
+
+
 def test_between_detections_objects_go_on_as_they_went_until_they_leave_the_frame() -> None:
     identities = Identities(0.3, NAMES)
-    for step in range(6):
-        seen = identities.found(found((1, 100 + 10 * step, 100, 0.9), (3, 600, 100, 0.5)), step / 10)
-    later = identities.expected(0.7, (240, 640))
+    for step in range(31):
+        seen = identities.found(found((1, 100 + 5 * step, 100, 0.9), (3, 600, 100, 0.5)), step / 10)
+    later = identities.expected(3.2, (240, 640))
     assert by_label(later) == by_label(seen) and later.scores.tolist() == pytest.approx([0.9, 0.5])
-    assert later.boxes[0].tolist() == pytest.approx([150, 60, 190, 140], abs=2)
+    assert later.boxes[0].tolist() == pytest.approx([240, 60, 280, 140], abs=2)
     assert later.boxes[1].tolist() == pytest.approx([580, 60, 620, 140])
-    assert identities.expected(0.5, (240, 580)).labels == ("person",), "the car lies beyond this frame"
+    assert identities.expected(3.1, (240, 580)).labels == ("person",), "the car lies beyond this frame"
 
 
 def test_hundreds_of_objects_take_a_fraction_of_a_frame() -> None:
