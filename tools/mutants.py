@@ -67,8 +67,8 @@ MUTANTS = (
     Mutant(
         "engine",
         "skip/session.py",
-        "self._current = False\n        if gated_next:",
-        "if gated_next:",
+        "self._current = False\n        self._seen = None\n        if gated_next:",
+        "self._seen = None\n        if gated_next:",
         "skip/test_sessions.py",
     ),
     Mutant(
@@ -140,7 +140,7 @@ MUTANTS = (
         "sinks", "video/sinks/video.py", "interpolation=cv2.INTER_AREA", "interpolation=cv2.INTER_NEAREST", "video/sinks/test_video_sink.py"
     ),
     Mutant("sinks", "core/files.py", "file.discard()", "pass", "core report"),
-    Mutant("tasks", "tasks/letterbox.py", "cv2.INTER_AREA if shrinks", "cv2.INTER_LINEAR if shrinks", "tasks/test_letterbox.py"),
+    Mutant("tasks", "tasks/letterbox.py", "cv2.INTER_AREA if height", "cv2.INTER_LINEAR if height", "tasks/test_letterbox.py"),
     Mutant("tasks", "tasks/letterbox.py", "-(-side // stride)", "side // stride", "tasks/test_letterbox.py"),
     Mutant("tasks", "tasks/crops.py", "cv2.INTER_AREA if shrinks", "cv2.INTER_LINEAR if shrinks", "tasks/test_crops.py"),
     Mutant("tasks", "tasks/crops.py", "(points + 0.5) * scale - 0.5 + (", "points * scale + (", "tasks/test_crops.py"),
