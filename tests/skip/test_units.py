@@ -93,6 +93,21 @@ def test_lights_that_swing_do_not_make_every_frame_a_keyframe(backend: str) -> N
     assert keyframes <= 20
 
 
+def test_after_a_reset_units_are_looked_at_as_in_a_new_session(backend: str) -> None:
+    """Swinging lights let a session wait longer and longer between its looks."""
+    _, model = model_of(backend, dense_above=1.0)
+    swinging = patches(120, lambda number: 1.0 if number % 2 else 0.1)
+    used, new = model.session(), model.session()
+    for frame in swinging:
+        used(frame)
+    used.reset()
+    keyframes = []
+    for number, frame in enumerate(swinging):
+        assert torch.equal(used(frame), new(frame)), f"frame {number}"
+        keyframes.append((used.keyframe, new.keyframe))
+    assert all(one == other for one, other in keyframes) and sum(one for one, _ in keyframes) > 2
+
+
 @pytest.mark.parametrize("config", [{"threshold": 0.0}, {"gate": "none"}])
 def test_what_measures_no_unit_is_not_looked_at(config: dict[str, Any]) -> None:
     plan = SkipModel(network(), SkipConfig(**{"threshold": 0.03, "backend": "reference", **config})).program((SHAPE,)).plan
