@@ -11,8 +11,10 @@ is no use any more: its text is not found, or found twice, or its tests fail wit
 from __future__ import annotations
 
 import argparse
+import compileall
 import multiprocessing
 import os
+import py_compile
 import shutil
 import sys
 import tempfile
@@ -26,7 +28,7 @@ LINKED = ("sample_videos", "benchmarks", "docs", "tools", "README.md")
 SECONDS = 600
 """After which a run of the tests counts as failed: a fault may make a loop endless."""
 
-PRELOADED = ["av", "cv2", "numpy", "pytest", "torch", "torch.export", "yaml"]
+PRELOADED = ["av", "click", "cv2", "numpy", "pytest", "rich.console", "torch", "torch.export", "yaml"]  # no pytest plugin
 
 # An editable installation finds its modules through a hook, which would come before the copy. Processes that tests start import this file.
 BYPASS = """import sys
@@ -62,6 +64,8 @@ def copy_tree(folder: Path) -> None:
         for library in Path(place).glob("_native*.so"):
             shutil.copy(library, folder / "skipvid" / "skip" / "cpu")
     (folder / "sitecustomize.py").write_text(BYPASS, encoding="utf-8")
+    # Compiled once. By its time stamp a file that was changed twice within a second could be taken for the one compiled before.
+    compileall.compile_dir(folder / "skipvid", quiet=1, invalidation_mode=py_compile.PycInvalidationMode.CHECKED_HASH)
 
 
 def run_tests(folder: Path, tests: list[str], log: Path) -> int | None:
@@ -125,7 +129,7 @@ def main() -> int:
         folder = Path(name).resolve()
         copy_tree(folder)
         # Read by the server that the runs are forked from, which starts with the first of them.
-        os.environ.update(PYTHONPATH=str(folder), PYTHONDONTWRITEBYTECODE="1", HYPOTHESIS_STORAGE_DIRECTORY=str(folder / "hypothesis"))
+        os.environ.update(PYTHONPATH=str(folder), HYPOTHESIS_STORAGE_DIRECTORY=str(folder / "hypothesis"))
         log = folder / "log.txt"
         if not arguments.without_baseline:
             words = sorted({word for _, mutant in chosen for word in mutant.tests.split()})
@@ -146,11 +150,12 @@ def judge(folder: Path, chosen: list[tuple[int, Mutant]], log: Path) -> int:
         path.write_text(original.replace(mutant.text, mutant.replacement), encoding="utf-8")
         status = run_tests(folder, mutant.tests.split(), log)
         path.write_text(original, encoding="utf-8")
-        if status in (1, None):
-            seen = "out of time" if status is None else failed_test(log.read_text())
+        failed = failed_test(log.read_text())
+        if status is None or (status == 1 and failed):
+            seen = failed or "out of time"
         elif status == 0:
             passed, seen = passed + 1, "**passed**"
-        else:
+        else:  # the tests could not run at all, which says nothing
             broken, seen = broken + 1, f"**pytest ended with {status}**"
             print(log.read_text(), file=sys.stderr)
         counts[mutant.part][0] += 1
@@ -165,9 +170,9 @@ def judge(folder: Path, chosen: list[tuple[int, Mutant]], log: Path) -> int:
 
 
 def failed_test(log: str) -> str:
-    """The name of the first test that failed."""
+    """The name of the first test that failed, "" where none did."""
     lines = [line for line in log.splitlines() if line.startswith(("FAILED ", "ERROR "))]
-    return lines[0].split(" - ")[0].rpartition("::")[2].partition("[")[0] if lines else "no test named"
+    return lines[0].split(" - ")[0].rpartition("::")[2].partition("[")[0] if lines else ""
 
 
 if __name__ == "__main__":

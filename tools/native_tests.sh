@@ -34,8 +34,9 @@ report="log_path=$folder/report"
 export ASAN_OPTIONS="detect_leaks=0:abort_on_error=0:halt_on_error=1:$report"
 export UBSAN_OPTIONS="print_stacktrace=1:halt_on_error=1:$report"
 export TSAN_OPTIONS="halt_on_error=1:report_bugs=1:suppressions=$folder/suppressions:$report"
-# PyTorch's and numpy's own threads are not instrumented, so that what they hand over looks like a race.
-printf 'race:libtorch\nrace:libc10\nrace:libgomp\nrace:_multiarray_umath\ncalled_from_lib:libtorch_cpu.so\n' > "$folder/suppressions"
+# PyTorch's and numpy's own threads are not instrumented, so that what they hand over looks like a race, and a lock as one nobody holds.
+printf '%s\n' race:libtorch race:libc10 race:libgomp race:_multiarray_umath mutex:libtorch mutex:libc10 called_from_lib:libtorch_cpu.so \
+  > "$folder/suppressions"
 export OMP_NUM_THREADS=1 HYPOTHESIS_STORAGE_DIRECTORY="$folder/hypothesis" PYTHONPATH="$folder/tree"
 rm -f "$folder"/report.*
 tell() { if compgen -G "$folder/report.*" > /dev/null; then cat "$folder"/report.* >&2; fi; }
