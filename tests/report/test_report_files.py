@@ -69,6 +69,7 @@ def test_each_row_fills_what_applies_to_it(tmp_path: Path) -> None:
     assert tuple(rows[0]) == COLUMNS
     first, layer, stage, total = rows[0], rows[3], rows[8], rows[-1]
     assert (first["frame"], first["time"], first["keyframe"], first["frames"], first["name"]) == ("0", "0.0", "1", "1", "")
+    assert [row["keyframe"] for row in rows[:4]] == ["1", "0", "0", ""]
     assert rows[2]["time"] == "0.08" and rows[2]["model_ms"] == "22.0" and rows[2]["dense_model_ms"] == ""
     assert (layer["name"], layer["stage"], layer["kind"], layer["frames"], layer["frame"]) == ("net.0.conv", "stem", "conv", "3", "")
     assert (stage["name"], stage["stage"]) == ("stem", "")
