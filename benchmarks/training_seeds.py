@@ -20,7 +20,6 @@ from pathlib import Path
 from tables import ResultTable, add_write_option
 
 ROOT = Path(__file__).parents[1]
-NOTES = ROOT / "docs" / "notes.md"
 PASSES = {"detector": 0.75, "pose": 0.6}
 
 
@@ -98,7 +97,7 @@ def main() -> int:
     parser.add_argument("--only", action="append", choices=list(KINDS), metavar="NAME", help=", ".join(KINDS))
     parser.add_argument("--checkpoint", type=Path, metavar="FILE", help="keep grades here, and go on from those that are there")
     parser.add_argument("--one", help=argparse.SUPPRESS)
-    add_write_option(parser, NOTES)
+    add_write_option(parser)
     arguments = parser.parse_args()
     if arguments.one:
         task, name, seed = json.loads(arguments.one)

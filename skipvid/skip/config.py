@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from skipvid.core.errors import UsageError
 from skipvid.core.gate_kinds import KINDS
@@ -85,21 +85,22 @@ class SkipConfig:
     precision: str = "f32"
 
     @classmethod
-    def of(cls, stored: StoredSettings, **settings: Any) -> SkipConfig:
-        """The gates that a preset asks for. settings: other fields, or in place of the preset's; `learned_gates` is one."""
-        own = {
-            "threshold": stored.threshold,
-            "gate": stored.gate,
-            "block": stored.block,
-            "reference": stored.reference,
-            "thresholds": stored.thresholds,
-            "scales": stored.scales,
-            "p": stored.p,
-            "input_threshold": stored.input_threshold,
-            "dense_above": stored.dense_above,
-            "precision": stored.precision,
-        }
-        return cls(**{**own, **settings})
+    def of(cls, stored: StoredSettings, *, threads: int = 0, learned_gates: Mapping[str, LearnedGate] | None = None) -> SkipConfig:
+        """The gates that a preset asks for, with what no preset holds. Other fields change by `dataclasses.replace`."""
+        return cls(
+            threshold=stored.threshold,
+            gate=stored.gate,
+            block=stored.block,
+            threads=threads,
+            reference=stored.reference,
+            dense_above=stored.dense_above,
+            thresholds=stored.thresholds,
+            scales=stored.scales,
+            p=stored.p,
+            input_threshold=stored.input_threshold,
+            learned_gates=learned_gates or {},
+            precision=stored.precision,
+        )
 
     def at(self, threshold: float) -> SkipConfig:
         """The same gates at another working point: those of single maps, and `input_threshold`, change in proportion.
