@@ -135,7 +135,7 @@ class Checked:
     @property
     def problem(self) -> str | None:
         """What the engine says of the run."""
-        return getattr(self._stream, "problem", None)
+        return str(self._stream.problem) if self._stream.problem else None
 
 
 def distance(found: Detections, dense: Detections) -> float:
