@@ -131,6 +131,7 @@ class VideoSink(Sink):
         self._stream: av.VideoStream | None = None
         self._sound: Sound | None = None
         self._problems: list[str] = []
+        self._held: list[av.Packet[av.VideoStream]] = []  # the last one's duration is known in the end only
         self._size = (0, 0)
         self._matrix: Matrix = "bt709"
         self._start = 0.0
@@ -153,7 +154,8 @@ class VideoSink(Sink):
                 self._step, self._last = ticks - self._last, ticks
                 self._longest = max(self._longest, self._step)
             self._written += 1
-            self._container.mux(self._stream.encode(self._prepared(picture)))
+            self._container.mux(self._held)
+            self._held = self._stream.encode(self._prepared(picture))
             if self._sound is not None:
                 self._sound.advance(time - self._start)
 
@@ -165,7 +167,7 @@ class VideoSink(Sink):
         whole = self._options.to_end and not summary.interrupted and summary.complete
         rest = self._rest(whole)
         with output_errors(self.path, av.FFmpegError):
-            for packet in self._stream.encode(None):
+            for packet in [*self._held, *self._stream.encode(None)]:
                 if packet.pts == self._last:
                     packet.duration = rest
                 self._container.mux(packet)
