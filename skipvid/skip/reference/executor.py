@@ -101,7 +101,7 @@ class ReferenceProgram:
             return False
         name, gate = to_check(plan.measured_units, number)
         unit = state.scales[name] if isinstance(gate, MapGate) else state.output_gates[name].scale
-        return is_stale(gate, state.values[name], unit)
+        return is_stale(gate.measured, state.values[name], unit)
 
     @torch.no_grad()
     def run_dense(self, inputs: Sequence[Input], alone: bool = False) -> tuple[Tensor, ...]:
