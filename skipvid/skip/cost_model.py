@@ -1,4 +1,4 @@
-"""What is counted of a network: its layers, and what an output of each and a pixel of each gate cost. Neither torch nor the graph is needed."""
+"""What is counted of a network: its layers, and what an output of each and a pixel of each gate cost. It needs no graph, and no torch."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -16,11 +16,13 @@ from torch.utils._pytree import tree_unflatten
 
 from skipvid.skip.cost_model import CostModel, GateUnit, Layer
 from skipvid.skip.gates.base import GatedGraph, MapGate, OutputGate
-from skipvid.skip.gates.units import Measured
 from skipvid.skip.ir.cost import macs_by_node
 from skipvid.skip.ir.graph import Graph, Node
 from skipvid.skip.ir.precision import rounded, stored_maps
 from skipvid.skip.ir.stages import assign_stages
+
+if TYPE_CHECKING:
+    from skipvid.skip.gates.units import Measured
 
 
 @dataclass(frozen=True, eq=False)  # no slots: what is derived is kept

@@ -84,6 +84,8 @@ class ReferenceProgram:
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
+        self.costs = plan.costs
+        self.restore = plan.restore
         self.fallbacks: tuple[tuple[str, str], ...] = ()  # PyTorch computes all of it
         self._types = tuple(node.dtype for node in plan.graph.inputs)
         self._outputs = tuple(leaf for leaf in plan.graph.outputs if isinstance(leaf, str))
