@@ -140,12 +140,12 @@ def test_both_back_ends_place_the_same_keyframes_and_agree(gate: str) -> None:
 
 
 def test_a_few_rows_do_not_condemn_a_unit_that_the_whole_map_fits() -> None:
-    gate = NormGate("x", 0.1)
+    measured = NormGate("x", 0.1).measured
     striped = torch.ones(1, 2, 256, 256)
     striped[:, :, ::2] = 0  # the rows that are looked at first
-    assert not is_stale(gate, striped, 0.5)
-    assert is_stale(gate, striped, 2.0) and is_stale(gate, striped, 0.1)
-    assert not is_stale(gate, torch.zeros(1, 2, 8, 8), 0.0) and is_stale(gate, torch.ones(1, 2, 8, 8), 0.0)
+    assert not is_stale(measured, striped, 0.5)
+    assert is_stale(measured, striped, 2.0) and is_stale(measured, striped, 0.1)
+    assert not is_stale(measured, torch.zeros(1, 2, 8, 8), 0.0) and is_stale(measured, torch.ones(1, 2, 8, 8), 0.0)
 
 
 def test_every_gate_has_its_turn_and_the_first_one_every_other() -> None:
