@@ -64,7 +64,7 @@ class SkipConfig:
     MACs some keyframes follow, because gates then cost more time than they save; 1 = never, as always with the reference "previous".
     thresholds, scales: calibrated values, of single maps, or of single layers for "norm-output" and "previous".
     precision: of maps and weights, "f32", "bf16" (half the memory; see skipvid.skip.ir.precision), or "auto": bf16 where the processor
-    multiplies it (AVX512-BF16).
+    multiplies it (AMX-BF16, AVX512-BF16).
 
     Raises UsageError for a value out of its range.
     """
