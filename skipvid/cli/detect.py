@@ -35,6 +35,7 @@ def _load(settings: DetectSettings, talk: Talk) -> Engine:
     from skipvid.cli.networks import chosen_preset, load_detect_engine
     from skipvid.presets.preset import DEFAULT_DETECT
 
+    areas = settings.follow.areas()
     engine = load_detect_engine(settings.network, chosen_preset(settings.network.preset, DEFAULT_DETECT), talk)
-    engine.follow = settings.follow.options(settings.output)
+    engine.follow, engine.areas = settings.follow.options(settings.output), areas
     return engine

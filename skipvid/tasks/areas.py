@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,12 +52,19 @@ class Areas:
         """(height, width) bool over the frame. Raises UsageError where nothing is left to look at."""
         out = np.full((height, width), bool(self.only))
         for area in self.only:
-            out &= ~area.mask(height, width)
+            out &= ~self._mask(area, height, width)
         for area in self.ignore:
-            out |= area.mask(height, width)
+            out |= self._mask(area, height, width)
         if out.all():
             raise UsageError(f"--ignore and --only leave nothing of a picture of {width}x{height}", "check their points")
         return out
+
+    @staticmethod
+    def _mask(area: Area, height: int, width: int) -> NDArray[np.bool_]:
+        mask = area.mask(height, width)
+        if not mask.any():
+            raise UsageError(f"an area holds nothing of a picture of {width}x{height}", "check its points")
+        return mask
 
 
 def read_area(text: str) -> Area:
@@ -67,7 +73,8 @@ def read_area(text: str) -> Area:
     if suffix == ".json":
         return Area(_polygons(_json(text), text))
     if suffix == ".png":
-        picture = cv2.imdecode(np.frombuffer(_bytes(text), np.uint8), cv2.IMREAD_GRAYSCALE) if os.path.getsize(text) else None
+        data = np.frombuffer(_bytes(text), np.uint8)
+        picture = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE) if len(data) else None
         if picture is None:
             raise UsageError(f"the area {text} is no PNG picture", FORM)
         return Area(picture=np.asarray(picture >= 128, np.bool_))
@@ -136,6 +143,10 @@ def _bytes(text: str) -> bytes:
         raise UsageError(f"the area {text} cannot be read: {error.strerror}", FORM) from None
 
 
+MOVED = 12
+"""Levels of 255 in one colour by which a pixel differs from the last frame to count as changed, in the report."""
+
+
 class HeldOut:
     """Holds what is left out constant in the pictures that the network is given, and measures how much would have changed there.
 
@@ -146,25 +157,27 @@ class HeldOut:
 
     def __init__(self, left_out: NDArray[np.bool_], size: tuple[int, int], fill: Sequence[int]) -> None:
         self.left_out = left_out
-        covered = cv2.resize(left_out.astype(np.float32), size[::-1], interpolation=cv2.INTER_AREA)
-        if size[0] > left_out.shape[0]:
-            covered = cv2.resize(left_out.astype(np.float32), size[::-1], interpolation=cv2.INTER_LINEAR)
-        self.held = np.asarray(cv2.dilate((covered > 0).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0, np.bool_)
+        how = cv2.INTER_AREA if size[0] < left_out.shape[0] else cv2.INTER_LINEAR
+        covered = np.asarray(cv2.resize(left_out.astype(np.float32), size[::-1], interpolation=how)) > 0
+        self._held = np.asarray(cv2.dilate(covered.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0, np.bool_)
         self._fill = np.array(fill, np.uint8)
         self._last: NDArray[np.uint8] | None = None
-        self.changed = self.changed_held = 0
+        self._changed = self._changed_held = 0
 
-    def __call__(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """image: (h, w, 3) uint8 BGR -> the same with what is left out filled; a copy."""
-        if self._last is not None:
-            moved = cv2.absdiff(image, self._last).max(2) > MOVED
-            self.changed += int(moved.sum())
-            self.changed_held += int((moved & self.held).sum())
-        self._last = image
-        filled = image.copy()
-        filled[self.held] = self._fill
+    def hold(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """pixels: (h, w, 3) uint8 BGR, the picture at its top left -> a copy with the fill where something is held."""
+        height, width = self._held.shape
+        last, self._last = self._last, pixels
+        if last is not None and last.shape == pixels.shape:
+            moved = cv2.absdiff(pixels, last)[:height, :width].max(2) > MOVED
+            self._changed += int(moved.sum())
+            self._changed_held += int((moved & self._held).sum())
+        filled = pixels.copy()
+        filled[:height, :width][self._held] = self._fill
         return filled
 
-
-MOVED = 12
-"""Levels of 255 in one colour by which a pixel differs from the last frame to count as changed, in the report."""
+    @property
+    def note(self) -> str:
+        """What was left out, in words."""
+        line = f"areas left out: {self.left_out.mean():.1%} of the picture"
+        return line + (f", {self._changed_held / self._changed:.0%} of the pixels that changed" if self._changed else "")

@@ -14,6 +14,7 @@ from skipvid.models import DetectorSpec
 from skipvid.presets.preset import Preset
 from skipvid.skip.api import SkipModel
 from skipvid.skip.config import SkipConfig
+from skipvid.tasks.areas import Areas
 from skipvid.tasks.detect import DetectTask
 from skipvid.tasks.engine import ACTIVITY_STRIDE, Clock, Engine, EngineStream, spec_for
 from skipvid.tasks.identities import FollowOptions, Identities
@@ -26,6 +27,7 @@ class DetectEngine(Engine):
     preset: of the task "detect". config: the gates. weights: the file to load. weights_sha256: its hash, for the record.
     score_threshold: detections below are left out. scene_cuts: begin anew where the picture changes as a whole. programs: as in Engine.
     follow: how detections get identities in the streams with gates; None, which is the default: they get none.
+    areas: what is looked at, in all streams; None: everything.
     Raises PresetError for a preset of another task, WeightsError where the weights do not fit.
     """
 
@@ -45,13 +47,14 @@ class DetectEngine(Engine):
         self.score_threshold = preset.score_threshold if score_threshold is None else score_threshold
         self.scene_cuts = scene_cuts
         self.follow: FollowOptions | None = None
+        self.areas: Areas | None = None
 
     def networks(self, height: int, width: int) -> list[tuple[Preset, SkipModel, tuple[int, int]]]:
         return [(self.preset, self.model, self.preset.input_size(height, width))]
 
     def task(self, share: float = 1.0) -> DetectTask:
         """What stands before and behind the network, for one stream. share: of the score threshold, from which on boxes are reported."""
-        return DetectTask(self.preset, self.spec, self.score_threshold * share)
+        return DetectTask(self.preset, self.spec, self.score_threshold * share, self.areas)
 
     def stream(self, dense_every: int = 0) -> DetectStream:
         """As Engine.stream; nothing is measured where the detector skips frames: those with the dense run would not be like the others."""
@@ -77,12 +80,20 @@ class DetectStream(EngineStream):
 
     def _begin_anew(self, size: tuple[int, int]) -> None:
         self._resume(size)
+        self._task.letterbox(size)
+        if self._cuts is not None and self._task.held is not None:
+            self._cuts.leave_out(self._task.held.left_out)
         if self._identities is not None:
             self._identities.clear()
 
     def _resume(self, size: tuple[int, int]) -> None:
         self._session.reset()
         self._since_start = 0
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was left out."""
+        return () if self._task.held is None else (self._task.held.note,)
 
     def _analyse(self, frame: Frame, clock: Clock) -> Detections:
         self._ran = self._since_start % self._detect_every == 0
@@ -92,7 +103,7 @@ class DetectStream(EngineStream):
         if self._ran:
             followed = self._identities.found(self._detect(frame, clock), frame.time)
         else:
-            followed = self._identities.expected(frame.time, (frame.height, frame.width))
+            followed = self._task.looked_at(self._identities.expected(frame.time, (frame.height, frame.width)))
         clock.lap("postprocess")
         return followed
 

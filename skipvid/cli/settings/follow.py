@@ -1,4 +1,4 @@
-"""Settings of what is followed from frame to frame."""
+"""Settings of where to look, and of what is followed from frame to frame."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from skipvid.cli.settings.fields import flag, setting
 from skipvid.core.errors import UsageError
 
 if TYPE_CHECKING:
+    from skipvid.tasks.areas import Areas
     from skipvid.tasks.identities import FollowOptions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FollowSettings:
-    """Whether and how detections get identities. Raises UsageError where settings contradict each other."""
+    """Where to look, and whether and how detections get identities. Raises UsageError where settings contradict each other."""
 
     track: bool = flag("--track", help="Give detections identities that stay. On by default for .mot.txt.")
     no_track: bool = flag("--no-track", help="Give them none, whatever is written.")
@@ -29,6 +30,15 @@ class FollowSettings:
         help="Run the detector in every N-th frame; in between, what has an identity goes on as it went. Implies --track.",
     )
 
+    ignore: tuple[str, ...] = setting(
+        "--ignore",
+        default=(),
+        metavar="AREA",
+        help="Leave out what lies in this area, and compute nothing there: 'x,y x,y x,y' in pixels or shares of the picture, or a JSON "
+        "or PNG file. May be given several times.",
+    )
+    only: tuple[str, ...] = setting("--only", default=(), metavar="AREA", help="Leave out what lies outside. May be given several times.")
+
     def __post_init__(self) -> None:
         if self.no_track and (self.track or self.detect_every > 1):
             raise UsageError(f"{'--track' if self.track else '--detect-every'} and --no-track contradict each other")
@@ -39,3 +49,11 @@ class FollowSettings:
 
         needed = self.track or self.detect_every > 1 or any(output.lower().endswith(".mot.txt") for output in outputs)
         return FollowOptions(self.detect_every) if needed and not self.no_track else None
+
+    def areas(self) -> Areas | None:
+        """Where to look; None: everywhere. Raises UsageError where an area cannot be read."""
+        from skipvid.tasks.areas import Areas, read_area
+
+        if not self.ignore and not self.only:
+            return None
+        return Areas(tuple(read_area(text) for text in self.ignore), tuple(read_area(text) for text in self.only))
