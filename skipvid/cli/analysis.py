@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING, TypeVar
 
 from skipvid.cli.settings.analysis import AnalysisSettings
@@ -23,8 +24,12 @@ DENSE_EVERY = 50
 S = TypeVar("S", bound=AnalysisSettings)
 
 
-def analyse(command: str, settings: S, load: Callable[[S, Talk], Engine]) -> int:
-    """Check the settings, load the network, analyse the sources, report. load: called when all else is known to be right."""
+def analyse(
+    command: str, settings: S, load: Callable[[S, Talk], Engine], more_sinks: Callable[[S], Iterable[Sink]] = lambda settings: ()
+) -> int:
+    """Check the settings, load the network, analyse the sources, report. load: called when all else is known to be right.
+    more_sinks: opens a command's own outputs of one source.
+    """
     from skipvid.cli.dry_run import print_dry_run
     from skipvid.cli.live import plan, read_options, settle, window
     from skipvid.cli.run_jobs import run_jobs
@@ -47,7 +52,7 @@ def analyse(command: str, settings: S, load: Callable[[S, Talk], Engine]) -> int
             engine,
             read,
             talk,
-            lambda job, header: _sinks(job, header, settings),
+            lambda job, header: chain(_sinks(job, header, settings), more_sinks(settings)),
             _stream,
             lambda source, header: window(settings, source, header),
             settings.csv,

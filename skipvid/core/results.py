@@ -150,6 +150,27 @@ class Detections:
         return cls(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64), ())
 
 
+@dataclass(frozen=True, slots=True)
+class CountEvent:
+    """An object passed a line or the edge of a zone. count: its name. kind: "right", "left", "enter" or "leave". id: the object's."""
+
+    count: str
+    kind: str
+    label: str
+    id: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Count:
+    """How a line or zone stands after a frame. points: (N, 2) int32, pixels; two are a line. totals: events so far, by kind.
+    inside: objects in the zone; None for a line."""
+
+    name: str
+    points: NDArray[np.int32]
+    totals: Mapping[str, int]
+    inside: int | None = None
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class FrameResult:
     """One frame, analysed.
@@ -158,6 +179,7 @@ class FrameResult:
     for that cell (0 = reused from earlier frames, 1 = computed in every layer), or None where nothing was gated.
     ms: milliseconds by phase ("decode", "preprocess", "model", "postprocess", and "dense_model" where the dense net ran too).
     keyframe: the whole frame was computed densely. cost: None where the network ran without gates.
+    events: what was counted in this frame. counts: how lines and zones stand after it.
     """
 
     frame: Frame
@@ -166,6 +188,8 @@ class FrameResult:
     ms: Mapping[str, float]
     cost: FrameCost | None = None
     activity: NDArray[np.float32] | None = None
+    events: tuple[CountEvent, ...] = ()
+    counts: tuple[Count, ...] = ()
 
     def __post_init__(self) -> None:
         _check(self.activity is None or self.activity.ndim == 2, "activity must be (h, w)")

@@ -146,6 +146,9 @@ def _bytes(text: str) -> bytes:
 MOVED = 12
 """Levels of 255 in one colour by which a pixel differs from the last frame to count as changed, in the report."""
 
+SAMPLED = 4
+"""Rows and columns from one pixel that is looked at for that to the next: all of them would take longer than the gates do."""
+
 
 class HeldOut:
     """Holds what is left out constant in the pictures that the network is given, and measures how much would have changed there.
@@ -159,21 +162,23 @@ class HeldOut:
         self.left_out = left_out
         how = cv2.INTER_AREA if size[0] < left_out.shape[0] else cv2.INTER_LINEAR
         covered = np.asarray(cv2.resize(left_out.astype(np.float32), size[::-1], interpolation=how)) > 0
-        self._held = np.asarray(cv2.dilate(covered.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0, np.bool_)
-        self._fill = np.array(fill, np.uint8)
+        self._held = np.asarray(cv2.dilate(covered.astype(np.uint8), np.ones((3, 3), np.uint8)), np.uint8)
+        self._sampled_held = self._held[::SAMPLED, ::SAMPLED] > 0
+        self._filling = np.broadcast_to(np.array(fill, np.uint8), (*size, 3)).copy()
         self._last: NDArray[np.uint8] | None = None
         self._changed = self._changed_held = 0
 
     def hold(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """pixels: (h, w, 3) uint8 BGR, the picture at its top left -> a copy with the fill where something is held."""
         height, width = self._held.shape
-        last, self._last = self._last, pixels
-        if last is not None and last.shape == pixels.shape:
-            moved = cv2.absdiff(pixels, last)[:height, :width].max(2) > MOVED
+        samples = pixels[:height:SAMPLED, :width:SAMPLED].copy()
+        if self._last is not None:
+            moved = cv2.absdiff(samples, self._last).max(2) > MOVED
             self._changed += int(moved.sum())
-            self._changed_held += int((moved & self._held).sum())
+            self._changed_held += int((moved & self._sampled_held).sum())
+        self._last = samples
         filled = pixels.copy()
-        filled[:height, :width][self._held] = self._fill
+        cv2.copyTo(self._filling, self._held, filled[:height, :width])
         return filled
 
     @property

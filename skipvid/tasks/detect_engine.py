@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from skipvid.core.costs import FrameCost
-from skipvid.core.results import Detections, Frame
+from skipvid.core.results import Detections, Frame, FrameResult
 from skipvid.models import DetectorSpec
 from skipvid.presets.preset import Preset
 from skipvid.skip.api import SkipModel
 from skipvid.skip.config import SkipConfig
 from skipvid.tasks.areas import Areas
+from skipvid.tasks.counting import CountOption, Counts
 from skipvid.tasks.detect import DetectTask
 from skipvid.tasks.engine import ACTIVITY_STRIDE, Clock, Engine, EngineStream, spec_for
 from skipvid.tasks.identities import FollowOptions, Identities
@@ -27,7 +29,7 @@ class DetectEngine(Engine):
     preset: of the task "detect". config: the gates. weights: the file to load. weights_sha256: its hash, for the record.
     score_threshold: detections below are left out. scene_cuts: begin anew where the picture changes as a whole. programs: as in Engine.
     follow: how detections get identities in the streams with gates; None, which is the default: they get none.
-    areas: what is looked at, in all streams; None: everything.
+    areas: what is looked at, in all streams; None: everything. count: lines and zones at which those with identities are counted.
     Raises PresetError for a preset of another task, WeightsError where the weights do not fit.
     """
 
@@ -48,6 +50,7 @@ class DetectEngine(Engine):
         self.scene_cuts = scene_cuts
         self.follow: FollowOptions | None = None
         self.areas: Areas | None = None
+        self.count: tuple[CountOption, ...] = ()
 
     def networks(self, height: int, width: int) -> list[tuple[Preset, SkipModel, tuple[int, int]]]:
         return [(self.preset, self.model, self.preset.input_size(height, width))]
@@ -75,6 +78,7 @@ class DetectStream(EngineStream):
         self._session = engine.model.session()
         self._identities = None if follow is None else Identities(engine.score_threshold, engine.categories)
         self._detect_every = 1 if follow is None else follow.detect_every
+        self._counts = Counts(engine.count) if engine.count and follow is not None else None
         self._since_start = 0  # frames since everything began anew
         self._ran = True  # the detector, in the last frame
 
@@ -85,6 +89,8 @@ class DetectStream(EngineStream):
             self._cuts.leave_out(self._task.held.left_out)
         if self._identities is not None:
             self._identities.clear()
+        if self._counts is not None:
+            self._counts.begin_anew(size)
 
     def _resume(self, size: tuple[int, int]) -> None:
         self._session.reset()
@@ -92,8 +98,17 @@ class DetectStream(EngineStream):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was left out."""
-        return () if self._task.held is None else (self._task.held.note,)
+        """What was left out, and what was counted."""
+        left_out = () if self._task.held is None else (self._task.held.note,)
+        return left_out if self._counts is None else (*left_out, *self._counts.notes)
+
+    def process(self, frame: Frame) -> FrameResult:
+        """As EngineStream.process; what was counted is added."""
+        result = super().process(frame)
+        if self._counts is None:
+            return result
+        events, counts = self._counts.update(result.detections, frame.time)
+        return replace(result, events=events, counts=counts)
 
     def _analyse(self, frame: Frame, clock: Clock) -> Detections:
         self._ran = self._since_start % self._detect_every == 0

@@ -63,11 +63,33 @@ def test_identities_are_given_where_they_are_wanted_or_needed(words: list[str], 
         (["--track", "--no-track"], "--track and --no-track contradict each other"),
         (["--detect-every", "2", "--no-track"], "--detect-every and --no-track contradict each other"),
         (["--detect-every", "0"], "0 is not in the range"),
+        (["--count", "0,0 1,1", "--no-track"], "--count and --no-track contradict each other"),
+        (["--events", "e.csv"], "--events is given, and nothing is counted; add --count"),
+        (["--count", "0,0 1,1", "--events", "e.txt"], "has another suffix than .jsonl and .csv"),
+        (["--count", "0,0 1,1", "--count", "0,1 1,0"], "two counts have the name 'line'"),
+        (["--count", "0,0 1,1", "--events", "e.csv", "-o", "e.csv"], "e.csv is named twice"),
+        (["clip.mp4", "./clip.mp4", "--count", "0,0 1,1", "--events", "e.csv", "-o", "{n}.csv"], "there are 2 sources"),
+        (["--ignore", "0,0 1,1"], "has 2 points, a polygon has 3 or more"),
+        (["--ignore", "0,0 1,0 1,1 0,1"], "leave nothing of a picture of"),
     ],
 )
 def test_what_cannot_be_meant_is_answered_in_one_line(
     words: list[str], message: str, place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(["detect", "clip.mp4", *words]) == 2
+    sources = [] if "clip.mp4" in words else ["clip.mp4"]
+    assert run(["detect", *sources, *words]) == 2
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1 and message in lines[0]
+
+
+def test_areas_and_counts_are_reported_written_and_drawn(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--ignore", "0,0 0.3,0 0.3,1 0,1", "--count", "door=0.3,0 0.8,0 0.8,0.9 0.3,0.9", "--conf", "0"]
+    assert run(["detect", "clip.mp4", *words, "--events", "e.jsonl", "-o", "a.jsonl", "-o", "a.mp4", "--json"]) == 0
+    problems = json.loads(capsys.readouterr().out)["runs"][0]["problems"]
+    assert any(line.startswith("areas left out: ") for line in problems) and any(line.startswith("count door: ") for line in problems)
+    assert run(["detect", "clip.mp4", *words, "--events", "e.csv", "-o", "b.mp4", "-q"]) == 0
+    assert (place / "e.csv").read_text().splitlines()[0] == "source,frame,time,count,event,label,id,inside"
+    events = [json.loads(line) for line in (place / "e.jsonl").read_text().splitlines()]
+    assert len(events) == len((place / "e.csv").read_text().splitlines()) - 1
+    assert run(["detect", "clip.mp4", *words, "--events", "e.csv", "-o", "c.mp4", "-q"]) == 6, "it is there already"
+    assert not list(place.glob("*.part"))
