@@ -52,7 +52,7 @@ def analyse(
             engine,
             read,
             talk,
-            lambda job, header: chain(_sinks(job, header, settings), more_sinks(settings)),
+            lambda job, header: chain(_sinks(job, header, settings, talk), more_sinks(settings)),
             _stream,
             lambda source, header: window(settings, source, header),
             settings.csv,
@@ -66,13 +66,22 @@ def _stream(engine: Engine, header: RunHeader) -> Stream:
     return engine.stream(0 if header.source.live else DENSE_EVERY)
 
 
-def _sinks(job: Job, header: RunHeader, settings: AnalysisSettings) -> Iterable[Sink]:
+def _sinks(job: Job, header: RunHeader, settings: AnalysisSettings, talk: Talk) -> Iterable[Sink]:
     """The outputs of one source."""
     from skipvid.cli.drawing import ResultDrawer
     from skipvid.cli.jobs import sink_options
+    from skipvid.cli.live import segments
     from skipvid.video.sinks.open import open_sink
 
     options = sink_options(settings.read, settings.write)
     mask = settings.overlay == "mask"
+
+    def open_one(target: str) -> Sink:
+        return open_sink(target, header, options, partial(ResultDrawer(header).planes, mask=mask))
+
     for target in job.targets:
-        yield open_sink(target, header, options, partial(ResultDrawer(header).planes, mask=mask))
+        yield (
+            open_one(target)
+            if settings.live.stream.segment is None or target == "-"
+            else segments(target, header, settings, open_one, talk)
+        )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from skipvid.cli.jobs import Job, check_openable, plan_jobs
@@ -11,6 +13,7 @@ from skipvid.cli.settings.groups import LiveSettings
 from skipvid.core.errors import UsageError
 
 if TYPE_CHECKING:
+    from skipvid.cli.talk import Talk
     from skipvid.core.results import RunHeader
     from skipvid.video.sinks.base import Sink
     from skipvid.video.sources.base import Source
@@ -81,3 +84,19 @@ def window(settings: AnalysisSettings, source: Source, header: RunHeader) -> Sin
 
     mask = settings.overlay == "mask"
     return WindowSink(CvWindow(f"skipvid {header.source.name}"), ResultDrawer(header), source.close, mask=mask)
+
+
+def segments(target: str, header: RunHeader, settings: AnalysisSettings, open_one: Callable[[str], Sink], talk: Talk) -> Sink:
+    """The files of an output that rolls over. Raises UsageError for a source that is not live."""
+    from skipvid.report import SummaryBuilder
+    from skipvid.video.sinks.segments import SegmentSink
+
+    seconds = settings.live.stream.segment
+    assert seconds is not None
+    if not header.source.live:
+        raise UsageError(f"--segment is for live sources, not for {header.source.name}", "leave it out, or say --live")
+
+    def tell(path: Path) -> None:
+        talk.say(f"wrote {path.resolve()}")
+
+    return SegmentSink(target, seconds, open_one, lambda: SummaryBuilder(header), tell)

@@ -202,6 +202,15 @@ def test_a_password_in_an_address_is_never_printed_or_written(
         assert secret not in said and secret.encode() not in b"".join(written.values()) and secret not in "".join(written)
 
 
+def test_a_recording_rolls_over_and_all_its_files_are_told(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["detect", "--webcam", "--segment", "1s", "--duration", "3.5", "-o", "cam.jsonl"]) == 0
+    files = sorted(place.glob("cam-*.jsonl"))
+    told = [line.removeprefix("wrote ") for line in capsys.readouterr().err.splitlines() if line.startswith("wrote ")]
+    assert 2 <= len(files) <= 4 and sorted(told) == [str(path) for path in files]
+    times = [[frame["time"] for frame in frames_of(path)] for path in files]
+    assert all(len({int(time) for time in each}) == 1 for each in times) and times == sorted(times)
+
+
 class Screen:
     """A window in which q is pressed at the third picture."""
 
@@ -242,6 +251,9 @@ def test_q_in_the_window_ends_the_run_without_an_error_and_nothing_is_written(
         (["-", "--duration", "3"], 2, "--duration is for live sources; use --end, or say --live"),
         (["clip.mp4", "--live"], 2, "--live is for cameras, addresses and standard input, not for clip.mp4"),
         (["rtsp://127.0.0.1:1/a", "--live", "--no-live"], 2, "--live and --no-live contradict each other"),
+        (["clip.mp4", "--segment", "10m"], 2, "--segment is for live sources, not for clip.mp4"),
+        (["--webcam", "--segment", "0.5"], 2, "--segment is 0.5 s; give a second or more"),
+        (["--webcam", "--segment", "soon"], 2, "'soon' is not a time such as 90s, 10m or 2h"),
         (["rtsp://127.0.0.1:1/a", "--reconnect", "often"], 2, "'often' is not one of 'always', 'never'"),
         (["--webcam", "--duration", "3", "--end", "4"], 2, "--duration and --end say the same"),
         (["--webcam", "7"], 3, "there is no camera 7"),

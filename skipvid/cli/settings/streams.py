@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from skipvid.cli.settings.fields import flag, setting
+from skipvid.cli.settings.types import Duration
 from skipvid.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -39,11 +40,20 @@ class StreamSettings:
         metavar="S",
         help="Seconds to wait for a connection, and without data before it is given up.  [default: 10]",
     )
+    segment: float | None = setting(
+        "--segment",
+        default=None,
+        type=Duration(),
+        metavar="TIME",
+        help="Begin new outputs every 90s, 10m, 2h, ...; each is a whole file, called by the time at which it begins. For live sources.",
+    )
     rtsp_transport: Literal["tcp", "udp", "udp_multicast", "http", "https"] = setting(
         "--rtsp-transport", default="tcp", help="How RTSP sends pictures.  [default: tcp]"
     )
 
     def __post_init__(self) -> None:
+        if self.segment is not None and self.segment < 1:
+            raise UsageError(f"--segment is {self.segment:g} s", "give a second or more")
         if self.newest and self.every:
             raise UsageError("--live and --no-live contradict each other")
 
