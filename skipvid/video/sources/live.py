@@ -160,6 +160,7 @@ class LiveSource(Source):
         stalls, stalled, silent = 0, 0.0, False
         first: int | None = None
         origin = 0.0
+        resumed = False
         while not self._closing:
             begin = time.monotonic()
             taken = self._take()
@@ -174,8 +175,10 @@ class LiveSource(Source):
                 first, origin = number, clock
                 self._deadline = None if self._options.end is None else time.monotonic() + self._options.end
             seconds = clock - origin
+            resumed = resumed or shot.resumed
             if selection.take(seconds):
-                yield Frame(shot.picture, number - first, seconds, self._name, waited * 1e3, resumed=shot.resumed)
+                yield Frame(shot.picture, number - first, seconds, self._name, waited * 1e3, resumed=resumed)
+                resumed = False
             if selection.finished(seconds) or self._over():
                 break
         self._report(stalls, stalled, silent)

@@ -188,6 +188,13 @@ def test_the_mark_is_kept_where_a_newer_frame_takes_the_place_of_the_marked_one(
     assert later.resumed and later.index > 1
 
 
+def test_the_mark_is_kept_where_the_marked_frame_is_left_out() -> None:
+    """By --stride, say: the next one that is taken has it."""
+    source = LiveSource(lasting([StandIn([0.0]), StandIn([0.0, *[0.05] * 9])]), "webcam 0", ReadOptions(end=1.0, stride=2))
+    frames = list(source)
+    assert [frame.index for frame in frames if frame.resumed] == [2] and frames[0].index == 0
+
+
 def test_the_duration_ends_a_stream_that_is_lost_and_does_not_come_back() -> None:
     source = LiveSource(lasting([StandIn([0.0, 0.02])]), "webcam 0", ReadOptions(end=0.5))
     begin = time.monotonic()
