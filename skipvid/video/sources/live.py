@@ -97,8 +97,10 @@ class LiveClock:
         if self._first is None:
             self._first = arrival
         now = arrival - self._first
+        if resumed:
+            self._offset = None
         if stamp is not None:
-            if self._offset is None or resumed:
+            if self._offset is None:
                 self._offset = now - stamp
             late = now - (stamp + self._offset)
             if abs(late) > JUMP:

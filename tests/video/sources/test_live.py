@@ -237,6 +237,13 @@ def test_times_are_the_streams_own_where_they_agree_with_the_arrival(
     assert times == pytest.approx(expected, abs=2e-3) and clock.jumps == jumps
 
 
+def test_another_connection_has_another_clock_and_that_is_no_jump() -> None:
+    """Its first picture may have no stamp."""
+    clock = LiveClock()
+    times = [clock.stamp(5.0, 100.0), clock.stamp(5.1, 100.1), clock.stamp(None, 103.0, resumed=True), clock.stamp(77.0, 103.1)]
+    assert times == pytest.approx([0.0, 0.1, 3.0, 3.1], abs=2e-3) and clock.jumps == 0
+
+
 def test_a_camera_whose_clock_runs_fast_never_jumps() -> None:
     clock = LiveClock()
     times = [clock.stamp(step / 25 * 1.001, step / 25) for step in range(25 * 3600)]
