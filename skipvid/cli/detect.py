@@ -48,12 +48,17 @@ def _load(settings: DetectSettings, talk: Talk) -> Engine:
 
 def _check_events(settings: DetectSettings) -> None:
     """Raises UsageError or OutputError where the events could not be written."""
+    from skipvid.video.sinks.events import SUFFIXES
     from skipvid.video.sinks.targets import check_path
     from skipvid.video.sources.specs import expand_specs
 
     events = settings.follow.events
     if events is None:
         return
+    if not settings.follow.count:
+        raise UsageError("--events is given, and nothing is counted", "add --count")
+    if not events.lower().endswith(SUFFIXES):
+        raise UsageError(f"--events {events} has another suffix than {' and '.join(SUFFIXES)}", "events are written as one of these")
     sources = expand_specs(settings.live.sources)
     if len(sources) > 1:
         raise UsageError(f"--events names one file, and there are {len(sources)} sources", "analyse them one by one")
