@@ -53,7 +53,9 @@ class Call:
         """An input that must be known beforehand. what: it is, for the message."""
         value = self.values[position]
         if isinstance(value, Tensor) or value is None:
-            raise self.refused(f"its {what} is computed from the picture", "only sizes that follow from the picture's size can be converted")
+            raise self.refused(
+                f"its {what} is computed from the picture", "only sizes that follow from the picture's size can be converted"
+            )
         return value
 
     def ints(self, position: int, what: str) -> list[int]:

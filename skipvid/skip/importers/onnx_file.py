@@ -52,7 +52,7 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class FileInput:
-    """An input of a network file. shape: None for an extent that the file leaves open; open: the names that the file gives those, by axis."""
+    """An input of a network file. shape: None for an extent that the file leaves open. open: the file's names for those, by axis."""
 
     name: str
     shape: tuple[int | None, ...]

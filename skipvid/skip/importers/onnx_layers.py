@@ -162,17 +162,20 @@ def _group_norm(call: Call) -> Tensor:
 
 
 def _local_norm(call: Call) -> Tensor:
-    return F.local_response_norm(call.tensor(0), call.get("size", 1), call.get("alpha", 1e-4), call.get("beta", 0.75), call.get("bias", 1.0))
+    return F.local_response_norm(
+        call.tensor(0), call.get("size", 1), call.get("alpha", 1e-4), call.get("beta", 0.75), call.get("bias", 1.0)
+    )
 
 
 def _vector_norm(call: Call) -> Tensor:
     x = call.tensor(0)
-    return x / x.norm(call.get("p", 2), call.get("axis", -1), keepdim=True)
+    norm: Tensor = torch.linalg.vector_norm(x, call.get("p", 2), call.get("axis", -1), keepdim=True)
+    return x / norm
 
 
 def _gemm(call: Call) -> Tensor:
     a, b = call.tensor(0), call.tensor(1)
-    alpha, beta = call.get("alpha", 1.0), call.get("beta", 1.0)
+    alpha, beta = float(call.get("alpha", 1.0)), float(call.get("beta", 1.0))
     a = a.t() if call.get("transA", 0) else a
     bias = call.tensor(2) if call.has(2) else None
     weight = b if call.get("transB", 0) else b.t()

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from skipvid.core.errors import BackendError
@@ -40,7 +39,7 @@ ADVICE = {
 
 
 class OnnxNetwork(nn.Module):
-    """A network in eval mode, of the inputs of the file. It returns a tensor where the file has one output, else a tuple in the file's order.
+    """A network in eval mode with the inputs of the file. Of several outputs it returns a tuple, in the file's order.
 
     outputs: names of tensors in the file to return instead of its own, so that a network can end before its own decoding.
     Raises BackendError where it uses an operation that cannot be converted.
@@ -105,7 +104,9 @@ class OnnxNetwork(nn.Module):
         except (RuntimeError, ValueError, TypeError, IndexError) as error:
             shapes = ", ".join(str(tuple(value.shape)) for value in given if value is not None)
             reason = " ".join(str(error).split())[:160]
-            raise call.refused(f"it does not take inputs of shapes {shapes}: {reason}", "was the file exported for another size?") from error
+            raise call.refused(
+                f"it does not take inputs of shapes {shapes}: {reason}", "was the file exported for another size?"
+            ) from error
         return (result,) if isinstance(result, Tensor) else result
 
     def _branch(self, op: Op, condition: Value | None, values: dict[str, Value]) -> None:
@@ -128,7 +129,7 @@ class OnnxNetwork(nn.Module):
         feeds = {name: value for name, value in zip(op.inputs, given, strict=True) if name}
         try:
             with np.errstate(all="ignore"):
-                results: list[Any] = evaluator.run(None, feeds)
+                results: Any = evaluator.run(None, feeds)
         except Exception as error:  # whatever the evaluator's operations raise
             raise BackendError(f"{op.title}: it cannot be computed: {' '.join(str(error).split())[:160]}", "export it again") from error
         return [np.asarray(result) for result in results]
@@ -225,7 +226,12 @@ def _layer(op: Op) -> str:
     if weight.endswith(".weight"):
         parts = weight.removesuffix(".weight").split(".")
     else:
-        parts = [part for part in re.split(r"[/.]", op.name or op.outputs[0]) if part]
-        if len(parts) > 1 and re.fullmatch(rf"{op.kind}(_\d+)?", parts[-1]):
-            parts.pop()
+        scopes: list[str] = []
+        for scope in filter(None, (op.name or op.outputs[0]).split("/")):
+            if scopes and scope.startswith(f"{scopes[-1]}."):  # torch names the parts of a list with the list's name: stem/stem.0
+                scopes.pop()
+            scopes.append(scope)
+        if len(scopes) > 1 and re.fullmatch(rf"{op.kind}(_\d+)?", scopes[-1]):
+            scopes.pop()
+        parts = [part for scope in scopes for part in scope.split(".") if part]
     return ".".join(re.sub(r"\W", "_", part) or "_" for part in parts)

@@ -137,7 +137,11 @@ def _space_to_depth(nodes: _Nodes) -> Iterator[Match]:
     for join in (op for op in nodes.ops if op.kind == "Concat" and op.attributes.get("axis") == 1 and len(op.inputs) == 4):
         found = [_corner(nodes, name) for name in join.inputs]
         corners = [item for item in found if item is not None]
-        if len(corners) != 4 or len({x for x, _, _ in corners}) != 1 or {place for _, place, _ in corners} != {(0, 0), (0, 1), (1, 0), (1, 1)}:
+        if (
+            len(corners) != 4
+            or len({x for x, _, _ in corners}) != 1
+            or {place for _, place, _ in corners} != {(0, 0), (0, 1), (1, 0), (1, 1)}
+        ):
             continue
         order = [row * 2 + column for _, (row, column), _ in corners]
         slices = list({id(op): op for _, _, group in corners for op in group}.values())
@@ -175,7 +179,8 @@ def _limits(nodes: _Nodes, clip: Op) -> tuple[float | None, float | None]:
 
 
 def _is_sixth(hard: Op) -> bool:
-    return abs(hard.attributes.get("alpha", 0.2) - 1 / 6) < 1e-6 and hard.attributes.get("beta", 0.5) == 0.5
+    alpha, beta = hard.attributes.get("alpha", 0.2), hard.attributes.get("beta", 0.5)
+    return bool(abs(alpha - 1 / 6) < 1e-6 and beta == 0.5)
 
 
 def _pattern(kind: str, x: str, last: Op) -> Op:

@@ -77,7 +77,8 @@ def _power(call: Call) -> Tensor:
 
 
 def _modulo(call: Call) -> Tensor:
-    return (torch.fmod if call.get("fmod", 0) else torch.remainder)(call.tensor(0), call.tensor(1))
+    a, b = call.tensor(0), call.tensor(1)
+    return torch.fmod(a, b) if call.get("fmod", 0) else torch.remainder(a, b)
 
 
 def _sum(call: Call) -> Tensor:
@@ -127,7 +128,7 @@ def _celu(call: Call) -> Tensor:
 
 
 def _selu(call: Call) -> Tensor:
-    alpha, gamma = call.get("alpha", 1.6732632), call.get("gamma", 1.0507010)
+    alpha, gamma = float(call.get("alpha", 1.6732632)), float(call.get("gamma", 1.0507010))
     return F.elu(call.tensor(0), alpha) * gamma
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -10,6 +12,12 @@ from torch.nn import functional as F
 from skipvid.skip.importers.onnx_call import Call, Table
 from skipvid.skip.importers.onnx_file import Array
 
+ROUNDING: dict[str, Callable[[Array], Array]] = {
+    "floor": lambda value: np.floor(value),
+    "ceil": lambda value: np.ceil(value),
+    "round_prefer_floor": lambda value: np.ceil(value - 0.5),
+    "round_prefer_ceil": lambda value: np.floor(value + 0.5),
+}
 KNOWN_PLACES = ("half_pixel", "pytorch_half_pixel", "half_pixel_symmetric", "align_corners", "asymmetric", "tf_half_pixel_for_nn")
 
 
@@ -78,7 +86,9 @@ def _resampled(call: Call, x: Tensor, sizes: list[int], scales: list[float], pla
 
 
 def _nearest(x: Tensor, size: list[int], factors: list[float], place: str, rounding: str) -> Tensor:
-    indices = [_picked(_sources(old, new, factor, place), rounding, old) for old, new, factor in zip(x.shape[2:], size, factors, strict=True)]
+    indices = [
+        _picked(_sources(old, new, factor, place), rounding, old) for old, new, factor in zip(x.shape[2:], size, factors, strict=True)
+    ]
     plain = [np.arange(new) * old // new for old, new in zip(x.shape[2:], size, strict=True)]
     if all(np.array_equal(index, usual) for index, usual in zip(indices, plain, strict=True)):
         return F.interpolate(x, size=size, mode="nearest")
@@ -107,12 +117,7 @@ def _sources(old: int, new: int, scale: float, place: str) -> Array:
 
 def _picked(source: Array, rounding: str, old: int) -> Array:
     source = source.astype(np.float32).astype(np.float64)  # as runtimes compute it; a tie stays one
-    picked = {
-        "floor": np.floor,
-        "ceil": np.ceil,
-        "round_prefer_floor": lambda value: np.ceil(value - 0.5),
-        "round_prefer_ceil": lambda value: np.floor(value + 0.5),
-    }[rounding](source)
+    picked = ROUNDING[rounding](source)
     return np.clip(picked, 0, old - 1).astype(np.int64)
 
 

@@ -116,7 +116,7 @@ def _gather_elements(call: Call) -> Tensor:
 
 def _expand(call: Call) -> Tensor:
     x, shape = call.tensor(0), call.ints(1, "shape")
-    return x.expand(torch.broadcast_shapes(x.shape, shape))
+    return x.expand(np.broadcast_shapes(tuple(x.shape), tuple(shape)))
 
 
 def _tile(call: Call) -> Tensor:

@@ -1,0 +1,36 @@
+"""What a network file returns, in names and shapes: what its head is recognised from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkOutput:
+    """One output of a network. shape: for the picture's size at hand.
+
+    maps: names and shapes (1, C, h, w) of the feature maps whose cells, map after map and row after row, are the output's rows, where it
+    is nothing else; () where it is more than that. channels_last: it is (1, rows, C), not (1, C, rows).
+    """
+
+    name: str
+    shape: Shape
+    maps: tuple[tuple[str, Shape], ...] = ()
+    channels_last: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkFacts:
+    """What is known of a network file before anybody reads its results.
+
+    image_size: (height, width) of the picture that the shapes are for. classes: how many names the labels have; None = not said.
+    metadata: what the exporter wrote into the file.
+    """
+
+    outputs: tuple[NetworkOutput, ...]
+    image_size: tuple[int, int]
+    classes: int | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)

@@ -1,0 +1,65 @@
+"""Outputs with a row for every cell of a grid, level after level: where a level's rows are, and the level as a map."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from skipvid.core.network_outputs import NetworkOutput
+
+Size = tuple[int, int]
+
+
+def grids(image_size: Size, strides: Sequence[int]) -> list[Size]:
+    """(rows, columns) of the cells of each level, for an input of (height, width) pixels."""
+    return [(-(-image_size[0] // stride), -(-image_size[1] // stride)) for stride in strides]
+
+
+def cells(image_size: Size, strides: Sequence[int]) -> int:
+    """Of all levels."""
+    return sum(rows * columns for rows, columns in grids(image_size, strides))
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Rows of a network's outputs. first: number of the first tensor that they are in.
+
+    split: each level is a tensor of its own: a map (1, C, h, w), or rows. channels_last: rows are (1, N, C).
+    """
+
+    first: int
+    split: bool
+    maps: bool
+    channels_last: bool = True
+
+    @classmethod
+    def of(cls, output: NetworkOutput, first: int) -> tuple[Rows, tuple[str, ...]]:
+        """Of one output that holds all levels, and the names of the tensors that the network must return for it."""
+        if output.maps:
+            return cls(first, True, True), tuple(name for name, _ in output.maps)
+        return cls(first, False, False, output.channels_last), (output.name,)
+
+    @classmethod
+    def of_levels(cls, outputs: Sequence[NetworkOutput], first: int) -> tuple[Rows, tuple[str, ...]]:
+        """Of outputs that hold a level each."""
+        if all(len(output.maps) == 1 for output in outputs):
+            return cls(first, True, True), tuple(output.maps[0][0] for output in outputs)
+        return cls(first, True, False, outputs[0].channels_last), tuple(output.name for output in outputs)
+
+    def number(self, level: int) -> int:
+        """Of the tensor that a level is in."""
+        return self.first + level if self.split else self.first
+
+    def level(self, tensor: Tensor, level: int, image_size: Size, strides: Sequence[int]) -> Tensor:
+        """tensor: that of the level -> the level as a map (C, h, w), a view."""
+        if self.maps:
+            return tensor[0]
+        each = grids(image_size, strides)
+        rows, columns = each[level]
+        part = tensor[0].t() if self.channels_last else tensor[0]
+        if not self.split:
+            begin = sum(h * w for h, w in each[:level])
+            part = part[:, begin : begin + rows * columns]
+        return part.unflatten(1, (rows, columns))

@@ -1,0 +1,112 @@
+"""YOLO as Ultralytics and the authors of YOLOv5, v7 and v10 export it: decoded rows, or what is left after their own suppression."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from torch import Tensor
+
+from skipvid.core.network_outputs import NetworkFacts
+from skipvid.models.detections import MAX_DETECTIONS, RawDetections
+from skipvid.models.heads.base import Fit, HeadKind, RowHead, Size, from_centres, raw
+from skipvid.models.heads.rows import cells
+
+STRIDES = ((8, 16, 32), (8, 16, 32, 64))
+ANCHORS = 3
+"""Boxes of a cell of YOLOv5 and v7."""
+MOST_ROWS = 1000
+"""Rows of a network that has chosen its best boxes itself."""
+PROTOTYPES = 32
+"""Numbers behind the classes of a network that also segments: factors on its prototype masks."""
+
+
+class AnchorFree(RowHead):
+    """Reads (1, 4 + classes, N): centre, width and height in pixels, and scores. A row is one object at most, of its likeliest class."""
+
+    iou_threshold = 0.7
+    levels = ((0,),)
+
+    def __init__(self, image_size: Size, classes: int) -> None:
+        self.image_size, self._classes = image_size, classes
+
+    def find(self, level: int, maps: Sequence[Tensor], score_threshold: float) -> RawDetections:
+        values = maps[0][0]
+        scores, classes = values[4 : 4 + self._classes].max(0)
+        rows = (scores > score_threshold).nonzero()[:, 0]
+        return raw(from_centres(values[:4, rows].t()), scores[rows], classes[rows])
+
+
+class WithObjectness(RowHead):
+    """Reads (1, N, 5 + classes): centre, width and height in pixels, objectness, and scores. A row is one object at most."""
+
+    iou_threshold = 0.45
+    levels = ((0,),)
+
+    def __init__(self, image_size: Size) -> None:
+        self.image_size = image_size
+
+    def find(self, level: int, maps: Sequence[Tensor], score_threshold: float) -> RawDetections:
+        values = maps[0][0]
+        values = values[values[:, 4] > score_threshold]  # no score is above the objectness
+        best, classes = values[:, 5:].max(1)
+        scores = best * values[:, 4]
+        sure = scores > score_threshold
+        return raw(from_centres(values[sure, :4]), scores[sure], classes[sure])
+
+
+class Chosen(RowHead):
+    """Reads (1, K, 6): x1, y1, x2, y2 in pixels, score and class of objects that need no suppression."""
+
+    iou_threshold = 1.0
+    levels = ((0,),)
+
+    def __init__(self, image_size: Size) -> None:
+        self.image_size = image_size
+
+    def find(self, level: int, maps: Sequence[Tensor], score_threshold: float) -> RawDetections:
+        values = maps[0][0]
+        values = values[values[:, 4] > score_threshold][:MAX_DETECTIONS]
+        return raw(values[:, :4], values[:, 4], values[:, 5].round())
+
+
+def _anchor_free(facts: NetworkFacts) -> Fit | None:
+    output = facts.outputs[0]
+    if len(output.shape) != 3 or output.shape[0] != 1 or facts.metadata.get("task", "detect") not in ("detect", "segment"):
+        return None
+    if not any(output.shape[2] == cells(facts.image_size, strides) for strides in STRIDES):
+        return None
+    masks = [other for other in facts.outputs[1:] if len(other.shape) == 4 and other.shape[1] == PROTOTYPES]
+    classes = output.shape[1] - 4 - (PROTOTYPES if masks else 0)
+    if len(facts.outputs) != 1 + len(masks) or classes < 1 or facts.classes not in (None, classes):
+        return None
+    return Fit(classes, (output.name,), lambda size: AnchorFree(size, classes))
+
+
+def _with_objectness(facts: NetworkFacts) -> Fit | None:
+    output = facts.outputs[0]
+    if len(output.shape) != 3 or not any(output.shape[1] == ANCHORS * cells(facts.image_size, strides) for strides in STRIDES):
+        return None
+    classes = output.shape[2] - 5
+    if classes < 1 or facts.classes not in (None, classes):
+        return None
+    return Fit(classes, (output.name,), WithObjectness)
+
+
+def _chosen(facts: NetworkFacts) -> Fit | None:
+    output = facts.outputs[0]
+    if len(facts.outputs) != 1 or len(output.shape) != 3 or output.shape[2] != 6 or output.shape[1] > MOST_ROWS:
+        return None
+    if facts.metadata.get("task", "detect") != "detect":
+        return None
+    return Fit(facts.classes or 80, (output.name,), Chosen)
+
+
+def _kind(name: str, returns: str, fit: Callable[[NetworkFacts], Fit | None]) -> HeadKind:
+    return HeadKind(name, "detect", returns, fit)
+
+
+KINDS = (
+    _kind("yolov8", "(1, 4 + classes, N), N cells of strides 8, 16, 32; also YOLOv9, 11, 12", _anchor_free),
+    _kind("yolov5", "(1, 3 N, 5 + classes), boxes in pixels; also YOLOv7", _with_objectness),
+    _kind("end2end", "(1, K, 6): boxes in pixels, score, class, as YOLOv10 and 26 have them", _chosen),
+)
