@@ -59,7 +59,7 @@ def calibrate(settings: CalibrateSettings) -> int:
     SOURCE is material like that to come: a few seconds with movement, no labels. Maps on which the result depends little get higher
     thresholds, others lower ones, so that the error for the same saving is smaller. The options about persons are for pose presets.
     """
-    from skipvid.cli.networks import chosen_preset, load_engine
+    from skipvid.cli.networks import load_engine, network_preset
     from skipvid.cli.talk import Talk
     from skipvid.core.errors import OutputError
     from skipvid.pipeline.calibrate import calibrate as run
@@ -74,7 +74,7 @@ def calibrate(settings: CalibrateSettings) -> int:
     check_path(str(target), specs, settings.overwrite)
     network, read = settings.network, settings.read.options()
     with Talk(settings.talk) as talk:
-        preset = chosen_preset(network.preset, DEFAULT_DETECT)
+        preset = network_preset(network, DEFAULT_DETECT)
         engine = load_engine(network, preset, talk)
         sources = [_frames(spec, read) for spec in specs]
         result = run(engine, sources, settings.saving, settings.inputs, settings.floor, talk.say)

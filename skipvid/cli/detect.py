@@ -29,7 +29,7 @@ def detect(settings: DetectSettings) -> int:
 
 
 def _load(settings: DetectSettings, talk: Talk) -> Engine:
-    from skipvid.cli.networks import chosen_preset, load_detect_engine
+    from skipvid.cli.networks import load_detect_engine, network_preset
     from skipvid.presets.preset import DEFAULT_DETECT
 
-    return load_detect_engine(settings.network, chosen_preset(settings.network.preset, DEFAULT_DETECT), talk)
+    return load_detect_engine(settings.network, network_preset(settings.network, DEFAULT_DETECT, "detect"), talk)

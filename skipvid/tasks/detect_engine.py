@@ -16,7 +16,7 @@ from skipvid.presets.preset import Preset
 from skipvid.skip.api import SkipModel
 from skipvid.skip.config import SkipConfig
 from skipvid.tasks.detect import DetectTask
-from skipvid.tasks.engine import ACTIVITY_STRIDE, Clock, Engine, EngineStream, spec_for
+from skipvid.tasks.engine import ACTIVITY_STRIDE, Clock, Engine, EngineStream, load_network
 
 
 class DetectEngine(Engine):
@@ -36,8 +36,8 @@ class DetectEngine(Engine):
         score_threshold: float | None = None,
         scene_cuts: bool = True,
     ) -> None:
-        self.spec = spec_for(preset, DetectorSpec)
-        super().__init__(self.spec, preset, config, weights, weights_sha256)
+        self.spec, net = load_network(preset, DetectorSpec, weights)
+        super().__init__(net, preset, config, weights_sha256)
         self.categories = preset.label_set.categories
         self.score_threshold = preset.score_threshold if score_threshold is None else score_threshold
         self.scene_cuts = scene_cuts

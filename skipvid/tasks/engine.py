@@ -11,14 +11,16 @@ from typing import Protocol, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import nn
 
 from skipvid.core.costs import FrameCost
 from skipvid.core.errors import PresetError
 from skipvid.core.results import Detections, Frame, FrameResult
 from skipvid.models import ModelSpec, find_spec
-from skipvid.presets.preset import Preset
+from skipvid.presets.preset import FILE, Preset
 from skipvid.skip.api import SkipModel
 from skipvid.skip.config import SkipConfig
+from skipvid.tasks.network_files import open_spec
 from skipvid.tasks.scene import SceneCutDetector
 
 ACTIVITY_STRIDE = 8
@@ -45,11 +47,11 @@ class Engine(ABC):
     categories: Mapping[int, str]
     model: SkipModel
 
-    def __init__(self, spec: ModelSpec, preset: Preset, config: SkipConfig, weights: Path, weights_sha256: str) -> None:
-        """weights: the file to load. weights_sha256: its hash, for the record. Raises WeightsError where the file does not fit."""
+    def __init__(self, net: nn.Module, preset: Preset, config: SkipConfig, weights_sha256: str) -> None:
+        """net: with its weights. weights_sha256: of the file that they came from, for the record."""
         self.preset = preset
         self.weights_sha256 = weights_sha256
-        self.model = SkipModel(spec.load(weights, preset.label_set.num_outputs), config)
+        self.model = SkipModel(net, config)
 
     @property
     def backend(self) -> str:
@@ -83,11 +85,33 @@ class Engine(ABC):
         """Begin a stream on the same back end without gates: the yardstick."""
 
 
-def spec_for(preset: Preset, kind: type[S]) -> S:
-    """The network of a preset, of this kind. Raises PresetError for another task, an unknown network, or sizes that it cannot take."""
+def load_network(preset: Preset, kind: type[S], weights: Path) -> tuple[S, nn.Module]:
+    """The network of a preset, of this kind, with its weights; from a file where the preset says so.
+
+    Raises what spec_for does, WeightsError where the weights do not fit, and for a network file what network_files does.
+    """
+    if preset.model == FILE:
+        check_task(preset, kind)
+        return open_spec(preset, kind, weights)
+    spec = spec_for(preset, kind)
+    return spec, spec.load(weights, preset.label_set.num_outputs)
+
+
+def check_task(preset: Preset, kind: type[ModelSpec]) -> None:
+    """Raises PresetError for a preset of another task."""
     if preset.task != kind.task:
         raise PresetError(
             f"preset {preset.name} is for the task '{preset.task}'", f"choose a preset of the task '{kind.task}': skipvid presets list"
+        )
+
+
+def spec_for(preset: Preset, kind: type[S]) -> S:
+    """The network of a preset, of this kind. Raises PresetError for another task, an unknown network, or sizes that it cannot take."""
+    check_task(preset, kind)
+    if preset.model == FILE:
+        raise PresetError(
+            f"preset {preset.name} is a network from a file, which can be run but not trained or taught with",
+            "choose a preset of a network that comes with skipvid: skipvid presets list",
         )
     spec = find_spec(preset.model)
     if not isinstance(spec, kind):

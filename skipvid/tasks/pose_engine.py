@@ -20,7 +20,7 @@ from skipvid.presets.preset import Preset
 from skipvid.skip.api import SkipModel
 from skipvid.skip.config import SkipConfig
 from skipvid.tasks.crops import whole_frame
-from skipvid.tasks.engine import ACTIVITY_STRIDE, Clock, Engine, EngineStream, spec_for
+from skipvid.tasks.engine import ACTIVITY_STRIDE, Clock, Engine, EngineStream, load_network
 from skipvid.tasks.join import Patch, join_activity
 from skipvid.tasks.people import DetectedPeople, Person, PersonInFrame, Pose, PoseOptions
 from skipvid.tasks.pose import PoseTask
@@ -49,12 +49,12 @@ class PoseEngine(Engine):
         detector: Engine | None = None,
         options: PoseOptions | None = None,
     ) -> None:
-        self.spec = spec_for(preset, PoseSpec)
+        self.spec, net = load_network(preset, PoseSpec, weights)
         if detector is not None and PERSON not in detector.categories:
             raise PresetError("the detector knows no persons", "choose another detection preset: skipvid presets list")
         if isinstance(preset.image_size, int):
             raise PresetError(f"preset {preset.name}: 'image_size' must be [height, width] for the task 'pose', got {preset.image_size}")
-        super().__init__(self.spec, preset, config, weights, weights_sha256)
+        super().__init__(net, preset, config, weights_sha256)
         self.input_size: tuple[int, int] = preset.image_size
         self.categories = {PERSON: "person"}
         self.detector = detector

@@ -19,7 +19,10 @@ Triple = tuple[float, float, float]
 
 @dataclass(frozen=True, slots=True)
 class Pixels:
-    """What a family's networks take, unless said otherwise. mean, std: of values in 0..1. fill: the byte beside the picture; None = mean."""
+    """What a family's networks take, unless said otherwise.
+
+    mean, std: of values in 0..1. fill: the byte beside the picture; None = the mean colour.
+    """
 
     channels: str = "rgb"
     mean: Triple = (0.0, 0.0, 0.0)

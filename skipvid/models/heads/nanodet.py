@@ -39,7 +39,7 @@ class DistributionHead(RowHead):
         scores = first[: self._classes]
         sides = first[self._classes :] if self._sides is None else self._sides.level(maps[1], level, self.image_size, self._strides)
         classes, y, x = (scores > score_threshold).nonzero().unbind(1)
-        distribution = sides[:, y, x].reshape(4, -1, len(y)).softmax(1)
+        distribution = sides[:, y, x].reshape(4, sides.shape[0] // 4, len(y)).softmax(1)
         reach = torch.arange(distribution.shape[1], dtype=distribution.dtype)
         distance = (distribution * reach[:, None]).sum(1).t()
         centre = torch.stack([x, y], 1) + self._centre

@@ -23,8 +23,8 @@ def find_head(name: str) -> HeadKind:
     return HEADS[name]
 
 
-def recognise(facts: NetworkFacts, file: str, task: str, name: str | None = None) -> tuple[HeadKind, Fit]:
-    """The head of a network file for a task, by its outputs. name: the one that is said. file: its name, for messages.
+def recognise(facts: NetworkFacts, file: str, task: str | None, name: str | None = None) -> tuple[HeadKind, Fit]:
+    """The head of a network file, by its outputs. task: the only one that will do. name: the one that is said. file: for messages.
 
     Raises UsageError where none fits, or several do, or the one that is said does not; PresetError for a name that is unknown.
     """
@@ -33,22 +33,23 @@ def recognise(facts: NetworkFacts, file: str, task: str, name: str | None = None
     if name is not None:
         kind = find_head(name)
         fit = kind.fit(facts)
-        if kind.task != task:
+        if task not in (None, kind.task):
             raise UsageError(f"{file}: the head {name} is for the task '{kind.task}', not '{task}'", f"known: {_names(task)}")
         if fit is None:
             raise UsageError(f"{file}: the head {name} does not fit its outputs {shapes}{counted}", f"it reads {kind.returns}")
         return kind, fit
-    fitting = [(kind, fit) for kind in HEADS.values() if kind.task == task and (fit := kind.fit(facts)) is not None]
+    fitting = [(kind, fit) for kind in HEADS.values() if task in (None, kind.task) and (fit := kind.fit(facts)) is not None]
     if len(fitting) == 1:
         return fitting[0]
     if not fitting:
+        wanted = f" for '{task}'" if task is not None else ""
         raise UsageError(
-            f"{file}: no head for '{task}' is known that reads its outputs {shapes}{counted}",
+            f"{file}: no head{wanted} is known that reads its outputs {shapes}{counted}",
             f"known: {_names(task)}; export the network without decoding and NMS of its own",
         )
-    candidates = " or ".join(f"{kind.name} ({fit.classes} {'classes' if task == 'detect' else 'joints'})" for kind, fit in fitting)
+    candidates = " or ".join(f"{kind.name} ({fit.classes} {'classes' if kind.task == 'detect' else 'joints'})" for kind, fit in fitting)
     raise UsageError(f"{file}: its outputs {shapes} may be those of {candidates}", "say which: --head NAME, or how many: --labels FILE")
 
 
-def _names(task: str) -> str:
-    return ", ".join(kind.name for kind in HEADS.values() if kind.task == task)
+def _names(task: str | None) -> str:
+    return ", ".join(kind.name for kind in HEADS.values() if task in (None, kind.task))

@@ -62,4 +62,4 @@ class Rows:
         if not self.split:
             begin = sum(h * w for h, w in each[:level])
             part = part[:, begin : begin + rows * columns]
-        return part.unflatten(1, (rows, columns))
+        return part.reshape(-1, rows, columns)

@@ -60,12 +60,13 @@ class Chosen(RowHead):
     iou_threshold = 1.0
     levels = ((0,),)
 
-    def __init__(self, image_size: Size) -> None:
-        self.image_size = image_size
+    def __init__(self, image_size: Size, classes: int) -> None:
+        self.image_size, self._classes = image_size, classes
 
     def find(self, level: int, maps: Sequence[Tensor], score_threshold: float) -> RawDetections:
         values = maps[0][0]
-        values = values[values[:, 4] > score_threshold][:MAX_DETECTIONS]
+        known = (values[:, 5] > -0.5) & (values[:, 5] < self._classes - 0.5)
+        values = values[(values[:, 4] > score_threshold) & known][:MAX_DETECTIONS]
         return raw(values[:, :4], values[:, 4], values[:, 5].round())
 
 
@@ -98,7 +99,8 @@ def _chosen(facts: NetworkFacts) -> Fit | None:
         return None
     if facts.metadata.get("task", "detect") != "detect":
         return None
-    return Fit(facts.classes or 80, (output.name,), Chosen)
+    classes = facts.classes or 0  # its shape does not tell
+    return Fit(classes, (output.name,), lambda size: Chosen(size, classes))
 
 
 def _kind(name: str, returns: str, fit: Callable[[NetworkFacts], Fit | None]) -> HeadKind:
