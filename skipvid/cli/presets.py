@@ -170,7 +170,8 @@ def _count(preset: Preset) -> list[str]:
     model, report = convert(net, torch.zeros(1, 3, height, width), SkipConfig(gate="norm"))
     session = model.session()
     session(torch.zeros(1, 3, height, width))
-    parameters = sum(parameter.numel() for parameter in net.parameters())
+    weights = net.buffers() if preset.model == FILE else net.parameters()  # nothing of a network file is to be trained
+    parameters = sum(weight.numel() for weight in weights)
     return [
         f"{parameters / 1e6:.2f} M parameters",
         f"input {width}x{height} for a 16:9 source",

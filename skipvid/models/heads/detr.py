@@ -10,6 +10,7 @@ from torch import Tensor
 from skipvid.core.network_outputs import NetworkFacts, NetworkOutput
 from skipvid.models.detections import MAX_DETECTIONS, RawDetections
 from skipvid.models.heads.base import Fit, HeadKind, Pixels, RowHead, Size, from_centres, raw
+from skipvid.models.heads.rows import counts_cells
 
 MOST_QUERIES = 1000
 PIXELS = Pixels(fill=None)
@@ -40,7 +41,7 @@ class QueryHead(RowHead):
 
 def _joined(facts: NetworkFacts) -> Fit | None:
     output = facts.outputs[0]
-    if len(facts.outputs) != 1 or len(output.shape) != 3 or output.shape[1] > MOST_QUERIES or output.shape[2] > output.shape[1]:
+    if len(facts.outputs) != 1 or len(output.shape) != 3 or not _queries(output, facts):
         return None
     classes = output.shape[2] - 4
     if classes < 1 or facts.classes not in (None, classes):
@@ -49,7 +50,7 @@ def _joined(facts: NetworkFacts) -> Fit | None:
 
 
 def _pair(facts: NetworkFacts) -> Fit | None:
-    if len(facts.outputs) != 2 or any(len(output.shape) != 3 or output.shape[1] > MOST_QUERIES for output in facts.outputs):
+    if len(facts.outputs) != 2 or any(len(output.shape) != 3 or not _queries(output, facts) for output in facts.outputs):
         return None
     boxes = [output for output in facts.outputs if output.shape[2] == 4 and _may_be(output, "box", facts)]
     if len(boxes) != 1:
@@ -58,6 +59,12 @@ def _pair(facts: NetworkFacts) -> Fit | None:
     if logits.shape[1] != boxes[0].shape[1] or facts.classes not in (None, logits.shape[2]):
         return None
     return Fit(logits.shape[2], (boxes[0].name, logits.name), lambda size: QueryHead(size, joined=False))
+
+
+def _queries(output: NetworkOutput, facts: NetworkFacts) -> bool:
+    """Whether the rows of an output may be queries: they are few, and not as many as there are cells."""
+    rows, columns = output.shape[1:]
+    return rows <= MOST_QUERIES and not counts_cells(rows, facts.image_size) and not counts_cells(columns, facts.image_size)
 
 
 def _may_be(output: NetworkOutput, word: str, facts: NetworkFacts) -> bool:

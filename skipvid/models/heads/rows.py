@@ -22,6 +22,17 @@ def cells(image_size: Size, strides: Sequence[int]) -> int:
     return sum(rows * columns for rows, columns in grids(image_size, strides))
 
 
+STRIDES = ((8, 16, 32), (8, 16, 32, 64))
+"""Of the levels that detectors have."""
+ANCHORS = (1, 3)
+"""Boxes of a cell."""
+
+
+def counts_cells(rows: int, image_size: Size) -> bool:
+    """Whether an output's number of rows is that of a detector's cells."""
+    return any(rows == anchors * cells(image_size, strides) for strides in STRIDES for anchors in ANCHORS)
+
+
 @dataclass(frozen=True, slots=True)
 class Rows:
     """Rows of a network's outputs. first: number of the first tensor that they are in.

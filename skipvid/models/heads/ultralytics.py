@@ -9,9 +9,8 @@ from torch import Tensor
 from skipvid.core.network_outputs import NetworkFacts
 from skipvid.models.detections import MAX_DETECTIONS, RawDetections
 from skipvid.models.heads.base import Fit, HeadKind, RowHead, Size, from_centres, raw
-from skipvid.models.heads.rows import cells
+from skipvid.models.heads.rows import STRIDES, cells, counts_cells
 
-STRIDES = ((8, 16, 32), (8, 16, 32, 64))
 ANCHORS = 3
 """Boxes of a cell of YOLOv5 and v7."""
 MOST_ROWS = 1000
@@ -95,7 +94,9 @@ def _with_objectness(facts: NetworkFacts) -> Fit | None:
 
 def _chosen(facts: NetworkFacts) -> Fit | None:
     output = facts.outputs[0]
-    if len(facts.outputs) != 1 or len(output.shape) != 3 or output.shape[2] != 6 or output.shape[1] > MOST_ROWS:
+    if len(facts.outputs) != 1 or len(output.shape) != 3 or output.shape[2] != 6:
+        return None
+    if output.shape[1] > MOST_ROWS or counts_cells(output.shape[1], facts.image_size):
         return None
     if facts.metadata.get("task", "detect") != "detect":
         return None
