@@ -89,7 +89,6 @@ class BenchSettings:
     talk: TalkSettings = field(default_factory=TalkSettings)
 
     def __post_init__(self) -> None:
-        check_given(self.model, self.file)
         if self.model is not None and (self.presets or self.weights is not None):
             other = "--preset" if self.presets else "--weights"
             raise UsageError(f"--model and {other} contradict each other", "the file is the network, with its weights")
@@ -112,6 +111,7 @@ def bench(settings: BenchSettings) -> None:
 
     if not settings.activity and not settings.clips:
         raise UsageError("there is nothing to measure", "leave out --activity none, or name a clip")
+    check_given(settings.model, settings.file)
     if settings.model is not None:
         size = None if settings.size is None else (settings.size, settings.size)
         presets = [preset_of_file(settings.model, None, settings.file.choice(size))]

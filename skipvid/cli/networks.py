@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from skipvid.cli.settings.groups import NetworkSettings, PeopleNetworkSettings
-from skipvid.cli.settings.model_file import ModelSettings
+from skipvid.cli.settings.model_file import ModelSettings, check_given
 from skipvid.cli.talk import DownloadBar, Talk
 from skipvid.core.errors import UsageError
 
@@ -28,6 +28,7 @@ def chosen_preset(name: str | None, default: str) -> Preset:
 def network_preset(settings: NetworkSettings, default: str, task: str | None = None) -> Preset:
     """What the settings say to run: a network file, a preset, or the default one. task: the only one that will do, for a file."""
     source = settings.source
+    check_given(source.model, source.file)
     if source.model is None:
         return chosen_preset(settings.preset, default)
     from skipvid.tasks.network_files import preset_of_file

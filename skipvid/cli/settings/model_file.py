@@ -46,8 +46,6 @@ class ReadingSettings:
     def __post_init__(self) -> None:
         if self.normalise is not None and (self.mean is not None or self.std is not None):
             raise UsageError("--normalise and --mean or --std contradict each other", "give one or the other")
-        if (self.mean is None) != (self.std is None):
-            raise UsageError("--mean and --std belong together", "give both, or --normalise")
         if self.std is not None and min(self.std) <= 0:
             raise UsageError("--std must be above 0", "for example --std 0.229,0.224,0.225")
 
@@ -57,7 +55,7 @@ class ReadingSettings:
         return tuple(f"--{item.name}" for item in fields(self) if getattr(self, item.name) is not None)
 
     def choice(self, size: tuple[int, ...] | None) -> FileChoice:
-        """The same for the file's preset."""
+        """The same for the file's preset. Raises UsageError where one of two that belong together is missing."""
         from skipvid.tasks.network_files import FileChoice
 
         mean, std = self._statistics()
@@ -67,6 +65,8 @@ class ReadingSettings:
         if self.normalise is not None:
             mean, std = NORMALISATIONS[self.normalise]
             return (mean[::-1], std[::-1]) if self.channels == "bgr" else (mean, std)
+        if (self.mean is None) != (self.std is None):
+            raise UsageError("--mean and --std belong together", "give both, or --normalise")
         if self.mean is None or self.std is None:
             return None, None
         unit = BYTE if max(*self.mean, *self.std) > 1 else 1.0
@@ -89,13 +89,10 @@ class FileSettings(ReadingSettings):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelSettings:
-    """A network that comes as a file, in place of a preset. Raises UsageError for settings that only make sense with one."""
+    """A network that comes as a file, in place of a preset."""
 
     model: Path | None = setting("--model", default=None, metavar="FILE", help="Network to use: an .onnx file, or a .pt2 of torch.export.")
     file: FileSettings = field(default_factory=FileSettings)
-
-    def __post_init__(self) -> None:
-        check_given(self.model, self.file)
 
 
 def check_given(model: Path | None, file: ReadingSettings) -> None:
