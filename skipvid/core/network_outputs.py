@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 Shape = tuple[int, ...]
 
@@ -27,10 +28,13 @@ class NetworkFacts:
     """What is known of a network file before anybody reads its results.
 
     image_size: (height, width) of the picture that the shapes are for. classes: how many names the labels have; None = not said.
-    metadata: what the exporter wrote into the file.
+    metadata: what the exporter wrote into the file. last_maps: the convolutions' feature maps that the outputs are computed from.
+    sample: outputs and maps for one random picture, torch tensors by name; {} where none was looked at.
     """
 
     outputs: tuple[NetworkOutput, ...]
     image_size: tuple[int, int]
     classes: int | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
+    last_maps: tuple[NetworkOutput, ...] = ()
+    sample: Mapping[str, Any] = field(default_factory=dict)

@@ -139,7 +139,7 @@ def _own_size(path: Path) -> tuple[int, int] | None:
 
 
 def _facts(file: NetworkFile, classes: int | None) -> NetworkFacts:
-    return NetworkFacts(file.outputs(), _picture(file), classes, file.metadata)
+    return file.facts(_picture(file), classes)
 
 
 def _picture(file: NetworkFile) -> tuple[int, int]:

@@ -13,7 +13,7 @@ import torch
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
-from file_networks import SIZE, heat_map_file, runtime, ultralytics_file, yolox_file  # noqa: E402
+from file_networks import SIZE, heat_map_file, runtime, ultralytics_file, yolov8_file, yolox_file  # noqa: E402
 from moving_square import assert_same, frames  # noqa: E402
 
 from skipvid.core.errors import PresetError, SkipvidError, UsageError, WeightsError  # noqa: E402
@@ -97,6 +97,35 @@ def test_network_ends_at_its_maps_where_rows_are_nothing_else(labels: Path, tmp_
     program = engine.model.program(((1, 3, *SIZE),))
     assert not program.fallbacks and len(program.plan.graph.outputs) == 3
     assert engine.task()._make_head(SIZE).levels == ((0,), (1,), (2,))
+
+
+@pytest.mark.parametrize(("classes", "bins", "masks"), [(3, 16, 0), (64, 16, 0), (3, 1, 0), (32, 16, 32)])
+def test_yolov8_is_read_from_the_maps_that_its_rows_are_decoded_from(classes: int, bins: int, masks: int, tmp_path: Path) -> None:
+    path, names = yolov8_file(tmp_path / "net.onnx", classes, bins, masks), tmp_path / "names.txt"
+    names.write_text("\n".join(f"class {number}" for number in range(classes)))
+    preset = preset_of_file(path, "detect", FileChoice(labels=names))
+    engine = engine_of(preset)
+    assert preset.head == "yolov8" and not engine.model.program(((1, 3, *SIZE),)).fallbacks
+    assert engine.task()._make_head(SIZE).levels == ((0, 3), (1, 4), (2, 5))
+    stream, task = engine.stream(), engine.task()
+    for frame in frames(3, SIZE):
+        found = stream.process(frame).detections
+        rows = runtime(path, task.prepare(frame.image).tensor().numpy())[0][0].T
+        half = rows[:, 2:4] / 2
+        boxes = np.concatenate([rows[:, :2] - half, rows[:, :2] + half], 1)
+        scores = rows[:, 4 : 4 + classes]
+        expected = chosen(boxes, scores.max(1), scores.argmax(1), SIZE, THRESHOLD, 0.7)
+        expected = [each for each in expected if min(np.subtract(each[2][2:], each[2][:2])) > 0]
+        assert len(expected) > 2
+        assert list(found.labels) == [f"class {each[0]}" for each in expected]
+        np.testing.assert_allclose(found.boxes, [each[2] for each in expected], atol=0.02)
+        np.testing.assert_allclose(found.scores, [each[1] for each in expected], atol=1e-4)
+
+
+def test_yolov8_decoded_in_another_way_is_read_from_its_rows(tmp_path: Path) -> None:
+    path = ultralytics_file(tmp_path / "net.onnx", names="['a', 'b', 'c']")
+    engine = engine_of(preset_of_file(path, "detect", FileChoice()))
+    assert engine.task()._make_head(SIZE).levels == ((0,),)
 
 
 def test_metadata_gives_names_size_and_stride(tmp_path: Path) -> None:

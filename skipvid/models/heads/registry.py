@@ -6,12 +6,12 @@ import difflib
 
 from skipvid.core.errors import PresetError, UsageError
 from skipvid.core.network_outputs import NetworkFacts
-from skipvid.models.heads import detr, efficientdet, nanodet, poses, ultralytics, yolox
+from skipvid.models.heads import detr, efficientdet, nanodet, poses, yolov5, yolov8, yolox
 from skipvid.models.heads.base import Fit, HeadKind
 
 HEADS: dict[str, HeadKind] = {
     kind.name: kind
-    for kind in (yolox.YOLOX, yolox.DECODED, *nanodet.KINDS, *ultralytics.KINDS, *detr.KINDS, *efficientdet.KINDS, *poses.KINDS)
+    for kind in (yolox.YOLOX, yolox.DECODED, *nanodet.KINDS, yolov8.KIND, *yolov5.KINDS, *detr.KINDS, *efficientdet.KINDS, *poses.KINDS)
 }
 
 

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from skipvid.core.errors import BackendError, UsageError, WeightsError
-from skipvid.core.network_outputs import NetworkOutput
+from skipvid.core.network_outputs import NetworkFacts, NetworkOutput
 from skipvid.skip.importers.onnx_file import OnnxFile, input_shapes, read_onnx
 from skipvid.skip.importers.onnx_network import OnnxNetwork
-from skipvid.skip.importers.onnx_tail import describe_output
+from skipvid.skip.importers.onnx_tail import describe_output, last_maps
 
 SUFFIXES = (".onnx", ".pt2")
 
@@ -31,8 +31,8 @@ class NetworkFile(ABC):
     metadata: Mapping[str, str]
 
     @abstractmethod
-    def outputs(self) -> tuple[NetworkOutput, ...]:
-        """What it returns. Raises BackendError where it does not run."""
+    def facts(self, image_size: tuple[int, int], classes: int | None) -> NetworkFacts:
+        """What is known of it for a picture of (height, width) and so many classes. Raises BackendError where it does not run."""
 
     @abstractmethod
     def ending_at(self, names: Sequence[str]) -> nn.Module:
@@ -61,13 +61,17 @@ class _OnnxNetworkFile(NetworkFile):
         self.examples = tuple(torch.zeros(shape, dtype=_dtype(entry.dtype)) for shape, entry in pairs)
         self.open_size = any(axis in entry.open for entry in file.inputs for axis in (2, 3))
 
-    def outputs(self) -> tuple[NetworkOutput, ...]:
+    def facts(self, image_size: tuple[int, int], classes: int | None) -> NetworkFacts:
         with torch.no_grad():
-            values = self.net.run(self.examples)
+            values = self.net.run(_random(self.examples))
         shapes = {name: tuple(value.shape) for name, value in values.items() if isinstance(value, Tensor)}
         for name in self.net.outputs:
             shapes.setdefault(name, tuple(values[name].shape))
-        return tuple(describe_output(name, self._file.block.ops, shapes) for name in self.net.outputs)
+        ops = self._file.block.ops
+        outputs = tuple(describe_output(name, ops, shapes) for name in self.net.outputs)
+        maps = tuple(last_maps(self.net.outputs, ops, shapes, image_size))
+        sample = {each.name: values[each.name] for each in (*outputs, *maps)}
+        return NetworkFacts(outputs, image_size, classes, self.metadata, maps, sample)
 
     def ending_at(self, names: Sequence[str]) -> nn.Module:
         return OnnxNetwork(self._file, names)
@@ -89,15 +93,16 @@ class _ExportedFile(NetworkFile):
             raise UsageError(f"{path}: it takes other arguments than tensors", "export a network that takes the picture alone")
         self.path, self.net, self.examples, self.metadata = path, program.module(), tuple(arguments), {}
 
-    def outputs(self) -> tuple[NetworkOutput, ...]:
+    def facts(self, image_size: tuple[int, int], classes: int | None) -> NetworkFacts:
         try:
             with torch.no_grad():
-                leaves = tree_leaves(self.net(*(torch.zeros_like(item) for item in self.examples)))
+                leaves = tree_leaves(self.net(*_random(self.examples)))
         except Exception as error:
             raise BackendError(f"{self.path}: it does not run: {' '.join(str(error).split())[:160]}", "export it again") from error
         if not all(isinstance(leaf, Tensor) for leaf in leaves):
             raise BackendError(f"{self.path}: it returns other values than tensors", "export it with tensors alone")
-        return tuple(NetworkOutput(f"output{number}", tuple(leaf.shape)) for number, leaf in enumerate(leaves))
+        outputs = tuple(NetworkOutput(f"output{number}", tuple(leaf.shape)) for number, leaf in enumerate(leaves))
+        return NetworkFacts(outputs, image_size, classes, self.metadata)
 
     def ending_at(self, names: Sequence[str]) -> nn.Module:
         return _Selected(self.net, [int(name.removeprefix("output")) for name in names]).eval()
@@ -113,6 +118,11 @@ class _Selected(nn.Module):
     def forward(self, *inputs: Tensor) -> Any:
         leaves = tree_leaves(self.net(*inputs))
         return tuple(leaves[number] for number in self.numbers)
+
+
+def _random(examples: Sequence[Tensor]) -> list[Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return [torch.rand(item.shape, generator=generator) if item.is_floating_point() else torch.zeros_like(item) for item in examples]
 
 
 def _dtype(name: str) -> torch.dtype:

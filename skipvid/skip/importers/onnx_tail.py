@@ -8,6 +8,23 @@ from skipvid.core.network_outputs import NetworkOutput, Shape
 from skipvid.skip.importers.onnx_file import Op
 
 SAME = {"Identity", "Dropout"}
+STRIDES = (4, 8, 16, 32, 64, 128)
+"""Pixels of the picture per cell of the maps that heads read."""
+
+
+def last_maps(outputs: Sequence[str], ops: Sequence[Op], shapes: Mapping[str, Shape], image_size: tuple[int, int]) -> list[NetworkOutput]:
+    """The feature maps of convolutions that the outputs are computed from, in the order of the network. Behind them only a head works."""
+    sizes = {tuple(-(-side // stride) for side in image_size) for stride in STRIDES}
+    wanted, found = set(outputs), []
+    for op in reversed(ops):
+        if not wanted & set(op.outputs):
+            continue
+        shape = shapes.get(op.outputs[0], ())
+        if op.kind == "Conv" and len(shape) == 4 and shape[2:] in sizes:
+            found.append(NetworkOutput(op.outputs[0], shape))
+        else:
+            wanted.update(op.inputs)
+    return found[::-1]
 
 
 def describe_output(name: str, ops: Sequence[Op], shapes: Mapping[str, Shape]) -> NetworkOutput:

@@ -1,4 +1,4 @@
-"""YOLO as Ultralytics and the authors of YOLOv5, v7 and v10 export it: decoded rows, or what is left after their own suppression."""
+"""YOLOv5 and v7, with an objectness beside the classes, and networks that have chosen their best boxes themselves (YOLOv10, 26)."""
 
 from __future__ import annotations
 
@@ -15,24 +15,6 @@ ANCHORS = 3
 """Boxes of a cell of YOLOv5 and v7."""
 MOST_ROWS = 1000
 """Rows of a network that has chosen its best boxes itself."""
-PROTOTYPES = 32
-"""Numbers behind the classes of a network that also segments: factors on its prototype masks."""
-
-
-class AnchorFree(RowHead):
-    """Reads (1, 4 + classes, N): centre, width and height in pixels, and scores. A row is one object at most, of its likeliest class."""
-
-    iou_threshold = 0.7
-    levels = ((0,),)
-
-    def __init__(self, image_size: Size, classes: int) -> None:
-        self.image_size, self._classes = image_size, classes
-
-    def find(self, level: int, maps: Sequence[Tensor], score_threshold: float) -> RawDetections:
-        values = maps[0][0]
-        scores, classes = values[4 : 4 + self._classes].max(0)
-        rows = (scores > score_threshold).nonzero()[:, 0]
-        return raw(from_centres(values[:4, rows].t()), scores[rows], classes[rows])
 
 
 class WithObjectness(RowHead):
@@ -69,19 +51,6 @@ class Chosen(RowHead):
         return raw(values[:, :4], values[:, 4], values[:, 5].round())
 
 
-def _anchor_free(facts: NetworkFacts) -> Fit | None:
-    output = facts.outputs[0]
-    if len(output.shape) != 3 or output.shape[0] != 1 or facts.metadata.get("task", "detect") not in ("detect", "segment"):
-        return None
-    if not any(output.shape[2] == cells(facts.image_size, strides) for strides in STRIDES):
-        return None
-    masks = [other for other in facts.outputs[1:] if len(other.shape) == 4 and other.shape[1] == PROTOTYPES]
-    classes = output.shape[1] - 4 - (PROTOTYPES if masks else 0)
-    if len(facts.outputs) != 1 + len(masks) or classes < 1 or facts.classes not in (None, classes):
-        return None
-    return Fit(classes, (output.name,), lambda size: AnchorFree(size, classes))
-
-
 def _with_objectness(facts: NetworkFacts) -> Fit | None:
     output = facts.outputs[0]
     if len(output.shape) != 3 or not any(output.shape[1] == ANCHORS * cells(facts.image_size, strides) for strides in STRIDES):
@@ -109,7 +78,6 @@ def _kind(name: str, returns: str, fit: Callable[[NetworkFacts], Fit | None]) ->
 
 
 KINDS = (
-    _kind("yolov8", "(1, 4 + classes, N), N cells of strides 8, 16, 32; also YOLOv9, 11, 12", _anchor_free),
     _kind("yolov5", "(1, 3 N, 5 + classes), boxes in pixels; also YOLOv7", _with_objectness),
     _kind("end2end", "(1, K, 6): boxes in pixels, score, class, as YOLOv10 and 26 have them", _chosen),
 )
