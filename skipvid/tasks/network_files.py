@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ast
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -89,7 +87,7 @@ def preset_of_file(path: Path, task: str | None, choice: FileChoice) -> Preset:
     Raises UsageError where that is not enough, or contradicts itself, and what `open_network` raises.
     """
     wanted = choice.size if choice.size is None or len(choice.size) == 2 else (choice.size[0],) * 2
-    file = open_network(path, (wanted[0], wanted[1]) if wanted is not None else _own_size(path))
+    file = open_network(path, (wanted[0], wanted[1]) if wanted is not None else None)
     height, width = _picture(file)
     names = _names(file, choice)
     found, fit = recognise(_facts(file, None if names is None else len(names)), str(path), task, choice.head)
@@ -122,22 +120,6 @@ def preset_of_file(path: Path, task: str | None, choice: FileChoice) -> Preset:
     )
 
 
-def _own_size(path: Path) -> tuple[int, int] | None:
-    """(height, width) for a file that leaves it open: what its metadata says; None where the file fixes a size."""
-    if path.suffix != ".onnx":
-        return None
-    from skipvid.skip.importers.onnx_file import read_onnx
-
-    file = read_onnx(path)
-    fixed = all(len(entry.shape) != 4 or None not in entry.shape[2:] for entry in file.inputs)
-    if fixed:
-        return None
-    size = _literal(file.metadata, "imgsz")
-    if isinstance(size, list) and len(size) == 2 and all(isinstance(side, int) for side in size):
-        return size[0], size[1]
-    return None
-
-
 def _facts(file: NetworkFile, classes: int | None) -> NetworkFacts:
     return file.facts(_picture(file), classes)
 
@@ -156,7 +138,7 @@ def _picture(file: NetworkFile) -> tuple[int, int]:
 
 
 def _multiple(file: NetworkFile, height: int, width: int) -> int:
-    stride = _literal(file.metadata, "stride")
+    stride = file.literal("stride")
     multiple = math.lcm(stride, SIZE_MULTIPLE) if isinstance(stride, int) and stride > 0 else SIZE_MULTIPLE
     return multiple if file.open_size and height % multiple == width % multiple == 0 else math.gcd(height, width, multiple)
 
@@ -165,7 +147,7 @@ def _names(file: NetworkFile, choice: FileChoice) -> tuple[str, ...] | None:
     """Names of the classes: those that the caller gives, else those in the file (Ultralytics), else None."""
     if choice.labels is not None:
         return read_labels(choice.labels)
-    names = _literal(file.metadata, "names")
+    names = file.literal("names")
     values = list(names.values()) if isinstance(names, dict) else names
     if not isinstance(values, list) or not values:
         return None
@@ -200,11 +182,3 @@ def read_labels(path: Path) -> tuple[str, ...]:
     if not names:
         raise PresetError(f"labels file {path} is empty", "write one name a line, in the order of the network's classes")
     return names
-
-
-def _literal(metadata: Mapping[str, str], key: str) -> Any:
-    """A value as Ultralytics writes it: in Python's notation."""
-    try:
-        return ast.literal_eval(metadata[key])
-    except (KeyError, ValueError, SyntaxError, MemoryError, RecursionError):
-        return None

@@ -34,6 +34,10 @@ class NetworkFile(ABC):
     def facts(self, image_size: tuple[int, int], classes: int | None) -> NetworkFacts:
         """What is known of it for a picture of (height, width) and so many classes. Raises BackendError where it does not run."""
 
+    def literal(self, key: str) -> Any:
+        """A value of its metadata, in Python's notation; None where it is not there."""
+        return None
+
     @abstractmethod
     def ending_at(self, names: Sequence[str]) -> nn.Module:
         """The network with these outputs, or maps of its outputs, in this order."""
@@ -72,6 +76,9 @@ class _OnnxNetworkFile(NetworkFile):
         maps = tuple(last_maps(self.net.outputs, ops, shapes, image_size))
         sample = {each.name: values[each.name] for each in (*outputs, *maps)}
         return NetworkFacts(outputs, image_size, classes, self.metadata, maps, sample)
+
+    def literal(self, key: str) -> Any:
+        return self._file.literal(key)
 
     def ending_at(self, names: Sequence[str]) -> nn.Module:
         return OnnxNetwork(self._file, names)

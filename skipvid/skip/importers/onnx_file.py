@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -69,6 +70,13 @@ class OnnxFile:
     block: Block
     opset: int
     metadata: Mapping[str, str]
+
+    def literal(self, key: str) -> Any:
+        """A value of the metadata as Ultralytics writes it, in Python's notation; None where it is not there, or is anything else."""
+        try:
+            return ast.literal_eval(self.metadata[key])
+        except (KeyError, ValueError, SyntaxError, MemoryError, RecursionError):
+            return None
 
 
 def read_onnx(path: str | Path) -> OnnxFile:
@@ -177,10 +185,14 @@ def walk(ops: Iterable[Op]) -> Iterator[Op]:
 
 
 def input_shapes(file: OnnxFile, size: tuple[int, int] | None = None) -> tuple[tuple[int, ...], ...]:
-    """The shapes of a network's inputs for a picture of size (height, width), one stream.
+    """The shapes of a network's inputs for a picture of size (height, width), one stream; without one, for that in its metadata.
 
     Raises UsageError where the file leaves the size open and none is given, or fixes another one; BackendError for a fixed batch.
     """
+    own = file.literal("imgsz") if size is None else None
+    if isinstance(own, list) and len(own) == 2 and all(type(side) is int and side > 0 for side in own):
+        fixed = [side for entry in file.inputs if len(entry.shape) == 4 for side in entry.shape[2:]]
+        size = (own[0], own[1]) if None in fixed else None
     return tuple(_shape(file.path, entry, size) for entry in file.inputs)
 
 
