@@ -29,7 +29,7 @@ class NetworkFacts:
 
     image_size: (height, width) of the picture that the shapes are for. classes: how many names the labels have; None = not said.
     metadata: what the exporter wrote into the file. last_maps: the convolutions' feature maps that the outputs are computed from.
-    sample: outputs and maps for one random picture, torch tensors by name; {} where none was looked at.
+    sample: outputs and maps for one random picture, NumPy arrays by name; {} where none was looked at.
     """
 
     outputs: tuple[NetworkOutput, ...]

@@ -11,16 +11,15 @@ from typing import Protocol, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import nn
 
 from skipvid.core.costs import FrameCost
 from skipvid.core.errors import PresetError
 from skipvid.core.results import Detections, Frame, FrameResult
 from skipvid.models import ModelSpec, find_spec
 from skipvid.presets.preset import FILE, Preset
-from skipvid.skip.api import SkipModel
+from skipvid.skip.api import SkipModel, Source
 from skipvid.skip.config import SkipConfig
-from skipvid.tasks.network_files import open_spec
+from skipvid.skip.kept import KeptPrograms
 from skipvid.tasks.scene import SceneCutDetector
 
 ACTIVITY_STRIDE = 8
@@ -31,6 +30,10 @@ S = TypeVar("S", bound=ModelSpec)
 
 class Stream(Protocol):
     """The analysis of one stream of frames."""
+
+    @property
+    def problem(self) -> str | None:
+        """One line where the results lack something, known after the last frame."""
 
     def process(self, frame: Frame) -> FrameResult:
         """Analyse the next frame."""
@@ -47,11 +50,23 @@ class Engine(ABC):
     categories: Mapping[int, str]
     model: SkipModel
 
-    def __init__(self, net: nn.Module, preset: Preset, config: SkipConfig, weights_sha256: str) -> None:
-        """net: with its weights. weights_sha256: of the file that they came from, for the record."""
+    def __init__(
+        self, spec: ModelSpec, preset: Preset, config: SkipConfig, weights: Path, weights_sha256: str, programs: Path | None = None
+    ) -> None:
+        """weights: the file to load. weights_sha256: its hash, for the record. Raises WeightsError where the file does not fit.
+
+        programs: a folder where compiled programs are kept from run to run; what is found there runs without the file being loaded.
+        """
         self.preset = preset
         self.weights_sha256 = weights_sha256
-        self.model = SkipModel(net, config)
+        outputs = preset.label_set.num_outputs
+        source = Source(lambda: spec.load(weights, outputs))
+        kept = None
+        if programs is not None and weights_sha256 and preset.model != FILE:  # which head a file has is only known when it is read
+            kept = KeptPrograms(programs, {"weights": weights_sha256, "network": spec.name, "outputs": str(outputs)})
+        if kept is None or not kept.any:
+            source.load()  # whether the weights fit is told at once
+        self.model = SkipModel(source, config, kept=kept)
 
     @property
     def backend(self) -> str:
@@ -70,7 +85,7 @@ class Engine(ABC):
     def regated(self, config: SkipConfig) -> Self:
         """The same network with other gates; what was loaded and exported is shared."""
         other = copy.copy(self)
-        other.model = self.model.regated(config)
+        other.model = self.model.regated(config, keep=True)
         return other
 
     @abstractmethod
@@ -85,20 +100,17 @@ class Engine(ABC):
         """Begin a stream on the same back end without gates: the yardstick."""
 
 
-def load_network(preset: Preset, kind: type[S], weights: Path) -> tuple[S, nn.Module]:
-    """The network of a preset, of this kind, with its weights; from a file where the preset says so.
+def spec_with(preset: Preset, kind: type[S], weights: Path) -> S:
+    """As spec_for; where the preset says that its weights are a network of their own, what stands for that file."""
+    if preset.model != FILE:
+        return spec_for(preset, kind)
+    from skipvid.tasks.network_files import open_spec
 
-    Raises what spec_for does, WeightsError where the weights do not fit, and for a network file what network_files does.
-    """
-    if preset.model == FILE:
-        check_task(preset, kind)
-        return open_spec(preset, kind, weights)
-    spec = spec_for(preset, kind)
-    return spec, spec.load(weights, preset.label_set.num_outputs)
+    _check_task(preset, kind)
+    return open_spec(preset, kind, weights)
 
 
-def check_task(preset: Preset, kind: type[ModelSpec]) -> None:
-    """Raises PresetError for a preset of another task."""
+def _check_task(preset: Preset, kind: type[ModelSpec]) -> None:
     if preset.task != kind.task:
         raise PresetError(
             f"preset {preset.name} is for the task '{preset.task}'", f"choose a preset of the task '{kind.task}': skipvid presets list"
@@ -107,7 +119,7 @@ def check_task(preset: Preset, kind: type[ModelSpec]) -> None:
 
 def spec_for(preset: Preset, kind: type[S]) -> S:
     """The network of a preset, of this kind. Raises PresetError for another task, an unknown network, or sizes that it cannot take."""
-    check_task(preset, kind)
+    _check_task(preset, kind)
     if preset.model == FILE:
         raise PresetError(
             f"preset {preset.name} is a network from a file, which can be run but not trained or taught with",
@@ -137,6 +149,11 @@ class EngineStream(ABC):
         self._dense_every = dense_every
         self._frames = 0
         self._frame_size: tuple[int, int] | None = None
+
+    @property
+    def problem(self) -> str | None:
+        """One line where the results lack something; None here."""
+        return None
 
     def process(self, frame: Frame) -> FrameResult:
         """Analyse the next frame. After a scene cut or a change of size nothing of the frames before is used."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,7 +14,7 @@ from torch import nn
 from skipvid.core.errors import PresetError, UsageError
 from skipvid.core.labels import COCO_CATEGORIES, COCO_KEYPOINTS
 from skipvid.core.network_outputs import NetworkFacts
-from skipvid.models import DetectorSpec, ModelSpec
+from skipvid.models import DetectorSpec, ModelSpec, PoseSpec
 from skipvid.models.heads.base import Fit, HeadKind
 from skipvid.models.heads.registry import recognise
 from skipvid.presets.preset import FILE, Preset
@@ -54,23 +55,48 @@ class FileConfig:
     classes: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileDetectorSpec(DetectorSpec):
+    """A detector that was read from a file."""
+
+    net: nn.Module
+
+    def load(self, weights: str | Path | Mapping[str, Any], num_outputs: int | None = None) -> nn.Module:
+        return self.net
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FilePoseSpec(PoseSpec):
+    """A pose network that was read from a file."""
+
+    net: nn.Module
+
+    def load(self, weights: str | Path | Mapping[str, Any], num_outputs: int | None = None) -> nn.Module:
+        return self.net
+
+
 def open_net(preset: Preset, weights: Path) -> nn.Module:
     """The network of a file, ending where the preset's head reads. Raises what `open_spec` raises."""
     return _ending(preset, weights)[0]
 
 
-def open_spec(preset: Preset, kind: type[S], weights: Path) -> tuple[S, nn.Module]:
-    """The network of a file, ending where the preset's head reads, and the spec that stands for it.
+def open_spec(preset: Preset, kind: type[S], weights: Path) -> S:
+    """What stands for the network of a file, ending where the preset's head reads: a spec that loads it.
 
     Raises UsageError where the head does not fit, and what `open_network` raises.
     """
     net, found, fit, size = _ending(preset, weights)
-    config = FileConfig(preset.name, size, fit.classes)
-    fields: dict[str, Any] = {"config": config, "network": lambda _: net, "outputs": "classes", "size_multiple": preset.size_multiple}
+    fields: dict[str, Any] = {
+        "config": FileConfig(preset.name, size, fit.classes),
+        "network": "",
+        "outputs": "classes",
+        "size_multiple": preset.size_multiple,
+        "head": fit.make,
+        "net": net,
+    }
     if issubclass(kind, DetectorSpec):
-        fields["fill"] = found.pixels.fill
-    spec: Any = kind
-    return spec(**fields, head=fit.make), net
+        return FileDetectorSpec(**fields, fill=found.pixels.fill)  # type: ignore[return-value]
+    return FilePoseSpec(**fields)  # type: ignore[return-value]
 
 
 def _ending(preset: Preset, weights: Path) -> tuple[nn.Module, HeadKind, Fit, tuple[int, int]]:

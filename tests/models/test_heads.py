@@ -100,7 +100,7 @@ def test_pose_networks_of_ultralytics_are_not_taken_for_detectors() -> None:
 
 def read(name: str, known: NetworkFacts, maps: Sequence[torch.Tensor], threshold: float = 0.3) -> RawDetections:
     head = HEADS[name].fit(known).make(SIZE)  # type: ignore[union-attr]
-    return head.choose([head.find(level, [maps[n] for n in numbers], threshold) for level, numbers in enumerate(head.levels)])  # type: ignore[no-any-return]
+    return head.choose([head.find(level, [maps[n].numpy() for n in numbers], threshold) for level, numbers in enumerate(head.levels)])  # type: ignore[no-any-return]
 
 
 def check(found: RawDetections, boxes: list[list[float]], scores: list[float], classes: list[int]) -> None:
@@ -189,4 +189,4 @@ def test_simcc_reads_the_highest_bins() -> None:
     assert fit is not None
     x, y = torch.zeros(1, 2, 320), torch.zeros(1, 2, 192)
     x[0, 0, 31], y[0, 0, 50], x[0, 1, 7], y[0, 1, 8] = 0.9, 0.6, 0.2, 0.4
-    np.testing.assert_allclose(fit.make(("a", "b")).keypoints((x, y)), [[15.5, 25, 0.6], [3.5, 4, 0.2]], atol=1e-5)
+    np.testing.assert_allclose(fit.make(("a", "b")).keypoints((x.numpy(), y.numpy())), [[15.5, 25, 0.6], [3.5, 4, 0.2]], atol=1e-5)

@@ -94,7 +94,7 @@ def test_gates_skip_and_threshold_zero_is_the_dense_network(labels: Path, tmp_pa
 
 def test_network_ends_at_its_maps_where_rows_are_nothing_else(labels: Path, tmp_path: Path) -> None:
     engine = engine_of(preset_of_file(yolox_file(tmp_path / "net.onnx"), "detect", FileChoice(labels=labels)))
-    program = engine.model.program(((1, 3, *SIZE),))
+    program = engine.model.planned(((1, 3, *SIZE),))
     assert not program.fallbacks and len(program.plan.graph.outputs) == 3
     assert engine.task()._make_head(SIZE).levels == ((0,), (1,), (2,))
 
@@ -105,7 +105,7 @@ def test_yolov8_is_read_from_the_maps_that_its_rows_are_decoded_from(classes: in
     names.write_text("\n".join(f"class {number}" for number in range(classes)))
     preset = preset_of_file(path, "detect", FileChoice(labels=names))
     engine = engine_of(preset)
-    assert preset.head == "yolov8" and not engine.model.program(((1, 3, *SIZE),)).fallbacks
+    assert preset.head == "yolov8" and not engine.model.planned(((1, 3, *SIZE),)).fallbacks
     assert engine.task()._make_head(SIZE).levels == ((0, 3), (1, 4), (2, 5))
     stream, task = engine.stream(), engine.task()
     for frame in frames(3, SIZE):

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
 from skipvid.core.network_outputs import NetworkFacts
 from skipvid.models.detections import MAX_CANDIDATES, DetectionHead, RawDetections
 
 Size = tuple[int, int]
+Floats = NDArray[np.float32]
 Triple = tuple[float, float, float]
 
 
@@ -66,12 +66,21 @@ class RowHead(DetectionHead[RawDetections]):
         return RawDetections(boxes[best], scores[best], classes[best])
 
 
-def raw(boxes: Tensor, scores: Tensor, classes: Tensor) -> RawDetections:
-    """Tensors (K, 4), (K,), (K,) as what a level found."""
-    return RawDetections(boxes.float().numpy(force=True), scores.float().numpy(force=True), classes.numpy(force=True).astype(np.int64))
+def raw(boxes: Floats, scores: Floats, classes: NDArray[Any]) -> RawDetections:
+    """Arrays (K, 4), (K,), (K,) as what a level found."""
+    return RawDetections(np.asarray(boxes, np.float32), np.asarray(scores, np.float32), np.asarray(classes, np.int64))
 
 
-def from_centres(boxes: Tensor) -> Tensor:
+def from_centres(boxes: Floats) -> Floats:
     """(K, 4) centre, width and height -> xyxy."""
     half = boxes[:, 2:] / 2
-    return torch.cat([boxes[:, :2] - half, boxes[:, :2] + half], 1)
+    with np.errstate(invalid="ignore"):  # what is no box is left out by the suppression
+        return np.concatenate([boxes[:, :2] - half, boxes[:, :2] + half], 1)
+
+
+def expected(logits: Floats) -> Floats:
+    """(4, bins, K) logits of the distances 0, 1, 2, … -> (K, 4) mean distances."""
+    odds = np.exp(logits - logits.max(1, keepdims=True, initial=-np.inf))
+    places = np.arange(logits.shape[1], dtype=np.float32)[:, None]
+    distances: Floats = ((odds * places).sum(1) / odds.sum(1)).T
+    return distances

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from skipvid.core.network_outputs import NetworkFacts, NetworkOutput
-from skipvid.models.detections import MAX_DETECTIONS, RawDetections
-from skipvid.models.heads.base import Fit, HeadKind, Pixels, RowHead, Size, from_centres, raw
+from skipvid.models.detections import MAX_DETECTIONS, RawDetections, sigmoid
+from skipvid.models.heads.base import Fit, Floats, HeadKind, Pixels, RowHead, Size, from_centres, raw
 from skipvid.models.heads.rows import counts_cells
 
 MOST_QUERIES = 1000
@@ -28,14 +27,14 @@ class QueryHead(RowHead):
         self.image_size, self._joined = image_size, joined
         self.levels = ((0,),) if joined else ((0, 1),)
 
-    def find(self, level: int, maps: Sequence[Tensor], score_threshold: float) -> RawDetections:
+    def find(self, level: int, maps: Sequence[Floats], score_threshold: float) -> RawDetections:
         boxes = maps[0][0][:, :4]
-        scores = maps[0][0][:, 4:] if self._joined else maps[1][0].sigmoid()
-        queries, classes = (scores > score_threshold).nonzero().unbind(1)
+        scores = maps[0][0][:, 4:] if self._joined else sigmoid(maps[1][0])
+        queries, classes = (scores > score_threshold).nonzero()
         found = scores[queries, classes]
-        best = found.argsort(descending=True, stable=True)[:MAX_DETECTIONS]
+        best = np.argsort(-found, kind="stable")[:MAX_DETECTIONS]
         height, width = self.image_size
-        scale = torch.tensor([width, height, width, height], dtype=torch.float32)
+        scale = np.array([width, height, width, height], np.float32)
         return raw(from_centres(boxes[queries[best]]) * scale, found[best], classes[best])
 
 

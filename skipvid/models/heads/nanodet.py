@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from skipvid.core.network_outputs import NetworkFacts, NetworkOutput
 from skipvid.models.detections import RawDetections
-from skipvid.models.heads.base import IMAGENET, Fit, HeadKind, Pixels, RowHead, Size, raw
+from skipvid.models.heads.base import IMAGENET, Fit, Floats, HeadKind, Pixels, RowHead, Size, expected, raw
 from skipvid.models.heads.rows import Rows, cells, grids
 
 STRIDES = {3: (8, 16, 32), 4: (8, 16, 32, 64)}
@@ -33,17 +32,15 @@ class DistributionHead(RowHead):
         own = [(scores.number(level),) for level in range(len(strides))]
         self.levels = tuple(own if sides is None else ((*a, sides.number(level)) for level, a in enumerate(own)))
 
-    def find(self, level: int, maps: Sequence[Tensor], score_threshold: float) -> RawDetections:
+    def find(self, level: int, maps: Sequence[Floats], score_threshold: float) -> RawDetections:
         stride = self._strides[level]
         first = self._scores.level(maps[0], level, self.image_size, self._strides)
         scores = first[: self._classes]
         sides = first[self._classes :] if self._sides is None else self._sides.level(maps[1], level, self.image_size, self._strides)
-        classes, y, x = (scores > score_threshold).nonzero().unbind(1)
-        distribution = sides[:, y, x].reshape(4, sides.shape[0] // 4, len(y)).softmax(1)
-        reach = torch.arange(distribution.shape[1], dtype=distribution.dtype)
-        distance = (distribution * reach[:, None]).sum(1).t()
-        centre = torch.stack([x, y], 1) + self._centre
-        boxes = torch.cat([centre - distance[:, :2], centre + distance[:, 2:]], 1) * stride
+        classes, y, x = (scores > score_threshold).nonzero()
+        distance = expected(sides[:, y, x].reshape(4, sides.shape[0] // 4, len(y)))
+        centre = np.stack([x, y], 1).astype(np.float32) + np.float32(self._centre)
+        boxes = np.concatenate([centre - distance[:, :2], centre + distance[:, 2:]], 1) * stride
         return raw(boxes, scores[classes, y, x], classes)
 
 
@@ -98,9 +95,9 @@ class DecodedPicoDet(RowHead):
     def __init__(self, image_size: Size) -> None:
         self.image_size = image_size
 
-    def find(self, level: int, maps: Sequence[Tensor], score_threshold: float) -> RawDetections:
+    def find(self, level: int, maps: Sequence[Floats], score_threshold: float) -> RawDetections:
         boxes, scores = maps[0][0], maps[1][0]
-        classes, rows = (scores > score_threshold).nonzero().unbind(1)
+        classes, rows = (scores > score_threshold).nonzero()
         return raw(boxes[rows], scores[classes, rows], classes)
 
 

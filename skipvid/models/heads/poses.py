@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +21,8 @@ class SimccHead(KeypointHead):
     def __init__(self, ratio: float) -> None:
         self._ratio = ratio
 
-    def keypoints(self, output: Any) -> NDArray[np.float32]:
-        along = [tensor[0].numpy(force=True) for tensor in output]
+    def keypoints(self, maps: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+        along = [each[0] for each in maps]
         places = [line.argmax(1) / self._ratio for line in along]
         scores = np.minimum(*(line.max(1) for line in along))
         return np.column_stack([*places, np.clip(scores, 0, 1)]).astype(np.float32)

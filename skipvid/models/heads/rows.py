@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
 from skipvid.core.network_outputs import NetworkOutput
 
 Size = tuple[int, int]
+Floats = NDArray[np.float32]
 
 
 def grids(image_size: Size, strides: Sequence[int]) -> list[Size]:
@@ -63,13 +65,14 @@ class Rows:
         """Of the tensor that a level is in."""
         return self.first + level if self.split else self.first
 
-    def level(self, tensor: Tensor, level: int, image_size: Size, strides: Sequence[int]) -> Tensor:
-        """tensor: that of the level -> the level as a map (C, h, w), a view."""
+    def level(self, tensor: Floats, level: int, image_size: Size, strides: Sequence[int]) -> Floats:
+        """tensor: that of the level -> the level as a map (C, h, w)."""
+        whole: Floats = tensor[0]
         if self.maps:
-            return tensor[0]
+            return whole
         each = grids(image_size, strides)
         rows, columns = each[level]
-        part = tensor[0].t() if self.channels_last else tensor[0]
+        part = whole.T if self.channels_last else whole
         if not self.split:
             begin = sum(h * w for h, w in each[:level])
             part = part[:, begin : begin + rows * columns]

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from torch import Tensor
-
 from skipvid.core.network_outputs import NetworkFacts
 from skipvid.models.detections import MAX_DETECTIONS, RawDetections
-from skipvid.models.heads.base import Fit, HeadKind, RowHead, Size, from_centres, raw
+from skipvid.models.heads.base import Fit, Floats, HeadKind, RowHead, Size, from_centres, raw
 from skipvid.models.heads.rows import STRIDES, cells, counts_cells
 
 ANCHORS = 3
@@ -26,11 +24,11 @@ class WithObjectness(RowHead):
     def __init__(self, image_size: Size) -> None:
         self.image_size = image_size
 
-    def find(self, level: int, maps: Sequence[Tensor], score_threshold: float) -> RawDetections:
+    def find(self, level: int, maps: Sequence[Floats], score_threshold: float) -> RawDetections:
         values = maps[0][0]
         values = values[values[:, 4] > score_threshold]  # no score is above the objectness
-        best, classes = values[:, 5:].max(1)
-        scores = best * values[:, 4]
+        classes = values[:, 5:].argmax(1)
+        scores = values[:, 5:].max(1, initial=0) * values[:, 4]
         sure = scores > score_threshold
         return raw(from_centres(values[sure, :4]), scores[sure], classes[sure])
 
@@ -44,7 +42,7 @@ class Chosen(RowHead):
     def __init__(self, image_size: Size, classes: int) -> None:
         self.image_size, self._classes = image_size, classes
 
-    def find(self, level: int, maps: Sequence[Tensor], score_threshold: float) -> RawDetections:
+    def find(self, level: int, maps: Sequence[Floats], score_threshold: float) -> RawDetections:
         values = maps[0][0]
         known = (values[:, 5] > -0.5) & (values[:, 5] < self._classes - 0.5)
         values = values[(values[:, 4] > score_threshold) & known][:MAX_DETECTIONS]

@@ -6,12 +6,11 @@ import math
 from collections.abc import Iterator, Sequence
 from itertools import permutations, product
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from skipvid.core.network_outputs import NetworkFacts, NetworkOutput
-from skipvid.models.detections import RawDetections
-from skipvid.models.heads.base import Fit, HeadKind, RowHead, Size, from_centres, raw
+from skipvid.models.detections import RawDetections, sigmoid
+from skipvid.models.heads.base import Fit, Floats, HeadKind, RowHead, Size, expected, from_centres, raw
 from skipvid.models.heads.rows import STRIDES, cells, grids
 
 PROTOTYPES = 32
@@ -31,11 +30,12 @@ class AnchorFree(RowHead):
     def __init__(self, image_size: Size, classes: int) -> None:
         self.image_size, self._classes = image_size, classes
 
-    def find(self, level: int, maps: Sequence[Tensor], score_threshold: float) -> RawDetections:
+    def find(self, level: int, maps: Sequence[Floats], score_threshold: float) -> RawDetections:
         values = maps[0][0]
-        scores, classes = values[4 : 4 + self._classes].max(0)
-        rows = (scores > score_threshold).nonzero()[:, 0]
-        return raw(from_centres(values[:4, rows].t()), scores[rows], classes[rows])
+        chances = values[4 : 4 + self._classes]
+        scores = chances.max(0)
+        rows = np.flatnonzero(scores > score_threshold)
+        return raw(from_centres(values[:4, rows].T), scores[rows], chances[:, rows].argmax(0))
 
 
 class DistanceMaps(RowHead):
@@ -50,24 +50,20 @@ class DistanceMaps(RowHead):
         self.image_size, self._strides = image_size, strides
         self.levels = tuple((level, len(strides) + level) for level in range(len(strides)))
 
-    def find(self, level: int, maps: Sequence[Tensor], score_threshold: float) -> RawDetections:
+    def find(self, level: int, maps: Sequence[Floats], score_threshold: float) -> RawDetections:
         class_map, side_map = maps[0][0], maps[1][0]
-        best, classes = class_map.max(0)
-        y, x = (best > _logit(score_threshold)).nonzero().unbind(1)
+        best = class_map.max(0)
+        y, x = (best > _logit(score_threshold)).nonzero()
         boxes = _boxes(side_map[:, y, x], x, y, self._strides[level])
-        return raw(boxes, best[y, x].sigmoid(), classes[y, x])
+        return raw(boxes, sigmoid(best[y, x]), class_map[:, y, x].argmax(0))
 
 
-def _boxes(sides: Tensor, x: Tensor, y: Tensor, stride: int) -> Tensor:
+def _boxes(sides: Floats, x: Floats, y: Floats, stride: int) -> Floats:
     """sides: (4 · bins, K) of the cells x, y -> (K, 4) xyxy in pixels."""
     bins = sides.shape[0] // 4
-    if bins == 1:
-        distance = sides.t()
-    else:
-        places = torch.arange(bins, dtype=sides.dtype)
-        distance = (sides.reshape(4, bins, sides.shape[1]).softmax(1) * places[:, None]).sum(1).t()
-    centre = torch.stack([x, y], 1) + 0.5
-    return torch.cat([centre - distance[:, :2], centre + distance[:, 2:]], 1) * stride
+    distance = sides.T if bins == 1 else expected(sides.reshape(4, bins, sides.shape[1]))
+    centre = np.stack([x, y], 1).astype(np.float32) + np.float32(0.5)
+    return np.concatenate([centre - distance[:, :2], centre + distance[:, 2:]], 1) * stride
 
 
 def _anchor_free(facts: NetworkFacts) -> Fit | None:
@@ -98,19 +94,25 @@ def _decoded_from(facts: NetworkFacts, classes: int) -> Iterator[tuple[tuple[str
 
 
 def _gives_rows(facts: NetworkFacts, chosen: Sequence[tuple[NetworkOutput, NetworkOutput]], strides: Sequence[int], classes: int) -> bool:
-    rows = facts.sample[facts.outputs[0].name][0, : 4 + classes].t()
+    rows = facts.sample[facts.outputs[0].name][0, : 4 + classes].T
     parts = []
     for (scores, sides), stride in zip(chosen, strides, strict=True):
         height, width = scores.shape[2:]
-        y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
-        boxes = _boxes(facts.sample[sides.name][0].flatten(1), x.flatten(), y.flatten(), stride)
-        middles = torch.cat([(boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]], 1)
-        parts.append(torch.cat([middles, facts.sample[scores.name][0].flatten(1).t().sigmoid()], 1))
-    ours = torch.cat(parts)
+        y, x = np.mgrid[0:height, 0:width].reshape(2, -1)
+        boxes = _boxes(_cells(facts, sides), x, y, stride)
+        middles = np.concatenate([(boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]], 1)
+        parts.append(np.concatenate([middles, sigmoid(_cells(facts, scores)).T], 1))
+    ours = np.concatenate(parts)
     return all(
-        torch.allclose(a, b, rtol=CLOSE, atol=CLOSE * float(b.abs().max()))
+        np.allclose(a, b, rtol=CLOSE, atol=CLOSE * float(np.abs(b).max()))
         for a, b in ((ours[:, :4], rows[:, :4]), (ours[:, 4:], rows[:, 4:]))
     )
+
+
+def _cells(facts: NetworkFacts, output: NetworkOutput) -> Floats:
+    """(C, h · w) of the sample."""
+    values: Floats = facts.sample[output.name][0].reshape(output.shape[1], -1)
+    return values
 
 
 def _logit(score: float) -> float:

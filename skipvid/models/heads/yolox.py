@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from skipvid.core.network_outputs import NetworkFacts
 from skipvid.models.detections import RawDetections
-from skipvid.models.heads.base import BYTE, Fit, HeadKind, Pixels, RowHead, Size, from_centres, raw
+from skipvid.models.heads.base import BYTE, Fit, Floats, HeadKind, Pixels, RowHead, Size, from_centres, raw
 from skipvid.models.heads.rows import Rows, cells
 
 STRIDES = (8, 16, 32)
@@ -30,18 +29,19 @@ class YoloxRows(RowHead):
         self.image_size, self._rows, self._decoded = image_size, rows, decoded
         self.levels = tuple((rows.number(level),) for level in range(len(STRIDES)))
 
-    def find(self, level: int, maps: Sequence[Tensor], score_threshold: float) -> RawDetections:
+    def find(self, level: int, maps: Sequence[Floats], score_threshold: float) -> RawDetections:
         cells_ = self._rows.level(maps[0], level, self.image_size, STRIDES)
         # No score is above the objectness: only few cells' classes need to be looked at.
-        y, x = (cells_[4] > score_threshold).nonzero().unbind(1)
+        y, x = (cells_[4] > score_threshold).nonzero()
         values = cells_[:, y, x]
-        best, classes = values[5:].max(0)
-        scores = values[4] * best
+        classes = values[5:].argmax(0)
+        scores = values[4] * values[5:].max(0)
         sure = scores > score_threshold
-        boxes = values[:4, sure].t()
+        boxes = values[:4, sure].T
         if not self._decoded:
-            corner = torch.stack([x[sure], y[sure]], 1)
-            boxes = torch.cat([boxes[:, :2] + corner, boxes[:, 2:].clamp(max=MAX_GROWTH).exp()], 1) * STRIDES[level]
+            corner = np.stack([x[sure], y[sure]], 1).astype(np.float32)
+            sides = np.exp(np.minimum(boxes[:, 2:], np.float32(MAX_GROWTH)))
+            boxes = np.concatenate([boxes[:, :2] + corner, sides], 1) * np.float32(STRIDES[level])
         return raw(from_centres(boxes), scores[sure], classes[sure])
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
@@ -74,7 +75,7 @@ class _OnnxNetworkFile(NetworkFile):
         ops = self._file.block.ops
         outputs = tuple(describe_output(name, ops, shapes) for name in self.net.outputs)
         maps = tuple(last_maps(self.net.outputs, ops, shapes, image_size))
-        sample = {each.name: values[each.name] for each in (*outputs, *maps)}
+        sample = {each.name: np.asarray(values[each.name]) for each in (*outputs, *maps)}
         return NetworkFacts(outputs, image_size, classes, self.metadata, maps, sample)
 
     def literal(self, key: str) -> Any:

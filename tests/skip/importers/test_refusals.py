@@ -109,7 +109,7 @@ def test_an_example_that_the_network_itself_does_not_take_is_told_so(net: nn.Mod
         (lambda x: x, "a function, not a torch.nn.Module"),
         (nn.Conv2d, "call it first: type"),
         (None, "a NoneType"),
-        ("net.pt", "a str"),
+        (5, "a int"),
     ],
 )
 def test_what_is_no_network_is_refused(net: Any, named: str) -> None:
