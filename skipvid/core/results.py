@@ -199,7 +199,9 @@ class RunSummary:
     cost: summed over all frames, keyframes included; None without gates. median_ms: by phase, like FrameResult.ms, plus "draw" and "write".
     wall_seconds: from the first frame asked for to the last one written. dropped: frames of a live source that were not analysed.
     problems: one line each: truncated input, dropped frames, mapped colours, ... interrupted: ended by Ctrl-C.
-    complete: nothing of the source is missing before the point at which the run ended.
+    complete: nothing of the source is missing before the point at which the run ended. busy: by stage that runs beside the others
+    ("decode", "network", "output") the share of wall_seconds in which it did not wait for another; {} where they were not told apart.
+    cpu_seconds: of all threads of the process, meanwhile; 0 where that was not measured.
     """
 
     header: RunHeader
@@ -213,6 +215,8 @@ class RunSummary:
     problems: tuple[str, ...] = ()
     interrupted: bool = False
     complete: bool = True
+    busy: Mapping[str, float] = field(default_factory=dict)
+    cpu_seconds: float = 0.0
 
     @property
     def fps(self) -> float:
