@@ -16,7 +16,8 @@ from skipvid.presets.preset import load_preset
 from skipvid.skip.config import SkipConfig
 from skipvid.tasks.detect_engine import DetectEngine
 
-torch.set_num_threads(1)  # small networks gain nothing from a second thread, and tests may run beside each other
+# Small networks gain nothing from a second thread, and tests may run beside each other. OMP_NUM_THREADS: to see that none hangs on this.
+torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
 settings.register_profile("shared machine", deadline=None)  # how long an example takes says something about the machine's other users
 settings.load_profile("shared machine")
 

@@ -47,14 +47,12 @@ def skip_config(settings: NetworkSettings, preset: Preset, talk: Talk) -> SkipCo
     threads = settings.threads or 0
     # What a preset says of thresholds belongs to its own kind of gate. One that was set by single maps says nothing about another kind's.
     if (gate, reference) == (preset.gate, preset.reference):
-        config = SkipConfig.of(
-            preset,
+        config = replace(
+            SkipConfig.of(preset, threads=threads, learned_gates=learned),
             block=choice.block,
             precision=choice.precision,
             backend=settings.backend,
-            threads=threads,
             refresh=settings.refresh,
-            learned_gates=learned,
         )
     else:
         if preset.thresholds:

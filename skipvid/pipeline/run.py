@@ -145,7 +145,7 @@ def run(
         for worker in (reader, writer):
             if worker.failure is not None:
                 raise worker.failure
-        problems = [*source.notes, *(problem for problem in (source.problem, getattr(stream, "problem", None)) if problem)]
+        problems = [*source.notes, *(problem for problem in (source.problem, stream.problem) if problem)]
         seconds = time.perf_counter() - begin
         waited = {
             "decode": frames.full_seconds,

@@ -31,6 +31,10 @@ S = TypeVar("S", bound=ModelSpec)
 class Stream(Protocol):
     """The analysis of one stream of frames."""
 
+    @property
+    def problem(self) -> str | None:
+        """One line where the results lack something, known after the last frame."""
+
     def process(self, frame: Frame) -> FrameResult:
         """Analyse the next frame."""
 
@@ -126,6 +130,11 @@ class EngineStream(ABC):
         self._dense_every = dense_every
         self._frames = 0
         self._frame_size: tuple[int, int] | None = None
+
+    @property
+    def problem(self) -> str | None:
+        """One line where the results lack something; None here."""
+        return None
 
     def process(self, frame: Frame) -> FrameResult:
         """Analyse the next frame. After a scene cut or a change of size nothing of the frames before is used."""

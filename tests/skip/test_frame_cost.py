@@ -234,6 +234,15 @@ def test_activity_shows_where_the_work_was_done(backend: str) -> None:
     assert activity.min() >= 0 and activity.max() <= 1
 
 
+@pytest.mark.parametrize("row", [0, 3, 7])
+def test_activity_is_the_share_of_a_cell_wherever_in_it_the_work_was_done(row: int, backend: str) -> None:
+    session, frame = model_of(nn.Conv2d(2, 2, 1), (1, 2, 16, 16), backend).session(), torch.randn(1, 2, 16, 16)
+    session(frame)
+    frame[..., row, :8] += 1
+    session(frame)
+    assert np.allclose(session.activity(8), [[1 / 8, 0], [0, 0]])
+
+
 @pytest.mark.parametrize("width", [50, 150])  # in rows of one word of a bitmap and of three, some of them full
 def test_weighted_masks_are_the_sum_of_the_single_ones(backend: str, width: int) -> None:
     shape = (1, 2, 37, width)

@@ -51,6 +51,7 @@ class GateRow:
     threshold: float = 0.0
     measured: bool = False
     scale: float = 1.0
+    smoothed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,7 +80,7 @@ def test_number_of_threads_and_choice_of_pixels_change_no_bit(name: str, instruc
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("gate", ["norm", "norm-output"])
+@pytest.mark.parametrize("gate", ["norm", "norm-smooth", "norm-output"])
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_keyframe_before_a_keyframe_may_leave_out_what_gates_need(name: str, gate: str) -> None:
     shape = NETWORKS[name][1]
@@ -97,7 +97,7 @@ def test_a_keyframe_before_a_keyframe_may_leave_out_what_gates_need(name: str, g
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("gate", ["norm", "norm-output"])
+@pytest.mark.parametrize("gate", ["norm", "norm-smooth", "norm-output"])
 @pytest.mark.parametrize("name", NETWORKS)
 def test_frames_that_repeat_one_another_are_done_with_at_once(name: str, gate: str) -> None:
     shape = NETWORKS[name][1]
