@@ -70,6 +70,9 @@ class StoredPicture(Protocol):
     def sampled(self, height: int, width: int) -> NDArray[np.uint8]:
         """(height, width, 3) uint8, BGR: single pixels on a grid, which costs least."""
 
+    def part(self, left: int, top: int, right: int, bottom: int) -> NDArray[np.uint8]:
+        """The pixels of `bgr` within these bounds, which lie in the picture, right and bottom exclusive; a small part costs little."""
+
     def planes(self) -> Planes:
         """The picture as an encoder takes it."""
 
