@@ -152,7 +152,7 @@ def run(
             "network": frames.empty_seconds + results.full_seconds,
             "output": results.empty_seconds,
         }
-        busy = {stage: max(0.0, 1.0 - idle / seconds) for stage, idle in waited.items()}
+        busy = {stage: max(0.0, 1.0 - idle / max(seconds, 1e-9)) for stage, idle in waited.items()}
         summary = summariser.build(wall_seconds=seconds, dropped=source.dropped, problems=problems, interrupted=interrupted)
         cpu = time.process_time() - cpu_begin
         summary = replace(summary, complete=source.problem is None, busy=busy, cpu_seconds=cpu)
