@@ -127,7 +127,7 @@ class EngineStream(ABC):
         self._model = model
         self._dense = dense
         self._cuts = SceneCutDetector() if scene_cuts else None
-        self._dense_every = dense_every
+        self._dense_every = dense_every if model.config.gate != "none" else 0  # it would be timed beside itself
         self._frames = 0
         self._frame_size: tuple[int, int] | None = None
 
