@@ -71,6 +71,13 @@ void put(const float* values, std::ptrdiff_t stride, std::byte* const* rows, int
   for (int row = 0; row < count; ++row) put_row<Value>(values + row * stride, rows[row], channels);
 }
 
+template <class Value>
+void round(float* const* rows, int count, int channels) {
+  for (int row = 0; row < count; ++row) {
+    for (int c = 0; c < channels; c += width) store(rows[row] + c, stored<Value>(load(rows[row] + c)));
+  }
+}
+
 // The largest lane; a NaN wins.
 SKIPVID_INLINE float largest(Floats x) {
   float best = x[0];
