@@ -125,6 +125,12 @@ struct GateKernels {
   // The same for a learned gate: bit i = sum over channels of weights * (change, or its magnitude) + bias is not negative.
   std::uint64_t (*ask)(const float* values, std::ptrdiff_t stride, std::byte* const* published, int count, int channels,
                        const float* weights, float bias, bool magnitude, bool copy);
+  // The sums that the norm gate compares, of any number of rows: the sum over channels of |new - published row i|.
+  void (*distances_to)(const float* values, std::ptrdiff_t stride, const std::byte* const* published, int count, int channels, float* sums);
+  // The smoothed gate on up to 64 adjacent pixels of a row of such sums: bit i = the sum over the 3 x 3 around pixel i exceeds limits[i], and
+  // its own is more than 0; or its own exceeds `alone`, or is no number. What is no finite number counts as 0 at its neighbours. Reads, but
+  // does not depend on, 64 pixels whatever their number, and one on each side.
+  std::uint64_t (*smooth)(const float* above, const float* row, const float* below, int pixels, const float* limits, float alone);
   // How much a row differs from the row last seen, which then becomes this one.
   float (*change)(const std::byte* now, std::byte* seen, int channels, Norm norm);
 };
@@ -134,6 +140,9 @@ struct InputKernels {
   // Of up to 64 adjacent pixels of an input with any strides, those that differ from the published row by more than the threshold.
   std::uint64_t (*input_changes)(const float* data, std::ptrdiff_t channel_stride, std::ptrdiff_t column_stride, const std::byte* published,
                                  std::ptrdiff_t stride, int pixels, int channels, float threshold);
+  // The sums that are compared there.
+  void (*input_distances)(const float* data, std::ptrdiff_t channel_stride, std::ptrdiff_t column_stride, const std::byte* published,
+                          std::ptrdiff_t stride, int pixels, int channels, float* sums);
   // Of up to 64 pixels of three bytes, those whose sum of |now - before| is at least `least` (low bits), and those with `many` of it.
   std::pair<std::uint64_t, std::uint64_t> (*byte_changes)(const std::uint8_t* now, const std::uint8_t* before, int pixels, int least,
                                                           int many);
