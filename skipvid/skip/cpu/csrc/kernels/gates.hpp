@@ -62,7 +62,7 @@ std::uint64_t smooth(const float* above, const float* row, const float* below, i
   std::uint8_t open[64];
   for (int i = 0; i < 64; ++i) {
     const float total = columns[i] + columns[i + 1] + columns[i + 2];
-    open[i] = static_cast<std::uint8_t>(!(row[i] <= alone) | ((total > limits[i]) & (row[i] > 0)));
+    open[i] = static_cast<std::uint8_t>((!(row[i] <= alone)) | ((total > limits[i]) & (row[i] > 0)));
   }
   return gather_bits(open) & (~std::uint64_t{0} >> (64 - pixels));
 }
