@@ -29,7 +29,6 @@ from skipvid.skip.config import SkipConfig
 from skipvid.skip.gates.learned import load_gates
 from skipvid.tasks.detect_engine import DetectEngine
 
-GATES_PAGE = Path(__file__).parents[1] / "docs" / "gates.md"
 FLOOR = 0.02
 """Score from which detections count for AP."""
 
@@ -144,7 +143,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--scale", type=numbers, default=[1.0], help="factors on learned thresholds: more than 1 closes gates")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--csv", type=Path)
-    add_write_option(parser, GATES_PAGE)
+    add_write_option(parser)
     return parser.parse_args()
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from gates_table import GATES_PAGE, make_engine, numbers
+from gates_table import make_engine, numbers
 from numpy.typing import NDArray
 from sequences import SEQUENCES, load_frames
 from tables import ResultTable, add_write_option
@@ -54,7 +54,7 @@ def main() -> None:
     parser.add_argument("--learned", nargs="*", default=[], help="presets with learned thresholds")
     parser.add_argument("--frames", type=int, default=600, help="frames of each sequence")
     parser.add_argument("--threads", type=int, default=2)
-    add_write_option(parser, GATES_PAGE)
+    add_write_option(parser)
     options = parser.parse_args()
     torch.set_num_threads(1)  # it has little to do here, and its threads spin afterwards
     base = load_preset(options.preset)

@@ -34,6 +34,7 @@ struct InputArray {
 // Working memory of one thread; on lines of its own, because what others write beside it would have to be fetched back.
 struct alignas(128) Scratch {
   Buffer values, more;
+  Buffer gemm;  // its working memory
   std::vector<const std::byte*> pointers;
   std::vector<float*> rows;
   std::vector<std::byte*> targets;
