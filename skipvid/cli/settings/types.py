@@ -60,6 +60,32 @@ class Duration(Described[float]):
         return seconds
 
 
+class Saving(Described[float]):
+    """How many times fewer MACs, more than 1; a fraction of them that is saved, less than 1, is taken as that."""
+
+    name = "times"
+    wanted = "a number of times, such as 4, or a fraction, such as 0.75"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number = _number(value)
+        if not (math.isfinite(number) and number > 0 and number != 1):
+            self.fail(f"{value!r} is not {self.wanted}", param, ctx)
+        return number if number > 1 else 1 / (1 - number)
+
+
+class Milliseconds(Described[float]):
+    """A time, with or without its unit."""
+
+    name = "ms"
+    wanted = "a number of milliseconds, such as 20ms"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number = _number(str(value).removesuffix("ms"))
+        if not (math.isfinite(number) and number > 0):
+            self.fail(f"{value!r} is not {self.wanted}", param, ctx)
+        return number
+
+
 class TupleType(Described[tuple[T, ...]], Generic[T]):
     """Several values in one text; a settings file may also give them as a list."""
 
