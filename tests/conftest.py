@@ -16,9 +16,18 @@ from skipvid.presets.preset import load_preset
 from skipvid.skip.config import SkipConfig
 from skipvid.tasks.detect_engine import DetectEngine
 
-torch.set_num_threads(1)  # small networks gain nothing from a second thread, and tests may run beside each other
+# Small networks gain nothing from a second thread, and tests may run beside each other. OMP_NUM_THREADS: to see that none hangs on this.
+torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
 settings.register_profile("shared machine", deadline=None)  # how long an example takes says something about the machine's other users
 settings.load_profile("shared machine")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Compiled programs and downloads of the tests lie by themselves; a network is compiled once for all commands that run it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SKIPVID_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -29,15 +29,21 @@ case "$sanitize" in
   address*) preload="$("$cxx" -print-file-name=libasan.so) $("$cxx" -print-file-name=libubsan.so)" ;;
   thread) preload="$("$cxx" -print-file-name=libtsan.so)" ;;
 esac
-export ASAN_OPTIONS="detect_leaks=0:abort_on_error=0:halt_on_error=1"
-export UBSAN_OPTIONS="print_stacktrace=1:halt_on_error=1"
-export TSAN_OPTIONS="halt_on_error=1:report_bugs=1:suppressions=$folder/suppressions"
-# PyTorch's and numpy's own threads are not instrumented, so that what they hand over looks like a race.
-printf 'race:libtorch\nrace:libc10\nrace:libgomp\nrace:_multiarray_umath\ncalled_from_lib:libtorch_cpu.so\n' > "$folder/suppressions"
+# Reports go to files: what a process prints while pytest captures its output is lost with it.
+report="log_path=$folder/report"
+export ASAN_OPTIONS="detect_leaks=0:abort_on_error=0:halt_on_error=1:$report"
+export UBSAN_OPTIONS="print_stacktrace=1:halt_on_error=1:$report"
+export TSAN_OPTIONS="halt_on_error=1:report_bugs=1:suppressions=$folder/suppressions:$report"
+# PyTorch's and numpy's own threads are not instrumented, so that what they hand over looks like a race, and a lock as one nobody holds.
+printf '%s\n' race:libtorch race:libc10 race:libgomp race:_multiarray_umath mutex:libtorch mutex:libc10 called_from_lib:libtorch_cpu.so \
+  > "$folder/suppressions"
 export OMP_NUM_THREADS=1 HYPOTHESIS_STORAGE_DIRECTORY="$folder/hypothesis" PYTHONPATH="$folder/tree"
-"$folder/build/check_native"
+rm -f "$folder"/report.*
+tell() { if compgen -G "$folder/report.*" > /dev/null; then cat "$folder"/report.* >&2; fi; }
+"$folder/build/check_native" || { tell; exit 1; }
 cd "$folder/tree"
-LD_PRELOAD="$preload" "$python" - "$@" <<'PYTHON'
+status=0
+LD_PRELOAD="$preload" "$python" - "$@" <<'PYTHON' || status=$?
 import sys
 from pathlib import Path
 
@@ -51,3 +57,5 @@ import pytest
 
 sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", "-o", "timeout=1200", *sys.argv[1:]]))
 PYTHON
+tell
+exit "$status"

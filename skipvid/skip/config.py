@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from skipvid.core.errors import UsageError
 from skipvid.core.gate_kinds import KINDS
@@ -52,8 +52,9 @@ class SkipConfig:
     """How a network is gated.
 
     threshold: τ ≥ 0, in units of each map's mean |activation|; 0 computes whatever changed at all.
-    gate: "norm" (a norm gate on every map that feeds a layer), "norm-output" (on every layer, for its outputs), "gumbel" (learned gates,
-    given as `learned_gates` by the parameter path of their layer), or "none" for dense; any kind of skipvid.core.gate_kinds.
+    gate: "norm" (a norm gate on every map that feeds a layer), "norm-smooth" (likewise, by the mean change around a pixel), "norm-output"
+    (on every layer, for its outputs), "gumbel" (learned gates, given as `learned_gates` by the parameter path of their layer), or "none"
+    for dense; any kind of skipvid.core.gate_kinds.
     p: of output-norm gates, 1, 2 or inf. input_threshold: τ of the norm gates that stand before output gates, None = a tenth of τ.
     block: gates open in blocks of block x block pixels, one of 1, 2, 4, 8, 16.
     backend: "cpu" (native kernels), "reference" (plain PyTorch), or "auto": the first of them that can be used here.
@@ -64,7 +65,7 @@ class SkipConfig:
     MACs some keyframes follow, because gates then cost more time than they save; 1 = never, as always with the reference "previous".
     thresholds, scales: calibrated values, of single maps, or of single layers for "norm-output" and "previous".
     precision: of maps and weights, "f32", "bf16" (half the memory; see skipvid.skip.ir.precision), or "auto": bf16 where the processor
-    multiplies it (AVX512-BF16).
+    multiplies it (AMX-BF16, AVX512-BF16).
 
     Raises UsageError for a value out of its range.
     """
@@ -85,21 +86,22 @@ class SkipConfig:
     precision: str = "f32"
 
     @classmethod
-    def of(cls, stored: StoredSettings, **settings: Any) -> SkipConfig:
-        """The gates that a preset asks for. settings: other fields, or in place of the preset's; `learned_gates` is one."""
-        own = {
-            "threshold": stored.threshold,
-            "gate": stored.gate,
-            "block": stored.block,
-            "reference": stored.reference,
-            "thresholds": stored.thresholds,
-            "scales": stored.scales,
-            "p": stored.p,
-            "input_threshold": stored.input_threshold,
-            "dense_above": stored.dense_above,
-            "precision": stored.precision,
-        }
-        return cls(**{**own, **settings})
+    def of(cls, stored: StoredSettings, *, threads: int = 0, learned_gates: Mapping[str, LearnedGate] | None = None) -> SkipConfig:
+        """The gates that a preset asks for, with what no preset holds. Other fields change by `dataclasses.replace`."""
+        return cls(
+            threshold=stored.threshold,
+            gate=stored.gate,
+            block=stored.block,
+            threads=threads,
+            reference=stored.reference,
+            dense_above=stored.dense_above,
+            thresholds=stored.thresholds,
+            scales=stored.scales,
+            p=stored.p,
+            input_threshold=stored.input_threshold,
+            learned_gates=learned_gates or {},
+            precision=stored.precision,
+        )
 
     def at(self, threshold: float) -> SkipConfig:
         """The same gates at another working point: those of single maps, and `input_threshold`, change in proportion.

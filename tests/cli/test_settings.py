@@ -19,7 +19,7 @@ from skipvid.cli.settings.command import SettingsCommand, command
 from skipvid.cli.settings.fields import argument, build, flag, optional_argument, parameters, required, setting
 from skipvid.cli.settings.groups import NetworkSettings, ReadSettings, TalkSettings, WriteSettings
 from skipvid.cli.settings.precedence import long_flag
-from skipvid.cli.settings.types import InputSize, Levels, Names, TupleType
+from skipvid.cli.settings.types import Fraction, InputSize, Levels, Names, Threshold, TupleType
 from skipvid.core.errors import SkipvidError, UsageError
 from skipvid.presets.preset import DEFAULT_DETECT, DEFAULT_POSE, load_preset
 
@@ -239,7 +239,7 @@ def test_a_value_of_the_wrong_type_is_one_line_with_file_and_key(
         ("weights: 2024-01-02", "weights is '2024-01-02'; give a text"),
         ("overwrite: 1", "overwrite is 1; give true or false"),
         ("overwrite: maybe", "overwrite is 'maybe'; give true or false"),
-        ("gate: no", "gate is false; give one of norm, norm-output, gumbel, none"),
+        ("gate: no", "gate is false; give one of norm, norm-smooth, norm-output, gumbel, none"),
         ("gate: norms", "gate is 'norms'; give one of norm"),
         ("block: 3", "block is 3; give one of 1, 2, 4, 8, 16"),
         ("threshold: -1", "threshold is -1; give a number of 0 or more"),
@@ -361,6 +361,35 @@ def test_an_input_size_that_is_none_is_one_line(capsys: pytest.CaptureFixture[st
     assert run(["train", "pose", "people.yaml", "-o", "run", "--input", "big"]) == 2
     error = capsys.readouterr().err
     assert "'big' is not HEIGHTxWIDTH, for example 256x192" in error and error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "value"),
+    [
+        (Fraction(), "0", 0.0),
+        (Fraction(), "1", 1.0),
+        (Threshold(), "0", 0.0),
+        (Threshold(), "7.5", 7.5),
+        (Levels(), "0,100", (0.0, 100.0)),
+        (InputSize(), "256x192", (256, 192)),
+    ],
+)
+def test_the_ends_of_a_range_belong_to_it(kind: click.ParamType[Any], text: str, value: object) -> None:
+    assert kind.convert(text, None, None) == value
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        *((Fraction(), text) for text in ("-0.001", "1.001", "nan", "inf", "half")),
+        *((Threshold(), text) for text in ("-0.001", "inf", "nan", "low")),
+        *((Levels(), text) for text in ("100.5", "50,101", "-1", "inf")),
+        *((InputSize(), text) for text in ("256", "256x", "256x192x3", "-1x5", "1.5x2")),
+    ],
+)
+def test_what_lies_outside_of_a_range_is_refused(kind: click.ParamType[Any], text: str) -> None:
+    with pytest.raises(click.BadParameter):
+        kind.convert(text, None, None)
 
 
 def test_types_write_what_they_read() -> None:

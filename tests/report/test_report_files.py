@@ -69,6 +69,7 @@ def test_each_row_fills_what_applies_to_it(tmp_path: Path) -> None:
     assert tuple(rows[0]) == COLUMNS
     first, layer, stage, total = rows[0], rows[3], rows[8], rows[-1]
     assert (first["frame"], first["time"], first["keyframe"], first["frames"], first["name"]) == ("0", "0.0", "1", "1", "")
+    assert [row["keyframe"] for row in rows[:4]] == ["1", "0", "0", ""]
     assert rows[2]["time"] == "0.08" and rows[2]["model_ms"] == "22.0" and rows[2]["dense_model_ms"] == ""
     assert (layer["name"], layer["stage"], layer["kind"], layer["frames"], layer["frame"]) == ("net.0.conv", "stem", "conv", "3", "")
     assert (stage["name"], stage["stage"]) == ("stem", "")
@@ -91,6 +92,26 @@ def test_several_runs_share_a_file(tmp_path: Path) -> None:
         (total,) = [row for row in rows if row["scope"] == "total" and row["threshold"] == threshold]
         assert int(total["macs"]) == sum(one.cost.macs for one in results)
         assert len([row for row in rows if row["scope"] == "frame" and row["threshold"] == threshold]) == len(results)
+
+
+def test_the_rows_of_a_run_that_failed_are_taken_back(tmp_path: Path) -> None:
+    path = tmp_path / "cost.csv"
+    first, failed, last = run_of(3), run_of(4, seed=20), run_of(2, seed=40)
+    with CostCsv(path, header("first.mp4")) as sink:
+        for one in first:
+            sink.write(one)
+        sink.end_run(summed(first))
+        sink.next_run(header("failed.mp4"))
+        for one in failed:
+            sink.write(one)
+        sink.drop_run()
+        sink.next_run(header("last.mp4"))
+        for one in last:
+            sink.write(one)
+        sink.finish(summed(last, name="last.mp4"))
+    rows = rows_of(path)
+    assert [row["source"] for row in rows if row["scope"] == "frame"] == ["first.mp4"] * 3 + ["last.mp4"] * 2
+    assert [row["scope"] for row in rows].count("total") == 2 and all(len(row) == len(COLUMNS) and None not in row for row in rows)
 
 
 def test_a_run_without_gates_has_times_alone(tmp_path: Path) -> None:

@@ -54,13 +54,20 @@ def test_the_report_can_be_printed_where_only_ascii_can() -> None:
     assert "Skipping does not pay" in text
 
 
-def test_stage_rows_show_the_means_of_a_frame() -> None:
-    run = summary(10)
+@pytest.mark.parametrize("learned", [False, True])
+def test_stage_rows_show_the_means_of_a_frame(learned: bool) -> None:
+    builder = SummaryBuilder(header())
+    for index in range(10):
+        builder.add(result(index, cost(index, learned=learned)))
+    run = builder.build(1.0)
     assert run.cost is not None
     stem = [layer for layer in run.cost.layers if layer.stage == "stem"]
-    dense, spent = sum(x.dense_macs for x in stem) / 10, sum(x.macs for x in stem) / 10
+    dense, gates = sum(x.dense_macs for x in stem) / 10, sum(x.gate_macs for x in stem) / 10
+    spent, ops = gates + sum(x.macs for x in stem) / 10, sum(x.gate_ops for x in stem) / 10
     (row,) = [line for line in printed(run).splitlines() if line.startswith("stem")]
-    assert count(dense) in row and count(spent) in row and percent(1 - spent / dense) in row
+    skipped = percent(1 - sum(x.active for x in stem) / sum(x.outputs for x in stem))
+    shown = [count(dense), count(spent), *([count(gates)] if learned else []), percent(1 - spent / dense), skipped, count(ops)]
+    assert re.split(r"\s{2,}", row.strip()) == ["stem", *shown]
     (total,) = [line for line in printed(run).splitlines() if line.startswith("total")]
     assert percent(run.cost.saving) in total and percent(run.cost.skip_ratio) in total
 

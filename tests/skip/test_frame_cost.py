@@ -234,12 +234,21 @@ def test_activity_shows_where_the_work_was_done(backend: str) -> None:
     assert activity.min() >= 0 and activity.max() <= 1
 
 
+@pytest.mark.parametrize("row", [0, 3, 7])
+def test_activity_is_the_share_of_a_cell_wherever_in_it_the_work_was_done(row: int, backend: str) -> None:
+    session, frame = model_of(nn.Conv2d(2, 2, 1), (1, 2, 16, 16), backend).session(), torch.randn(1, 2, 16, 16)
+    session(frame)
+    frame[..., row, :8] += 1
+    session(frame)
+    assert np.allclose(session.activity(8), [[1 / 8, 0], [0, 0]])
+
+
 @pytest.mark.parametrize("width", [50, 150])  # in rows of one word of a bitmap and of three, some of them full
 def test_weighted_masks_are_the_sum_of_the_single_ones(backend: str, width: int) -> None:
     shape = (1, 2, 37, width)
     net = nn.Sequential(nn.Conv2d(2, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 2, 3, 2, 1))
     model = model_of(net, shape, backend)
-    (layers, weights) = model.program((shape,)).plan.layers_by_size[37, width]
+    (layers, weights) = model.program((shape,)).costs.layers_by_size[37, width]
     assert len(layers) == 2 and np.isclose(weights.sum(), (72 + 144) / (72 + 144 + 72 / 4), rtol=1e-2)
     session, frame = model.session(), torch.randn(shape)
     for top, bottom in ((0, 37), (3, 3), (5, 6), (5, 30)):

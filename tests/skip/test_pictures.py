@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -12,7 +14,7 @@ from torch import nn
 
 from skipvid.skip.api import convert
 from skipvid.skip.config import SkipConfig
-from skipvid.skip.picture import Picture
+from skipvid.skip.picture import Picture, copied, same_values
 
 SIZE = (24, 80)
 
@@ -84,6 +86,37 @@ def test_a_change_from_tensors_to_pictures_is_a_keyframe(backend: str) -> None:
         session(value)
         keyframes.append(session.keyframe)
     assert keyframes == [True, False, True, False, True]
+
+
+def test_a_picture_that_means_something_else_begins_the_stream_anew(backend: str) -> None:
+    """Its place in the input, its order of channels and its tables: equal bytes are equal values only where these are."""
+    model, _ = convert(nn.Conv2d(3, 4, 3).eval(), torch.zeros(1, 3, *SIZE), SkipConfig(threshold=0.0, backend=backend))
+    session, pixels = model.session(), stream(20, 60, 1, 3)[0]
+    first = picture(pixels)
+    changes = [
+        first,
+        first,
+        picture(pixels[:18]),
+        picture(pixels[:18, :50]),
+        first,
+        picture(pixels, (0, 1, 2)),
+        first,
+        replace(first, tables=first.tables + 1),
+    ]
+    keyframes = []
+    for number, item in enumerate(changes):
+        assert torch.equal(session(item), model.dense(item)), f"frame {number}"
+        keyframes.append(session.keyframe)
+    assert keyframes == [True, False, True, True, True, True, True, True]
+
+
+@pytest.mark.parametrize("channel", [0, 1, 2])
+def test_pictures_are_the_same_only_where_every_byte_is(channel: int) -> None:
+    pixels = stream(20, 60, 1, 4)[0]
+    (kept,) = copied([picture(pixels)])
+    assert same_values([picture(pixels)], [kept])
+    pixels[19, 59, channel] ^= 1
+    assert not same_values([picture(pixels)], [kept])  # nor does what was copied follow the caller's memory
 
 
 @settings(max_examples=25, deadline=None)

@@ -91,6 +91,11 @@ def test_dense_times_are_sampled_now_and_then(engine: DetectEngine) -> None:
     assert measured == [False, False, False, True, False, False, True]
 
 
+def test_every_frame_of_a_dense_stream_is_a_keyframe(engine: DetectEngine) -> None:
+    stream = engine.dense_stream()
+    assert [stream.process(frame).keyframe for frame in frames(3)] == [True] * 3
+
+
 def test_gate_none_runs_densely_and_reports_no_cost(engine: DetectEngine) -> None:
     stream = engine.regated(SkipConfig(gate="none")).stream()
     for frame in frames(2):

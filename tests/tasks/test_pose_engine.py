@@ -308,6 +308,21 @@ def test_the_dense_networks_are_timed_beside_the_gated_ones_when_asked(loaded: P
     assert ["dense_model" in result.ms for result in results] == [False, False, True]
 
 
+def test_nothing_is_timed_where_the_detector_skips_frames(loaded: PoseEngine) -> None:
+    positions = walk(5)
+    results = run(behind(loaded, script(*positions), detect_every=2).stream(dense_every=2), frames(positions))
+    assert not any("dense_model" in result.ms for result in results)
+
+
+def test_a_person_who_stands_still_weighs_in_the_activity_by_what_the_network_would_have_cost(loaded: PoseEngine) -> None:
+    positions = walk(3, step=0.0)
+    last = run(behind(loaded, script(*positions)).stream(), frames(positions))[-1].activity
+    assert last is not None
+    rows, columns = last.shape
+    person = last[int(rows * 0.4) : int(rows * 0.6), int(columns * 0.45) : int(columns * 0.5)]
+    assert person.max() < 0.01 and last[:, : int(columns * 0.2)].mean() == pytest.approx(0.1, abs=0.02)  # the detector's
+
+
 @pytest.mark.parametrize(
     ("name", "categories", "words"),
     [("efficientdet-nano", {1: "person"}, "is for the task 'detect'"), ("hrnet_w32_256x192", {3: "car"}, "knows no persons")],

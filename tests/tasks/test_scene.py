@@ -49,3 +49,12 @@ def test_a_slow_fade_and_noise_are_no_cuts(form: Callable[[np.ndarray], Picture]
     for step in range(40):
         faded = picture * (1 - step / 40) + random.normal(0, 8, picture.shape)
         assert not detector.is_cut(form(np.clip(faded, 0, 255).astype(np.uint8)))
+
+
+@FORMS
+def test_a_fine_texture_that_shifts_is_no_cut(form: Callable[[np.ndarray], Picture]) -> None:
+    """Leaves, waves, gravel: every pixel changes and no part of the picture does."""
+    detector = SceneCutDetector()
+    texture = np.clip(np.random.default_rng(0).normal(128, 50, (360, 640, 1)), 0, 255).astype(np.uint8).repeat(3, 2)
+    for shift in range(4):
+        assert not detector.is_cut(form(np.roll(texture, shift, (0, 1))))

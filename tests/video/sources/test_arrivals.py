@@ -29,13 +29,18 @@ def jpeg(number: int) -> bytes:
 class Camera(http.server.BaseHTTPRequestHandler):
     """Eight pictures, five a second, as web cameras send them."""
 
+    sent: list[float]
+    """When each picture was sent, in seconds; a loaded machine is late."""
+
     def do_GET(self) -> None:
         self.send_response(200)
         self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=next")
         self.end_headers()
+        type(self).sent = []
         with suppress(OSError):  # a reader that has enough
             for number in range(8):
                 data = jpeg(number)
+                self.sent.append(time.monotonic())
                 self.wfile.write(b"--next\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(data) + data + b"\r\n")
                 self.wfile.flush()
                 time.sleep(STEP)
@@ -60,7 +65,8 @@ def test_web_camera_is_dated_by_arrival_and_loses_no_picture(camera: str, loadin
         frames = [(number_of(f.image), f.time) for f in source]
         assert source.info.live and source.info.fps == 0
         assert [n for n, _ in frames] == list(range(8))
-        assert [t for _, t in frames] == pytest.approx([i * STEP for i in range(8)], abs=0.12)
+        # Late by what the machine's other work costs; 25 frames a second, which MJPEG is taken for without stamps, would end 1.1 s early.
+        assert [t for _, t in frames] == pytest.approx([sent - Camera.sent[0] for sent in Camera.sent], abs=0.4)
         assert any("arrival" in note for note in source.notes)
 
 
