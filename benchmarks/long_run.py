@@ -1,11 +1,13 @@
 """A long run: clips looped through a pipe, with video, JSONL and CSV written; memory, time stamps and drift are looked at.
 
     python benchmarks/long_run.py [--frames 100000] [--seed 0] [--clip FILE]... [--preset NAME] [--threshold 0] [--input 96]
+                                  [--video mkv]
 
 Without --clip a small clip is made from the seed: a square walks over noise. Several clips follow one another with cuts between them, as
 people come and go. With threshold 0 every --check-th frame and the last one must have the bits of a fresh dense run. With any other
 threshold their distance from the dense run is measured; it must not be larger in the last tenth of the run than in the first (the worst of
-either, with a tenth to spare), because what a gate leaves out is bounded, and never adds up. Exits with 1 where a promise is broken.
+either, with a tenth to spare), because what a gate leaves out is bounded, and never adds up; and in the same frames every map must keep its
+bound. Exits with 1 where a promise is broken.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import os
 import sys
 import tempfile
 import threading
+from collections.abc import Iterable
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -24,6 +27,7 @@ from typing import Any
 import av
 import numpy as np
 from av.video.frame import PictureType
+from bounds import Watched, watch_sessions, worst_shares
 from memory import load_engine, resident_mib
 
 from skipvid.core.results import Detections, Frame, FrameResult, RunHeader
@@ -117,17 +121,25 @@ def feed(clips: list[Path], frames: int, end: int) -> None:
 
 
 class Checked:
-    """A gated stream of which every so many frames are compared with a fresh dense run."""
+    """A gated stream of which every so many frames are compared with a fresh dense run, and its maps with their bounds.
+
+    distances: (frame, distance from the dense run). shares: (frame, as bounds.worst_shares says) for each session that ran gated then.
+    """
 
     def __init__(self, engine: Any, frames: int, every: int) -> None:
         self._engine, self._frames, self._every = engine, frames, every
+        models = [engine.model, *([engine.detector.model] if getattr(engine, "detector", None) is not None else [])]
+        self._sessions: list[list[Watched]] = [watch_sessions(model) for model in models]
         self._stream = engine.stream()
         self.distances: list[tuple[int, float]] = []
+        self.shares: list[tuple[int, float, float]] = []
 
     def process(self, frame: Frame) -> FrameResult:
         """The gated result."""
         result: FrameResult = self._stream.process(frame)
         if frame.index % self._every == self._every - 1 or frame.index == self._frames - 1:
+            found = (worst_shares(session) for sessions in self._sessions for session in sessions if session.inputs)
+            self.shares += [(frame.index, *shares) for shares in found if shares is not None]
             dense = self._engine.dense_stream().process(frame)
             self.distances.append((frame.index, distance(result.detections, dense.detections)))
         return result
@@ -135,7 +147,7 @@ class Checked:
     @property
     def problem(self) -> str | None:
         """What the engine says of the run."""
-        return getattr(self._stream, "problem", None)
+        return str(self._stream.problem) if self._stream.problem else None
 
 
 def distance(found: Detections, dense: Detections) -> float:
@@ -153,12 +165,16 @@ def shrunk(preset: Preset, side: int | None) -> Preset:
     return preset if side is None else replace(preset, image_size=side)
 
 
-def verdicts(memory: list[float], distances: list[tuple[int, float]], threshold: float, last: float, frames: int) -> list[str]:
-    """What was broken, a line each."""
+def verdicts(
+    memory: list[float], distances: list[tuple[int, float]], threshold: float, last: float, frames: int, index: int, shares: Iterable[float]
+) -> list[str]:
+    """What was broken, a line each. index: bytes a frame by which memory may grow. shares: of bounds, used up."""
     broken = []
     settled = memory[int(len(memory) * SETTLED) :]
-    if settled and settled[-1] - settled[0] > 8 + frames * _INDEX / 2**20:
+    if settled and settled[-1] - settled[0] > 8 + frames * index / 2**20:
         broken.append(f"memory grew by {settled[-1] - settled[0]:.1f} MiB")
+    if max(shares, default=0.0) > 1:
+        broken.append("a map is farther from its exact value than its bound")
     if abs(last - (frames - 1) / RATE) > 0.001:
         broken.append(f"the last frame is at {last:.3f} s instead of {(frames - 1) / RATE:.3f} s")
     tenth = max(1, len(distances) // 10)
@@ -179,6 +195,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--preset", default=DEFAULT_DETECT)
     parser.add_argument("--threshold", type=float, default=0.05)
     parser.add_argument("--input", type=int, default=None, help="longer side of the network's input, pixels")
+    parser.add_argument("--video", choices=("mp4", "mkv", "webm"), default="mp4", help="kind of the video output")
     parser.add_argument("--check", type=int, default=997, help="every so many frames are compared with a dense run")
     options = parser.parse_args(arguments)
     preset = shrunk(load_preset(options.preset), options.input)
@@ -215,12 +232,12 @@ def main(arguments: list[str] | None = None) -> int:
                 keypoints=preset.keypoints,
             )
             checked = Checked(engine, options.frames, options.check)
-            sinks = [open_sink(f"{folder}/{name}", header, None, draw_result) for name in ("a.mp4", "a.jsonl", "a.csv")]
+            sinks = [open_sink(f"{folder}/{name}", header, None, draw_result) for name in (f"a.{options.video}", "a.jsonl", "a.csv")]
             summary = run(source, checked, sinks, SummaryBuilder(header), watch)
         with (Path(folder) / "a.jsonl").open(encoding="utf-8") as lines:
             times = [json.loads(line)["time"] for line in lines if line.startswith('{"type": "frame"')]
         records, last = len(times), times[-1]
-        with av.open(f"{folder}/a.mp4") as output:
+        with av.open(f"{folder}/a.{options.video}") as output:
             seconds = (output.duration or 0) / 1e6
     print(f"{summary.frames} frames, {records} records, {summary.fps:.1f} frames/s, {len(checked.distances)} of them compared with dense")
     print(f"memory {memory[0]:.1f} MiB after 1 %, {memory[int(len(memory) * SETTLED)]:.1f} after a tenth, {memory[-1]:.1f} in the end")
@@ -228,7 +245,15 @@ def main(arguments: list[str] | None = None) -> int:
         f"last frame at {last:.3f} s, video of {seconds:.3f} s; distance at most {max(d for _, d in checked.distances):.4f}, "
         f"{summary.detections / summary.frames:.1f} objects a frame"
     )
-    broken = verdicts(memory, checked.distances, options.threshold, last, options.frames)
+    half = memory[len(memory) // 2 :]
+    slope = (half[-1] - half[0]) * 2**20 / max(1, (len(half) - 1) * every)
+    share, error = (max((row[n] for row in checked.shares), default=0.0) for n in (1, 2))
+    print(
+        f"memory in the second half: {slope:+.0f} bytes a frame; {len(checked.shares)} states looked at: "
+        f"{share:.4f} of the bound at most, other maps within {error:.1e} of the exact ones"
+    )
+    index = _INDEX if options.video == "mp4" else 0
+    broken = verdicts(memory, checked.distances, options.threshold, last, options.frames, index, (row[1] for row in checked.shares))
     if records != options.frames:
         broken.append(f"{records} records for {options.frames} frames")
     for line in broken:

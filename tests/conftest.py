@@ -22,6 +22,14 @@ settings.register_profile("shared machine", deadline=None)  # how long an exampl
 settings.load_profile("shared machine")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Compiled programs and downloads of the tests lie by themselves; a network is compiled once for all commands that run it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SKIPVID_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def data() -> Path:
     """The folder of real clips named by SKIPVID_DATA; tests that want it are skipped without."""

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The generic kernels and the thread pool on AArch64, under an emulator: NEON machines get right results.
+# The generic kernels, the emulated tiles and the thread pool on AArch64, under an emulator: NEON machines get right results.
 #
 #   tools/aarch64.sh
 #
@@ -12,9 +12,10 @@ run="${RUN-qemu-aarch64}"
 folder="$(mktemp -d)"
 trap 'rm -rf "$folder"' EXIT
 # The kernels' options are those of CMakeLists.txt.
-"$cxx" -std=c++20 -O3 -Wall -Wextra -Werror -ffp-contract=fast -fno-math-errno -Wno-psabi -DSKIPVID_TABLE=generic -DSKIPVID_WIDTH=4 \
-  -c "$source/kernels/table.cpp" -o "$folder/table.o"
+kernels="$cxx -std=c++20 -O3 -Wall -Wextra -Werror -ffp-contract=fast -fno-math-errno -Wno-psabi -c $source/kernels/table.cpp"
+$kernels -DSKIPVID_TABLE=generic -DSKIPVID_WIDTH=4 -o "$folder/table.o"
+$kernels -DSKIPVID_TABLE=amx_emulated -DSKIPVID_WIDTH=16 -DSKIPVID_TILES -DSKIPVID_TILES_EMULATED -o "$folder/emulated.o"
 "$cxx" -std=c++20 -O2 -Wall -Wextra -Werror -static -pthread -I"$source" "$root/tests/skip/cpu/check_native.cpp" "$source/dispatch.cpp" \
-  "$source/thread_pool.cpp" "$folder/table.o" -o "$folder/check"
+  "$source/thread_pool.cpp" "$folder/table.o" "$folder/emulated.o" -o "$folder/check"
 # shellcheck disable=SC2086 # RUN may be empty, for a machine that is one
 $run "$folder/check"

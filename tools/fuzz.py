@@ -1,6 +1,6 @@
 """Feeds spoiled files to skipvid: no hang, no crash, no traceback, the right exit code, nothing left behind.
 
-    python tools/fuzz.py                                   500 videos, 300 each of presets, settings, weights and labels
+    python tools/fuzz.py                                   500 videos, 300 each of presets, settings, weights, labels, programs
     python tools/fuzz.py --seed 7 --videos 30 --others 30
     python tools/fuzz.py --seed 7 --only video:123         one case, with its output
 
@@ -14,6 +14,7 @@ import argparse
 import contextlib
 import io
 import json
+import math
 import os
 import queue
 import random
@@ -40,6 +41,8 @@ from skipvid.evaluate.mot import read_mot
 from skipvid.models import build_model, load_weights
 from skipvid.presets.preset import load_preset
 from skipvid.skip.config import SkipConfig
+from skipvid.skip.cpu import file
+from skipvid.skip.cpu._native import State, ThreadPool
 from skipvid.skip.gates.learned import load_gates
 from skipvid.train import readers
 
@@ -53,6 +56,7 @@ class StandIn:
     backend = "none"
     weights_sha256 = "0" * 64
     categories = {1: "person"}
+    problem = None
     model = SimpleNamespace(config=SkipConfig(gate="none"), precision="f32")
 
     def __init__(self) -> None:
@@ -134,6 +138,27 @@ def check_labels(path: Path) -> str:
     return only_own_errors(lambda: read_coco(path, "gt.mp4")) or only_own_errors(lambda: list(readers.read_coco(path, Path(), "gt")))
 
 
+def check_program(path: Path) -> str:
+    return only_own_errors(lambda: run_program(path))
+
+
+def run_program(path: Path) -> None:
+    """Three frames on what a file describes. What does not fit is refused with ValueError where it crosses into C++."""
+    kept = file.read(path)
+    program = kept.build(POOL)
+    shapes = [tensor.shape for tensor in kept.inputs]
+    if any(not 0 < math.prod(shape) < 1 << 20 or min(shape) < 1 for shape in shapes):
+        return
+    state = State(program, False)
+    for number in range(3):
+        inputs = [np.random.default_rng(number).random(shape, np.float32)[0] for shape in shapes]
+        for segment in kept.segments:
+            try:
+                program.run(state, inputs, segment, number == 0, True)
+            except (ValueError, TypeError, IndexError, OverflowError):
+                return
+
+
 def only_own_errors(work: Callable[[], object]) -> str:
     """What else a function raised than an error of one clear line, or ""."""
     try:
@@ -151,6 +176,7 @@ CHECKS: dict[str, Callable[[Path], str]] = {
     "settings": check_settings,
     "weights": check_weights,
     "labels": check_labels,
+    "program": check_program,
 }
 
 
@@ -245,6 +271,7 @@ def main() -> int:
     parser.add_argument("--videos", type=int, default=500, metavar="N")
     parser.add_argument("--others", type=int, default=300, metavar="N", help=f"of each of: {', '.join(kinds[1:])}")
     parser.add_argument("--limit", type=float, default=60, metavar="S", help="seconds that a case may take")
+    parser.add_argument("--kind", action="append", choices=kinds, help="these kinds alone")
     parser.add_argument("--only", metavar="KIND:N", help="one case")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     parser.add_argument("--place", type=Path, help=argparse.SUPPRESS)
@@ -266,7 +293,7 @@ def main() -> int:
             if path.parent != SEEDS / kind:
                 shutil.copy(path, SEEDS / kind)
     total = 0
-    ranges = {kind: (0, options.videos if kind == "video" else options.others) for kind in kinds}
+    ranges = {kind: (0, options.videos if kind == "video" else options.others) for kind in options.kind or kinds}
     if options.only:
         kind, number = options.only.split(":")
         ranges = {kind: (int(number), int(number) + 1)}
@@ -287,6 +314,7 @@ def main() -> int:
 SEEDS = Path()
 STAND_IN: Any = None
 NETWORK: Any = None
+POOL = ThreadPool(1)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import random
@@ -12,9 +13,14 @@ from pathlib import Path
 import av
 import numpy as np
 import torch
+from torch import nn
 
 from skipvid.models import build_model
 from skipvid.presets.preset import preset_folder
+from skipvid.skip.api import convert
+from skipvid.skip.config import SkipConfig
+from skipvid.skip.cpu import file
+from skipvid.skip.cpu.program import NativeProgram
 from skipvid.skip.gates.learned import LearnedGate, save_gates
 
 VIDEOS = {
@@ -124,14 +130,36 @@ def make_labels(folder: Path) -> list[Path]:
     return [folder / "gt.json", folder / "gt.txt"]
 
 
+def make_programs(folder: Path) -> list[Path]:
+    """Compiled networks on disk: a plain one, and one with pooling, a depthwise layer, a sum and output gates."""
+    torch.manual_seed(0)
+    plain = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 2, 3, stride=2)).eval()
+    deep = nn.Sequential(
+        nn.Conv2d(3, 8, 3, stride=2, padding=1),
+        nn.BatchNorm2d(8),
+        nn.SiLU(),
+        nn.Conv2d(8, 8, 5, padding=2, groups=8),
+        nn.MaxPool2d(2),
+        nn.Upsample(scale_factor=2),
+        nn.Conv2d(8, 5, 1),
+    ).eval()
+    for name, net, gate in (("plain", plain, "norm"), ("deep", deep, "norm-output")):
+        model, _ = convert(net, torch.zeros(1, 3, 16, 20), SkipConfig(threshold=0.05, gate=gate, backend="cpu"))
+        program = model.program(((1, 3, 16, 20),))
+        assert isinstance(program, NativeProgram)
+        file.write(folder / f"{name}.program", program.as_file({"network": name}))
+    return sorted(folder.glob("*.program"))
+
+
 MAKERS: dict[str, Callable[[Path], list[Path]]] = {
     "video": make_videos,
     "preset": make_presets,
     "settings": make_settings,
     "weights": make_weights,
     "labels": make_labels,
+    "program": make_programs,
 }
-"""Kind -> what makes its good inputs. A new kind of file (a plan on disk) is a line here and one in fuzz.py's CHECKS."""
+"""Kind -> what makes its good inputs. A new kind of file is a line here, one in SPOILERS, and one in fuzz.py's CHECKS."""
 
 
 def spoil_bytes(data: bytes, draw: random.Random) -> bytes:
@@ -282,10 +310,39 @@ def repack(data: bytes, draw: random.Random) -> bytes:
     return packed.getvalue()
 
 
+def spoil_program(data: bytes, draw: random.Random) -> bytes:
+    """Damage, which the digest tells; or a wrong head or description under a digest that is right."""
+    if draw.random() < 0.2:
+        return spoil_bytes(data, draw)
+    start = len(file.MAGIC) + 32
+    length = int.from_bytes(data[start : start + 8], "little")
+    head, description = data[start + 8 : start + 8 + length], data[start + 8 + length :]
+    if draw.random() < 0.3:
+        head = spoil_labels(head, draw)
+    else:
+        description = _wrong_words(description, draw) if draw.random() < 0.8 else spoil_bytes(description, draw)
+    content = len(head).to_bytes(8, "little") + head + description
+    return file.MAGIC + hashlib.sha256(content).digest() + content
+
+
+def _wrong_words(data: bytes, draw: random.Random) -> bytes:
+    """Some of the numbers of four bytes that descriptions consist of are others: near ones, those of other places, and extremes."""
+    spoiled = bytearray(data)
+    reach = draw.choice((200, 2000, len(data)))  # the tables come before the weights
+    for _ in range(draw.choice((1, 1, 2, 5))):
+        place, other = (4 * draw.randrange(min(reach, len(data)) // 4) for _ in range(2))
+        value = int.from_bytes(spoiled[place : place + 4], "little")
+        near = value + draw.choice((-2, -1, 1, 2, value))
+        value = draw.choice((near, near, int.from_bytes(data[other : other + 4], "little"), 0, 1, 1 << 31, (1 << 32) - 1, 1 << 20))
+        spoiled[place : place + 4] = (value % (1 << 32)).to_bytes(4, "little")
+    return bytes(spoiled)
+
+
 SPOILERS: dict[str, Callable[[bytes, random.Random], bytes]] = {
     "video": spoil_bytes,
     "preset": spoil_text,
     "settings": spoil_text,
     "weights": repack,
     "labels": spoil_labels,
+    "program": spoil_program,
 }

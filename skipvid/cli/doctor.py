@@ -118,6 +118,15 @@ def _models() -> str:
     return f"{len(presets)} presets: {', '.join(preset.name for preset in presets)}"
 
 
+def _cache() -> str:
+    from skipvid.core.folders import cache_folder
+    from skipvid.skip.kept import LIMIT, kept_bytes
+
+    folder = cache_folder("programs")
+    programs = f"{kept_bytes(folder) / 2**20:.1f} MiB of compiled programs in {folder}, at most {LIMIT // 2**20} MiB"
+    return f"{programs}; weights in {cache_folder('weights')}"
+
+
 def _display() -> str:
     for name in ("WAYLAND_DISPLAY", "DISPLAY"):
         if os.environ.get(name):
@@ -132,5 +141,6 @@ CHECKS: dict[str, Callable[[], str]] = {
     "network": _network,
     "video": _codecs,
     "presets": _models,
+    "cache": _cache,
     "display": _display,
 }

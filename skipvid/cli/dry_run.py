@@ -51,7 +51,7 @@ def _plan(job: Job, engine: Engine, read: ReadOptions) -> dict[str, Any]:
         begin = time.perf_counter()
         model.dense(frame)
         milliseconds = (time.perf_counter() - begin) * 1e3
-        macs = model.program((tuple(frame.shape),)).plan.dense_macs
+        macs = model.program((tuple(frame.shape),)).costs.dense_macs
         networks.append({"preset": preset.name, "input": [width, height], "dense_macs": macs, "dense_ms": round(milliseconds, 1)})
     return {
         "source": info.name,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -12,6 +14,7 @@ from skipvid.core.errors import UsageError
 if TYPE_CHECKING:
     from skipvid.presets.preset import Preset
     from skipvid.skip.config import SkipConfig
+    from skipvid.skip.gates.learned import LearnedGate
     from skipvid.tasks.detect_engine import DetectEngine
     from skipvid.tasks.engine import Engine
     from skipvid.tasks.pose_engine import PoseEngine
@@ -28,13 +31,14 @@ def skip_config(settings: NetworkSettings, preset: Preset, talk: Talk) -> SkipCo
     """The gates: what a setting says, else what the preset says. Learned ones are found (or downloaded) and read."""
     from skipvid.presets.weights import resolve_gate_weights
     from skipvid.skip.config import SkipConfig
-    from skipvid.skip.gates.learned import LearnedGate, load_gates
     from skipvid.skip.gates.registry import gate_kind
 
     choice = settings.over(preset)
     gate, reference = choice.gate, choice.reference
     learned: dict[str, LearnedGate] = {}
     if gate == "gumbel":
+        from skipvid.skip.gates.learned import load_gates
+
         found = resolve_gate_weights(preset, settings.gate_weights, settings.offline, DownloadBar(talk, f"{preset.name}'s gates"))
         learned = load_gates(found.path)
         talk.say(f"preset {preset.name}, gates {found.path}", detail=True)
@@ -72,21 +76,22 @@ def skip_config(settings: NetworkSettings, preset: Preset, talk: Talk) -> SkipCo
 
 def load_detect_engine(settings: NetworkSettings, preset: Preset, talk: Talk) -> DetectEngine:
     """Weights found (or downloaded) and loaded."""
-    import torch
-
+    from skipvid.core.folders import cache_folder
     from skipvid.presets.weights import resolve_weights
     from skipvid.tasks.detect_engine import DetectEngine
 
     if settings.threads:
-        torch.set_num_threads(settings.threads)
+        _limit_torch(settings.threads)
     config = skip_config(settings, preset, talk)
     weights = resolve_weights(preset, settings.weights, settings.offline, DownloadBar(talk, preset.name))
     talk.say(f"preset {preset.name}, weights {weights.path}", detail=True)
-    return DetectEngine(preset, config, weights.path, weights.sha256, settings.over(preset).score_threshold)
+    score_threshold = settings.over(preset).score_threshold
+    return DetectEngine(preset, config, weights.path, weights.sha256, score_threshold, programs=cache_folder("programs"))
 
 
 def load_pose_engine(settings: PeopleNetworkSettings, preset: Preset, talk: Talk) -> PoseEngine:
     """Both networks, weights found (or downloaded) and loaded."""
+    from skipvid.core.folders import cache_folder
     from skipvid.presets.preset import DEFAULT_DETECT
     from skipvid.presets.weights import resolve_weights
     from skipvid.tasks.people import PoseOptions
@@ -108,7 +113,17 @@ def load_pose_engine(settings: PeopleNetworkSettings, preset: Preset, talk: Talk
     weights = resolve_weights(preset, settings.weights, settings.offline, DownloadBar(talk, preset.name))
     talk.say(f"preset {preset.name}, weights {weights.path}", detail=True)
     options = PoseOptions(score, people.detect_every, people.max_persons)
-    return PoseEngine(preset, skip_config(settings, preset, talk), weights.path, weights.sha256, detector, options)
+    config = skip_config(settings, preset, talk)
+    return PoseEngine(preset, config, weights.path, weights.sha256, detector, options, cache_folder("programs"))
+
+
+def _limit_torch(threads: int) -> None:
+    """Have PyTorch compute with so many threads, should it be needed."""
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.set_num_threads(threads)
+    else:
+        os.environ["OMP_NUM_THREADS"] = str(threads)
 
 
 def load_engine(settings: PeopleNetworkSettings, preset: Preset, talk: Talk) -> Engine:

@@ -64,12 +64,12 @@ class PathSettings:
 
 @command(PathSettings)
 def path(settings: PathSettings) -> None:
-    """Where a preset's file is; without a name, where all of them are and where weights are kept."""
+    """Where a preset's file is; without a name, where all of them are, and where weights and compiled programs are kept."""
+    from skipvid.core.folders import cache_folder
     from skipvid.presets.preset import load_preset, preset_folder
-    from skipvid.presets.weights import cache_folder
 
     if settings.name is None:
-        click.echo(f"presets: {preset_folder()}\nweights: {cache_folder()}")
+        click.echo(f"presets: {preset_folder()}\nweights: {cache_folder('weights')}\nprograms: {cache_folder('programs')}")
         return
     preset = load_preset(settings.name)
     assert preset.folder is not None

@@ -18,6 +18,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 try:
     import fcntl
@@ -81,6 +82,23 @@ class PartFile:
                 _remove_if_left(older)
             self.part, self._file = self._create()
             self._open = True
+
+    @contextmanager
+    def exchanged(self) -> Iterator[tuple[BinaryIO, BinaryIO]]:
+        """(what was written so far, a new part file that takes its place when the block ends).
+
+        An error in the block takes the new one away. Until the end the one before stays, for a run that is killed meanwhile.
+        """
+        part, file = self._create()
+        try:
+            with self.part.open("rb") as before, part.open("r+b") as after:
+                yield before, after
+        except BaseException:
+            part.unlink(missing_ok=True)
+            os.close(file)
+            raise
+        self.discard()
+        self.part, self._file, self._open = part, file, True
 
     def commit(self) -> None:
         """Bring the content to the disk and the file to its place. The permissions of a file that was there are kept."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 KINDS = {
     "norm": "skipvid.skip.gates.norm",
+    "norm-smooth": "skipvid.skip.gates.smooth_norm",
     "norm-output": "skipvid.skip.gates.output_norm",
     "gumbel": "skipvid.skip.gates.learned",
     "none": "skipvid.skip.gates.none",

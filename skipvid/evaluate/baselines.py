@@ -30,6 +30,11 @@ class EveryKth:
         self._speed: NDArray[np.float32] = np.zeros((0, 4), np.float32)
         self._since = 0
 
+    @property
+    def problem(self) -> str | None:
+        """What the inner stream says of itself."""
+        return self._inner.problem
+
     def process(self, frame: Frame) -> FrameResult:
         """Analyse or fill in the next frame."""
         if self._last is None or self._since + 1 >= self._every:

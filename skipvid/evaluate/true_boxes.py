@@ -16,6 +16,8 @@ PERSON = 1
 class TrueBoxes(Engine):
     """An engine without a network. clip: the one whose frames come next."""
 
+    problem: str | None = None
+
     def __init__(self) -> None:
         self.weights_sha256 = ""
         self.categories = {PERSON: "person"}

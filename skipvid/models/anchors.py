@@ -11,10 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
-from skipvid.models.detections import MAX_CANDIDATES, MAX_DETECTIONS, DetectionHead, RawDetections, suppress
+from skipvid.models.detections import MAX_CANDIDATES, MAX_DETECTIONS, DetectionHead, RawDetections, sigmoid, suppress
 
 LEVELS = (3, 4, 5, 6, 7)
 """Pyramid levels; level l has a map of the input's size over 2^l, rounded up."""
@@ -36,7 +35,7 @@ class Anchors:
     `map.permute(0, 2, 3, 1).reshape(N, -1, C)`, levels joined. sizes: (h, w) of the map of each level.
     """
 
-    boxes: Tensor
+    boxes: NDArray[np.float32]
     sizes: tuple[tuple[int, int], ...]
     image_size: tuple[int, int]  # (height, width), pixels
 
@@ -61,32 +60,22 @@ def make_anchors(image_size: tuple[int, int], anchor_scale: float = 4.0) -> Anch
         centre_y, centre_x = np.meshgrid((np.arange(rows) + 0.5) * step_y, (np.arange(columns) + 0.5) * step_x, indexing="ij")
         centres = np.stack([centre_x, centre_y], axis=-1).reshape(-1, 1, 2)
         levels.append(np.concatenate([centres - halves, centres + halves], axis=-1).reshape(-1, 4))
-    boxes = torch.from_numpy(np.concatenate(levels).astype(np.float32))
-    return Anchors(boxes, sizes, (height, width))
+    return Anchors(np.concatenate(levels).astype(np.float32), sizes, (height, width))
 
 
-def decode_boxes(offsets: Tensor, anchors: Tensor) -> Tensor:
+def decode_boxes(offsets: NDArray[np.float32], anchors: NDArray[np.float32]) -> NDArray[np.float32]:
     """offsets: (..., 4) as (ty, tx, th, tw), anchors: (..., 4) xyxy -> boxes (..., 4) xyxy, in the anchors' pixels, not clipped.
 
-    Centres move by offset × anchor side, sides grow by exp(offset) (Ren et al., "Faster R-CNN", equation 2). Differentiable.
+    Centres move by offset × anchor side, sides grow by exp(offset) (Ren et al., "Faster R-CNN", equation 2).
     """
-    ty, tx, th, tw = offsets.unbind(-1)
-    x1, y1, x2, y2 = anchors.unbind(-1)
+    ty, tx, th, tw = np.moveaxis(offsets, -1, 0)
+    x1, y1, x2, y2 = np.moveaxis(anchors, -1, 0)
     width, height = x2 - x1, y2 - y1
-    centre_x = (x1 + x2) / 2 + tx * width
-    centre_y = (y1 + y2) / 2 + ty * height
-    half_width, half_height = width * tw.exp() / 2, height * th.exp() / 2
-    return torch.stack([centre_x - half_width, centre_y - half_height, centre_x + half_width, centre_y + half_height], -1)
-
-
-def encode_boxes(boxes: Tensor, anchors: Tensor) -> Tensor:
-    """The inverse of `decode_boxes`: boxes and anchors (..., 4) xyxy with positive sides -> offsets (..., 4) as (ty, tx, th, tw)."""
-    x1, y1, x2, y2 = boxes.unbind(-1)
-    ax1, ay1, ax2, ay2 = anchors.unbind(-1)
-    width, height = ax2 - ax1, ay2 - ay1
-    tx = ((x1 + x2) - (ax1 + ax2)) / 2 / width
-    ty = ((y1 + y2) - (ay1 + ay2)) / 2 / height
-    return torch.stack([ty, tx, ((y2 - y1) / height).log(), ((x2 - x1) / width).log()], -1)
+    with np.errstate(over="ignore", invalid="ignore"):  # what is no box is left out by the suppression
+        centre_x = (x1 + x2) / 2 + tx * width
+        centre_y = (y1 + y2) / 2 + ty * height
+        half_width, half_height = width * np.exp(tw) / 2, height * np.exp(th) / 2
+        return np.stack([centre_x - half_width, centre_y - half_height, centre_x + half_width, centre_y + half_height], -1)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -96,31 +85,34 @@ class Candidates:
     logits: (K,). classes: (K,) head outputs. anchors: (K,) numbers within the level. offsets: (K, 4).
     """
 
-    logits: Tensor
-    classes: Tensor
-    anchors: Tensor
-    offsets: Tensor
+    logits: NDArray[np.float32]
+    classes: NDArray[np.int64]
+    anchors: NDArray[np.int64]
+    offsets: NDArray[np.float32]
 
 
-def find_candidates(class_map: Tensor, box_map: Tensor, score_threshold: float, limit: int = MAX_CANDIDATES) -> Candidates:
+def find_candidates(
+    class_map: NDArray[np.float32], box_map: NDArray[np.float32], score_threshold: float, limit: int = MAX_CANDIDATES
+) -> Candidates:
     """class_map: (A·C, h, w) logits, box_map: (A·4, h, w) of one level and image. limit: so many are kept at most."""
     columns = class_map.shape[2]
     num_classes = class_map.shape[0] // ANCHORS_PER_CELL
-    # Looked up in place: of a map that lies in memory pixel by pixel, channels first would be a copy.
-    channel, y, x = (class_map > _logit(score_threshold)).nonzero().unbind(1)
+    # Native maps lie in memory pixel by pixel: compared in that order they are read once, from front to back.
+    y, x, channel = np.nonzero(class_map.transpose(1, 2, 0) > _logit(score_threshold))
+    order = np.lexsort((x, y, channel))
+    channel, y, x = channel[order], y[order], x[order]
     logits = class_map[channel, y, x]
     if len(logits) > limit:
-        best = logits.topk(limit).indices
+        best = np.argsort(-logits, kind="stable")[:limit]
         channel, y, x, logits = channel[best], y[best], x[best], logits[best]
     anchor = channel // num_classes
-    corners = 4 * anchor[:, None] + torch.arange(4, device=anchor.device)
-    offsets = box_map[corners, y[:, None], x[:, None]]
+    offsets = box_map[4 * anchor[:, None] + np.arange(4), y[:, None], x[:, None]]
     return Candidates(logits, channel % num_classes, (y * columns + x) * ANCHORS_PER_CELL + anchor, offsets)
 
 
 def decode_detections(
-    class_levels: Sequence[Tensor],
-    box_levels: Sequence[Tensor],
+    class_levels: Sequence[NDArray[np.float32]],
+    box_levels: Sequence[NDArray[np.float32]],
     anchors: Anchors,
     score_threshold: float = 0.05,
     iou_threshold: float = 0.5,
@@ -155,14 +147,12 @@ def choose_detections(
 def join_candidates(levels: Sequence[Candidates], anchors: Anchors, limit: int = MAX_CANDIDATES) -> RawDetections:
     """The best `limit` candidates of all levels as boxes, neither clipped nor suppressed."""
     firsts = np.cumsum([0, *(height * width * ANCHORS_PER_CELL for height, width in anchors.sizes)])
-    every = torch.cat([level.logits for level in levels])
-    best = every.argsort(descending=True, stable=True)[:limit]
-    indices = torch.cat([level.anchors + int(first) for level, first in zip(levels, firsts[:-1], strict=True)])[best]
-    offsets = torch.cat([level.offsets for level in levels])[best]
-    classes = torch.cat([level.classes for level in levels])[best].numpy(force=True)
-    scores = every[best].float().sigmoid().numpy(force=True)
-    boxes = decode_boxes(offsets.float(), anchors.boxes.to(offsets.device)[indices]).numpy(force=True)
-    return RawDetections(boxes, scores, classes)
+    every = np.concatenate([level.logits for level in levels])
+    best = np.argsort(-every, kind="stable")[:limit]
+    indices = np.concatenate([level.anchors + int(first) for level, first in zip(levels, firsts[:-1], strict=True)])[best]
+    offsets = np.concatenate([level.offsets for level in levels])[best]
+    classes = np.concatenate([level.classes for level in levels])[best]
+    return RawDetections(decode_boxes(offsets, anchors.boxes[indices]), sigmoid(every[best]), classes)
 
 
 class AnchorHead(DetectionHead[Candidates]):
@@ -175,7 +165,7 @@ class AnchorHead(DetectionHead[Candidates]):
         self.image_size, self.anchor_scale = image_size, anchor_scale
         self.anchors = make_anchors(image_size, anchor_scale)
 
-    def find(self, level: int, maps: Sequence[Tensor], score_threshold: float) -> Candidates:
+    def find(self, level: int, maps: Sequence[NDArray[np.float32]], score_threshold: float) -> Candidates:
         class_map, box_map = maps
         return find_candidates(class_map[0], box_map[0], score_threshold)
 

@@ -9,7 +9,6 @@ from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 MAX_CANDIDATES = 5000
 """Boxes of one image that take part in the suppression, the best ones."""
@@ -46,8 +45,11 @@ class DetectionHead(ABC, Generic[C]):
     iou_threshold: float
 
     @abstractmethod
-    def find(self, level: int, maps: Sequence[Tensor], score_threshold: float) -> C:
-        """maps: (1, C, h, w) each, those of the level -> what may be an object there, with a score above score_threshold in [0, 1]."""
+    def find(self, level: int, maps: Sequence[NDArray[np.float32]], score_threshold: float) -> C:
+        """maps: (1, C, h, w) float32 each, those of the level -> what may be an object there, with a score above score_threshold.
+
+        score_threshold: in [0, 1].
+        """
 
     @abstractmethod
     def join(self, found: Sequence[C]) -> RawDetections:
@@ -68,6 +70,13 @@ def suppress(
     scores, classes = raw.scores[valid], raw.classes[valid]
     keep = class_wise_nms(boxes, scores, classes, iou_threshold, max_detections)
     return RawDetections(boxes[keep], scores[keep], classes[keep])
+
+
+def sigmoid(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Scores in [0, 1] of logits of any size."""
+    with np.errstate(over="ignore"):  # 1 / inf is 0, as it shall be
+        scores: NDArray[np.float32] = np.reciprocal(1 + np.exp(-logits))
+    return scores
 
 
 def class_wise_nms(

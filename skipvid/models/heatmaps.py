@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from skipvid.core.labels import COCO_KEYPOINTS
 from skipvid.models.spec import KeypointHead
@@ -37,8 +36,8 @@ class HeatmapHead(KeypointHead):
     def __init__(self, joints: tuple[str, ...]) -> None:
         self._tolerances = COCO_TOLERANCES if joints == COCO_KEYPOINTS else None  # of other joints nobody knows them
 
-    def keypoints(self, output: Tensor) -> NDArray[np.float32]:
-        keypoints = decode_heatmaps(output[0].numpy(), tolerances=self._tolerances)
+    def keypoints(self, maps: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+        keypoints = decode_heatmaps(maps[0][0], tolerances=self._tolerances)
         keypoints[:, :2] *= STRIDE
         return keypoints
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import difflib
-
-from torch import nn
+from typing import TYPE_CHECKING
 
 from skipvid.core.errors import PresetError
 from skipvid.models import efficientdet, hrnet, tinypose, yolox
 from skipvid.models.spec import ModelSpec
+
+if TYPE_CHECKING:
+    from torch import nn
 
 SPECS: dict[str, ModelSpec] = {
     spec.name: spec

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from importlib import import_module
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import nn
 
 from skipvid.core.errors import UsageError
-from skipvid.models.checkpoint import load_weights
 from skipvid.models.detections import DetectionHead
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,13 +24,14 @@ class ModelSpec:
     """A network that can be had by name: one member of a family.
 
     config: the family's own frozen dataclass, with `name` and `image_size`, the (height, width) in pixels that it was designed for, among
-    its fields. network: builds the network of a config. outputs: the config's field that says how many classes or joints it finds.
+    its fields. network: "module:class" of what builds the network of a config; imported when one is built, because a network that was
+    compiled once runs without PyTorch. outputs: the config's field that says how many classes or joints it finds.
     size_multiple: both sides of an input must be multiples of it, pixels.
     """
 
     task: ClassVar[str]
     config: Any
-    network: Callable[[Any], nn.Module]
+    network: str
     outputs: str
     size_multiple: int = 32
 
@@ -51,10 +54,14 @@ class ModelSpec:
             if num_outputs < 1:
                 raise UsageError(f"a network needs at least one class, got {num_outputs}")
             config = replace(config, **{self.outputs: num_outputs})
-        return self.network(config).eval()
+        module, _, name = self.network.partition(":")
+        net: nn.Module = getattr(import_module(module), name)(config)
+        return net.eval()
 
     def load(self, weights: str | Path | Mapping[str, Any], num_outputs: int | None = None) -> nn.Module:
         """The network in eval mode with a checkpoint's weights, nothing of it to be trained. Raises WeightsError where they do not fit."""
+        from skipvid.models.checkpoint import load_weights
+
         net = self.build(num_outputs)
         load_weights(net, weights)
         return net.requires_grad_(False)
@@ -83,8 +90,10 @@ class KeypointHead(ABC):
     """Reads the output of a pose network for one person."""
 
     @abstractmethod
-    def keypoints(self, output: Any) -> NDArray[np.float32]:
-        """output: what the network returns for one input -> (J, 3): x, y in pixels of the input, whole numbers being centres, and score."""
+    def keypoints(self, maps: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+        """maps: all that the network returns for one input, float32 -> (J, 3): x, y in pixels of the input, whole numbers being centres,
+        and score.
+        """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

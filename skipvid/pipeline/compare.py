@@ -26,6 +26,11 @@ class ComparedStream:
         self._thresholds = [engine.model.config.threshold for engine in engines]
         self._agreements = [Agreement() for _ in engines]
 
+    @property
+    def problem(self) -> str | None:
+        """What the first engine's stream says of itself."""
+        return self._runs[0][0].problem
+
     def process(self, frame: Frame) -> FrameResult:
         """The first engine's result; its times name the dense network's, too."""
         dense = self._dense.process(frame)

@@ -135,7 +135,7 @@ def run(
         for worker in (reader, writer):
             if worker.failure is not None:
                 raise worker.failure
-        problems = [*source.notes, *(problem for problem in (source.problem, getattr(stream, "problem", None)) if problem)]
+        problems = [*source.notes, *(problem for problem in (source.problem, stream.problem) if problem)]
         seconds = time.perf_counter() - begin
         summary = summariser.build(wall_seconds=seconds, dropped=source.dropped, problems=problems, interrupted=interrupted)
         summary = replace(summary, complete=source.problem is None)

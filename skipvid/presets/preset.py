@@ -45,7 +45,7 @@ class Preset:
     weights: str  # URL, "bundled:FILE", or a path relative to the preset file
     sha256: str  # first 8 to 64 hexadecimal digits of the weights' SHA-256; may be "" for a file that is not downloaded
     score_threshold: float  # detections below are not shown, 0..1
-    gate: str  # norm | norm-output | gumbel | none
+    gate: str  # norm | norm-smooth | norm-output | gumbel | none
     threshold: float  # gate threshold τ, relative to each map's mean magnitude
     block: int  # gates decide for blocks of this many pixels squared: 1, 2, 4, 8 or 16
     licence: str  # of the weights

@@ -22,6 +22,7 @@ from filelock import FileLock
 
 from skipvid import __version__
 from skipvid.core.errors import WeightsError
+from skipvid.core.folders import cache_folder
 from skipvid.presets.preset import BUNDLED, Preset, is_url
 
 Progress = Callable[[int, int | None], None]
@@ -39,15 +40,6 @@ class Weights:
 
     path: Path
     sha256: str
-
-
-def cache_folder() -> Path:
-    """Where downloaded weights lie: $SKIPVID_CACHE/weights, or in skipvid's folder of the XDG cache."""
-    own = os.environ.get("SKIPVID_CACHE")
-    if own:
-        return Path(own).expanduser() / "weights"
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "skipvid" / "weights"
 
 
 def resolve_weights(preset: Preset, override: str | Path | None = None, offline: bool = False, progress: Progress | None = None) -> Weights:
@@ -105,7 +97,7 @@ def _local(path: Path, sha256: str) -> Weights:
 
 def _cached(preset: Preset, offline: bool, progress: Progress | None) -> Weights:
     url, sha256 = preset.weights, preset.sha256
-    path = cache_folder() / _file_name(url, sha256)
+    path = cache_folder("weights") / _file_name(url, sha256)
     digits = sha256 if len(sha256) == 64 else f"{sha256}…"
     by_hand = f"get {url} (SHA-256 {digits}) and put it at {path}, or give --weights FILE"
     try:

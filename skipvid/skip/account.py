@@ -9,13 +9,12 @@ from numpy.typing import NDArray
 
 from skipvid.core.costs import ACTIVE, COUNTS, DENSE_MACS, GATE_MACS, GATE_OPS, MACS, OUTPUTS, FrameCost
 from skipvid.skip.backend import FrameRun
-from skipvid.skip.ir.cost import executed_macs
-from skipvid.skip.plan import GateUnits, Plan
+from skipvid.skip.cost_model import CostModel, GateUnits, executed_macs
 
 
-def frame_cost(plan: Plan, run: FrameRun) -> FrameCost:
+def frame_cost(costs: CostModel, run: FrameRun) -> FrameCost:
     """The cost of one frame."""
-    units = plan.unit_costs
+    units = costs.units
     layers = len(units.table)
     counts = np.zeros((layers + 1, len(COUNTS)), np.int64)  # the last row: gates that belong to no layer
     active = np.asarray(run.active, np.int64)

@@ -5,29 +5,27 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-import torch
-from torch import Tensor, nn
+import numpy as np
+from numpy.typing import NDArray
 
 from skipvid.core.errors import BackendError, UsageError
-from skipvid.skip.backend import Backend, Program
+from skipvid.skip.backend import Backend, PlannedProgram, Program, as_arrays
 from skipvid.skip.backends import make_backend, precision_of
 from skipvid.skip.config import SkipConfig
-from skipvid.skip.conversion import ConversionReport, describe
 from skipvid.skip.devices import in_main_memory
-from skipvid.skip.gates.registry import attach_gates
-from skipvid.skip.importers.arguments import check_examples, module_of, own_copy
-from skipvid.skip.importers.exported import import_exported
-from skipvid.skip.importers.probing import check_function
-from skipvid.skip.importers.tracing import export
-from skipvid.skip.ir.graph import Graph
-from skipvid.skip.ir.passes import optimise
-from skipvid.skip.ir.precision import round_weights
+from skipvid.skip.kept import KeptPrograms
 from skipvid.skip.picture import Input, Shapes, prepared, shapes_of
-from skipvid.skip.plan import Plan, make_plan
 from skipvid.skip.session import Session
+
+if TYPE_CHECKING:  # PyTorch is imported where a network is converted: a program that was kept on disk does without
+    import torch
+    from torch import Tensor, nn
+
+    from skipvid.skip.conversion import ConversionReport
+    from skipvid.skip.ir.graph import Graph
+    from skipvid.skip.plan import Plan
 
 MOST_PLANS = 4
 """Input sizes whose plans are kept; a stream whose size changes often pays for a new export now and then."""
@@ -44,54 +42,73 @@ def convert(net: nn.Module, example: Tensor | tuple[Tensor, ...], config: SkipCo
     exported, is no function of its inputs (memory, random numbers, sizes that depend on values) or the batch is not 1; UsageError where
     it is in training mode, or where the arguments are no network and no tensors.
     """
+    from skipvid.skip.conversion import describe
+    from skipvid.skip.importers.arguments import check_examples, module_of
+    from skipvid.skip.importers.probing import check_function
+
     examples = check_examples(example)
     module = module_of(net)
     model = SkipModel(module, config or SkipConfig(), tuple(item.dtype for item in examples))
-    program = model.program(shapes_of(examples))
+    program = model.planned(shapes_of(examples))
     # Values of integer inputs may be indices; they are taken as they are.
-    check_function(model.source.net, tuple(item if item.is_meta else item.detach().cpu() for item in examples))
+    check_function(model.source.load(), tuple(item if item.is_meta else item.detach().cpu() for item in examples))
     return model, describe(program.plan, program)
 
 
 T = TypeVar("T")
 
 
-@dataclass(slots=True, eq=False)
 class Source:
     """A network's own copy and what was made of it; shared by all models that differ in their gates alone.
 
-    half_graphs: the graphs with weights rounded for half precision.
-    dtypes: of its inputs; none where all are float32, however many.
+    make: the network, made when it is first needed. dtypes: of its inputs; none where all are float32, however many. graphs: by the shapes
+    of their inputs. half_graphs: those with weights rounded for half precision.
     """
 
-    net: nn.Module
-    dtypes: tuple[torch.dtype, ...]
-    graphs: dict[Shapes, Graph] = field(default_factory=dict)
-    half_graphs: dict[Shapes, Graph] = field(default_factory=dict)
-    lock: threading.RLock = field(default_factory=threading.RLock)
+    def __init__(self, make: Callable[[], nn.Module], dtypes: tuple[torch.dtype, ...] = ()) -> None:
+        self._make = make
+        self._net: nn.Module | None = None
+        self.dtypes = dtypes
+        self.graphs: dict[Shapes, Graph] = {}
+        self.half_graphs: dict[Shapes, Graph] = {}
+        self.lock = threading.RLock()
+
+    def load(self) -> nn.Module:
+        """The network. Raises whatever making it raises."""
+        with self.lock:
+            if self._net is None:
+                self._net = self._make()
+            return self._net
 
 
 class SkipModel:
     """A converted network: plans for each input size, shared by all sessions. Made by `convert`; safe to use from several threads.
 
-    dtypes: of the inputs; none where all are float32, however many.
+    dtypes: of the inputs; none where all are float32, however many. kept: the network's programs on disk, or None.
     """
 
-    def __init__(self, net: nn.Module | Source, config: SkipConfig, dtypes: tuple[torch.dtype, ...] = ()) -> None:
-        self.source = net if isinstance(net, Source) else Source(own_copy(net), dtypes)
+    def __init__(
+        self, net: nn.Module | Source, config: SkipConfig, dtypes: tuple[torch.dtype, ...] = (), kept: KeptPrograms | None = None
+    ) -> None:
+        self._kept = kept
+        self.source = net if isinstance(net, Source) else _source_of(net, dtypes)
         self.config = config
         self.backend: Backend = make_backend(config)
         self.precision = precision_of(config)
         self._programs: dict[Shapes, Program] = {}
+        self._planned: dict[Shapes, PlannedProgram] = {}
         self._dense_ran: set[Shapes] = set()
 
     @property
     def dtypes(self) -> tuple[torch.dtype, ...]:
         return self.source.dtypes
 
-    def regated(self, config: SkipConfig) -> SkipModel:
-        """The same network with other gates; what was exported is shared, so that this costs little."""
-        return SkipModel(self.source, config)
+    def regated(self, config: SkipConfig, keep: bool = False) -> SkipModel:
+        """The same network with other gates; what was exported is shared, so that this costs little.
+
+        keep: find programs on disk, and keep them there, where this model does; not for gates that are only tried.
+        """
+        return SkipModel(self.source, config, kept=self._kept if keep else None)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> SkipModel:
         return self.regated(self.config)  # nothing that a caller could change is shared
@@ -108,7 +125,14 @@ class SkipModel:
         inputs = prepared(inputs, self.dtypes)
         program = self.program(shapes_of(inputs))
         with in_main_memory():
-            return program.plan.restore(program.run_dense(inputs))
+            return program.restore(program.run_dense(inputs))
+
+    def dense_maps(self, *inputs: Input) -> tuple[NDArray[np.float32], ...]:
+        """As `dense`, but returns all output maps as float32 arrays, in the order of the network's leaves."""
+        inputs = prepared(inputs, self.dtypes)
+        program = self.program(shapes_of(inputs))
+        with in_main_memory():
+            return as_arrays(program.run_dense(inputs))
 
     def dense_ms(self, *inputs: Input) -> float:
         """How many milliseconds dense() takes, by all threads or by one where that is left to us: whichever is faster, as in a session.
@@ -118,7 +142,7 @@ class SkipModel:
         inputs = prepared(inputs, self.dtypes)
         shapes = shapes_of(inputs)
         if shapes not in self._dense_ran:
-            self.dense(*inputs)
+            self.dense_maps(*inputs)
             self._dense_ran.add(shapes)
         program, taken = self.program(shapes), []
         for alone in (False, True) if self.config.threads == 0 else (False,):
@@ -128,11 +152,29 @@ class SkipModel:
         return min(taken)
 
     def program(self, shapes: Shapes) -> Program:
-        """The compiled plan for inputs of these shapes; exported when first asked for."""
+        """What runs inputs of these shapes: kept on disk, or compiled when first asked for, and then kept."""
         with self.source.lock, in_main_memory():
-            return _remember(self._programs, shapes, lambda: self.backend.compile(self._plan(shapes)))
+            return _remember(self._programs, shapes, lambda: self._found(shapes) or self._compiled(shapes))
+
+    def planned(self, shapes: Shapes) -> PlannedProgram:
+        """The same, compiled here from the network, so that its plan can be asked for."""
+        with self.source.lock, in_main_memory():
+            return _remember(self._planned, shapes, lambda: self.backend.compile(self._plan(shapes)))
+
+    def _found(self, shapes: Shapes) -> Program | None:
+        return None if self._kept is None else self._kept.find(self.backend, self.config, self.precision, shapes)
+
+    def _compiled(self, shapes: Shapes) -> Program:
+        program = self.planned(shapes)
+        if self._kept is not None:
+            self._kept.keep(program, self.config, self.precision, shapes)
+        return program
 
     def _plan(self, shapes: Shapes) -> Plan:
+        from skipvid.skip.gates.registry import attach_gates
+        from skipvid.skip.ir.precision import round_weights
+        from skipvid.skip.plan import make_plan
+
         for number, shape in enumerate(shapes, 1):
             if not shape or shape[0] != 1:
                 which = f"input {number} is {shape}" if shape else f"input {number} is a single number, of shape ()"
@@ -147,9 +189,22 @@ class SkipModel:
         return make_plan(attach_gates(graph, self.config), self.precision)
 
     def _exported(self, shapes: Shapes) -> Graph:
+        import torch
+
+        from skipvid.skip.importers.exported import import_exported
+        from skipvid.skip.importers.tracing import export
+        from skipvid.skip.ir.passes import optimise
+
         dtypes = self.dtypes or (torch.float32,) * len(shapes)
         examples = tuple(torch.zeros(shape, dtype=dtype, device="cpu") for shape, dtype in zip(shapes, dtypes, strict=True))
-        return optimise(import_exported(export(self.source.net, examples)))
+        return optimise(import_exported(export(self.source.load(), examples)))
+
+
+def _source_of(net: nn.Module, dtypes: tuple[torch.dtype, ...]) -> Source:
+    from skipvid.skip.importers.arguments import own_copy
+
+    copied = own_copy(net)
+    return Source(lambda: copied, dtypes)
 
 
 def _remember(cache: dict[Shapes, T], shapes: Shapes, make: Callable[[], T]) -> T:

@@ -5,14 +5,18 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, overload
+from typing import TYPE_CHECKING, Any, Protocol, overload
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
+from skipvid.skip.cost_model import CostModel
 from skipvid.skip.picture import Input
-from skipvid.skip.plan import Plan
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from skipvid.skip.plan import Plan
 
 
 class LayerMasks(Sequence[NDArray[np.bool_]]):
@@ -40,15 +44,21 @@ class LayerMasks(Sequence[NDArray[np.bool_]]):
 class NoMasks(LayerMasks):
     """Of a frame in which nothing was computed."""
 
-    def __init__(self, plan: Plan) -> None:
-        by_name = plan.graph.by_name
-        self._sizes = [by_name[layer.node].size for layer in plan.layers]
+    def __init__(self, costs: CostModel) -> None:
+        self._sizes = [layer.size for layer in costs.layers]
 
     def __len__(self) -> int:
         return len(self._sizes)
 
     def mask(self, layer: int) -> NDArray[np.bool_]:
         return np.zeros(self._sizes[layer], np.bool_)
+
+
+if TYPE_CHECKING:
+    Output = Tensor | NDArray[np.float32]
+    """An output map: an array where a program runs without PyTorch."""
+else:
+    Output = object  # so that it can be imported without PyTorch
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,7 +72,7 @@ class FrameRun:
     for each layer with an output gate the number of outputs that it decided about.
     """
 
-    outputs: tuple[Tensor, ...]
+    outputs: tuple[Output, ...]
     active: Sequence[int]
     computed: LayerMasks
     gate_pixels: Mapping[str, int]
@@ -71,9 +81,14 @@ class FrameRun:
     candidates: Mapping[str, int] = field(default_factory=dict)
 
 
-def unchanged(plan: Plan, outputs: tuple[Tensor, ...]) -> FrameRun:
+def unchanged(costs: CostModel, outputs: tuple[Output, ...]) -> FrameRun:
     """The account of a frame that is equal to the one before, whose outputs these are."""
-    return FrameRun(outputs, [0] * len(plan.layers), NoMasks(plan), {}, [False] * len(outputs))
+    return FrameRun(outputs, [0] * len(costs.layers), NoMasks(costs), {}, [False] * len(outputs))
+
+
+def as_arrays(outputs: Sequence[Output]) -> tuple[NDArray[np.float32], ...]:
+    """Output maps for those who read them without PyTorch, in memory that may be the program's own."""
+    return tuple(output if isinstance(output, np.ndarray) else output.float().numpy(force=True) for output in outputs)
 
 
 class State(Protocol):
@@ -89,9 +104,9 @@ class State(Protocol):
 
 
 class Program(Protocol):
-    """A compiled plan. Holds no state of any stream, so that sessions in several threads may share it."""
+    """A compiled network. Holds no state of any stream, so that sessions in several threads may share it. costs: what is counted of it."""
 
-    plan: Plan
+    costs: CostModel
     fallbacks: tuple[tuple[str, str], ...]
     """(node, reason) of what PyTorch computes because this back end has no kernel for it."""
 
@@ -111,8 +126,17 @@ class Program(Protocol):
     def unit_is_stale(self, state: Any, number: int) -> bool:
         """Whether the unit of a gate no longer fits (skipvid.skip.gates.units). number: of the check, which decides about the gate."""
 
-    def run_dense(self, inputs: Sequence[Input], alone: bool = False) -> tuple[Tensor, ...]:
+    def run_dense(self, inputs: Sequence[Input], alone: bool = False) -> tuple[Output, ...]:
         """The same network without gates or memory, on the same kernels. alone: as in State. Returns the outputs as in FrameRun."""
+
+    def restore(self, outputs: Sequence[Output]) -> Any:
+        """Outputs as tensors in the structure that the network returns."""
+
+
+class PlannedProgram(Program, Protocol):
+    """A program that was compiled here, and still knows its plan."""
+
+    plan: Plan
 
 
 class Backend(Protocol):
@@ -120,5 +144,5 @@ class Backend(Protocol):
 
     name: str
 
-    def compile(self, plan: Plan) -> Program:
+    def compile(self, plan: Plan) -> PlannedProgram:
         """Prepare `plan` for execution. Raises BackendError where this back end cannot run it."""

@@ -10,7 +10,6 @@ from skipvid.skip import cpu as native
 from skipvid.skip.backend import Backend
 from skipvid.skip.config import SkipConfig
 from skipvid.skip.gates.registry import kind_for
-from skipvid.skip.reference.executor import ReferenceBackend
 
 log = logging.getLogger(__name__)
 
@@ -27,16 +26,22 @@ def make_backend(config: SkipConfig) -> Backend:
             if config.reference == "previous":
                 what, instead = "the reference 'previous'", "--reference accumulated"
             raise BackendError(f"the back end cpu has no kernels for {what}", f"use {instead}, or --backend reference")
-        return ReferenceBackend()
+        return _reference()
     if config.backend == "reference" or (config.backend == "auto" and not status.available):
         if config.backend == "auto":
             _tell_once(status.reason)
-        return ReferenceBackend()
+        return _reference()
     if not status.available:
         raise BackendError(f"the back end cpu cannot be used: {status.reason}", native.HOW_TO_BUILD)
     from skipvid.skip.cpu.backend import NativeBackend
 
     return NativeBackend(config.threads)
+
+
+def _reference() -> Backend:
+    from skipvid.skip.reference.executor import ReferenceBackend  # PyTorch, which native kernels do without
+
+    return ReferenceBackend()
 
 
 def precision_of(config: SkipConfig) -> str:

@@ -52,8 +52,9 @@ class SkipConfig:
     """How a network is gated.
 
     threshold: τ ≥ 0, in units of each map's mean |activation|; 0 computes whatever changed at all.
-    gate: "norm" (a norm gate on every map that feeds a layer), "norm-output" (on every layer, for its outputs), "gumbel" (learned gates,
-    given as `learned_gates` by the parameter path of their layer), or "none" for dense; any kind of skipvid.core.gate_kinds.
+    gate: "norm" (a norm gate on every map that feeds a layer), "norm-smooth" (likewise, by the mean change around a pixel), "norm-output"
+    (on every layer, for its outputs), "gumbel" (learned gates, given as `learned_gates` by the parameter path of their layer), or "none"
+    for dense; any kind of skipvid.core.gate_kinds.
     p: of output-norm gates, 1, 2 or inf. input_threshold: τ of the norm gates that stand before output gates, None = a tenth of τ.
     block: gates open in blocks of block x block pixels, one of 1, 2, 4, 8, 16.
     backend: "cpu" (native kernels), "reference" (plain PyTorch), or "auto": the first of them that can be used here.
@@ -64,7 +65,7 @@ class SkipConfig:
     MACs some keyframes follow, because gates then cost more time than they save; 1 = never, as always with the reference "previous".
     thresholds, scales: calibrated values, of single maps, or of single layers for "norm-output" and "previous".
     precision: of maps and weights, "f32", "bf16" (half the memory; see skipvid.skip.ir.precision), or "auto": bf16 where the processor
-    multiplies it (AVX512-BF16).
+    multiplies it (AMX-BF16, AVX512-BF16).
 
     Raises UsageError for a value out of its range.
     """

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import AbstractContextManager, nullcontext
-
-import torch
 
 _NOTHING = nullcontext()
 
 
 def in_main_memory() -> AbstractContextManager[object]:
     """A context in which tensors made without a device are on the CPU."""
-    return _NOTHING if torch.get_default_device().type == "cpu" else torch.device("cpu")
+    torch = sys.modules.get("torch")  # without it nobody has made anything its default
+    if torch is None or torch.get_default_device().type == "cpu":
+        return _NOTHING
+    context: AbstractContextManager[object] = torch.device("cpu")
+    return context

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from skipvid.core.errors import UsageError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,11 +48,16 @@ class Picture:
         result = np.zeros(self.shape, np.float32)
         for channel, (source, table) in enumerate(zip(self.order, self.tables, strict=True)):
             result[0, channel, :height, :width] = table[self.pixels[..., source]]
+        import torch
+
         return torch.from_numpy(result)
 
 
-Input = Tensor | Picture
-"""What a session takes for each input of its network."""
+if TYPE_CHECKING:
+    Input = Tensor | Picture
+    """What a session takes for each input of its network."""
+else:
+    Input = object  # so that it can be imported without PyTorch
 Shapes = tuple[tuple[int, ...], ...]
 
 
@@ -83,6 +91,11 @@ def prepared(inputs: Sequence[Input], dtypes: Sequence[torch.dtype]) -> tuple[In
         raise UsageError(
             f"the network takes {wanted}, not {len(inputs)}", "pass as many tensors as in the example that it was converted with"
         )
+    if all(isinstance(item, Picture) for item in inputs) and not dtypes:
+        return tuple(inputs)  # without PyTorch
+    import torch
+    from torch import Tensor
+
     wanted_types = dtypes or (torch.float32,) * len(inputs)
     if all(
         isinstance(item, Picture)
@@ -101,13 +114,15 @@ def prepared(inputs: Sequence[Input], dtypes: Sequence[torch.dtype]) -> tuple[In
 
 
 def _kinds(inputs: Sequence[object]) -> str:
+    from torch import Tensor
+
     return ", ".join(str(item.dtype) if isinstance(item, Tensor) else type(item).__name__ for item in inputs)
 
 
 def _wanted(dtypes: Sequence[torch.dtype]) -> str:
-    names = ", ".join(str(dtype).removeprefix("torch.") for dtype in dict.fromkeys(dtypes))
-    convert = ", e.g. torch.from_numpy(image).float()" if tuple(dict.fromkeys(dtypes)) == (torch.float32,) else ""
-    return f"pass {names} tensors{convert}"
+    names = tuple(str(dtype).removeprefix("torch.") for dtype in dict.fromkeys(dtypes))
+    convert = ", e.g. torch.from_numpy(image).float()" if names == ("float32",) else ""
+    return f"pass {', '.join(names)} tensors{convert}"
 
 
 def copied(inputs: Sequence[Input]) -> tuple[Input, ...]:
@@ -117,12 +132,13 @@ def copied(inputs: Sequence[Input]) -> tuple[Input, ...]:
 
 def same_values(inputs: Sequence[Input], seen: Sequence[Input]) -> bool:
     """Whether inputs of one layout have equal values."""
-    return all(
-        np.array_equal(item.pixels, other.pixels)
-        if isinstance(item, Picture) and isinstance(other, Picture)
-        else isinstance(item, Tensor) and isinstance(other, Tensor) and torch.equal(item, other)
-        for item, other in zip(inputs, seen, strict=True)
-    )
+    return all(_same(item, other) for item, other in zip(inputs, seen, strict=True))
+
+
+def _same(item: Input, other: Input) -> bool:
+    if isinstance(item, Picture) or isinstance(other, Picture):
+        return isinstance(item, Picture) and isinstance(other, Picture) and np.array_equal(item.pixels, other.pixels)
+    return item.equal(other)
 
 
 def as_tensors(inputs: Sequence[Input], dtypes: Sequence[torch.dtype] = ()) -> list[Tensor]:

@@ -6,73 +6,23 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils._pytree import tree_unflatten
 
-from skipvid.core.costs import CostTable
+from skipvid.skip.cost_model import CostModel, GateUnit, Layer
 from skipvid.skip.gates.base import GatedGraph, MapGate, OutputGate
-from skipvid.skip.gates.units import Measured
-from skipvid.skip.ir.cost import executed_macs, macs_by_node
+from skipvid.skip.ir.cost import macs_by_node
 from skipvid.skip.ir.graph import Graph, Node
 from skipvid.skip.ir.precision import rounded, stored_maps
 from skipvid.skip.ir.stages import assign_stages
 
-
-@dataclass(frozen=True, slots=True)
-class Layer:
-    """One row of the cost report. node: the node of the graph. name: unique, from the parameter path. outputs: output pixels.
-
-    gates: maps whose gate work is reported in this row, because this layer's result is what they compare; a learned gate's is reported
-    in the row of the layer that it serves.
-    """
-
-    node: str
-    name: str
-    stage: str
-    kind: str
-    dense_macs: int
-    outputs: int
-    gates: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class GateUnits:
-    """What one pixel costs in each of some gates.
-
-    names: of their maps or layers. rows: of their layers in the cost table, its length where a gate belongs to none. macs, operations: for
-    one pixel. All arrays are (gates,) int64.
-    """
-
-    names: tuple[str, ...]
-    rows: NDArray[np.int64]
-    macs: NDArray[np.int64]
-    operations: NDArray[np.int64]
-
-    @classmethod
-    def of(cls, entries: Sequence[tuple[str, int, int, int]]) -> GateUnits:
-        """From (name, row, macs, operations) of each gate."""
-        numbers = np.array([entry[1:] for entry in entries], np.int64).reshape(-1, 3)
-        return cls(tuple(entry[0] for entry in entries), numbers[:, 0], numbers[:, 1], numbers[:, 2])
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class UnitCosts:
-    """Everything about costs that does not change from frame to frame.
-
-    dense_macs, outputs: (layers,) int64; outputs is 1 or more. gates: of map gates. measured, candidates: of output gates, for a pixel of a
-    map whose change they read, and for an output that they decide about.
-    """
-
-    table: CostTable
-    dense_macs: NDArray[np.int64]
-    outputs: NDArray[np.int64]
-    gates: GateUnits
-    measured: GateUnits
-    candidates: GateUnits
+if TYPE_CHECKING:
+    from skipvid.skip.gates.units import Measured
 
 
 @dataclass(frozen=True, eq=False)  # no slots: what is derived is kept
@@ -100,30 +50,13 @@ class Plan:
         return rounded(value) if node.name in self.rounded else value
 
     @cached_property
+    def costs(self) -> CostModel:
+        """What is counted, free of the graph."""
+        return _cost_model(self)
+
+    @property
     def dense_macs(self) -> int:
-        return sum(layer.dense_macs for layer in self.layers)
-
-    def executed_macs(self, active: Sequence[int]) -> int:
-        """MACs of a frame that computes `active` outputs of each layer; fast enough for every frame."""
-        units = self.unit_costs
-        return int(executed_macs(units.dense_macs, np.asarray(active, np.int64), units.outputs).sum())
-
-    @cached_property
-    def unit_costs(self) -> UnitCosts:
-        """What the account of a frame multiplies its counts with."""
-        return _unit_costs(self)
-
-    @cached_property
-    def layers_by_size(self) -> Mapping[tuple[int, int], tuple[NDArray[np.int32], NDArray[np.float32]]]:
-        """By (H, W) of their results the numbers of the layers with a spatial extent, and their shares of the MACs of all of those."""
-        by_name = self.graph.by_name
-        numbers: dict[tuple[int, int], list[int]] = {}
-        for number, layer in enumerate(self.layers):
-            if layer.outputs > 1:
-                numbers.setdefault(by_name[layer.node].size, []).append(number)
-        macs = np.array([layer.dense_macs for layer in self.layers], np.float64)
-        total = max(sum(macs[own].sum() for own in numbers.values()), 1.0)
-        return {size: (np.array(own, np.int32), (macs[own] / total).astype(np.float32)) for size, own in numbers.items()}
+        return self.costs.dense_macs
 
     @cached_property
     def measured_units(self) -> tuple[Measured, ...]:
@@ -137,9 +70,9 @@ class Plan:
         read = {node.inputs[0] for node in self.graph if node.name in self.output_gates}
         return tuple(node.name for node in self.graph if node.name in read)
 
-    def restore(self, outputs: Sequence[Tensor]) -> Any:
+    def restore(self, outputs: Sequence[Tensor | NDArray[np.float32]]) -> Any:
         """Output maps in the structure that the network returns, constants put back in their places."""
-        queue = iter(outputs)
+        queue = iter(output if isinstance(output, Tensor) else torch.from_numpy(output) for output in outputs)
         leaves = [next(queue) if isinstance(leaf, str) else leaf for leaf in self.graph.outputs]
         return tree_unflatten(leaves, self.graph.out_spec)
 
@@ -167,7 +100,7 @@ def make_plan(gated: GatedGraph, precision: str = "f32") -> Plan:
             stages[names[node.name]],
             _kind(node),
             macs[node.name],
-            node.size[0] * node.size[1],
+            node.size,
             tuple(name for name, owner in owners.items() if owner == node.name),
         )
         for node in counted
@@ -176,32 +109,23 @@ def make_plan(gated: GatedGraph, precision: str = "f32") -> Plan:
     return Plan(graph, gates, layers, others, gated.output_gates, precision)
 
 
-def _unit_costs(plan: Plan) -> UnitCosts:
+def _cost_model(plan: Plan) -> CostModel:
     layers, by_name = plan.layers, plan.graph.by_name
-    table = CostTable.of([layer.name for layer in layers], [layer.stage for layer in layers], [layer.kind for layer in layers])
     rows = {gate: row for row, layer in enumerate(layers) for gate in layer.gates}
     gates = [
-        (name, rows.get(name, len(layers)), gate.macs(by_name[name].channels), gate.operations(by_name[name].channels))
+        GateUnit(name, rows.get(name, len(layers)), gate.macs(by_name[name].channels), gate.operations(by_name[name].channels))
         for name, gate in plan.gates.items()
     ]
-    measured: dict[str, tuple[str, int, int, int]] = {}
+    measured: dict[str, GateUnit] = {}
     candidates = []
     for row, layer in enumerate(layers):
         output_gate = plan.output_gates.get(layer.node)
         if output_gate is not None:
             source = output_gate.layer.inputs[0]
             # A map's change is measured once, for all layers that read it: in the first one's row.
-            measured.setdefault(source, (source, row, 0, output_gate.change_operations()))
-            candidates.append((layer.node, row, 0, output_gate.operations()))
-    numbers = np.array([(layer.dense_macs, layer.outputs) for layer in layers], np.int64).reshape(-1, 2)
-    return UnitCosts(
-        table,
-        numbers[:, 0].copy(),
-        numbers[:, 1].clip(1),  # a layer without outputs has no MACs
-        GateUnits.of(gates),
-        GateUnits.of(list(measured.values())),
-        GateUnits.of(candidates),
-    )
+            measured.setdefault(source, GateUnit(source, row, 0, output_gate.change_operations()))
+            candidates.append(GateUnit(layer.node, row, 0, output_gate.operations()))
+    return CostModel(layers, tuple(gates), tuple(measured.values()), tuple(candidates))
 
 
 def _kind(node: Node) -> str:

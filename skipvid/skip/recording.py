@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
 from skipvid.skip.api import SkipModel
+from skipvid.skip.backend import Output
 from skipvid.skip.config import SkipConfig
 from skipvid.skip.picture import Input, as_tensors
 from skipvid.skip.session import Session
@@ -42,8 +43,8 @@ class _RecordingSession(Session):
         self._recorder = recorder
         self._recording: Recording = []
 
-    def __call__(self, *inputs: Input, **named: Input) -> Any:
-        result = super().__call__(*inputs, **named)
+    def _run_frame(self, inputs: Sequence[Input]) -> tuple[Output, ...]:
+        result = super()._run_frame(inputs)
         if self._recorder.left > 0:
             if self.keyframe or not self._recording:
                 self._recording = []

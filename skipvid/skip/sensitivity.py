@@ -53,7 +53,7 @@ class Sensitivity:
 
     def add(self, *inputs: Tensor) -> None:
         """Measure one frame: (1, C, H, W) float32."""
-        plan = self._model.program(shapes_of(inputs)).plan
+        plan = self._model.planned(shapes_of(inputs)).plan
         values = _differentiable(plan.graph, inputs)
         outputs = [values[name] for name in plan.graph.outputs if isinstance(name, str) and values[name].requires_grad]
         maps = [name for name in plan.gates if values[name].requires_grad]

@@ -5,23 +5,25 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from typing import Any, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from skipvid.core.costs import FrameCost
 from skipvid.core.errors import UsageError
 from skipvid.skip.account import frame_cost
-from skipvid.skip.backend import FrameRun, Program, State, unchanged
+from skipvid.skip.backend import FrameRun, Output, Program, State, as_arrays, unchanged
 from skipvid.skip.config import SkipConfig
+from skipvid.skip.cost_model import CostModel
 from skipvid.skip.devices import in_main_memory
 from skipvid.skip.gates.registry import kind_for
 from skipvid.skip.picture import Input, Layout, Shapes, copied, layout_of, prepared, same_values, shapes_of
-from skipvid.skip.plan import Plan
 from skipvid.skip.thread_choice import ThreadChoice
+
+if TYPE_CHECKING:
+    import torch
 
 LONGEST_DENSE_RUN = 8
 """Keyframes in a row where nearly everything moves, before gates are tried again: doubled from 1 on, so that a flash costs little."""
@@ -84,10 +86,20 @@ class Session:
         if named:
             raise UsageError(f"inputs are given by name: {', '.join(named)}", "pass them in the order of the example, without names")
         inputs = prepared(inputs, self.model.dtypes)
+        outputs = self._run_frame(inputs)
+        assert self._program is not None
+        return self._program.restore(outputs)
+
+    def maps(self, *inputs: Input) -> tuple[NDArray[np.float32], ...]:
+        """As a call, but returns all output maps as float32 arrays, in the order of the network's leaves; valid until the next frame."""
+        return as_arrays(self._run_frame(prepared(inputs, self.model.dtypes)))
+
+    def _run_frame(self, inputs: Sequence[Input]) -> tuple[Output, ...]:
+        """Advance the stream by one frame of prepared inputs."""
         with in_main_memory():
             return self._advance(inputs)
 
-    def _advance(self, inputs: Sequence[Input]) -> Any:
+    def _advance(self, inputs: Sequence[Input]) -> tuple[Output, ...]:
         layout = layout_of(inputs)
         if layout != self._layout:
             self._follow(shapes_of(inputs))
@@ -113,10 +125,10 @@ class Session:
             self._dense_state = self._dense_state or self._program.new_state(dense=True)
             self._run = self._timed(self._dense_state, inputs, gated_next=False)
         self._since_keyframe = 1 if self.keyframe else self._since_keyframe + 1
-        self._schedule_keyframes(self._program.plan, self._run)
+        self._schedule_keyframes(self._program.costs, self._run)
         if gated and (self._dense_left > 0 or not self._current):
             self._seen = copied(inputs)  # only where the next frame would be dense: to see whether it has to be
-        return self._program.plan.restore(self._run.outputs)
+        return self._run.outputs
 
     def _timed(self, state: State, inputs: Sequence[Input], gated_next: bool = True) -> FrameRun:
         """Run the frame on as many threads as pay."""
@@ -130,14 +142,13 @@ class Session:
         choice.took(time.perf_counter() - begin)
         return run
 
-    def _repeat(self) -> Any:
+    def _repeat(self) -> tuple[Output, ...]:
         """The last frame again, which a state that forgets has computed: it can be told only as a whole that nothing changed."""
         assert self._program is not None and self._run is not None
-        plan = self._program.plan
         self.keyframe = False
         self._since_keyframe += 1
-        self._run = unchanged(plan, self._run.outputs)
-        return plan.restore(self._run.outputs)
+        self._run = unchanged(self._program.costs, self._run.outputs)
+        return self._run.outputs
 
     def __reduce__(self) -> NoReturn:
         raise UsageError("a session cannot be copied or pickled: it is the state of one stream", "open another one: model.session()")
@@ -158,7 +169,7 @@ class Session:
             self._state = self._dense_state = self._run = None
         self._program, self._shapes = program, shapes
 
-    def _schedule_keyframes(self, plan: Plan, run: FrameRun) -> None:
+    def _schedule_keyframes(self, costs: CostModel, run: FrameRun) -> None:
         """Where nearly everything moves, gates cost more than they save: the next frames are keyframes, until it is tried again."""
         if self.keyframe:
             self._dense_left = max(0, self._dense_left - 1)
@@ -166,7 +177,7 @@ class Session:
         if self._unit_is_stale(run):
             self._current = False
             return
-        busy = plan.executed_macs(run.active) > self._dense_above * plan.dense_macs
+        busy = costs.executed_macs(run.active) > self._dense_above * costs.dense_macs
         self._dense_run = min(2 * self._dense_run or 1, LONGEST_DENSE_RUN) if busy else 0
         self._dense_left = self._dense_run
 
@@ -189,10 +200,10 @@ class Session:
         """Bytes that the stream's state holds."""
         return sum(state.memory_bytes() for state in (self._state, self._dense_state) if state is not None)
 
-    def _last(self) -> tuple[Plan, FrameRun]:
+    def _last(self) -> tuple[CostModel, FrameRun]:
         if self._run is None or self._program is None:
             raise UsageError("the session has run no frame yet", "call it with a frame first")
-        return self._program.plan, self._run
+        return self._program.costs, self._run
 
     @property
     def changed(self) -> tuple[bool, ...]:
@@ -207,18 +218,18 @@ class Session:
     @property
     def computed(self) -> dict[str, NDArray[np.bool_]]:
         """By layer name, which output pixels the last frame computed: (h, w) bool."""
-        plan, run = self._last()
-        return {layer.name: computed for layer, computed in zip(plan.layers, run.computed, strict=True)}
+        costs, run = self._last()
+        return {layer.name: computed for layer, computed in zip(costs.layers, run.computed, strict=True)}
 
     def activity(self, stride: int = 8) -> NDArray[np.float32]:
         """Where the last frame's work was done: the fraction of its dense MACs executed in each cell of stride x stride input pixels.
 
         Returns (ceil(H / stride), ceil(W / stride)) float32 in [0, 1]. Layers without a spatial extent are left out.
         """
-        plan, run = self._last()
+        costs, run = self._last()
         height, width = (math.ceil(extent / stride) for extent in self._shapes[0][2:])
         grid = np.zeros((height, width), np.float32)
-        for size, (layers, shares) in plan.layers_by_size.items():
+        for size, (layers, shares) in costs.layers_by_size.items():
             work = run.computed.weighted(layers, shares)
             grid += cv2.resize(work, (width, height), interpolation=cv2.INTER_AREA if size[0] >= height else cv2.INTER_NEAREST)
         return np.clip(grid, 0, 1, out=grid)

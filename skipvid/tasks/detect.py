@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch.utils._pytree import tree_leaves
 
 from skipvid.core.results import Detections, StoredPicture
 from skipvid.models import DetectorSpec
@@ -44,17 +43,16 @@ class DetectTask:
         size = (picture.shape[0], picture.shape[1]) if isinstance(picture, np.ndarray) else (picture.height, picture.width)
         return self._preprocess(picture, self.letterbox(size))
 
-    def decode(self, output: Any, frame_size: tuple[int, int], changed: Sequence[bool] | None = None) -> Detections:
-        """output: what the network returns for one frame -> detections in pixels of the frame, best first.
+    def decode(self, maps: Sequence[NDArray[np.float32]], frame_size: tuple[int, int], changed: Sequence[bool] | None = None) -> Detections:
+        """maps: all that the network returns for one frame, in order -> detections in pixels of the frame, best first.
 
-        changed: for each of its tensors, in their order, whether it differs from the last call's; levels without one are not read again.
+        changed: for each of them whether it differs from the last call's; levels without one are not read again.
         None = all do.
         """
         letterbox = self.letterbox(frame_size)
         if self._head is None or self._head.image_size != letterbox.input_size:
             self._head = self._make_head(letterbox.input_size)
             self._found = {}
-        maps = tree_leaves(output)
         for level, numbers in enumerate(self._head.levels):
             if changed is None or level not in self._found or any(changed[number] for number in numbers):
                 self._found[level] = self._head.find(level, [maps[number] for number in numbers], self.score_threshold)

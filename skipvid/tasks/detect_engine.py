@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +22,7 @@ class DetectEngine(Engine):
     """A detector with gates.
 
     preset: of the task "detect". config: the gates. weights: the file to load. weights_sha256: its hash, for the record.
-    score_threshold: detections below are left out. scene_cuts: begin anew where the picture changes as a whole.
+    score_threshold: detections below are left out. scene_cuts: begin anew where the picture changes as a whole. programs: as in Engine.
     Raises PresetError for a preset of another task, WeightsError where the weights do not fit.
     """
 
@@ -35,9 +34,10 @@ class DetectEngine(Engine):
         weights_sha256: str = "",
         score_threshold: float | None = None,
         scene_cuts: bool = True,
+        programs: Path | None = None,
     ) -> None:
         self.spec = spec_for(preset, DetectorSpec)
-        super().__init__(self.spec, preset, config, weights, weights_sha256)
+        super().__init__(self.spec, preset, config, weights, weights_sha256, programs)
         self.categories = preset.label_set.categories
         self.score_threshold = preset.score_threshold if score_threshold is None else score_threshold
         self.scene_cuts = scene_cuts
@@ -71,9 +71,9 @@ class DetectStream(EngineStream):
     def _analyse(self, frame: Frame, clock: Clock) -> Detections:
         prepared = self._task.prepare(frame.picture)
         clock.lap("preprocess")
-        output: Any = self._model.dense(prepared) if self._dense else self._session(prepared)
+        maps = self._model.dense_maps(prepared) if self._dense else self._session.maps(prepared)
         clock.lap("model")
-        detections = self._task.decode(output, (frame.height, frame.width), None if self._dense else self._session.changed)
+        detections = self._task.decode(maps, (frame.height, frame.width), None if self._dense else self._session.changed)
         clock.lap("postprocess")
         return detections
 

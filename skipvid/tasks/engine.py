@@ -17,8 +17,9 @@ from skipvid.core.errors import PresetError
 from skipvid.core.results import Detections, Frame, FrameResult
 from skipvid.models import ModelSpec, find_spec
 from skipvid.presets.preset import Preset
-from skipvid.skip.api import SkipModel
+from skipvid.skip.api import SkipModel, Source
 from skipvid.skip.config import SkipConfig
+from skipvid.skip.kept import KeptPrograms
 from skipvid.tasks.scene import SceneCutDetector
 
 ACTIVITY_STRIDE = 8
@@ -29,6 +30,10 @@ S = TypeVar("S", bound=ModelSpec)
 
 class Stream(Protocol):
     """The analysis of one stream of frames."""
+
+    @property
+    def problem(self) -> str | None:
+        """One line where the results lack something, known after the last frame."""
 
     def process(self, frame: Frame) -> FrameResult:
         """Analyse the next frame."""
@@ -45,11 +50,23 @@ class Engine(ABC):
     categories: Mapping[int, str]
     model: SkipModel
 
-    def __init__(self, spec: ModelSpec, preset: Preset, config: SkipConfig, weights: Path, weights_sha256: str) -> None:
-        """weights: the file to load. weights_sha256: its hash, for the record. Raises WeightsError where the file does not fit."""
+    def __init__(
+        self, spec: ModelSpec, preset: Preset, config: SkipConfig, weights: Path, weights_sha256: str, programs: Path | None = None
+    ) -> None:
+        """weights: the file to load. weights_sha256: its hash, for the record. Raises WeightsError where the file does not fit.
+
+        programs: a folder where compiled programs are kept from run to run; what is found there runs without the file being loaded.
+        """
         self.preset = preset
         self.weights_sha256 = weights_sha256
-        self.model = SkipModel(spec.load(weights, preset.label_set.num_outputs), config)
+        outputs = preset.label_set.num_outputs
+        source = Source(lambda: spec.load(weights, outputs))
+        kept = None
+        if programs is not None and weights_sha256:
+            kept = KeptPrograms(programs, {"weights": weights_sha256, "network": spec.name, "outputs": str(outputs)})
+        if kept is None or not kept.any:
+            source.load()  # whether the weights fit is told at once
+        self.model = SkipModel(source, config, kept=kept)
 
     @property
     def backend(self) -> str:
@@ -68,7 +85,7 @@ class Engine(ABC):
     def regated(self, config: SkipConfig) -> Self:
         """The same network with other gates; what was loaded and exported is shared."""
         other = copy.copy(self)
-        other.model = self.model.regated(config)
+        other.model = self.model.regated(config, keep=True)
         return other
 
     @abstractmethod
@@ -113,6 +130,11 @@ class EngineStream(ABC):
         self._dense_every = dense_every
         self._frames = 0
         self._frame_size: tuple[int, int] | None = None
+
+    @property
+    def problem(self) -> str | None:
+        """One line where the results lack something; None here."""
+        return None
 
     def process(self, frame: Frame) -> FrameResult:
         """Analyse the next frame. After a scene cut or a change of size nothing of the frames before is used."""

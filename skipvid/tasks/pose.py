@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,9 +32,9 @@ class PoseTask:
         size = window.input_size
         return self._preprocess(window.cut(image), Letterbox(size, size, size))
 
-    def decode(self, output: Any, window: CropWindow) -> NDArray[np.float32]:
-        """output: what the network returns -> (J, 3) float32: x, y in pixels of the frame (whole numbers are pixel centres), and score."""
-        keypoints = self._head.keypoints(output)
+    def decode(self, maps: Sequence[NDArray[np.float32]], window: CropWindow) -> NDArray[np.float32]:
+        """maps: all that the network returns -> (J, 3) float32: x, y in pixels of the frame, whole numbers being centres, and score."""
+        keypoints = self._head.keypoints(maps)
         keypoints[:, :2] = window.to_frame(keypoints[:, :2])
         return keypoints
 

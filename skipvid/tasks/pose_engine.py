@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +36,7 @@ class PoseEngine(Engine):
 
     preset: of the task "pose". config: the gates of the pose network. weights: the file to load. weights_sha256: its hash, for the record.
     detector: finds the persons and should report boxes from WEAK * score_threshold on; None = one person, the window is the whole frame.
+    programs: as in Engine.
     Raises PresetError for a preset of another task and for a detector that knows no persons, WeightsError where the weights do not fit.
     """
 
@@ -48,13 +48,14 @@ class PoseEngine(Engine):
         weights_sha256: str = "",
         detector: Engine | None = None,
         options: PoseOptions | None = None,
+        programs: Path | None = None,
     ) -> None:
         self.spec = spec_for(preset, PoseSpec)
         if detector is not None and PERSON not in detector.categories:
             raise PresetError("the detector knows no persons", "choose another detection preset: skipvid presets list")
         if isinstance(preset.image_size, int):
             raise PresetError(f"preset {preset.name}: 'image_size' must be [height, width] for the task 'pose', got {preset.image_size}")
-        super().__init__(self.spec, preset, config, weights, weights_sha256)
+        super().__init__(self.spec, preset, config, weights, weights_sha256, programs)
         self.input_size: tuple[int, int] = preset.image_size
         self.categories = {PERSON: "person"}
         self.detector = detector
@@ -70,8 +71,8 @@ class PoseEngine(Engine):
 
     def no_cost(self, frame_size: tuple[int, int]) -> FrameCost:
         """What the pose network costs in a frame of (height, width) without a person: nothing, for every layer."""
-        plan = self.model.program(((1, 3, *self.window_size(frame_size)),)).plan
-        return FrameCost.nothing(plan.unit_costs.table)
+        costs = self.model.program(((1, 3, *self.window_size(frame_size)),)).costs
+        return FrameCost.nothing(costs.units.table)
 
     def task(self) -> PoseTask:
         """What stands before and behind the pose network."""
@@ -140,9 +141,9 @@ class PoseStream(EngineStream):
         assert viewer.window is not None
         prepared = self._task.prepare(frame.image, viewer.window)
         clock.lap("preprocess")
-        output: Any = self._model.dense(prepared) if self._dense else viewer.session(prepared)
+        maps = self._model.dense_maps(prepared) if self._dense else viewer.session.maps(prepared)
         clock.lap("model")
-        keypoints = self._task.decode(output, viewer.window)
+        keypoints = self._task.decode(maps, viewer.window)
         if carried and isinstance(self._people, DetectedPeople):
             self._people.carry(person, keypoints, frame.time)
         viewer.keypoints = keypoints

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from skipvid.core.errors import UsageError
 from skipvid.models import build_model, load_weights
-from skipvid.models.efficientdet import CONFIGS, EfficientDet
+from skipvid.models.efficientdet import CONFIGS
+from skipvid.models.networks.efficientdet import EfficientDet
 from skipvid.train.augment import AugmentConfig, BatchMaker
 from skipvid.train.imagenet import normalise
 from skipvid.train.loop import Schedule, Trainer

@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from skipvid.models.anchors import ANCHORS_PER_CELL, Anchors, decode_boxes
+from skipvid.models.anchors import ANCHORS_PER_CELL, Anchors
+from skipvid.models.box_offsets import decode_boxes
 from skipvid.train.assign import AssignConfig, area, assign, in_ignored
 from skipvid.train.samples import Targets
 
@@ -67,7 +68,7 @@ def detection_loss(
     """
     config = config or LossConfig()
     logits, offsets = flatten_levels(class_levels).float(), flatten_levels(box_levels).float()
-    scores = logits.detach().sigmoid()
+    scores, places = logits.detach().sigmoid(), torch.from_numpy(anchors.boxes)
     quality = torch.zeros_like(scores)
     counted = known[:, None, :].expand_as(scores).clone()
     box_losses = []
@@ -77,17 +78,17 @@ def detection_loss(
         unsure = torch.from_numpy(target.ignore)
         if unsure.any():
             region_classes = classes[unsure]
-            inside = in_ignored(anchors.boxes, boxes[unsure])
+            inside = in_ignored(places, boxes[unsure])
             for c in set(region_classes.tolist()):
                 counted[i, inside[:, region_classes == c].any(1), c] = False
         boxes, classes = boxes[~unsure], classes[~unsure]
         if not len(boxes):
             continue
-        predicted = decode_boxes(offsets[i].detach().clamp(max=6), anchors.boxes)
-        found = assign(scores[i], predicted, anchors.boxes, boxes, classes, config.assign)
+        predicted = decode_boxes(offsets[i].detach().clamp(max=6), places)
+        found = assign(scores[i], predicted, places, boxes, classes, config.assign)
         quality[i, found.anchors, classes[found.objects]] = found.quality
         counted[i, found.anchors, classes[found.objects]] = known[i, classes[found.objects]]
-        placed = decode_boxes(offsets[i, found.anchors].clamp(max=6), anchors.boxes[found.anchors])
+        placed = decode_boxes(offsets[i, found.anchors].clamp(max=6), places[found.anchors])
         box_losses.append(((1 - giou(placed, boxes[found.objects])) * found.quality).sum())
         positives += len(found.anchors)
     norm = quality.sum().clamp(min=1.0)

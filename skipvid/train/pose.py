@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from skipvid.core.errors import UsageError
 from skipvid.core.labels import COCO_KEYPOINTS
 from skipvid.models import build_model, load_weights
-from skipvid.models.hrnet import CONFIGS, BasicBlock, Bottleneck, HRNet
+from skipvid.models.hrnet import CONFIGS
+from skipvid.models.networks.hrnet import BasicBlock, Bottleneck, HRNet
 from skipvid.train.imagenet import normalise
 from skipvid.train.loop import Schedule, Trainer
 from skipvid.train.norms import settle_norms

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
+from torch.utils._pytree import tree_leaves
 
 from skipvid.core.errors import UsageError
 from skipvid.models import DetectorSpec
@@ -31,7 +32,8 @@ class PresetTeacher:
     @torch.inference_mode()
     def detect(self, image: NDArray[np.uint8]) -> Found:
         picture = self._task.prepare(image)
-        found = self._task.decode(self._net(picture.tensor()), (image.shape[0], image.shape[1]))
+        maps = [leaf.numpy(force=True) for leaf in tree_leaves(self._net(picture.tensor()))]
+        found = self._task.decode(maps, (image.shape[0], image.shape[1]))
         ours = np.isin(found.category_ids, CATEGORY_IDS)
         classes = np.array([CATEGORY_IDS.index(number) for number in found.category_ids[ours].tolist()], np.int64)
         return Found(found.boxes[ours], found.scores[ours], classes)

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from skipvid.core.errors import UsageError, WeightsError
-from skipvid.models.efficientnet import DepthwiseBlock, EfficientNet, InvertedResidual
+from skipvid.models.networks.efficientnet import DepthwiseBlock, EfficientNet, InvertedResidual
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -239,7 +239,7 @@ def test_a_value_of_the_wrong_type_is_one_line_with_file_and_key(
         ("weights: 2024-01-02", "weights is '2024-01-02'; give a text"),
         ("overwrite: 1", "overwrite is 1; give true or false"),
         ("overwrite: maybe", "overwrite is 'maybe'; give true or false"),
-        ("gate: no", "gate is false; give one of norm, norm-output, gumbel, none"),
+        ("gate: no", "gate is false; give one of norm, norm-smooth, norm-output, gumbel, none"),
         ("gate: norms", "gate is 'norms'; give one of norm"),
         ("block: 3", "block is 3; give one of 1, 2, 4, 8, 16"),
         ("threshold: -1", "threshold is -1; give a number of 0 or more"),

@@ -97,6 +97,33 @@ def test_content_is_on_the_disk_before_the_name_is(tmp_path: Path, monkeypatch: 
     assert order == ["sync", "rename", "sync"]  # and the folder after it
 
 
+def test_content_can_be_exchanged_for_another_form_of_it(tmp_path: Path) -> None:
+    file = PartFile(tmp_path / "out.bin")
+    file.part.write_bytes(b"first")
+    before = file.part
+    with file.exchanged() as (old, new):
+        assert old.read() == b"first" and before.exists()
+        new.write(b"second")
+        with pytest.raises(OutputError, match="being written already"):
+            PartFile(tmp_path / "out.bin")
+    assert not before.exists() and len(list(tmp_path.iterdir())) == 1
+    with pytest.raises(OutputError, match="being written already"):
+        PartFile(tmp_path / "out.bin")
+    file.commit()
+    assert (tmp_path / "out.bin").read_bytes() == b"second" and len(list(tmp_path.iterdir())) == 1
+
+
+def test_exchange_that_fails_leaves_the_content_as_it_was(tmp_path: Path) -> None:
+    file = PartFile(tmp_path / "out.bin")
+    file.part.write_bytes(b"first")
+    with pytest.raises(OSError), file.exchanged() as (_, new):
+        new.write(b"half of the sec")
+        raise OSError
+    assert list(tmp_path.iterdir()) == [file.part]
+    file.commit()
+    assert (tmp_path / "out.bin").read_bytes() == b"first"
+
+
 def test_part_file_that_somebody_removed_or_replaced_is_an_error(tmp_path: Path) -> None:
     for disturb in (Path.unlink, lambda path: (path.unlink(), path.write_text("of somebody else"))):
         file = PartFile(tmp_path / "t.mp4")

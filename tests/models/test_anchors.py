@@ -10,17 +10,19 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from torch import Tensor
 
-from skipvid.models.anchors import ANCHORS_PER_CELL, Anchors, decode_boxes, decode_detections, encode_boxes, make_anchors
+from skipvid.models import box_offsets
+from skipvid.models.anchors import ANCHORS_PER_CELL, Anchors, decode_boxes, decode_detections, make_anchors
 from skipvid.models.detections import class_wise_nms
+
+Maps = NDArray[np.float32]
 
 
 @pytest.mark.parametrize(("size", "count"), [((512, 512), 49104), ((256, 384), 18414), ((320, 320), 19206), ((288, 512), 27684)])
 def test_there_are_nine_anchors_in_every_cell_of_every_level(size: tuple[int, int], count: int) -> None:
     anchors = make_anchors(size)
     assert anchors.boxes.shape == (count, 4)
-    assert anchors.boxes.dtype == torch.float32
+    assert anchors.boxes.dtype == np.float32
     assert sum(rows * columns for rows, columns in anchors.sizes) * 9 == count
 
 
@@ -58,9 +60,13 @@ def test_height_and_width_of_cells_are_their_own() -> None:
 
 
 def test_offsets_move_centres_by_anchor_sides_and_scale_sides_exponentially() -> None:
-    box = decode_boxes(torch.tensor([0.5, -0.25, math.log(2.0), math.log(0.5)]), torch.tensor([10.0, 20.0, 50.0, 40.0]))
+    offsets, anchor = [0.5, -0.25, math.log(2.0), math.log(0.5)], [10.0, 20.0, 50.0, 40.0]
     # The anchor: centre (30, 30), 40 wide, 20 high. The box: centre (20, 40), 20 wide, 40 high.
-    assert box.tolist() == pytest.approx([10.0, 20.0, 30.0, 60.0])
+    for box in (
+        decode_boxes(np.array(offsets, np.float32), np.array(anchor, np.float32)),
+        box_offsets.decode_boxes(torch.tensor(offsets), torch.tensor(anchor)),
+    ):
+        assert box.tolist() == pytest.approx([10.0, 20.0, 30.0, 60.0])
 
 
 @settings(deadline=None, max_examples=25)
@@ -70,7 +76,9 @@ def test_encoding_is_the_inverse_of_decoding(seed: int) -> None:
     offsets = torch.randn(50, 4, generator=generator, dtype=torch.float64)
     corners = torch.rand(50, 2, generator=generator, dtype=torch.float64) * 500
     anchors = torch.cat([corners, corners + 1 + torch.rand(50, 2, generator=generator, dtype=torch.float64) * 200], 1)
-    torch.testing.assert_close(encode_boxes(decode_boxes(offsets, anchors), anchors), offsets)
+    decoded = box_offsets.decode_boxes(offsets, anchors)
+    torch.testing.assert_close(box_offsets.encode_boxes(decoded, anchors), offsets)
+    np.testing.assert_allclose(decode_boxes(offsets.numpy(), anchors.numpy()), decoded.numpy(), rtol=1e-12, atol=1e-9)
 
 
 def brute_force_nms(boxes: NDArray[np.float64], scores: NDArray[np.float64], classes: NDArray[np.int64], threshold: float) -> list[int]:
@@ -106,10 +114,10 @@ def test_suppression_agrees_with_brute_force(rows: list[tuple[int, ...]], thresh
     assert kept.tolist() == brute_force_nms(boxes, scores, classes, threshold)[:limit]
 
 
-def outputs(anchors: Anchors, num_classes: int) -> tuple[list[Tensor], list[Tensor]]:
+def outputs(anchors: Anchors, num_classes: int) -> tuple[list[Maps], list[Maps]]:
     """Maps of a network that sees nothing anywhere and moves no anchor."""
-    classes = [torch.full((1, ANCHORS_PER_CELL * num_classes, *size), -20.0) for size in anchors.sizes]
-    boxes = [torch.zeros(1, ANCHORS_PER_CELL * 4, *size) for size in anchors.sizes]
+    classes = [np.full((1, ANCHORS_PER_CELL * num_classes, *size), -20.0, np.float32) for size in anchors.sizes]
+    boxes = [np.zeros((1, ANCHORS_PER_CELL * 4, *size), np.float32) for size in anchors.sizes]
     return classes, boxes
 
 
@@ -121,15 +129,15 @@ def test_one_lit_output_gives_its_anchor_moved_by_its_offsets(
     anchors = make_anchors(size, 1.0)
     classes, boxes = outputs(anchors, 3)
     classes[level][0, anchor * 3 + category, row, column] = 1.5
-    boxes[level][0, anchor * 4 : anchor * 4 + 4, row, column] = torch.tensor([0.1, -0.2, 0.3, -0.4])
+    boxes[level][0, anchor * 4 : anchor * 4 + 4, row, column] = [0.1, -0.2, 0.3, -0.4]
     (found,) = decode_detections(classes, boxes, anchors)
     before = sum(rows * columns for rows, columns in anchors.sizes[:level]) * 9
     index = before + (row * anchors.sizes[level][1] + column) * 9 + anchor
-    expected = decode_boxes(torch.tensor([0.1, -0.2, 0.3, -0.4]), anchors.boxes[index])
-    expected = torch.minimum(expected.clamp(min=0), torch.tensor([size[1], size[0]] * 2))
+    expected = decode_boxes(np.array([0.1, -0.2, 0.3, -0.4], np.float32), anchors.boxes[index])
+    expected = np.clip(expected, 0, [size[1], size[0]] * 2)
     assert found.classes.tolist() == [category]
     assert found.scores.tolist() == pytest.approx([1 / (1 + math.exp(-1.5))])
-    np.testing.assert_allclose(found.boxes, expected[None].numpy(), rtol=1e-5)
+    np.testing.assert_allclose(found.boxes, expected[None], rtol=1e-5)
 
 
 def test_decoding_equals_scoring_every_anchor_one_by_one() -> None:
@@ -137,9 +145,10 @@ def test_decoding_equals_scoring_every_anchor_one_by_one() -> None:
     generator = torch.Generator().manual_seed(3)
     classes = [torch.randn(2, ANCHORS_PER_CELL * 4, *size, generator=generator) * 2 - 3 for size in anchors.sizes]
     boxes = [torch.randn(2, ANCHORS_PER_CELL * 4, *size, generator=generator) * 0.3 for size in anchors.sizes]
-    results = decode_detections(classes, boxes, anchors, score_threshold=0.3)
+    results = decode_detections([m.numpy() for m in classes], [m.numpy() for m in boxes], anchors, score_threshold=0.3)
     flat_logits = torch.cat([m.permute(0, 2, 3, 1).reshape(2, -1, 4) for m in classes], 1)
-    flat_boxes = decode_boxes(torch.cat([m.permute(0, 2, 3, 1).reshape(2, -1, 4) for m in boxes], 1), anchors.boxes)
+    offsets = torch.cat([m.permute(0, 2, 3, 1).reshape(2, -1, 4) for m in boxes], 1)
+    flat_boxes = box_offsets.decode_boxes(offsets, torch.from_numpy(anchors.boxes))
     flat_boxes = torch.minimum(flat_boxes.clamp(min=0), torch.tensor([96.0, 64.0, 96.0, 64.0]))
     for image, found in enumerate(results):
         table = flat_logits[image].sigmoid().numpy()
@@ -162,7 +171,7 @@ def test_nothing_above_the_threshold_gives_empty_arrays() -> None:
 def test_only_the_best_candidates_and_detections_are_kept() -> None:
     anchors = make_anchors((128, 128), 0.1)  # anchors too small to overlap
     classes, boxes = outputs(anchors, 1)
-    classes[0] += torch.linspace(10, 30, classes[0].numel()).reshape(classes[0].shape)
+    classes[0] += np.linspace(10, 30, classes[0].size, dtype=np.float32).reshape(classes[0].shape)
     (few,) = decode_detections(classes, boxes, anchors, max_candidates=7)
     (many,) = decode_detections(classes, boxes, anchors)
     assert len(few.scores) <= 7

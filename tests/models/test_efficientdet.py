@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from skipvid.models import build_model, load_weights
-from skipvid.models.efficientdet import CONFIGS, EfficientDet, bifpn_topology
+from skipvid.models.efficientdet import CONFIGS
 from skipvid.models.efficientnet import EfficientNetConfig, Stage
+from skipvid.models.networks.efficientdet import EfficientDet, bifpn_topology
 
 NARROW = EfficientNetConfig(
     stages=(

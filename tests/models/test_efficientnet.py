@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 
 from skipvid.models.efficientdet import CONFIGS
-from skipvid.models.efficientnet import Conv2d, EfficientNet, EfficientNetConfig, Stage, same_padding, scale_channels
+from skipvid.models.efficientnet import EfficientNetConfig, Stage
+from skipvid.models.networks.efficientnet import Conv2d, EfficientNet, same_padding, scale_channels
 
 TINY = EfficientNetConfig(
     stages=(

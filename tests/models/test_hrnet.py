@@ -16,7 +16,8 @@ from torch import Tensor
 
 from skipvid.core.errors import WeightsError
 from skipvid.models import build_model, load_weights
-from skipvid.models.hrnet import CONFIGS, HRNet
+from skipvid.models.hrnet import CONFIGS
+from skipvid.models.networks.hrnet import HRNet
 
 
 def narrow(**changes: int) -> HRNet:

@@ -7,7 +7,7 @@ import torch
 
 from skipvid.core.errors import PresetError, UsageError
 from skipvid.models import build_model, model_names
-from skipvid.models.efficientdet import EfficientDet
+from skipvid.models.networks.efficientdet import EfficientDet
 
 
 def test_a_network_comes_in_eval_mode_with_the_size_asked_for() -> None:

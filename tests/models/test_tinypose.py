@@ -13,7 +13,7 @@ from torch import nn
 
 from skipvid.core.errors import WeightsError
 from skipvid.models import build_model, load_weights
-from skipvid.models.tinypose import TinyPose
+from skipvid.models.networks.tinypose import TinyPose
 
 
 def published(net: nn.Module) -> dict[str, torch.Tensor]:

@@ -114,7 +114,7 @@ def decoded(rows: Floats, size: tuple[int, int], threshold: float) -> list[tuple
 
 def read(output: tuple[list[Tensor], list[Tensor], list[Tensor]], size: tuple[int, int], threshold: float) -> Any:
     head = YoloxHead(size)
-    maps = [each for kind in output for each in kind]
+    maps = [each.numpy(force=True) for kind in output for each in kind]
     return head.choose([head.find(level, [maps[n] for n in numbers], threshold) for level, numbers in enumerate(head.levels)])
 
 

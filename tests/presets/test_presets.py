@@ -154,7 +154,7 @@ def test_a_wrong_value_is_answered_with_file_key_value_and_rule(key: str, value:
         (lambda t: t + "\nzzz: 1\n", "unknown key 'zzz'; allowed: name, "),
         (lambda t: t + "\n3: 1\n", "unknown key '3'"),
         (lambda t: t.replace("folder", "").replace("name:", "folder: x\nname:"), "unknown key 'folder'"),
-        (lambda t: t.replace("gate: norm\n", ""), "'gate' is missing; it must be one of norm, norm-output, gumbel, none"),
+        (lambda t: t.replace("gate: norm\n", ""), "'gate' is missing; it must be one of norm, norm-smooth, norm-output, gumbel, none"),
         (lambda t: t.replace("gate: norm\n", "gate: gumbel\n"), "'gate_weights' is missing, which gate gumbel needs"),
         (lambda t: t.replace("image_size: 512", "image_size: 500"), "'image_size' must be a multiple of 'size_multiple' (128), got 500"),
         (lambda t: t.replace("image_size: 512", "image_size: [512, 300]"), "'image_size' must be a multiple"),

@@ -15,9 +15,10 @@ from pathlib import Path
 import pytest
 
 from skipvid.core.errors import WeightsError
+from skipvid.core.folders import cache_folder
 from skipvid.presets import weights
 from skipvid.presets.preset import Preset, load_preset
-from skipvid.presets.weights import cache_folder, file_sha256, movable, resolve_weights
+from skipvid.presets.weights import file_sha256, movable, resolve_weights
 
 CONTENT = bytes(range(256)) * 4000  # 1,024,000 bytes
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
@@ -261,10 +262,10 @@ def test_a_cache_that_cannot_be_written_gets_one_line(server: Server, tmp_path: 
 def test_the_cache_follows_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SKIPVID_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", "/xdg")
-    assert cache_folder() == Path("/xdg/skipvid/weights")
+    assert cache_folder("weights") == Path("/xdg/skipvid/weights")
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", "/home/me")
-    assert cache_folder() == Path("/home/me/.cache/skipvid/weights")
+    assert cache_folder("weights") == Path("/home/me/.cache/skipvid/weights")
 
 
 def test_a_file_given_by_hand_is_used_whatever_its_hash(server: Server, tmp_path: Path) -> None:

@@ -248,7 +248,7 @@ def test_weighted_masks_are_the_sum_of_the_single_ones(backend: str, width: int)
     shape = (1, 2, 37, width)
     net = nn.Sequential(nn.Conv2d(2, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 2, 3, 2, 1))
     model = model_of(net, shape, backend)
-    (layers, weights) = model.program((shape,)).plan.layers_by_size[37, width]
+    (layers, weights) = model.program((shape,)).costs.layers_by_size[37, width]
     assert len(layers) == 2 and np.isclose(weights.sum(), (72 + 144) / (72 + 144 + 72 / 4), rtol=1e-2)
     session, frame = model.session(), torch.randn(shape)
     for top, bottom in ((0, 37), (3, 3), (5, 6), (5, 30)):

@@ -29,13 +29,14 @@ from skipvid.skip.session import Session
 
 SIZES = (NETWORKS["everything"][1][2:], (31, 40))
 """Of the network's input."""
-DENSE, GATED, BLOCKS, OUTPUTS = (
+DENSE, GATED, BLOCKS, SMOOTHED, OUTPUTS = (
     {"threshold": 0.0},
     {"threshold": 0.1},
     {"threshold": 0.1, "block": 8, "refresh": 3},
+    {"threshold": 0.05, "gate": "norm-smooth"},
     {"threshold": 0.13, "gate": "norm-output"},
 )
-CONFIGS = {"every change": DENSE, "norm gates": GATED, "blocks": BLOCKS, "output gates": OUTPUTS}
+CONFIGS = {"every change": DENSE, "norm gates": GATED, "blocks": BLOCKS, "smoothed gates": SMOOTHED, "output gates": OUTPUTS}
 
 
 needs_native = pytest.mark.skipif(not native.status().available, reason=native.status().reason)

@@ -41,7 +41,7 @@ def patches(count: int, level: Callable[[int], float]) -> list[Tensor]:
     return frames
 
 
-@pytest.mark.parametrize("gate", ["norm", "norm-output"])
+@pytest.mark.parametrize("gate", ["norm", "norm-smooth", "norm-output"])
 @pytest.mark.parametrize("absurd", [1e9, 1e30, -1e12, float("inf"), float("nan")])
 def test_one_absurd_value_in_a_keyframe_is_gone_with_the_frames_that_follow(absurd: float, gate: str, backend: str) -> None:
     net, model = model_of(backend, gate=gate)
@@ -59,7 +59,7 @@ def test_one_absurd_value_in_a_keyframe_is_gone_with_the_frames_that_follow(absu
     assert saved / 27 > 0.2  # and gates gate
 
 
-@pytest.mark.parametrize("gate", ["norm", "norm-output"])
+@pytest.mark.parametrize("gate", ["norm", "norm-smooth", "norm-output"])
 def test_errors_fall_with_the_light(gate: str, backend: str) -> None:
     """Dusk: the scene loses 99 % of its light; what a threshold allows must become 1 % as well, though no frame changes much."""
     net, model = model_of(backend, bias=False, gate=gate, dense_above=1.0)  # biases do not fade
@@ -122,7 +122,7 @@ def test_a_calibrated_unit_is_left_alone() -> None:
 
 
 @pytest.mark.skipif(not native.status().available, reason=native.status().reason)
-@pytest.mark.parametrize("gate", ["norm", "norm-output"])
+@pytest.mark.parametrize("gate", ["norm", "norm-smooth", "norm-output"])
 def test_both_back_ends_place_the_same_keyframes_and_agree(gate: str) -> None:
     found = []
     for backend in ("cpu", "reference"):
@@ -140,12 +140,12 @@ def test_both_back_ends_place_the_same_keyframes_and_agree(gate: str) -> None:
 
 
 def test_a_few_rows_do_not_condemn_a_unit_that_the_whole_map_fits() -> None:
-    gate = NormGate("x", 0.1)
+    measured = NormGate("x", 0.1).measured
     striped = torch.ones(1, 2, 256, 256)
     striped[:, :, ::2] = 0  # the rows that are looked at first
-    assert not is_stale(gate, striped, 0.5)
-    assert is_stale(gate, striped, 2.0) and is_stale(gate, striped, 0.1)
-    assert not is_stale(gate, torch.zeros(1, 2, 8, 8), 0.0) and is_stale(gate, torch.ones(1, 2, 8, 8), 0.0)
+    assert not is_stale(measured, striped, 0.5)
+    assert is_stale(measured, striped, 2.0) and is_stale(measured, striped, 0.1)
+    assert not is_stale(measured, torch.zeros(1, 2, 8, 8), 0.0) and is_stale(measured, torch.ones(1, 2, 8, 8), 0.0)
 
 
 def test_every_gate_has_its_turn_and_the_first_one_every_other() -> None:

@@ -29,7 +29,7 @@ def test_a_peak_is_found_where_the_network_saw_it_in_the_frame() -> None:
     window = CropWindow(100, 50, 96, 128, (256, 192))
     rows, columns = np.mgrid[:64, :48]
     heat = np.exp(-((columns - 20) ** 2 + (rows - 30) ** 2) / 8)
-    found = task.decode(torch.from_numpy(heat.astype(np.float32)).expand(1, 17, -1, -1), window)
+    found = task.decode([np.repeat(heat.astype(np.float32)[None, None], 17, 1)], window)
     # Pixel (20, 30) of the map is pixel (80, 120) of the input, which is twice as fine as the frame.
     np.testing.assert_allclose(found[:, :2], [[100 + 80.5 / 2 - 0.5, 50 + 120.5 / 2 - 0.5]] * 17, atol=0.01)
     assert found[:, 2] == pytest.approx(1)
@@ -37,10 +37,10 @@ def test_a_peak_is_found_where_the_network_saw_it_in_the_frame() -> None:
 
 def test_joints_that_are_not_cocos_are_read_at_their_highest_pixel() -> None:
     task = task_of(replace(load_preset("hrnet_w32_256x192"), labels=("hook",)))
-    heat = torch.zeros(1, 1, 64, 48)
+    heat = np.zeros((1, 1, 64, 48), np.float32)
     heat[0, 0, 10:20, 10:20] = 0.5
     heat[0, 0, 40, 30] = 0.6
-    found = task.decode(heat, CropWindow(0, 0, 48, 64, (256, 192)))
+    found = task.decode([heat], CropWindow(0, 0, 48, 64, (256, 192)))
     np.testing.assert_allclose(found[0, :2], [30, 40], atol=1)
 
 

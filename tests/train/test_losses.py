@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from skipvid.models.anchors import ANCHORS_PER_CELL, encode_boxes, make_anchors
+from skipvid.models.anchors import ANCHORS_PER_CELL, make_anchors
+from skipvid.models.box_offsets import encode_boxes
 from skipvid.train.losses import LossConfig, detection_loss, flatten_levels, giou, quality_focal
 from skipvid.train.samples import CLASS_COUNT, Targets
 
@@ -70,11 +71,11 @@ def test_a_perfect_answer_costs_less_than_any_other():
     start = detection_loss(classes, boxes, ANCHORS, [target], known())
     start.total.backward()
     with torch.no_grad():  # every anchor places the box exactly, and those near it say "car"
-        box = torch.tensor(target.boxes).expand_as(ANCHORS.boxes)
-        first = 0
+        box = torch.tensor(target.boxes).expand(len(ANCHORS.boxes), 4)
+        first, anchors = 0, torch.from_numpy(ANCHORS.boxes)
         for level, (h, w) in zip(boxes, ANCHORS.sizes, strict=True):
             count = h * w * ANCHORS_PER_CELL
-            offsets = encode_boxes(box[first : first + count], ANCHORS.boxes[first : first + count])
+            offsets = encode_boxes(box[first : first + count], anchors[first : first + count])
             level.copy_(offsets.view(1, h, w, ANCHORS_PER_CELL * 4).permute(0, 3, 1, 2))
             first += count
     placed = detection_loss(classes, boxes, ANCHORS, [target], known())

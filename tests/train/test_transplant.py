@@ -6,7 +6,8 @@ from torch import nn
 
 from skipvid.core.errors import WeightsError
 from skipvid.models import build_model
-from skipvid.models.efficientnet import EfficientNet, EfficientNetConfig, Stage
+from skipvid.models.efficientnet import EfficientNetConfig, Stage
+from skipvid.models.networks.efficientnet import EfficientNet
 from skipvid.train.transplant import LcNet, _Conv, _factorise, _Separable, transplant
 
 SHALLOW = EfficientNetConfig(tuple(Stage(repeats=1, kernel=3, stride=2, expand=1, channels=16) for _ in range(5)), squeeze=False)

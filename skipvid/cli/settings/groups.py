@@ -77,8 +77,8 @@ class NetworkSettings:
         "--gate",
         default=None,
         type=click.Choice(list(KINDS)),
-        help="How to decide what to compute: by the change of what a layer reads (norm), by how far off its outputs can be (norm-output), "
-        "by learned gates (gumbel); none = everything.  [preset]",
+        help="How to decide what to compute: by the change of what a layer reads (norm), the same in the mean around a pixel "
+        "(norm-smooth), by how far off its outputs can be (norm-output), by learned gates (gumbel); none = everything.  [preset]",
     )
     gate_weights: str | None = setting("--gate-weights", default=None, metavar="FILE", help="Learned gates for --gate gumbel.  [preset]")
     block: int | None = setting(

@@ -15,7 +15,8 @@ if find_spec("skipvid.skip.cpu._native") is not None:
         _reason = f"the compiled extension cannot be loaded: {error}"
     else:
         _sets = tuple(_native.instruction_sets())
-        _half_sets = tuple(_native.instruction_sets(_native.Element.BF16))
+        # The last one emulates instructions, for tests.
+        _half_sets = tuple(name for name in _native.instruction_sets(_native.Element.BF16) if name != "amx_emulated")
 
 HOW_TO_BUILD = "for full speed install a C++20 compiler (GCC 11, Clang 14 or newer) and then skipvid once more"
 

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import os
 from functools import cache
+from typing import TYPE_CHECKING
 
 from skipvid.core.errors import BackendError
 from skipvid.skip.cpu._native import ThreadPool
-from skipvid.skip.cpu.program import NativeProgram
-from skipvid.skip.plan import Plan
+from skipvid.skip.cpu.compiled import CompiledProgram
+from skipvid.skip.cpu.file import ProgramFile, check
+
+if TYPE_CHECKING:
+    from skipvid.skip.cpu.program import NativeProgram
+    from skipvid.skip.plan import Plan
 
 
 class NativeBackend:
@@ -24,7 +29,15 @@ class NativeBackend:
         self.instruction_set = instruction_set
 
     def compile(self, plan: Plan) -> NativeProgram:
+        from skipvid.skip.cpu.program import NativeProgram  # PyTorch, which a program that was kept does without
+
         return NativeProgram(plan, _pool(self.threads), self.instruction_set)
+
+    def load(self, content: ProgramFile) -> CompiledProgram:
+        """A program that was kept on disk. Raises BackendError for one that fails a check."""
+        program = CompiledProgram(content, _pool(self.threads), self.instruction_set)
+        check(content)
+        return program
 
 
 def usable_cores() -> int:

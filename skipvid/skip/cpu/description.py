@@ -51,6 +51,7 @@ class GateRow:
     threshold: float = 0.0
     measured: bool = False
     scale: float = 1.0
+    smoothed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,6 +276,18 @@ class Description:
 def _section(name: str, rows: NDArray[Any]) -> list[bytes]:
     head = name.encode().ljust(NAME_BYTES, b"\0") + rows.itemsize.to_bytes(8, "little") + len(rows).to_bytes(8, "little")
     return [head, rows.tobytes(), bytes(-rows.nbytes % 8)]
+
+
+def read_table(description: bytes, name: str) -> NDArray[Any]:
+    """A table of a description that C++ has accepted, one row an element."""
+    at = len(MAGIC) + 8
+    while True:
+        title = description[at : at + NAME_BYTES].rstrip(b"\0").decode()
+        size, count = (int.from_bytes(description[at + NAME_BYTES + 8 * i : at + NAME_BYTES + 8 * (i + 1)], "little") for i in range(2))
+        at += NAME_BYTES + 16
+        if title == name:
+            return np.frombuffer(description, np.dtype(list(TABLES[name])), count, at)
+        at += size * count + -(size * count) % 8
 
 
 def append(table: list[Any], row: Any) -> int:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,10 +19,12 @@ from typing import Any, TypeVar
 
 from skipvid.core.errors import BackendError
 from skipvid.core.files import write_bytes
+from skipvid.skip.cost_model import CostModel, GateUnit, Layer
 from skipvid.skip.cpu._native import Program, ThreadPool
+from skipvid.skip.cpu.description import read_table
 
 MAGIC = b"skipvid program\n"
-FORMAT = 1
+FORMAT = 2
 """Of the head; the description has a version of its own. The number changes when the layout does."""
 HINT = "remove it; it is made again when the network is converted"
 _DIGEST, _LENGTH = 32, 8
@@ -37,17 +40,18 @@ class Tensor:
 
 
 @dataclass(frozen=True, slots=True)
-class LayerInfo:
-    """A row of the cost report, as skipvid.skip.plan.Layer has it. map: of the layer's result."""
+class MeasuredUnit:
+    """A gate whose unit keyframes measure. name: of its map or layer. map: whose mean magnitude the unit is.
 
-    node: str
+    step: of an output gate, else -1. limit: what the gate lets pass, summed over channels, for a unit of 1; infinite where it has none.
+    offsets: taken off each channel before the magnitudes, or none.
+    """
+
     name: str
-    stage: str
-    kind: str
-    dense_macs: int
-    outputs: int
-    gates: tuple[str, ...]
     map: int
+    step: int
+    limit: float
+    offsets: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,24 +59,53 @@ class ProgramFile:
     """What is kept of a compiled network.
 
     inputs: in the order in which they are given. outputs: in the order of the network's leaves. structure: the structure in which the
-    network returns them, as torch writes it. segments: run in turn for each frame. gates: map of each gate by name. changes,
-    output_gates: step of each measured map, and of each layer with an output gate. about: whatever tells files apart (network, weights).
+    network returns them, as torch writes it. costs: what is counted. layer_maps: map of each layer's result. segments: run in turn for each
+    frame. gates: map of each gate by name. changes, output_gates: step of each measured map, and of each layer with an output gate.
+    units: in the order in which they are checked. about: whatever tells files apart (network, weights).
     """
 
     description: bytes
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
     structure: str
-    layers: tuple[LayerInfo, ...]
+    costs: CostModel
+    layer_maps: tuple[int, ...]
     segments: tuple[int, ...]
     gates: Mapping[str, int]
     changes: Mapping[str, int]
     output_gates: Mapping[str, int]
+    units: tuple[MeasuredUnit, ...]
     about: Mapping[str, str]
 
     def build(self, pool: ThreadPool, instruction_set: str = "") -> Program:
         """The program. Raises BackendError for a description that C++ refuses, and where this processor lacks the instruction set."""
         return build(self.description, pool, instruction_set)
+
+
+def check(content: ProgramFile) -> None:
+    """Raises BackendError where a file does not fit its description, which C++ has accepted: numbers of maps, sizes, steps."""
+    maps, steps = read_table(content.description, "maps"), read_table(content.description, "steps")
+    segments = read_table(content.description, "segments")
+    sizes = [(int(row["height"]), int(row["width"]), int(row["channels"])) for row in maps]
+    numbers = [*content.layer_maps, *content.gates.values(), *(unit.map for unit in content.units)]
+    numbers += [item.map for item in (*content.inputs, *content.outputs)]
+    at_steps = [*content.changes.values(), *content.output_gates.values(), *(unit.step for unit in content.units if unit.step != -1)]
+    fits = (
+        all(0 <= number < len(sizes) for number in numbers)
+        and all(0 <= step < len(steps) for step in at_steps)
+        and sorted(content.segments) == list(range(len(segments)))
+        and len(content.layer_maps) == len(content.costs.layers)
+        and all(sizes[item.map] == _size(item.shape) for item in (*content.inputs, *content.outputs))
+        and all(sizes[number][:2] == layer.size for number, layer in zip(content.layer_maps, content.costs.layers, strict=True))
+        and all(len(unit.offsets) in (0, sizes[unit.map][2]) for unit in content.units)
+    )
+    if not fits:
+        raise BackendError("the head of a compiled program does not fit its description", HINT)
+
+
+def _size(shape: tuple[int, ...]) -> tuple[int, int, int]:
+    """(height, width, channels) of the map of a value."""
+    return (shape[2], shape[3], shape[1]) if len(shape) == 4 and shape[0] == 1 else (1, 1, math.prod(shape))
 
 
 def build(description: bytes, pool: ThreadPool, instruction_set: str = "") -> Program:
@@ -124,11 +157,13 @@ def _parse(head: Mapping[str, Any], description: bytes) -> ProgramFile:
         _all(head["inputs"], _tensor),
         _all(head["outputs"], _tensor),
         _text(head["structure"]),
-        _all(head["layers"], _layer),
+        _costs(head["costs"]),
+        _all(head["layer_maps"], _number),
         _all(head["segments"], _number),
         _table(head["gates"], _number),
         _table(head["changes"], _number),
         _table(head["output_gates"], _number),
+        _all(head["units"], _measured_unit),
         _table(head["about"], _text),
     )
 
@@ -142,6 +177,18 @@ def _all(items: Any, parse: Callable[[Any], Item]) -> tuple[Item, ...]:
 def _number(value: Any) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
         raise TypeError(f"{value!r:.40} is no number")
+    return value
+
+
+def _natural(value: Any) -> int:
+    if _number(value) < 0:
+        raise ValueError(f"{value} is less than 0")
+    return int(value)
+
+
+def _real(value: Any) -> float:
+    if not isinstance(value, float) or not math.isfinite(value):
+        raise TypeError(f"{value!r:.40} is no finite number")
     return value
 
 
@@ -161,8 +208,27 @@ def _tensor(item: Any) -> Tensor:
     return Tensor(_text(item["name"]), _number(item["map"]), _all(item["shape"], _number))
 
 
-def _layer(item: Any) -> LayerInfo:
-    texts = (_text(item[key]) for key in ("node", "name", "stage", "kind"))
-    node, name, stage, kind = texts
-    macs, outputs, number = (_number(item[key]) for key in ("dense_macs", "outputs", "map"))
-    return LayerInfo(node, name, stage, kind, macs, outputs, _all(item["gates"], _text), number)
+def _layer(item: Any) -> Layer:
+    node, name, stage, kind = (_text(item[key]) for key in ("node", "name", "stage", "kind"))
+    height, width = _all(item["size"], _natural)
+    return Layer(node, name, stage, kind, _natural(item["dense_macs"]), (height, width), _all(item["gates"], _text))
+
+
+def _gate_unit(item: Any) -> GateUnit:
+    return GateUnit(_text(item["name"]), _natural(item["row"]), _natural(item["macs"]), _natural(item["operations"]))
+
+
+def _costs(item: Any) -> CostModel:
+    gates, measured, candidates = (_all(item[key], _gate_unit) for key in ("gates", "measured", "candidates"))
+    costs = CostModel(_all(item["layers"], _layer), gates, measured, candidates)
+    if any(unit.row > len(costs.layers) for unit in (*gates, *measured, *candidates)):
+        raise ValueError("a gate belongs to no layer")
+    return costs
+
+
+def _measured_unit(item: Any) -> MeasuredUnit:
+    name, number, step = _text(item["name"]), _number(item["map"]), _number(item["step"])
+    limit = item["limit"]
+    if not isinstance(limit, float) or not limit > 0:
+        raise ValueError(f"the limit {limit!r:.40} is no positive number")
+    return MeasuredUnit(name, number, step, limit, _all(item["offsets"], _real))

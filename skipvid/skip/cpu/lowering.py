@@ -19,6 +19,7 @@ from skipvid.skip.cpu.layout import Layout, make_layout
 from skipvid.skip.gates.learned import LearnedGate
 from skipvid.skip.gates.norm import NormGate
 from skipvid.skip.gates.output_norm import OutputNormGate
+from skipvid.skip.gates.smooth_norm import SmoothNormGate
 from skipvid.skip.ir.graph import Node
 from skipvid.skip.ir.precision import is_depthwise
 from skipvid.skip.plan import Plan
@@ -171,7 +172,8 @@ class _Lowering:
             row = append(description.learned_gates, flat.LearnedGateRow(weights, gate.bias, gate.magnitude))
             description.gates.append(flat.GateRow(number, gate.block, row))
         elif isinstance(gate, NormGate):
-            description.gates.append(flat.GateRow(number, gate.block, flat.NOWHERE, gate.threshold, *_scale(gate.scale)))
+            smoothed = isinstance(gate, SmoothNormGate)
+            description.gates.append(flat.GateRow(number, gate.block, flat.NOWHERE, gate.threshold, *_scale(gate.scale), smoothed))
         else:
             raise BackendError(f"the back end cpu has no kernels for a {type(gate).__name__}", "use the back end reference")
 

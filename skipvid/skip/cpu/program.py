@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
-import threading
-import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,12 +13,13 @@ from torch import Tensor
 from torch.utils._pytree import treespec_dumps
 
 from skipvid.core.errors import BackendError
-from skipvid.skip.backend import FrameRun, LayerMasks
+from skipvid.skip.backend import FrameRun, Output
 from skipvid.skip.cpu import file
 from skipvid.skip.cpu._native import State, StepKind, ThreadPool
+from skipvid.skip.cpu.compiled import CompiledMasks, CompiledProgram, CompiledState
 from skipvid.skip.cpu.fallback import FallbackNodes, FallbackState
-from skipvid.skip.cpu.lowering import lower
-from skipvid.skip.gates.base import OutputGate
+from skipvid.skip.cpu.lowering import Lowered, lower
+from skipvid.skip.gates.base import MapGate, OutputGate
 from skipvid.skip.gates.units import is_stale, to_check
 from skipvid.skip.ir.graph import Node
 from skipvid.skip.picture import Input, Picture, as_tensors
@@ -28,30 +27,16 @@ from skipvid.skip.plan import Plan
 from skipvid.skip.reference.executor import Masks
 
 
-class NativeState:
-    """core: the rows of all native maps. fallback: what is remembered of the values that PyTorch computes. frame: frames run so far.
+class NativeState(CompiledState):
+    """fallback: what is remembered of the values that PyTorch computes. still: whether no input changed in the last frame."""
 
-    still: whether no input changed in the last frame, so that all masks are empty.
-    """
-
-    def __init__(self, core: State, views: Mapping[str, Tensor]) -> None:
-        self.core = core
-        self.views = views
+    def __init__(self, core: State, views: Mapping[str, NDArray[Any]]) -> None:
+        super().__init__(core, views)
         self.fallback = FallbackState()
-        self.frame = 0
         self.still = False
 
-    @property
-    def alone(self) -> bool:
-        """Whether one thread computes the next frame."""
-        return self.core.alone
-
-    @alone.setter
-    def alone(self, value: bool) -> None:
-        self.core.alone = value
-
     def memory_bytes(self) -> int:
-        return self.core.memory_bytes + self.fallback.memory_bytes()
+        return super().memory_bytes() + self.fallback.memory_bytes()
 
 
 class _Maps:
@@ -78,95 +63,70 @@ class _Maps:
         self._core.set_changed(self._maps[name], np.zeros(self._by_name[name].size, np.bool_))
 
 
-class NativeMasks(LayerMasks):
-    """The masks of a frame, each made when it is read."""
+class NativeMasks(CompiledMasks):
+    """As CompiledMasks, some of them PyTorch's. nodes: of the layers. fallback: masks that PyTorch has made, by node."""
 
-    def __init__(self, state: NativeState, nodes: Sequence[str], maps: NDArray[np.int32], fallback: Mapping[str, Tensor]) -> None:
-        self._state, self._nodes, self._maps, self._fallback, self._frame = state, nodes, maps, fallback, state.frame
-
-    def __len__(self) -> int:
-        return len(self._nodes)
+    def __init__(self, state: NativeState, maps: NDArray[np.int32], nodes: Sequence[str], fallback: Mapping[str, Tensor]) -> None:
+        super().__init__(state, maps)
+        self._nodes, self._fallback = nodes, fallback
 
     def mask(self, layer: int) -> NDArray[np.bool_]:
-        core, name = self._core(), self._nodes[layer]
-        return np.asarray(self._fallback[name][0, 0].numpy()) if name in self._fallback else core.computed(int(self._maps[layer]))
+        own = self._fallback.get(self._nodes[layer])
+        self._core()
+        return super().mask(layer) if own is None else np.asarray(own[0, 0].numpy())
 
     def weighted(self, layers: NDArray[np.int32], weights: NDArray[np.float32]) -> NDArray[np.float32]:
         if self._fallback:
-            return super().weighted(layers, weights)
-        return self._core().weighted(self._maps[layers], weights)
-
-    def _core(self) -> State:
-        if self._state.frame != self._frame:
-            raise BackendError("these masks belong to a frame before the last one", "read them before the next frame is run")
-        return self._state.core
+            return super(CompiledMasks, self).weighted(layers, weights)
+        return super().weighted(layers, weights)
 
 
-class NativeProgram:
-    """See skipvid.skip.backend.Program. fallbacks: (node, reason) of what PyTorch computes between native steps."""
+class NativeProgram(CompiledProgram):
+    """See skipvid.skip.backend.PlannedProgram. Outputs are tensors. fallbacks: (node, reason) of what PyTorch computes between steps."""
 
     def __init__(self, plan: Plan, pool: ThreadPool, instruction_set: str = "") -> None:
         self.plan = plan
         self._lowered = lower(plan)
-        self._program = file.build(self._lowered.description.to_bytes(), pool, instruction_set)
-        self.instruction_set = self._program.instruction_set
+        super().__init__(_content(plan, self._lowered), pool, instruction_set)
         self.fallbacks = tuple(self._lowered.layout.fallback.items())
-        self._outputs = tuple(leaf for leaf in plan.graph.outputs if isinstance(leaf, str))
+        self._names = tuple(leaf for leaf in plan.graph.outputs if isinstance(leaf, str))
         self._by_name = plan.graph.by_name
-        # A picture is known to native steps only; where PyTorch reads the input, it is converted.
+        # Where PyTorch reads the input, a picture is converted.
         self._takes_pictures = all(node.is_map and node.channels == 3 and self._is_native(node.name) for node in plan.graph.inputs)
         self._fallback = FallbackNodes(
             plan, self._lowered.layout.fallback.keys(), self._lowered.maps.keys() & self._lowered.layout.fallback.keys()
         )
-        self._inputs = plan.graph.inputs
         self._last_input = self._segment_of_last_input()
         self._last_segment = max((segment for segment in self._lowered.segments if isinstance(segment, int)), default=-1)
-        self._layer_nodes = [layer.node for layer in plan.layers]
-        # What has no native map is counted by PyTorch; map 0 stands in for it.
-        self._layer_maps = np.array([self._lowered.maps.get(name, 0) for name in self._layer_nodes], np.int32)
-        self._gate_maps = np.array([self._lowered.maps.get(name, 0) for name in plan.gates], np.intp)
-        self._idle: list[State] = []
-        self._lock = threading.RLock()  # re-entrant: releasing may happen in a garbage collection at any point
 
     def as_file(self, about: Mapping[str, str] | None = None) -> file.ProgramFile:
         """What is written to disk. about: tells files apart. Raises BackendError where PyTorch computes a part of the network."""
         if self.fallbacks:
             name, reason = self.fallbacks[0]
             raise BackendError(f"PyTorch computes {name}: {reason}", "such a network is converted at each start")
-        plan, lowered, graph = self.plan, self._lowered, self.plan.graph
-        if len(self._outputs) != len(graph.outputs):
+        if len(self._names) != len(self.plan.graph.outputs):
             raise BackendError("the network returns constants", "such a network is converted at each start")
+        try:
+            structure = treespec_dumps(self.plan.graph.out_spec)
+        except (NotImplementedError, TypeError, ValueError) as error:
+            raise BackendError(f"what the network returns cannot be written down: {error}", "it is converted at each start") from error
+        return replace(_content(self.plan, self._lowered), structure=structure, about=about or {})
 
-        def tensor(name: str) -> file.Tensor:
-            return file.Tensor(name, lowered.maps[name], self._by_name[name].shape)
-
-        return file.ProgramFile(
-            lowered.description.to_bytes(),
-            tuple(tensor(node.name) for node in graph.inputs),
-            tuple(tensor(name) for name in self._outputs),
-            treespec_dumps(graph.out_spec),
-            tuple(
-                file.LayerInfo(row.node, row.name, row.stage, row.kind, row.dense_macs, row.outputs, row.gates, lowered.maps[row.node])
-                for row in plan.layers
-            ),
-            tuple(segment for segment in lowered.segments if isinstance(segment, int)),
-            {name: lowered.maps[name] for name in plan.gates},
-            lowered.changes,
-            lowered.output_gates,
-            about or {},
-        )
+    def restore(self, outputs: Sequence[Output]) -> Any:
+        return self.plan.restore(outputs)
 
     def new_state(self, dense: bool = False) -> NativeState:
         core = State(self._program, dense)
-        return NativeState(core, {name: self._view(core, name) for name in self._outputs if self._is_native(name)})
+        return NativeState(core, self._views(core))
 
     def state_bytes(self) -> int:
-        return int(State(self._program, False).memory_bytes) + self._fallback.remembered_bytes
+        return super().state_bytes() + self._fallback.remembered_bytes
 
     def run(self, state: NativeState, inputs: Sequence[Input], keyframe: bool, gated_next: bool = True) -> FrameRun:
-        run_segment, given = self._bind(inputs)
+        if not self.fallbacks:
+            return super().run(state, inputs, keyframe, gated_next)
+        run_segment, given = self._bind(self._native_inputs(inputs)), self._given(inputs)
         masks = Masks()
-        computed, changed = masks.computed, masks.changed
         state.frame += 1
         native = _Maps(state.core, self._lowered.maps, self._by_name)
         self._fallback.forget_passing(state.fallback)
@@ -180,48 +140,46 @@ class NativeProgram:
                 if last != segment and last > 0:
                     run_segment(state.core, last, keyframe, True)  # it is what completes a frame
                 break
-        counts = state.core.counts()
-        active = counts[self._layer_maps].tolist()
-        pixels = {} if keyframe else dict(zip(self.plan.gates, counts[self._gate_maps].tolist(), strict=True))
-        if computed:  # PyTorch's share
-            active = [_count(computed, layer.node, own) for layer, own in zip(self.plan.layers, active, strict=True)]
-            pixels = {name: _count(computed, name, own) for name, own in pixels.items()}
-        reached = state.core.candidates()
-        measured = {} if keyframe else {name: int(reached[step]) for name, step in self._lowered.changes.items()}
-        candidates = {} if keyframe else {name: int(reached[step]) for name, step in self._lowered.output_gates.items()}
-        outputs = tuple(state.fallback.values[name] if name not in state.views else _as_floats(state.views[name]) for name in self._outputs)
-        maps = self._lowered.maps
-        news = [bool(changed[name].any()) if name in changed else state.core.any_changed(maps[name]) for name in self._outputs]
-        return FrameRun(
-            outputs, active, NativeMasks(state, self._layer_nodes, self._layer_maps, computed), pixels, news, measured, candidates
+        return self._with_fallbacks(self._account(state, keyframe), state, masks)
+
+    def _with_fallbacks(self, run: FrameRun, state: NativeState, masks: Masks) -> FrameRun:
+        """The account of a frame with PyTorch's share of it."""
+        computed, changed = masks.computed, masks.changed
+        nodes = [layer.node for layer in self.costs.layers]
+        own = dict(zip((item.name for item in self._outputs), zip(run.outputs, run.changed, strict=True), strict=True))
+        results = [own[name] if name in own else (state.fallback.values[name], bool(changed[name].any())) for name in self._names]
+        return replace(
+            run,
+            outputs=tuple(value for value, _ in results),
+            active=[_count(computed, node, count) for node, count in zip(nodes, run.active, strict=True)],
+            computed=NativeMasks(state, self._layer_maps, nodes, computed),
+            gate_pixels={name: _count(computed, name, count) for name, count in run.gate_pixels.items()},
+            changed=[news for _, news in results],
         )
 
     @torch.no_grad()
-    def run_dense(self, inputs: Sequence[Input], alone: bool = False) -> tuple[Tensor, ...]:
+    def run_dense(self, inputs: Sequence[Input], alone: bool = False) -> tuple[Output, ...]:
+        if not self.fallbacks:
+            return super().run_dense(inputs, alone)
         core = self._borrow()
         core.alone = alone
-        run_segment, values = self._bind(inputs)
+        run_segment, values = self._bind(self._native_inputs(inputs)), self._given(inputs)
         native = _Maps(core, self._lowered.maps, self._by_name)
         for segment in self._lowered.segments:
             if isinstance(segment, Node):
                 self._fallback.run_dense(segment, values, native)
             else:
                 run_segment(core, segment, True, False)
-        return self._lend(core, values)
+        own = self._lent(core)
+        return tuple(own[name] if name in own else values[name] for name in self._names)
 
     def unit_is_stale(self, state: NativeState, number: int) -> bool:
         if not self.plan.measured_units:
             return False
         name, gate = to_check(self.plan.measured_units, number)
         if not self._is_native(name):
-            return is_stale(gate, state.fallback.values[name], state.fallback.scales[name])
-        # What the native side keeps of a unit is the limit that it gives.
-        core, node = state.core, self._by_name[name]
-        if isinstance(gate, OutputGate):
-            limit, one = core.output_limit(self._lowered.output_gates[name]), gate.limit(1.0)
-        else:
-            limit, one = core.limit(self._lowered.maps[name]), gate.limit(1.0) * node.channels
-        return math.isfinite(one) and is_stale(gate, _as_floats(self._view(core, name)), limit / one)
+            return is_stale(gate.measured, state.fallback.values[name], state.fallback.scales[name])
+        return self._left_behind(state.core, _unit(self._lowered, name, gate, self._by_name[name]))
 
     def _segment_of_last_input(self) -> int:
         """Behind which all inputs are read."""
@@ -242,7 +200,7 @@ class NativeProgram:
             not keyframe
             and not any(
                 native.any_changed(node.name) if self._is_native(node.name) else bool(masks.changed[node.name].any())
-                for node in self._inputs
+                for node in self.plan.graph.inputs
             ),
         )
         if not (rested and state.still):
@@ -251,50 +209,59 @@ class NativeProgram:
         masks.changed.update(self._fallback.unchanged.changed)
         return True
 
-    def _bind(self, inputs: Sequence[Input]) -> tuple[Callable[[State, int, bool, bool], None], dict[str, Tensor]]:
-        """What runs a segment of the program on these inputs, and those inputs that PyTorch reads, by name."""
-        program, only = self._program, inputs[0]
-        if len(inputs) == 1 and isinstance(only, Picture) and self._takes_pictures:
+    def _native_inputs(self, inputs: Sequence[Input]) -> Sequence[Input]:
+        """Those that native steps read."""
+        if len(inputs) == 1 and isinstance(inputs[0], Picture) and self._takes_pictures:
+            return inputs
+        return [item for node, item in zip(self.plan.graph.inputs, self._as_tensors(inputs), strict=False) if self._is_native(node.name)]
 
-            def run_picture(core: State, segment: int, keyframe: bool, gates: bool) -> None:
-                program.run_picture(core, only.pixels, only.tables, only.order, segment, keyframe, gates)
+    def _given(self, inputs: Sequence[Input]) -> dict[str, Tensor]:
+        """Those that PyTorch reads, by name."""
+        if all(self._is_native(node.name) for node in self.plan.graph.inputs):
+            return {}
+        tensors = zip(self.plan.graph.inputs, self._as_tensors(inputs), strict=False)
+        return {node.name: item.cpu() for node, item in tensors if not self._is_native(node.name)}
 
-            return run_picture, {}
-        tensors = as_tensors(inputs, [node.dtype for node in self._inputs])
-        arrays = [_as_array(item) for node, item in zip(self._inputs, tensors, strict=False) if self._is_native(node.name)]
-        given = {node.name: item.cpu() for node, item in zip(self._inputs, tensors, strict=False) if not self._is_native(node.name)}
-
-        def run(core: State, segment: int, keyframe: bool, gates: bool) -> None:
-            program.run(core, arrays, segment, keyframe, gates)
-
-        return run, given
+    def _as_tensors(self, inputs: Sequence[Input]) -> list[Tensor]:
+        return as_tensors(inputs, [node.dtype for node in self.plan.graph.inputs])
 
     def _is_native(self, name: str) -> bool:
         return name not in self._lowered.layout.fallback
 
-    def _view(self, core: State, name: str) -> Tensor:
-        """A native map as a tensor of its shape in the network, on the same memory."""
-        return _as_tensor(core.rows(self._lowered.maps[name]), self._by_name[name])
+    def _value(self, array: NDArray[np.float32]) -> Output:
+        return torch.from_numpy(array)
 
-    def _borrow(self) -> State:
-        with self._lock:
-            return self._idle.pop() if self._idle else State(self._program, True)
 
-    def _lend(self, core: State, values: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
-        """The outputs of a dense run, on the state's own memory; the state is used again when the last of them is gone."""
-        rows = {name: core.rows(self._lowered.maps[name]) for name in dict.fromkeys(self._outputs) if self._is_native(name)}
-        left = len(rows)
+def _content(plan: Plan, lowered: Lowered) -> file.ProgramFile:
+    """What a program needs of its plan. Map 0 stands in for maps that PyTorch has."""
 
-        def release() -> None:
-            nonlocal left
-            with self._lock:
-                left -= 1
-                if left == 0:
-                    self._idle.append(core)
+    def tensors(names: Iterable[str]) -> tuple[file.Tensor, ...]:
+        native = [name for name in names if name not in lowered.layout.fallback]
+        return tuple(file.Tensor(name, lowered.maps[name], by_name[name].shape) for name in native)
 
-        for array in rows.values():
-            weakref.finalize(array, release).atexit = False
-        return tuple(_as_floats(_as_tensor(rows[name], self._by_name[name])) if name in rows else values[name] for name in self._outputs)
+    by_name = plan.graph.by_name
+    return file.ProgramFile(
+        lowered.description.to_bytes(),
+        tensors(node.name for node in plan.graph.inputs),
+        tensors(leaf for leaf in plan.graph.outputs if isinstance(leaf, str)),
+        "",
+        plan.costs,
+        tuple(lowered.maps.get(layer.node, 0) for layer in plan.layers),
+        tuple(segment for segment in lowered.segments if isinstance(segment, int)),
+        {name: lowered.maps.get(name, 0) for name in plan.gates},
+        lowered.changes,
+        lowered.output_gates,
+        tuple(_unit(lowered, name, gate, by_name[name]) for name, gate in plan.measured_units if name not in lowered.layout.fallback),
+        {},
+    )
+
+
+def _unit(lowered: Lowered, name: str, gate: MapGate | OutputGate, node: Node) -> file.MeasuredUnit:
+    if not isinstance(gate, OutputGate):
+        return file.MeasuredUnit(name, lowered.maps[name], -1, gate.limit(1.0) * node.channels, ())
+    bias = node.consts.get("bias")
+    offsets = () if bias is None or node.activation is not None else tuple(bias.float().tolist())
+    return file.MeasuredUnit(name, lowered.maps[name], lowered.output_gates[name], gate.limit(1.0), offsets)
 
 
 def _copy(view: Tensor) -> Tensor:
@@ -306,21 +273,8 @@ def _count(computed: Mapping[str, Tensor], name: str, otherwise: int) -> int:
     return int(computed[name].count_nonzero()) if name in computed else otherwise
 
 
-def _as_floats(view: Tensor) -> Tensor:
-    """What a caller gets to see: a map's own memory, or a copy where that is half precision."""
-    return view.float()
-
-
 def _as_tensor(rows: NDArray[Any], node: Node) -> Tensor:
     tensor = torch.from_numpy(rows)
     if rows.dtype != np.float32:
         tensor = tensor.view(torch.bfloat16)
     return tensor.permute(2, 0, 1).unsqueeze(0) if node.is_map else tensor.view(node.shape)
-
-
-def _as_array(value: Tensor) -> NDArray[np.float32]:
-    """A network input as (C, H, W); what is no map as a single pixel."""
-    tensor = value.detach().cpu().resolve_neg()
-    tensor = tensor[0] if tensor.dim() == 4 and tensor.shape[0] == 1 else tensor.reshape(-1, 1, 1)
-    array: NDArray[np.float32] = tensor.numpy()
-    return array

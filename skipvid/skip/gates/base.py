@@ -13,12 +13,12 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
-from skipvid.skip.ir.graph import Graph, Node
-from skipvid.skip.reference.operations import evaluate
+    from skipvid.skip.ir.graph import Graph, Node
 
 
 class MapGate(ABC):
@@ -109,6 +109,8 @@ class OutputGate(ABC):
 
     def outputs(self, state: GateState, opened: Tensor, source: Tensor, change: Tensor) -> Tensor:
         """The layer's result; only what is opened will be taken over."""
+        from skipvid.skip.reference.operations import evaluate
+
         return evaluate(self.layer, {self.layer.inputs[0]: source})
 
     def bound(self, scale: float) -> float:

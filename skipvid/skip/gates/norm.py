@@ -8,12 +8,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from skipvid.skip.gates.base import GatedGraph, GateKind, GateSettings, MapGate
 from skipvid.skip.gates.placement import block_on, check_names, gated_maps
-from skipvid.skip.ir.graph import Graph
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from skipvid.skip.ir.graph import Graph
 
 
 @dataclass(frozen=True, slots=True)

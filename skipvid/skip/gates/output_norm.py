@@ -9,16 +9,18 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
-
-from skipvid.nn.norms import ChangeNorm
-from skipvid.nn.window import Window, round_up_to_blocks, transposed_window
 from skipvid.skip.gates.base import GatedGraph, GateKind, GateSettings, GateState, OutputGate
 from skipvid.skip.gates.norm import finite, place_norm_gates
 from skipvid.skip.gates.placement import block_on, check_names
 from skipvid.skip.ir.graph import Graph, Node
+
+if TYPE_CHECKING:  # imported where it is used: a session asks for the kind of its gates, and may run without PyTorch
+    from torch import Tensor
+
+    from skipvid.nn.norms import ChangeNorm
+    from skipvid.nn.window import Window
 
 INPUT_SHARE = 0.1
 """Of the threshold of output gates: that of the norm gates before them, where no other is given."""
@@ -46,6 +48,8 @@ class OutputNormGate(OutputGate):
 
     @property
     def norm(self) -> ChangeNorm:
+        from skipvid.nn.norms import ChangeNorm
+
         # All norms vanish together, but squares of tiny numbers vanish first; with threshold 0 any change has to open.
         p = self.p if self.threshold > 0 else 1.0
         return ChangeNorm(self.form, p, window_of(self.layer), self.in_channels, self.layer.channels)
@@ -69,7 +73,7 @@ class OutputNormGate(OutputGate):
         return float(self.norm.relative_limit(self.threshold, scale, self.layer.consts["weight"]))
 
     def start(self, value: Tensor, source: Tensor) -> GateState:
-        return GateState(self.unit(value, source), {"accumulator": torch.zeros(1, 1, *self.layer.size, dtype=torch.float32)})
+        return GateState(self.unit(value, source), {"accumulator": value.new_zeros((1, 1, *self.layer.size))})
 
     def opened(self, state: GateState, change: Tensor) -> Tensor:
         amount = self.norm.amount(change) + state.maps["accumulator"]
@@ -79,6 +83,8 @@ class OutputNormGate(OutputGate):
 
     def exceeded(self, amount: Tensor, scale: float) -> Tensor:
         """Where an amount opens the gate, blocks included. A NaN opens."""
+        from skipvid.nn.window import round_up_to_blocks
+
         return round_up_to_blocks(~(amount <= self.limit(scale)), self.block)
 
     def bound(self, scale: float) -> float:
@@ -110,6 +116,8 @@ class OutputNormGate(OutputGate):
 
 def window_of(layer: Node) -> Window:
     """The inputs behind each output of a layer."""
+    from skipvid.nn.window import Window, transposed_window
+
     kernel, attrs = layer.consts["weight"].shape[2:], layer.attrs
     size = (kernel[0], kernel[1])
     if layer.op == "conv":

@@ -6,33 +6,40 @@ for a keyframe, which measures all units anew and computes what a unit too large
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from torch import Tensor
-
-from skipvid.skip.gates.base import MapGate, OutputGate
+if TYPE_CHECKING:
+    from skipvid.skip.gates.base import MapGate, OutputGate
 
 FACTOR = 2.0
 SAMPLED_PIXELS = 4096
 """Looked at first; the whole map only where these do not fit the unit."""
 
 
-Measured = tuple[str, MapGate | OutputGate]
-"""A gate whose unit keyframes measure, and the name of its map or layer."""
+if TYPE_CHECKING:
+    Measured = tuple[str, MapGate | OutputGate]
+    """A gate whose unit keyframes measure, and the name of its map or layer."""
+
+Gate = TypeVar("Gate")
 
 
-def to_check(gates: Sequence[Measured], number: int) -> Measured:
+def to_check(gates: Sequence[Gate], number: int) -> Gate:
     """The gate whose unit the check of that number looks at: every other time the first one, nearest to the network's input."""
     return gates[0] if number % 2 == 0 else gates[number // 2 % len(gates)]
 
 
-def is_stale(gate: MapGate | OutputGate, value: Tensor, unit: float) -> bool:
-    """Whether a unit no longer fits. value: of the gated map as its readers see it, or of the gated layer. unit: from the last keyframe."""
-    if value.dim() != 4:
-        return _left(gate.measured(value), unit)
+def is_stale(measured: Callable[[Any], float], value: Any, unit: float) -> bool:
+    """Whether a unit no longer fits.
+
+    measured: the unit that a map of some rows of values would have. value: (1, C, H, W), or no map, a tensor or an array: of the gated map
+    as its readers see it, or of the gated layer. unit: from the last keyframe.
+    """
+    if value.ndim != 4:
+        return _left(measured(value), unit)
     rows = max(1, SAMPLED_PIXELS // max(1, value.shape[3]))
     step = max(1, value.shape[2] // rows)
-    return _left(gate.measured(value[:, :, ::step]), unit) and (step == 1 or _left(gate.measured(value), unit))
+    return _left(measured(value[:, :, ::step]), unit) and (step == 1 or _left(measured(value), unit))
 
 
 def _left(magnitude: float, unit: float) -> bool:

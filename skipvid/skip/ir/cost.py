@@ -9,11 +9,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TypeVar
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch.utils.flop_counter import FlopCounterMode
 
 from skipvid.skip.ir.aten import call
@@ -34,18 +31,6 @@ def macs_by_node(graph: Graph) -> dict[str, int]:
     """`dense_macs` of every node, 0 of those that are not counted."""
     by_name = graph.by_name
     return {node.name: dense_macs(node, [by_name[name] for name in node.inputs]) for node in graph}
-
-
-Counts = TypeVar("Counts", int, NDArray[np.int64])
-
-
-def executed_macs(total: Counts, active: Counts, outputs: Counts) -> Counts:
-    """MACs when `active` of `outputs` output pixels are computed; outputs ≥ 1.
-
-    Exact for convolutions, whose pixels all cost the same; for a transposed convolution, where they differ by their place in the stride,
-    rounded from the average.
-    """
-    return (total * active + outputs // 2) // outputs
 
 
 MULTIPLYING = ("mm", "matmul", "linear", "conv", "attention", "einsum")

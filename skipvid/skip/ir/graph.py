@@ -26,16 +26,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor
-from torch.utils._pytree import TreeSpec
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+    from torch.utils._pytree import TreeSpec
 
 WEIGHTED = frozenset({"conv", "conv_transpose", "linear"})
 """Operations with a weight: what a gate in front of them saves."""
 REARRANGEMENTS = frozenset({"concat", "channels", "pad"})
 """Operations that only move values: a gate belongs in front of them, not behind."""
+
+
+def _float32() -> torch.dtype:
+    import torch  # kinds of gates know this module, and they are known where no network is built
+
+    return torch.float32
 
 
 class MapArgument(int):
@@ -65,7 +72,7 @@ class Node:
     consts: Mapping[str, Tensor] = field(default_factory=dict)
     activation: Activation | None = None
     layer: str = ""
-    dtype: torch.dtype = torch.float32
+    dtype: torch.dtype = field(default_factory=_float32)
 
     @property
     def is_map(self) -> bool:

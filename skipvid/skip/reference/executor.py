@@ -84,6 +84,8 @@ class ReferenceProgram:
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
+        self.costs = plan.costs
+        self.restore = plan.restore
         self.fallbacks: tuple[tuple[str, str], ...] = ()  # PyTorch computes all of it
         self._types = tuple(node.dtype for node in plan.graph.inputs)
         self._outputs = tuple(leaf for leaf in plan.graph.outputs if isinstance(leaf, str))
@@ -101,7 +103,7 @@ class ReferenceProgram:
             return False
         name, gate = to_check(plan.measured_units, number)
         unit = state.scales[name] if isinstance(gate, MapGate) else state.output_gates[name].scale
-        return is_stale(gate, state.values[name], unit)
+        return is_stale(gate.measured, state.values[name], unit)
 
     @torch.no_grad()
     def run_dense(self, inputs: Sequence[Input], alone: bool = False) -> tuple[Tensor, ...]:

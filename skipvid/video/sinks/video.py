@@ -21,18 +21,22 @@ from skipvid.core.results import FrameResult, RunHeader, RunSummary
 from skipvid.video.planes import bgr_of_planes, frame_of_planes, planes_of_bgr
 from skipvid.video.sinks.audio import Sound, SoundFormat
 from skipvid.video.sinks.base import Sink
+from skipvid.video.sinks.faststart import NothingToMove, put_index_in_front
 from skipvid.video.sinks.options import SinkOptions, Speed
 from skipvid.video.sinks.original import Original
 
 Render = Callable[[FrameResult], NDArray[np.uint8] | Planes]
 
 _DEFAULT_TICK = Fraction(1, 90000)
-_COARSE_TICK = Fraction(1, 1000)
+_MILLISECOND = Fraction(1, 1000)
 """For pictures minutes apart: MP4 counts the ticks of a picture in 32 bits."""
 
 _BT709 = 1  # AVCOL_PRI_BT709 and AVCOL_TRC_BT709 alike
 _MATRIX_TAGS: dict[Matrix, int] = {"bt601": 6, "bt709": 1}  # AVColorSpace
 _SECONDS_PER_KEY_PICTURE = 2
+_COPIED_IN_A_HURRY = 256 << 20
+"""Bytes that any disk copies in a second or two."""
+
 _LONG_REST = 10
 """Seconds for which the last frame may be shown because the container says so."""
 
@@ -54,6 +58,8 @@ class _Format:
     codec: str
     speeds: dict[Speed, _Encoding]
     sound: SoundFormat
+    finest: Fraction = Fraction(0)
+    """Seconds of a tick of the container's clock, 0 where it takes any."""
 
 
 # No B-frames (files grow by 7 to 22 %): MP4 adds up its duration from decoding times, which B-frames of a variable frame rate make wrong.
@@ -63,7 +69,8 @@ _H264: dict[Speed, _Encoding] = {
     "balanced": _Encoding({"preset": "veryfast", "bf": "0"}, 20),
     "small": _Encoding({"preset": "medium", "bf": "0"}, 21),
 }
-_REALTIME = {"deadline": "realtime", "row-mt": "1", "b": "0"}
+# libvpx holds 24 frames back by default, which a killed run would lose; in real time it makes nothing of them (sizes are the same).
+_REALTIME = {"deadline": "realtime", "row-mt": "1", "b": "0", "lag-in-frames": "0"}
 _VP9: dict[Speed, _Encoding] = {
     "fast": _Encoding({**_REALTIME, "cpu-used": "8"}, 32),
     "balanced": _Encoding({**_REALTIME, "cpu-used": "7"}, 32),
@@ -83,7 +90,12 @@ FORMATS = {
         SoundFormat("mp4", _IN_MP4, "aac"),
     ),
     ".mkv": _Format(
-        "matroska", {"flush_packets": "1", "cluster_time_limit": "1000"}, "libx264", _H264, SoundFormat("matroska", _IN_MKV, "aac")
+        "matroska",
+        {"flush_packets": "1", "cluster_time_limit": "1000"},
+        "libx264",
+        _H264,
+        SoundFormat("matroska", _IN_MKV, "aac"),
+        _MILLISECOND,
     ),
     ".webm": _Format(
         "webm",
@@ -91,6 +103,7 @@ FORMATS = {
         "libvpx-vp9",
         _VP9,
         SoundFormat("webm", frozenset({"opus", "vorbis"}), "libopus"),
+        _MILLISECOND,
     ),
 }
 
@@ -113,14 +126,17 @@ class VideoSink(Sink):
         self._options = options or SinkOptions()
         self._format = FORMATS[path.suffix.lower()]
         self._original = Original.open(header.source)
-        self._tick = (self._original and self._original.time_base) or (_COARSE_TICK if 0 < self._source.fps < 0.01 else _DEFAULT_TICK)
+        self._tick = (self._original and self._original.time_base) or (_MILLISECOND if 0 < self._source.fps < 0.01 else _DEFAULT_TICK)
         self._reformatter = VideoReformatter()
         self._stream: av.VideoStream | None = None
         self._sound: Sound | None = None
+        self._problems: list[str] = []
+        self._held: list[av.Packet[av.VideoStream]] = []  # the last one's duration is known in the end only
         self._size = (0, 0)
         self._matrix: Matrix = "bt709"
         self._start = 0.0
         self._last = self._step = self._longest = 0
+        self._written = self._crowded = 0
         self._open = True
         with output_errors(path, av.FFmpegError):
             self._file.part.touch()  # libav opens it with the first frame only, which is late for finding out that it cannot
@@ -134,9 +150,12 @@ class VideoSink(Sink):
                 self._stream = self._begin(picture, time)
             else:
                 ticks = max(self._last + 1, round(Fraction(time - self._start) / self._tick))
+                self._crowded += (ticks - self._last) * self._tick < self._format.finest
                 self._step, self._last = ticks - self._last, ticks
                 self._longest = max(self._longest, self._step)
-            self._container.mux(self._stream.encode(self._prepared(picture)))
+            self._written += 1
+            self._container.mux(self._held)
+            self._held = self._stream.encode(self._prepared(picture))
             if self._sound is not None:
                 self._sound.advance(time - self._start)
 
@@ -148,14 +167,22 @@ class VideoSink(Sink):
         whole = self._options.to_end and not summary.interrupted and summary.complete
         rest = self._rest(whole)
         with output_errors(self.path, av.FFmpegError):
-            for packet in self._stream.encode(None):
+            for packet in [*self._held, *self._stream.encode(None)]:
                 if packet.pts == self._last:
                     packet.duration = rest
                 self._container.mux(packet)
             if self._sound is not None:
                 self._sound.finish(math.inf if whole else float((self._last + rest) * self._tick))
-                self.problem = "; ".join(self._sound.problems) or self.problem
+                self._problems += self._sound.problems
             self._container.close()
+        if self._crowded > self._written // 2:  # some may meet where recordings were joined
+            kind = "WebM" if self._format.muxer == "webm" else "Matroska"
+            self._problems.append(
+                f"{self._crowded} frames follow within a millisecond, the finest time that {kind} knows; .mp4 keeps them apart"
+            )
+        self.problem = "; ".join(self._problems) or None
+        if self._format.muxer == "mp4":
+            self._put_index_in_front(summary.interrupted)
         self._file.commit()
         self._release()
 
@@ -166,6 +193,13 @@ class VideoSink(Sink):
             self._container.close()
         self._release()
         self._file.discard()
+
+    def _put_index_in_front(self, in_a_hurry: bool) -> None:
+        """For players that read a file from the network as it comes. Where it cannot be done, it stays at the end: that plays, too."""
+        if in_a_hurry and self._file.part.stat().st_size > _COPIED_IN_A_HURRY:
+            return  # who stops a service kills it some seconds later
+        with suppress(OSError, NothingToMove), self._file.exchanged() as (before, after):
+            put_index_in_front(before, after)
 
     def _release(self) -> None:
         self._open = False
@@ -199,7 +233,7 @@ class VideoSink(Sink):
 
     def _add_sound(self, start: float) -> None:
         if self._original is None or not self._original.sound:
-            self.problem = "the sound was left out: the source cannot be read a second time"
+            self._problems.append("the sound was left out: the source cannot be read a second time")
             return
         self._sound = Sound(self._original, self._container, self._format.sound, start)
 

@@ -43,6 +43,7 @@ class PresentationClock:
         self._has_pts: bool | None = None
         self._origin = Fraction(0)
         self._last: Fraction | None = None
+        self._shortest: Fraction | None = None
         self.backward_jumps = 0
 
     def stamp(self, frame: av.VideoFrame, tick: Fraction, origin: Fraction) -> float:
@@ -56,10 +57,12 @@ class PresentationClock:
         if self._last is None:
             now = Fraction(0) if ticks is None else ticks * tick - self._origin
         elif ticks is None:
-            # A decoder that is being drained has no packet left to take a slot from; MPEG-PS stamps only some frames.
-            now = self._last + self._step
+            # A decoder that is being drained has no packet left to take a slot from, and an AVI may have more slots than frames: then
+            # the frames before tell the distance. MPEG-PS stamps only some frames.
+            now = self._last + (self._step if self._has_pts or self._shortest is None else self._shortest)
         else:
             now = self._after(self._last, ticks * tick - self._origin, tick)
+            self._shortest = now - self._last if self._shortest is None else min(self._shortest, now - self._last)
         self._last = now
         return float(now)
 

@@ -11,6 +11,7 @@
 #include <cstring>
 #include <functional>
 #include <limits>
+#include <numeric>
 #include <random>
 #include <stdexcept>
 #include <string>
@@ -19,6 +20,8 @@
 #include "kernels.hpp"
 #include "memory.hpp"
 #include "thread_pool.hpp"
+#define SKIPVID_TILES_EMULATED
+#include "kernels/tiles.hpp"
 
 namespace {
 
@@ -101,13 +104,16 @@ void check_gemm(const Kernels& kernels) {
   const bool pairs = kernels.gemm_depth == 2;
   const auto lines = [&](int depth) { return (depth + kernels.gemm_depth - 1) / kernels.gemm_depth; };
   std::vector<GemmBlock> blocks;
+  int most_lines = 0;
   std::size_t size = 0;
   for (int output = 0; output < outputs;) {
     const int take = std::min((outputs - output) / kernels.width, random_int(1, kernels.gemm_vectors));
     const int first = random_int(0, inputs - 1), depth = random_int(1, inputs - first);
     const int most = take == kernels.gemm_vectors || take <= 2 ? take : 2;
     blocks.push_back({most, output, first, depth, size});
-    size += static_cast<std::size_t>(taps) * lines(depth) * most * kernels.width;
+    const int unit = kernels.gemm_lines, all = (taps * lines(depth) + unit - 1) / unit * unit;
+    most_lines = std::max(most_lines, all);
+    size += static_cast<std::size_t>(all) * most * kernels.width;
     output += most * kernels.width;
   }
   const Buffer bias = random_values(outputs);
@@ -122,10 +128,21 @@ void check_gemm(const Kernels& kernels) {
   Floats targets(pixels, outputs), alone(1, outputs);
   Rows<Value> ahead(pixels, outputs);
   const float low = random_int(0, 1) != 0 ? 0 : -infinity, high = random_int(0, 1) != 0 ? 6 : infinity;
-  GemmArgs args{sources.read(), static_cast<std::size_t>(pixels), taps, pixels, weights.data(),          bias.data(),
-                blocks.data(),  static_cast<int>(blocks.size()),  low,  high,   targets.pointers.data(), nullptr};
+  // Input rows side by side, at equal distances, or anywhere.
+  std::vector<int> places(static_cast<std::size_t>(pixels) * taps);
+  std::iota(places.begin(), places.end(), 0);
+  if (random_int(0, 1) != 0) std::shuffle(places.begin(), places.end(), generator);
+  std::vector<const std::byte*> inputs_at;
+  for (const int place : places) inputs_at.push_back(sources.bytes(place));
+  Buffer memory;
+  if (kernels.gemm_memory != nullptr) memory.reserve(kernels.gemm_memory(most_lines));
+  std::fill_n(memory.data(), memory.bytes() / sizeof(float), nan);  // what an earlier layer has left there
+  GemmArgs args{inputs_at.data(), static_cast<std::size_t>(pixels), taps, pixels, weights.data(),          bias.data(),
+                blocks.data(),    static_cast<int>(blocks.size()),  low,  high,   targets.pointers.data(), nullptr,
+                memory.data()};
   args.ahead = random_int(0, 1) != 0 ? ahead.read() : nullptr;
   kernels.gemm(args);
+  rest();  // a thread that goes on after a while
   for (int pixel = 0; pixel < pixels; ++pixel) {
     for (const GemmBlock& block : blocks) {
       for (int lane = 0; lane < block.vectors * kernels.width; ++lane) {
@@ -134,7 +151,7 @@ void check_gemm(const Kernels& kernels) {
           for (int k = 0; k < block.depth; ++k) {
             const std::size_t line = static_cast<std::size_t>(tap) * lines(block.depth) + k / kernels.gemm_depth;
             const std::size_t at = block.weights + line * block.vectors * kernels.width + lane;
-            const double product = static_cast<double>(sources.value(tap * pixels + pixel, block.input + k)) * weight(at, k);
+            const double product = static_cast<double>(sources.value(places[tap * pixels + pixel], block.input + k)) * weight(at, k);
             total += product;
             scale += std::abs(product);
           }
@@ -143,7 +160,7 @@ void check_gemm(const Kernels& kernels) {
       }
     }
     std::vector<const std::byte*> own;
-    for (int tap = 0; tap < taps; ++tap) own.push_back(sources.bytes(tap * pixels + pixel));
+    for (int tap = 0; tap < taps; ++tap) own.push_back(inputs_at[tap * pixels + pixel]);
     GemmArgs one = args;
     one.inputs = own.data();
     one.tap_stride = one.pixels = 1;
@@ -398,6 +415,56 @@ void check_inputs(const Kernels& kernels) {
   }
 }
 
+// The emulated tile instruction: a sum for the first values of all pairs and one for the second ones, each rounded at every step, are added
+// up, and only then to what is there; denormal numbers are zeros.
+void check_emulated_tiles() {
+  struct Case {
+    std::vector<float> left, right;  // pairs
+    float before, after;
+  };
+  const float far = 16777216, tiny = 1e-39F;
+  const Case cases_of[] = {
+      {{1, 2, 3, 4}, {5, 6, 7, 8}, 9, 79},        {{far, -far, 1, 1}, {1, 1, 1, 1}, 0, 1},  // far + 1 = far, but 1 - far is exact
+      {{1, 1, 1, 1}, {1, 1, 1, 1}, far, far + 4}, {{1, 0, 0, 0}, {1, 0, 0, 0}, far, far},
+      {{tiny, tiny}, {1e30F, 1e30F}, 0, 0},       {{1e-20F, 1e-20F}, {1e-19F, 1e-19F}, 0, 0},
+      {{1e-20F, 1e-20F}, {1e-19F, 1e-19F}, 1, 1}, {{0, 0}, {0, 0}, tiny, 0},
+      {{infinity, 0}, {1, 0}, 1, infinity},       {{nan, 0}, {0, 0}, 1, nan},
+  };
+  context = "emulated tiles";
+  for (const Case& one : cases_of) {
+    TileShapes shapes;
+    const int pairs = static_cast<int>(one.left.size()) / 2;
+    shapes.rows[0] = shapes.rows[1] = 2;
+    shapes.bytes[0] = shapes.bytes[2] = 12;
+    shapes.bytes[1] = static_cast<std::uint16_t>(4 * pairs);
+    shapes.rows[2] = static_cast<std::uint8_t>(pairs);
+    SKIPVID_TILE_CONFIGURE(shapes);
+    BFloat16 left[2][32], right[16][6];
+    float sums[2][3];
+    for (int i = 0; i < 2 * pairs; ++i) {
+      left[0][i] = left[1][i] = narrowed<BFloat16>(one.left[i]);
+      for (int column = 0; column < 3; ++column) right[i / 2][2 * column + i % 2] = narrowed<BFloat16>(one.right[i]);
+    }
+    for (auto& row : sums) std::fill(std::begin(row), std::end(row), one.before);
+    SKIPVID_TILE_LOAD(0, sums, sizeof sums[0]);
+    SKIPVID_TILE_LOAD(1, left, sizeof left[0]);
+    SKIPVID_TILE_LOAD(2, right, sizeof right[0]);
+    SKIPVID_TILE_MULTIPLY(0, 1, 2);
+    SKIPVID_TILE_STORE(0, sums, sizeof sums[0]);
+    for (const auto& row : sums) {
+      for (const float value : row) {
+        require(std::isnan(one.after) ? std::isnan(value) : value == one.after, "a sum is " + std::to_string(value));
+      }
+    }
+    SKIPVID_TILE_ZERO(0);
+    SKIPVID_TILE_STORE(0, sums, sizeof sums[0]);
+    require(sums[1][2] == 0, "a tile was not cleared");
+    SKIPVID_TILE_RELEASE();
+    for (const Tile& tile : tiles) require(tile.rows == 0, "a tile was not released");
+  }
+  std::printf("%s: %d cases\n", context.c_str(), static_cast<int>(std::size(cases_of)));
+}
+
 // Every item once, whoever runs it; an exception comes out when nobody uses the loop any more, and the next loop is as good as any.
 void check_pool(int threads) {
   ThreadPool pool(threads);
@@ -431,6 +498,29 @@ void check_pool(int threads) {
   }
 }
 
+// A worker that has something to do before it rests does it before it sleeps, or ends.
+void check_rest(int threads) {
+  static std::atomic<int> rested;
+  rested = 0;
+  std::atomic<int> busy{0};
+  {
+    ThreadPool pool(threads);
+    for (int frame = 0; frame < 20; ++frame) {
+      ThreadPool::Lease lease(pool);
+      lease.run(8 * threads, [&](int, int worker) {
+        if (worker > 0 && before_rest == nullptr) {
+          ++busy;
+          before_rest = [] { ++rested; };
+        }
+      });
+    }
+  }
+  require(rested == busy, "workers that slept with their duties undone");
+  before_rest = [] { ++rested; };
+  rest();
+  require(rested == busy + 1 && before_rest == nullptr, "a duty is not done once");
+}
+
 template <class Value>
 void check_tables(Element element) {
   const std::pair<const char*, std::function<void(const Kernels&)>> families[] = {
@@ -454,12 +544,14 @@ void check_tables(Element element) {
 }  // namespace
 
 int main() {
+  check_emulated_tiles();
   check_tables<float>(Element::f32);
   check_tables<BFloat16>(Element::bf16);
   for (const int threads : {1, 2, 3, 8}) {
     context = "pool of " + std::to_string(threads);
     cases = 0;
     check_pool(threads);
+    check_rest(threads);
     std::printf("%-21s %d frames\n", context.c_str(), cases);
   }
   return 0;

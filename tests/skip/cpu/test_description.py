@@ -130,7 +130,7 @@ def test_other_versions_and_other_files_are_refused() -> None:
         Program(data + b"abc", POOL)
 
 
-SAMPLES = [(tables.OWN, ""), *((name, gate) for name in NETWORKS for gate in ("norm", "norm-output"))]
+SAMPLES = [(tables.OWN, ""), *((name, gate) for name in NETWORKS for gate in ("norm", "norm-smooth", "norm-output"))]
 NUMBERS = st.one_of(st.integers(-3, 70), st.sampled_from([2**16, 2**31 - 1, 2**31, 2**40, 2**62, 2**63 - 1, -(2**31), -(2**63)]))
 REALS = st.sampled_from([0.0, -1.0, 0.5, 1e30, float("nan"), float("inf"), float("-inf")])
 

@@ -75,5 +75,7 @@ def test_a_back_end_without_kernels_for_it_is_refused_by_name() -> None:
 
 
 def test_names_that_are_not_registered_are_refused_with_those_that_are() -> None:
-    with pytest.raises(UsageError, match="'smallest-change'; it must be one of norm, norm-output, gumbel, none, largest-change"):
+    with pytest.raises(
+        UsageError, match="'smallest-change'; it must be one of norm, norm-smooth, norm-output, gumbel, none, largest-change"
+    ):
         SkipConfig(gate="smallest-change")

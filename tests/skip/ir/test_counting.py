@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from skipvid.skip.conversion import describe
+from skipvid.skip.cost_model import executed_macs
 from skipvid.skip.gates.base import GatedGraph
 from skipvid.skip.gates.norm import place_norm_gates
-from skipvid.skip.ir.cost import executed_macs
 from skipvid.skip.ir.stages import MOST_STAGES, assign_stages
 from skipvid.skip.plan import Plan, make_plan
 from skipvid.skip.reference.executor import ReferenceProgram

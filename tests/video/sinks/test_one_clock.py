@@ -71,6 +71,14 @@ def far_ahead(kind: str, number: int, stamp: int, tick: Fraction) -> int:
     return stamp + round(DAY / tick) if stamp * tick >= 1 else stamp
 
 
+def a_day_on(kind: str, number: int, stamp: int, tick: Fraction) -> int:
+    return stamp + round(DAY / tick)
+
+
+def twice_ahead(kind: str, number: int, stamp: int, tick: Fraction) -> int:
+    return stamp + round(DAY / tick) * int(stamp * tick)
+
+
 def pictures_ahead(kind: str, number: int, stamp: int, tick: Fraction) -> int:
     return far_ahead(kind, number, stamp, tick) if kind == "video" else stamp
 
@@ -80,7 +88,7 @@ def sound_ahead(kind: str, number: int, stamp: int, tick: Fraction) -> int:
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".webm"])
-@pytest.mark.parametrize("change", [repeated, far_ahead, pictures_ahead, sound_ahead])
+@pytest.mark.parametrize("change", [repeated, far_ahead, twice_ahead, pictures_ahead, sound_ahead])
 def test_bad_stamps_cost_neither_pictures_nor_sound(tmp_path: Path, change: Any, suffix: str) -> None:
     clip = changed(plain(tmp_path), tmp_path / "bad.mkv", change)
     sink, out = annotated(clip, suffix)
@@ -93,6 +101,32 @@ def test_bad_stamps_cost_neither_pictures_nor_sound(tmp_path: Path, change: Any,
     assert all(0 <= b - a < 0.15 for a, b in zip(times, times[1:], strict=False))
     with av.open(str(out)) as container:
         assert container.duration / 1e6 == pytest.approx(3, abs=0.15)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".webm"])
+@pytest.mark.parametrize("back", [1, 60, DAY], ids=["a second", "a minute", "a day"])
+def test_matroska_whose_clock_is_put_back_goes_on(tmp_path: Path, back: int, suffix: str) -> None:
+    """No muxer writes such a file; recorders that write their clusters themselves do. So the times of the later clusters are changed."""
+    clusters = {"cluster_time_limit": "500", "live": "1"}
+    clip = changed(plain(tmp_path), tmp_path / "later.mkv", a_day_on, options=clusters)
+    data = bytearray(clip.read_bytes())
+    first, at, changes = None, 0, 0
+    while (at := data.find(b"\x1f\x43\xb6\x75", at) + 1) > 0:
+        place = data.find(b"\xe7\x84", at) + 2  # Timestamp, 4 bytes
+        time = int.from_bytes(data[place : place + 4], "big")
+        first = time if first is None else first
+        if time - first >= 1400:
+            data[place : place + 4] = (time - 1000 * back).to_bytes(4, "big")
+            changes += 1
+    assert changes >= 2
+    (tmp_path / "back.mkv").write_bytes(data)
+    sink, out = annotated(tmp_path / "back.mkv", suffix)
+    found = streams(out)
+    assert sink.problem is None and len(found["video"]) == 90
+    assert [t for t, _ in found["video"]] == pytest.approx([i / 30 for i in range(90)], abs=0.06)
+    assert found["audio"][0][0] == pytest.approx(0, abs=0.06) and found["audio"][-1][1] == pytest.approx(3, abs=0.15)
+    times = [t for t, _ in found["audio"]]
+    assert all(0 <= b - a < 0.15 for a, b in zip(times, times[1:], strict=False))
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])

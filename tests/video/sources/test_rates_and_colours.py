@@ -44,6 +44,17 @@ def test_frames_that_share_a_tick_are_told_apart_by_the_rate(tmp_path: Path, suf
         assert [f.time for f in source] == pytest.approx([i / rate for i in range(60)], abs=1e-4)
 
 
+@pytest.mark.parametrize("every", [1, 2, 3])
+@pytest.mark.parametrize("codec", ["libx264", "mpeg4"])
+def test_last_frames_of_an_avi_with_more_slots_than_frames_keep_their_distance(tmp_path: Path, codec: str, every: int) -> None:
+    """AVI counts slots, and a decoder that reorders frames gives out the last ones without: the header's rate is that of the slots."""
+    clip = write_clip(tmp_path / "clip.avi", 30, ticks=[every * i for i in range(30)], tick=Fraction(1, 50), codec=codec)
+    with open_source(str(clip)) as source:
+        frames = list(source)
+    assert [number_of(f.image) for f in frames] == list(range(30))
+    assert [f.time for f in frames] == pytest.approx([every * i / 50 for i in range(30)], abs=1e-6)
+
+
 @pytest.mark.parametrize("fps", [0.0002, 2000, 1 / 3600, 29.97])
 def test_folder_of_images_has_the_rate_that_was_given(tmp_path: Path, fps: float) -> None:
     for i in range(3):

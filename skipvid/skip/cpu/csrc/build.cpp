@@ -209,7 +209,7 @@ void Program::add_gates(const Description& description) {
   gates.resize(maps.size());
   for (const GateRow& row : description.rows<GateRow>()) {
     Gate& gate = gates[static_cast<std::size_t>(row.map)];
-    gate = {true, row.threshold, scale_of(row.measured, row.scale), number(row.block), nullptr};
+    gate = {true, row.threshold, scale_of(row.measured, row.scale), number(row.block), row.smoothed != 0, nullptr};
     if (row.learned < 0) continue;
     const LearnedGateRow& learned = description.row<LearnedGateRow>(row.learned);
     const int channels = maps[static_cast<std::size_t>(row.map)].channels;

@@ -89,7 +89,9 @@ class Checker : public Checks {
       if (gated_[static_cast<std::size_t>(gate.map)]) refuse<GateRow>(row, "maps[", gate.map, "] has another gate");
       gated_[static_cast<std::size_t>(gate.map)] = true;
       check_range<GateRow>(row, "learned", gate.learned, -1, last<LearnedGateRow>());
+      check_flag<GateRow>(row, "smoothed", gate.smoothed);
       if (gate.learned < 0) continue;
+      if (gate.smoothed != 0) refuse<GateRow>(row, "a learned gate is not smoothed");
       if (kind == StepKind::input) refuse<GateRow>(row, "an input has no learned gate");
       const LearnedGateRow& learned = d_.row<LearnedGateRow>(gate.learned);
       check_flag<LearnedGateRow>(gate.learned, "magnitude", learned.magnitude);

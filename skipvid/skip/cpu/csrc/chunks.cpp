@@ -35,8 +35,9 @@ void cut_channels(const Job& job, int number, int workers, Workspace& workspace,
   const int size = (pixels + count * tile - 1) / (count * tile) * tile;
   const int row = padded(job.frame->program.maps[job.step->map].channels), first = static_cast<int>(workspace.split_rows.size());
   for (int from = 0; from < pixels; from += size) {
-    workspace.split_rows.push_back({floats, splits});
-    floats += job.in_scratch() ? static_cast<std::size_t>(std::min(size, pixels - from)) * row : 0;
+    const bool buffered = job.smooths();
+    workspace.split_rows.push_back({buffered ? workspace.buffered[number] + static_cast<std::size_t>(from) * row : floats, splits});
+    floats += job.in_scratch() && !buffered ? static_cast<std::size_t>(std::min(size, pixels - from)) * row : 0;
   }
   const int groups = static_cast<int>(workspace.split_rows.size()) - first;
   for (int split = 0; split < splits; ++split) {
@@ -73,8 +74,13 @@ void cut(std::span<const Job> jobs, int workers, double work, Workspace& workspa
   workspace.left.assign(workers, work / workers);
   workspace.by_pixels.clear();
   std::size_t floats = 0;
+  workspace.buffered.assign(jobs.size(), 0);
   for (int number = 0; number < static_cast<int>(jobs.size()); ++number) {
     const Job& job = jobs[number];
+    if (job.smooths()) {
+      workspace.buffered[number] = floats;
+      floats += job.pixels.size() * padded(job.frame->program.maps[job.step->map].channels);
+    }
     if (job.in_blocks()) continue;
     if (!splits_channels(job, workers)) {
       workspace.by_pixels.push_back(number);
@@ -119,8 +125,12 @@ void run_jobs(const Frame& frame, std::span<const Job> jobs) {
   } else {
     for (int item = 0; item < static_cast<int>(workspace.chunks.size()); ++item) run(item, 0);
   }
+  // Before those in blocks, which take the buffer.
+  for (std::size_t number = 0; number < jobs.size(); ++number) {
+    if (jobs[number].smooths()) publish_measured(jobs[number], workspace.values.data() + workspace.buffered[number]);
+  }
   for (const Job& job : jobs) {
-    if (!job.gates()) continue;
+    if (!job.gates() || job.smooths()) continue;
     if (job.in_blocks()) {
       run_buffered(job);
     } else {

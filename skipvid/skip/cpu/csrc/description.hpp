@@ -22,7 +22,7 @@ class DescriptionError : public std::invalid_argument {
 
 constexpr std::string_view description_magic = "SKIPPROG";
 // To be raised with every change of the tables or of the meaning of a number in them.
-constexpr std::uint32_t description_version = 2;
+constexpr std::uint32_t description_version = 3;
 
 enum class StepKind : std::int64_t {
   input,     // given: network input number `details`
@@ -89,10 +89,12 @@ struct GateRow {  // of a map
   double threshold;
   Int measured;  // 1: the scale is measured at each keyframe
   double scale;
+  Int smoothed;  // 1: a norm gate that decides by the mean change around a pixel
   static constexpr const char* table = "gates";
   static constexpr auto fields() {
-    return std::tuple{SKIPVID_FIELD(GateRow, map),       SKIPVID_FIELD(GateRow, block),    SKIPVID_FIELD(GateRow, learned),
-                      SKIPVID_FIELD(GateRow, threshold), SKIPVID_FIELD(GateRow, measured), SKIPVID_FIELD(GateRow, scale)};
+    return std::tuple{SKIPVID_FIELD(GateRow, map),      SKIPVID_FIELD(GateRow, block),     SKIPVID_FIELD(GateRow, learned),
+                      SKIPVID_FIELD(GateRow, threshold), SKIPVID_FIELD(GateRow, measured), SKIPVID_FIELD(GateRow, scale),
+                      SKIPVID_FIELD(GateRow, smoothed)};
   }
 };
 

@@ -166,6 +166,7 @@ void compute_all(const Frame& frame, const Step& step) {
   if (gated) state.published[step.map].fill();
   if (!frame.gates) return;
   if (step.gate) reset_output_gate(frame, step);
+  if (frame.program.gates[step.map].smoothed) state.changes[step.map].clear();
   if (gated && !frame.program.gates[step.map].learned) set_limit(frame, step);
 }
 

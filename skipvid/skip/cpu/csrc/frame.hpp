@@ -18,8 +18,10 @@ struct Job {
   bool gates() const { return gate().gated && !frame->keyframe; }
   // Whether rows are computed in scratch memory first: to be compared, or, where the map is not made of floats, to be rounded.
   bool in_scratch() const { return gates() || !frame->program.in_floats(); }
+  // Smoothed gates decide when all pixels are computed.
+  bool smooths() const { return gates() && gate().smoothed; }
   // Gates that open in blocks decide when all of a block is computed.
-  bool in_blocks() const { return gates() && gate().block > 1; }
+  bool in_blocks() const { return gates() && gate().block > 1 && !smooths(); }
   // Rough number of processor cycles for one pixel.
   double pixel_work() const;
 };

@@ -15,12 +15,41 @@ namespace skipvid {
 
 namespace {
 
-// Runs `compare` (sets a row's bits in the published bitmap), `copy` (y, x) and `copy_row` (y) over an input, as its gate wants it.
-template <class Compare, class Copy, class CopyRow>
-void take(const Frame& frame, const Step& step, int height, const Compare& compare, const Copy& copy, const CopyRow& copy_row) {
+// What there is to do with a smoothed gate: `measure` (y) writes the changes of a row, and `copy` (y, x) takes a pixel over.
+template <class Measure, class Copy>
+void take_smoothed(const Frame& frame, const Step& step, int height, const Measure& measure, const Copy& copy) {
+  Bitmap& published = frame.state.published[step.map];
+  const ChangePlane& plane = frame.state.changes[step.map];
+  const auto differs = [&](int y) { return std::any_of(plane.row(y), plane.row(y) + published.width(), [](float x) { return x != 0; }); };
+  int first = 0;
+  bool changed = false;
+  for (; first < height && !changed; ++first) {  // until something has changed the other threads may sleep
+    measure(first);
+    changed = differs(first);
+  }
+  if (!changed) return;
+  frame.lease.run(height - first, [&](int y, int) { measure(first + y); });
+  const Smoothing smoothing(frame, step.map);
+  frame.lease.run(height, [&](int y, int) { smoothing.decide(y, frame.state.computed[step.map]); });
+  published.settle();
+  published.round_to_blocks(frame.program.gates[step.map].block);
+  frame.lease.run(height, [&](int y, int) {
+    for_each_set(published.row(y), published.words(), [&](int x) {
+      copy(y, x);
+      plane.row(y)[x] = 0;
+    });
+  });
+}
+
+// Runs `compare` (sets a row's bits in the published bitmap), `measure` (y; writes a row's changes), `copy` (y, x) and `copy_row` (y) over an
+// input, as its gate wants it.
+template <class Compare, class Measure, class Copy, class CopyRow>
+void take(const Frame& frame, const Step& step, int height, const Compare& compare, const Measure& measure, const Copy& copy,
+          const CopyRow& copy_row) {
   const Gate& gate = frame.program.gates[step.map];
   Bitmap& published = frame.state.published[step.map];
   const bool ask = gate.gated && !frame.keyframe;
+  if (ask && gate.smoothed) return take_smoothed(frame, step, height, measure, copy);
   const auto copy_open = [&](int y) { for_each_set(published.row(y), published.words(), [&](int x) { copy(y, x); }); };
   const auto take_row = [&](int y) {
     if (!ask) return copy_row(y);
@@ -61,7 +90,11 @@ void read_floats(const Frame& frame, const Step& step) {
     Value* to = reinterpret_cast<Value*>(target.at(y, x));
     for (int c = 0; c < info.channels; ++c) to[c] = narrowed<Value>(from[c * array.channel]);
   };
-  take(frame, step, info.height, compare, copy, [&](int y) {
+  const auto measure = [&](int y) {
+    frame.program.kernels.input_distances(source(y, 0), array.channel, array.column, target.at(y, 0), target.stride, info.width,
+                                          info.channels, frame.state.changes[step.map].row(y));
+  };
+  take(frame, step, info.height, compare, measure, copy, [&](int y) {
     for (int x = 0; x < info.width; ++x) copy(y, x);
   });
 }
@@ -118,6 +151,23 @@ void read_picture(const Frame& frame, const Step& step) {
       published.row(y)[x / 64] = bits;
     }
   };
+  const auto measure = [&](int y) {
+    const std::uint8_t* now = picture.bytes + y * line;
+    const std::uint8_t* before = seen.data() + y * line;
+    float* const sums = frame.state.changes[step.map].row(y);
+    for (int x = 0; x < picture.width; x += 64, now += 192, before += 192) {
+      const int count = std::min(64, picture.width - x);
+      if (std::memcmp(now, before, static_cast<std::size_t>(count) * 3) == 0) {
+        std::fill_n(sums + x, count, 0.0F);
+        continue;
+      }
+      for (int i = 0; i < count; ++i) {
+        float total = 0;
+        for (int c = 0; c < 3; ++c) total += std::fabs(value(now + 3 * i, c) - value(before + 3 * i, c));
+        sums[x + i] = total;
+      }
+    }
+  };
   const auto copy = [&](int y, int x) {
     if (x >= picture.width) return;  // a block may reach beyond the picture
     const std::size_t at = y * line + static_cast<std::size_t>(x) * 3;
@@ -125,7 +175,7 @@ void read_picture(const Frame& frame, const Step& step) {
     for (int c = 0; c < 3; ++c) to[c] = narrowed<Value>(value(picture.bytes + at, c));
     std::memcpy(seen.data() + at, picture.bytes + at, 3);
   };
-  take(frame, step, picture.height, compare, copy, [&](int y) {
+  take(frame, step, picture.height, compare, measure, copy, [&](int y) {
     const std::uint8_t* from = picture.bytes + y * line;
     std::byte* at = target.at(y, 0);
     for (int x = 0; x < picture.width; ++x, from += 3, at += target.stride) {

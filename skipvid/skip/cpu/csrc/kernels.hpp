@@ -29,7 +29,8 @@ struct GemmBlock {
   int vectors;          // its width, in vectors of the instruction set
   int output;           // first output channel
   int input, depth;     // the input channels that it reads
-  std::size_t weights;  // where its weights start: [tap][input channel][output channel], or, of pairs, [tap][pair][output channel][2]
+  std::size_t weights;  // where its weights start: [tap][input channel][output channel], or, of pairs, [tap][pair][output channel][2];
+                        // zeros behind, to a multiple of gemm_lines lines
 };
 
 struct GemmArgs {
@@ -43,6 +44,7 @@ struct GemmArgs {
   float low, high;  // the result is clamped
   float* const* outputs;
   const std::byte* const* ahead;  // rows of as many channels to be prefetched, or null
+  float* memory;                  // gemm_memory() floats, aligned to a cache line
 };
 
 struct DepthwiseArgs {
@@ -72,6 +74,10 @@ struct GemmKernels {
   int gemm_pixels;   // pixels per tile: lists should be cut at multiples of it
   int gemm_vectors;  // most vectors per block
   int gemm_depth;    // adjacent input channels whose weights lie together: 1, or 2 where weights are bfloat16
+  int gemm_lines;    // a block has a multiple of as many lines of weights, each for gemm_depth channels under one tap
+  double gemm_speed;  // vectors that a cycle multiplies with a line's channels, roughly
+  // Floats of working memory for blocks of so many lines, or null where none is needed.
+  std::size_t (*gemm_memory)(int lines);
   void (*gemm)(const GemmArgs&);
 };
 
@@ -117,6 +123,12 @@ struct GateKernels {
   // The same for a learned gate: bit i = sum over channels of weights * (change, or its magnitude) + bias is not negative.
   std::uint64_t (*ask)(const float* values, std::ptrdiff_t stride, std::byte* const* published, int count, int channels,
                        const float* weights, float bias, bool magnitude, bool copy);
+  // The sums that the norm gate compares, of any number of rows: the sum over channels of |new - published row i|.
+  void (*distances_to)(const float* values, std::ptrdiff_t stride, const std::byte* const* published, int count, int channels, float* sums);
+  // The smoothed gate on up to 64 adjacent pixels of a row of such sums: bit i = the sum over the 3 x 3 around pixel i exceeds limits[i], and
+  // its own is more than 0; or its own exceeds `alone`, or is no number. What is no finite number counts as 0 at its neighbours. Reads, but
+  // does not depend on, 64 pixels whatever their number, and one on each side.
+  std::uint64_t (*smooth)(const float* above, const float* row, const float* below, int pixels, const float* limits, float alone);
   // How much a row differs from the row last seen, which then becomes this one.
   float (*change)(const std::byte* now, std::byte* seen, int channels, Norm norm);
 };
@@ -126,6 +138,9 @@ struct InputKernels {
   // Of up to 64 adjacent pixels of an input with any strides, those that differ from the published row by more than the threshold.
   std::uint64_t (*input_changes)(const float* data, std::ptrdiff_t channel_stride, std::ptrdiff_t column_stride, const std::byte* published,
                                  std::ptrdiff_t stride, int pixels, int channels, float threshold);
+  // The sums that are compared there.
+  void (*input_distances)(const float* data, std::ptrdiff_t channel_stride, std::ptrdiff_t column_stride, const std::byte* published,
+                          std::ptrdiff_t stride, int pixels, int channels, float* sums);
   // Of up to 64 pixels of three bytes, those whose sum of |now - before| is at least `least` (low bits), and those with `many` of it.
   std::pair<std::uint64_t, std::uint64_t> (*byte_changes)(const std::uint8_t* now, const std::uint8_t* before, int pixels, int least,
                                                           int many);
@@ -135,11 +150,18 @@ struct Kernels : GemmKernels, DepthwiseKernels, PointwiseKernels, RowKernels, Ga
   const char* name;
   Element element;
   int width;  // floats per vector
-  // Multiply-adds in registers, the given number of times: what the processor can do at best. Returns the floating-point operations done.
+  // Multiply-adds in registers, at least the given number of times: what the processor can do at best. Returns the floating-point operations done.
   double (*exercise)(std::int64_t rounds, float* sink);
 };
 
-// Names of all instruction sets, the fastest first: avx512_bf16, for bfloat16 alone, avx512, avx2, generic.
+// What the kernels of this thread want done before it sleeps or leaves the native code, or null.
+using Duty = void (*)();
+extern constinit thread_local Duty before_rest;
+// Do it.
+void rest();
+
+// Names of all instruction sets, the fastest first: amx_bf16 and avx512_bf16, for bfloat16 alone, avx512, avx2, generic; and amx_emulated, for
+// tests: what amx_bf16 does, in plain C++.
 std::span<const char* const> instruction_sets();
 // The kernels of an instruction set; null where they were not compiled for this element type, or this processor lacks it.
 const Kernels* find_kernels(const char* name, Element element);

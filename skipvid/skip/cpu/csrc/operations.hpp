@@ -35,6 +35,7 @@ class Convolution final : public Operation {
     std::array<int, 2> low, high;         // the smallest and largest of the taps' y and x, and 0
     Buffer weights;
     std::vector<GemmBlock> blocks;
+    int lines;  // most of a block
   };
   Packed pack(const Program& program, const Phase& phase, int width) const;
   void compute_phase(const Frame&, const Packed&, std::span<const Pixel>, float* const* rows, Scratch&, int first, int last) const;

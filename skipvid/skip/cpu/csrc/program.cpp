@@ -29,6 +29,11 @@ void Program::give_back(std::unique_ptr<Workspace> workspace) const {
 
 namespace {
 
+// The caller's thread is to do what kernels want done, however a frame ends.
+struct Resting {
+  ~Resting() { rest(); }
+};
+
 // Marks a state as in use for as long as it lives.
 class Running {
  public:
@@ -52,6 +57,7 @@ void Program::run(State& state, std::span<const InputArray> inputs, int segment,
   }
   if (state.dense && (!keyframe || gates_wanted)) throw std::logic_error("a dense state remembers nothing for a gated frame");
   const Running running(state);
+  const Resting resting;
   if (segment == 0) {
     if (!keyframe && !state.current) throw std::logic_error("a state that holds no frame, or a failed one, needs a keyframe");
     state.current = false;

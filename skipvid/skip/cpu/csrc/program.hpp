@@ -37,6 +37,7 @@ struct Gate {
   bool gated = false;
   double threshold = 0, scale = 0;
   int block = 1;
+  bool smoothed = false;  // by norm, of the change around a pixel (smoothing.hpp)
   std::unique_ptr<const LearnedGate> learned = nullptr;
 };
 

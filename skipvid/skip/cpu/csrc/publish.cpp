@@ -4,6 +4,7 @@
 //   direct   no gate to apply (keyframe, dense run, map without a gate): rows are written where they belong, those of bfloat16 by way of
 //            scratch rows
 //   fused    a chunk is computed into scratch rows, compared with the published rows and copied where the gate opens
+//   measured a chunk is computed into a buffer and compared; when all are, a smoothed gate decides (smoothing.cpp)
 //   buffered all rows are computed into a buffer first, then compared, then copied: for gates that open in blocks
 // Where threads share out the channels of a chunk, the one that completes it applies the gate.
 #include <algorithm>
@@ -48,6 +49,10 @@ bool completes(const Frame& frame, const Chunk& chunk) {
 // Adjacent rows of floats for a chunk; chunks of the same pixels share them.
 float* rows_for(const Job& job, const Chunk& chunk, Scratch& scratch) {
   Workspace& workspace = job.frame->workspace;
+  if (job.smooths()) {
+    const std::size_t row = padded(job.frame->program.maps[job.step->map].channels);
+    return workspace.values.data() + workspace.buffered[chunk.job] + chunk.from * row;
+  }
   if (chunk.split >= 0) return workspace.values.data() + workspace.split_rows[chunk.split].values;
   scratch.values.reserve(static_cast<std::size_t>(chunk.count) * padded(job.frame->program.maps[job.step->map].channels));
   return scratch.values.data();
@@ -142,6 +147,22 @@ void run_fused(const Job& job, const Chunk& chunk, int worker) {
   if (completes(frame, chunk)) finish_rows(job, pixels, values, scratch, true);
 }
 
+void run_measured(const Job& job, const Chunk& chunk, int worker) {
+  const Frame& frame = *job.frame;
+  const int map = job.step->map, channels = frame.program.maps[map].channels, row = padded(channels);
+  const std::span<const Pixel> pixels = job.pixels.subspan(chunk.from, chunk.count);
+  Scratch& scratch = frame.workspace.threads[worker];
+  float* const values = rows_for(job, chunk, scratch);
+  compute_rows(job, pixels, values, chunk.first_part, chunk.last_part, scratch);
+  if (!completes(frame, chunk)) return;
+  activate_rows(frame.program.kernels, job.step->operation->activation, scratch.rows.data(), chunk.count, row, row);
+  scratch.more.reserve(chunk.count);
+  float* const sums = scratch.more.data();
+  frame.program.kernels.distances_to(values, row, scratch.targets.data(), chunk.count, channels, sums);
+  const ChangePlane& plane = frame.state.changes[map];
+  for (int i = 0; i < chunk.count; ++i) plane.row(row_of(pixels[i]))[column_of(pixels[i])] = sums[i];
+}
+
 void run_buffer(const Job& job, std::span<const Pixel> pixels) {
   const Frame& frame = *job.frame;
   const Operation& operation = *job.step->operation;
@@ -178,7 +199,9 @@ double Job::pixel_work() const {
 }
 
 void run_chunk(const Job& job, const Chunk& chunk, int worker) {
-  if (job.gates()) {
+  if (job.smooths()) {
+    run_measured(job, chunk, worker);
+  } else if (job.gates()) {
     run_fused(job, chunk, worker);
   } else {
     run_direct(job, chunk, worker);

@@ -22,6 +22,7 @@ State::State(const Program& owner, bool forgets)
     const MapInfo& info = owner.maps[map];
     computed.emplace_back(info.height, info.width);
     published.emplace_back(owner.gates[map].gated ? info.height : 0, info.width);
+    changes.push_back(owner.gates[map].smoothed && !dense ? ChangePlane(info.height, info.width) : ChangePlane());
   }
   outputs.resize(owner.steps.size());
   for (const Step& step : owner.steps) {
@@ -46,6 +47,7 @@ std::size_t State::bytes() const {
   std::size_t total = values.bytes();
   for (const Buffer& buffer : memory) total += buffer.bytes();
   for (const OutputMemory& output : outputs) total += output.pending.bytes();
+  for (const ChangePlane& plane : changes) total += plane.bytes();
   for (const PublishedPicture& picture : pictures) total += picture.bytes.size();
   for (const std::vector<Bitmap>* bitmaps : {&computed, &published}) {
     for (const Bitmap& bitmap : *bitmaps) total += static_cast<std::size_t>(bitmap.height()) * bitmap.words() * sizeof(std::uint64_t);

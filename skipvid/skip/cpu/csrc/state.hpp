@@ -10,6 +10,7 @@
 #include "gates.hpp"
 #include "memory.hpp"
 #include "program.hpp"
+#include "smoothing.hpp"
 
 namespace skipvid {
 
@@ -50,6 +51,7 @@ class State {
   std::vector<Bitmap> published;      // by map: those of them that its gate let through; unused where there is no gate
   std::vector<std::size_t> counts;    // by map: number of computed pixels
   std::vector<float> limits;          // by map: the sum over channels that opens its gate
+  std::vector<ChangePlane> changes;   // by map: that of its gate, if it is smoothed
   bool unchanged = false;             // nothing changed in the last frame: all bitmaps of what is computed are clear
   std::vector<Buffer> memory;         // by step: whatever else it keeps
   std::vector<OutputMemory> outputs;  // by step: that of its output gate

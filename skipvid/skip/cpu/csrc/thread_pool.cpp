@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "kernels.hpp"
+
 #ifdef __linux__
 #include <pthread.h>
 #endif
@@ -82,6 +84,7 @@ void ThreadPool::choose_places() {
 }
 
 bool ThreadPool::sleep() {
+  rest();
   std::unique_lock lock(sleep_);
 #ifdef __linux__
   if (places_.chosen && !busy_ && !stop_) {

@@ -34,6 +34,7 @@ struct InputArray {
 // Working memory of one thread; on lines of its own, because what others write beside it would have to be fetched back.
 struct alignas(128) Scratch {
   Buffer values, more;
+  Buffer gemm;  // its working memory
   std::vector<const std::byte*> pointers;
   std::vector<float*> rows;
   std::vector<std::byte*> targets;
@@ -72,6 +73,7 @@ struct Workspace {
   std::vector<Chunk> chunks;
   std::vector<SplitRows> split_rows;
   std::vector<double> pixel_work;  // by job: cycles for a pixel, or 0 where it is not cut into chunks
+  std::vector<std::size_t> buffered;  // by job: where its rows are, if its gate is smoothed
   std::vector<int> by_pixels;      // jobs that are cut into chunks of pixels
   std::vector<double> left;        // by worker: cycles of work not yet cut
   std::vector<int> bounds;         // of the workers' shares of the chunks

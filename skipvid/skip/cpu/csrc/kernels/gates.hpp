@@ -44,6 +44,30 @@ std::uint64_t publish(const float* values, std::ptrdiff_t stride, std::byte* con
 }
 
 template <class Value>
+void distances_to(const float* values, std::ptrdiff_t stride, const std::byte* const* published, int count, int channels, float* sums) {
+  const auto row = [&](int number) { return distances(values + number * stride, view<Value>(published[number]), channels); };
+  int number = 0;
+  for (; number + 4 <= count; number += 4) {
+    const Floats four = four_sums(row(number), row(number + 1), row(number + 2), row(number + 3));
+    for (int i = 0; i < 4; ++i) sums[number + i] = four[width / 4 * i];
+  }
+  for (; number < count; ++number) sums[number] = sum(row(number));
+}
+
+std::uint64_t smooth(const float* above, const float* row, const float* below, int pixels, const float* limits, float alone) {
+  constexpr float largest_float = 3.40282347e38F;
+  const auto counted = [](float change) { return change <= largest_float ? change : 0.0F; };
+  float columns[66];
+  for (int i = 0; i < 66; ++i) columns[i] = counted(above[i - 1]) + counted(row[i - 1]) + counted(below[i - 1]);
+  std::uint8_t open[64];
+  for (int i = 0; i < 64; ++i) {
+    const float total = columns[i] + columns[i + 1] + columns[i + 2];
+    open[i] = static_cast<std::uint8_t>(!(row[i] <= alone) | ((total > limits[i]) & (row[i] > 0)));
+  }
+  return gather_bits(open) & (~std::uint64_t{0} >> (64 - pixels));
+}
+
+template <class Value>
 std::uint64_t ask(const float* values, std::ptrdiff_t stride, std::byte* const* published, int count, int channels, const float* weights,
                   float bias, bool magnitude, bool copy) {
   std::uint64_t opened = 0;

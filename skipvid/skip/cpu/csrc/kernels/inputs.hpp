@@ -6,17 +6,6 @@
 namespace skipvid {
 namespace {
 
-// Bit i = whether byte i, 0 or 1, is set.
-SKIPVID_INLINE std::uint64_t gather_bits(const std::uint8_t* flags) {
-  std::uint64_t bits = 0;
-  for (int i = 0; i < 8; ++i) {
-    std::uint64_t eight;
-    __builtin_memcpy(&eight, flags + 8 * i, 8);
-    bits |= (eight * 0x0102040810204080U >> 56) << (8 * i);
-  }
-  return bits;
-}
-
 std::pair<std::uint64_t, std::uint64_t> byte_changes(const std::uint8_t* now, const std::uint8_t* before, int pixels, int least, int many) {
   std::uint8_t bytes[192] = {}, some[64], enough[64];
   for (int i = 0; i < 3 * pixels; ++i) bytes[i] = static_cast<std::uint8_t>(now[i] > before[i] ? now[i] - before[i] : before[i] - now[i]);
@@ -30,11 +19,10 @@ std::pair<std::uint64_t, std::uint64_t> byte_changes(const std::uint8_t* now, co
 }
 
 template <class Value>
-std::uint64_t input_changes(const float* data, std::ptrdiff_t channel_stride, std::ptrdiff_t column_stride, const std::byte* published_at,
-                            std::ptrdiff_t stride, int pixels, int channels, float threshold) {
+SKIPVID_INLINE void add_distances(const float* data, std::ptrdiff_t channel_stride, std::ptrdiff_t column_stride,
+                                  const std::byte* published_at, std::ptrdiff_t stride, int pixels, int channels, float* total) {
   const Value* const published = view<Value>(published_at);
   stride /= static_cast<std::ptrdiff_t>(sizeof(Value));
-  float total[64] = {};
   const auto change = [](float now, Value before) { return __builtin_fabsf(widened(narrowed<Value>(now)) - widened(before)); };
   for (int c = 0; c < channels; ++c) {
     const float* plane = data + c * channel_stride;
@@ -44,9 +32,23 @@ std::uint64_t input_changes(const float* data, std::ptrdiff_t channel_stride, st
       for (int p = 0; p < pixels; ++p) total[p] += change(plane[p * column_stride], published[p * stride + c]);
     }
   }
+}
+
+template <class Value>
+std::uint64_t input_changes(const float* data, std::ptrdiff_t channel_stride, std::ptrdiff_t column_stride, const std::byte* published,
+                            std::ptrdiff_t stride, int pixels, int channels, float threshold) {
+  float total[64] = {};
+  add_distances<Value>(data, channel_stride, column_stride, published, stride, pixels, channels, total);
   std::uint64_t changed = 0;
   for (int p = 0; p < pixels; ++p) changed |= static_cast<std::uint64_t>(!(total[p] <= threshold)) << p;
   return changed;
+}
+
+template <class Value>
+void input_distances(const float* data, std::ptrdiff_t channel_stride, std::ptrdiff_t column_stride, const std::byte* published,
+                     std::ptrdiff_t stride, int pixels, int channels, float* sums) {
+  for (int p = 0; p < pixels; ++p) sums[p] = 0;
+  add_distances<Value>(data, channel_stride, column_stride, published, stride, pixels, channels, sums);
 }
 
 }  // namespace

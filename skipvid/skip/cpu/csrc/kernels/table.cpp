@@ -1,12 +1,17 @@
-// Compiled once per instruction set, with SKIPVID_TABLE naming the table and SKIPVID_WIDTH giving the floats of one vector. With
-// SKIPVID_PAIRS for bfloat16 alone, products by vdpbf16ps.
+// Compiled once per instruction set, with SKIPVID_TABLE naming the table and SKIPVID_WIDTH giving the floats of one vector. For
+// bfloat16 alone: with SKIPVID_PAIRS products by vdpbf16ps, with SKIPVID_TILES on tiles of AMX.
 #include "depthwise.hpp"
-#include "exercise.hpp"
 #include "gates.hpp"
-#include "gemm.hpp"
 #include "inputs.hpp"
 #include "pointwise.hpp"
 #include "rows.hpp"
+#ifdef SKIPVID_TILES
+#include "tile_exercise.hpp"
+#include "tile_gemm.hpp"
+#else
+#include "exercise.hpp"
+#include "gemm.hpp"
+#endif
 
 #define SKIPVID_TEXT_(name) #name
 #define SKIPVID_TEXT(name) SKIPVID_TEXT_(name)
@@ -17,15 +22,26 @@ namespace skipvid {
 
 namespace {
 
+#ifdef SKIPVID_TILES
+constexpr GemmKernels products_of(const BFloat16*) {
+  return {tile_pixels, tile_vectors, tile_depth, piece_lines, tile_speed, tile_gemm_memory, tile_gemm};
+}
+#else
+template <class Value>
+constexpr GemmKernels products_of(const Value*) {
+  return {tile_pixels, tile_vectors, tile_depth, 1, 1, nullptr, gemm<Value>};
+}
+#endif
+
 template <class Value>
 constexpr Kernels table(Element element) {
   return {
-      {tile_pixels, tile_vectors, tile_depth, gemm<Value>},
+      products_of(static_cast<const Value*>(nullptr)),
       {depthwise_run<Value>, depthwise_scattered<Value>, depthwise_pixel<Value>},
       {pointwise<Value>, activate},
       {maximum<Value>, weighted_sum<Value>, row_sum<Value>, row_sum<float>, absolute_sums<Value>, widen<Value>, put<Value>},
-      {publish<Value>, ask<Value>, change<Value>},
-      {input_changes<Value>, byte_changes},
+      {publish<Value>, ask<Value>, distances_to<Value>, smooth, change<Value>},
+      {input_changes<Value>, input_distances<Value>, byte_changes},
       SKIPVID_TEXT(SKIPVID_TABLE),
       element,
       width,
@@ -35,7 +51,7 @@ constexpr Kernels table(Element element) {
 
 }  // namespace
 
-#ifndef SKIPVID_PAIRS
+#if !defined(SKIPVID_PAIRS) && !defined(SKIPVID_TILES)
 extern const Kernels SKIPVID_JOIN(kernels_, SKIPVID_TABLE);
 const Kernels SKIPVID_JOIN(kernels_, SKIPVID_TABLE) = table<float>(Element::f32);
 #endif

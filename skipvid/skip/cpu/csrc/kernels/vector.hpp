@@ -142,6 +142,17 @@ SKIPVID_INLINE Floats four_sums(Floats a, Floats b, Floats c, Floats d) {
 // x with the lanes from `count` on set to zero.
 SKIPVID_INLINE Floats first(Floats x, int count) { return as_floats(as_ints(x) & (Lane::numbers < count)); }
 
+// Bit i = whether byte i, 0 or 1, is set.
+SKIPVID_INLINE std::uint64_t gather_bits(const std::uint8_t* flags) {
+  std::uint64_t bits = 0;
+  for (int i = 0; i < 8; ++i) {
+    std::uint64_t eight;
+    __builtin_memcpy(&eight, flags + 8 * i, 8);
+    bits |= (eight * 0x0102040810204080U >> 56) << (8 * i);
+  }
+  return bits;
+}
+
 // e^x - 1 = (2^n - 1) + 2^n q, with q = e^r - 1 from a polynomial on |r| <= ln 2 / 2 (coefficients: Cephes expf). Relative error < 2e-7.
 struct Exponential {
   Floats scale, q;

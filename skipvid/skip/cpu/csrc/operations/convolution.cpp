@@ -21,6 +21,8 @@ std::vector<int> cut(int vectors, int most) {
 // Lines of weights for some input channels.
 int lines_of(int channels, const GemmKernels& kernels) { return (channels + kernels.gemm_depth - 1) / kernels.gemm_depth; }
 
+int rounded_up(int count, int unit) { return (count + unit - 1) / unit * unit; }
+
 // The rows under one tap for a run of adjacent outputs: input pixels (y, x), (y, x + step), ...; `zeros` outside the map.
 void point(const Rows& source, const std::byte* zeros, int y, int x, int step, int length, const std::byte** pointers) {
   if (y < 0 || y >= source.height) {
@@ -54,7 +56,7 @@ Convolution::Convolution(const Program& program, int source, int target, std::ar
     packed_.push_back(pack(program, phase, kernels_.width));
     double products = 0;
     for (const GemmBlock& block : packed_.back().blocks) products += static_cast<double>(block.vectors) * lines_of(block.depth, kernels_);
-    work_ = std::max(work_, products * kernels_.width / lanes * static_cast<double>(phase.taps.size() / 2));
+    work_ = std::max(work_, products * kernels_.width / lanes * static_cast<double>(phase.taps.size() / 2) / kernels_.gemm_speed);
   }
 }
 
@@ -62,9 +64,14 @@ Convolution::Packed Convolution::pack(const Program& program, const Phase& phase
   const int taps = static_cast<int>(phase.taps.size()) / 2;
   const int group_inputs = inputs_ / groups_, group_outputs = outputs_ / groups_;
   // A block of a grouped convolution reads the input channels of all groups that it touches, with zero weights where they do not meet;
-  // narrow blocks touch few groups.
-  const std::vector<int> widths = cut(padded(outputs_) / width, groups_ == 1 ? kernels_.gemm_vectors : 1);
-  Packed packed{phase.taps, {}, {0, 0}, {0, 0}, {}, {}};
+  // narrow blocks touch few groups. A group that fills its rows has blocks of its own.
+  const bool own = groups_ > 1 && group_outputs % lanes == 0;
+  std::vector<int> widths;
+  for (int part = 0; part < (own ? groups_ : 1); ++part) {
+    const std::vector<int> some = cut((own ? group_outputs : padded(outputs_)) / width, own || groups_ == 1 ? kernels_.gemm_vectors : 1);
+    widths.insert(widths.end(), some.begin(), some.end());
+  }
+  Packed packed{phase.taps, {}, {0, 0}, {0, 0}, {}, {}, 0};
   const MapInfo& source = program.maps[source_];
   for (int tap = 0; tap < taps; ++tap) {
     packed.offsets.push_back((static_cast<std::ptrdiff_t>(phase.taps[2 * tap]) * source.width + phase.taps[2 * tap + 1]) * source.stride *
@@ -80,7 +87,9 @@ Convolution::Packed Convolution::pack(const Program& program, const Phase& phase
     const int last = std::min(output + vectors * width, outputs_) - 1;
     const int first_group = std::min(output, last) / group_outputs, groups = last / group_outputs - first_group + 1;
     packed.blocks.push_back({vectors, output, first_group * group_inputs, groups * group_inputs, size});
-    size += static_cast<std::size_t>(taps) * lines_of(groups * group_inputs, kernels_) * vectors * width;
+    const int lines = taps * lines_of(groups * group_inputs, kernels_);
+    packed.lines = std::max(packed.lines, lines);
+    size += static_cast<std::size_t>(rounded_up(lines, kernels_.gemm_lines)) * vectors * width;
     output += vectors * width;
   }
   packed.weights = Buffer(size);
@@ -90,8 +99,8 @@ Convolution::Packed Convolution::pack(const Program& program, const Phase& phase
     if (input < 0 || input >= group_inputs) return 0.0F;
     return phase.weights[(static_cast<std::size_t>(tap) * group_inputs + input) * outputs_ + out];
   };
-  float* to = packed.weights.data();
   for (const GemmBlock& block : packed.blocks) {
+    float* to = packed.weights.data() + block.weights;
     for (int tap = 0; tap < taps; ++tap) {
       for (int line = 0; line < lines_of(block.depth, kernels_); ++line) {
         for (int lane = 0; lane < block.vectors * width; ++lane, ++to) {
@@ -111,9 +120,11 @@ Convolution::Packed Convolution::pack(const Program& program, const Phase& phase
 }
 
 int Convolution::chunk() const {
-  // Input and output rows of a chunk, and the weights of one block, share the second-level cache.
-  const int floats = 49152 / (padded(outputs_) + inputs_ * static_cast<int>(packed_[0].taps.size() > 2 ? 2 : 1));
-  return std::clamp(floats / kernels_.gemm_pixels * kernels_.gemm_pixels, kernels_.gemm_pixels * 2, kernels_.gemm_pixels * 16);
+  // Input rows and, in scratch memory or in a map of floats, output rows of a chunk share the second-level cache with the weights of a block.
+  const std::ptrdiff_t input = size_of(kernels_.element) * inputs_ * (packed_[0].taps.size() > 2 ? 2 : 1);
+  const std::ptrdiff_t output = static_cast<std::ptrdiff_t>(sizeof(float)) * padded(outputs_);
+  const int tile = kernels_.gemm_pixels, pixels = static_cast<int>(196608 / (input + output));
+  return std::clamp(pixels / tile * tile, tile * 2, tile * 16);
 }
 
 void Convolution::compute(const Frame& frame, std::span<const Pixel> pixels, float* const* rows, Scratch& scratch, int first_part,
@@ -168,8 +179,9 @@ void Convolution::compute_phase(const Frame& frame, const Packed& packed, std::s
       }
     }
   }
+  if (kernels_.gemm_memory != nullptr) scratch.gemm.reserve(kernels_.gemm_memory(packed.lines));
   kernels_.gemm({pointers, count, taps, static_cast<int>(count), packed.weights.data(), bias_.data(), packed.blocks.data() + first,
-                 last - first, clamp_low(activation), clamp_high(activation), rows, scratch.ahead});
+                 last - first, clamp_low(activation), clamp_high(activation), rows, scratch.ahead, scratch.gemm.data()});
 }
 
 }  // namespace skipvid

@@ -1,0 +1,135 @@
+"""What is counted of a network: its layers, and what an output of each and a pixel of each gate cost. It needs no graph, and no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skipvid.core.costs import CostTable
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One row of the cost report. node: the node of the graph. name: unique, from the parameter path. size: (h, w) of the result, pixels.
+
+    gates: maps whose gate work is reported in this row, because this layer's result is what they compare; a learned gate's is reported
+    in the row of the layer that it serves.
+    """
+
+    node: str
+    name: str
+    stage: str
+    kind: str
+    dense_macs: int
+    size: tuple[int, int]
+    gates: tuple[str, ...]
+
+    @property
+    def outputs(self) -> int:
+        """Output pixels."""
+        return self.size[0] * self.size[1]
+
+
+@dataclass(frozen=True, slots=True)
+class GateUnit:
+    """What one pixel costs in a gate. name: of its map or layer. row: of its layer in the cost table, its length where it has none."""
+
+    name: str
+    row: int
+    macs: int
+    operations: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GateUnits:
+    """The same of some gates. names: of their maps or layers. rows, macs, operations: (gates,) int64."""
+
+    names: tuple[str, ...]
+    rows: NDArray[np.int64]
+    macs: NDArray[np.int64]
+    operations: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, units: Sequence[GateUnit]) -> GateUnits:
+        """As arrays."""
+        numbers = np.array([(unit.row, unit.macs, unit.operations) for unit in units], np.int64).reshape(-1, 3)
+        return cls(tuple(unit.name for unit in units), numbers[:, 0], numbers[:, 1], numbers[:, 2])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class UnitCosts:
+    """Everything about costs that does not change from frame to frame, as arrays.
+
+    dense_macs, outputs: (layers,) int64; outputs is 1 or more. gates, measured, candidates: as in CostModel.
+    """
+
+    table: CostTable
+    dense_macs: NDArray[np.int64]
+    outputs: NDArray[np.int64]
+    gates: GateUnits
+    measured: GateUnits
+    candidates: GateUnits
+
+
+@dataclass(frozen=True)  # no slots: what is derived is kept
+class CostModel:
+    """layers: all that is counted, in order. gates: the map gates. measured, candidates: of output gates, for a pixel of a map whose change
+    they read, and for an output that they decide about.
+    """
+
+    layers: tuple[Layer, ...]
+    gates: tuple[GateUnit, ...] = ()
+    measured: tuple[GateUnit, ...] = ()
+    candidates: tuple[GateUnit, ...] = ()
+
+    @cached_property
+    def dense_macs(self) -> int:
+        return sum(layer.dense_macs for layer in self.layers)
+
+    def executed_macs(self, active: Sequence[int]) -> int:
+        """MACs of a frame that computes `active` outputs of each layer; fast enough for every frame."""
+        units = self.units
+        return int(executed_macs(units.dense_macs, np.asarray(active, np.int64), units.outputs).sum())
+
+    @cached_property
+    def units(self) -> UnitCosts:
+        """What the account of a frame multiplies its counts with."""
+        layers = self.layers
+        table = CostTable.of([layer.name for layer in layers], [layer.stage for layer in layers], [layer.kind for layer in layers])
+        numbers = np.array([(layer.dense_macs, layer.outputs) for layer in layers], np.int64).reshape(-1, 2)
+        return UnitCosts(
+            table,
+            numbers[:, 0].copy(),
+            numbers[:, 1].clip(1),  # a layer without outputs has no MACs
+            GateUnits.of(self.gates),
+            GateUnits.of(self.measured),
+            GateUnits.of(self.candidates),
+        )
+
+    @cached_property
+    def layers_by_size(self) -> Mapping[tuple[int, int], tuple[NDArray[np.int32], NDArray[np.float32]]]:
+        """By (H, W) of their results the numbers of the layers with a spatial extent, and their shares of the MACs of all of those."""
+        numbers: dict[tuple[int, int], list[int]] = {}
+        for number, layer in enumerate(self.layers):
+            if layer.outputs > 1:
+                numbers.setdefault(layer.size, []).append(number)
+        macs = np.array([layer.dense_macs for layer in self.layers], np.float64)
+        total = max(sum(macs[own].sum() for own in numbers.values()), 1.0)
+        return {size: (np.array(own, np.int32), (macs[own] / total).astype(np.float32)) for size, own in numbers.items()}
+
+
+Counts = TypeVar("Counts", int, NDArray[np.int64])
+
+
+def executed_macs(total: Counts, active: Counts, outputs: Counts) -> Counts:
+    """MACs when `active` of `outputs` output pixels are computed; outputs ≥ 1.
+
+    Exact for convolutions, whose pixels all cost the same; for a transposed convolution, where they differ by their place in the stride,
+    rounded from the average.
+    """
+    return (total * active + outputs // 2) // outputs
