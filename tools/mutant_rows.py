@@ -39,7 +39,7 @@ MUTANTS = (
     Mutant("engine", "skip/gates/output_norm.py", "self.p if self.threshold > 0 else 1.0", "self.p", "skip/gates/test_gate_rules.py"),
     Mutant(
         "engine",
-        "skip/ir/cost.py",
+        "skip/cost_model.py",
         "(total * active + outputs // 2) // outputs",
         "total * active // outputs",
         "skip/ir/test_counting.py skip/test_frame_cost.py",
@@ -127,7 +127,7 @@ MUTANTS = (
     Mutant(
         "engine",
         "skip/session.py",
-        "self._run = unchanged(plan, self._run.outputs)",
+        "self._run = unchanged(self._program.costs, self._run.outputs)",
         "pass",
         "skip/test_sessions.py skip/test_still_frames.py",
     ),
@@ -148,7 +148,7 @@ MUTANTS = (
     Mutant(
         "engine",
         "skip/session.py",
-        "busy = plan.executed_macs(run.active) > self._dense_above * plan.dense_macs",
+        "busy = costs.executed_macs(run.active) > self._dense_above * costs.dense_macs",
         "busy = False",
         "skip/test_sessions.py",
     ),
@@ -199,8 +199,8 @@ MUTANTS = (
     Mutant(
         "engine",
         "skip/plan.py",
-        "measured.setdefault(source, (source, row, 0, output_gate.change_operations()))",
-        "measured[source] = (source, row, 0, output_gate.change_operations())",
+        "measured.setdefault(source, GateUnit(source, row, 0, output_gate.change_operations()))",
+        "measured[source] = GateUnit(source, row, 0, output_gate.change_operations())",
         "skip/test_frame_cost.py",
     ),
     Mutant("engine", "skip/thread_choice.py", "self._alone ^= changes", "self._alone = changes", "skip/test_thread_choice.py"),
