@@ -210,4 +210,4 @@ def test_later_changes_of_the_network_reach_no_size_of_the_model() -> None:
         before = net(frame)
         net.weight.zero_()
     torch.testing.assert_close(model.session()(frame), before)
-    assert isinstance(model, SkipModel) and model.source.net is not net
+    assert isinstance(model, SkipModel) and model.source.load() is not net
