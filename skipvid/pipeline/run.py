@@ -138,6 +138,8 @@ def run(
         with interrupts.shielded():
             frames.close(discard=True)
             results.close()
+            if interrupted:
+                source.close()  # a reader may wait for a frame that does not come
             writer.join()
             # A source that hangs in a driver must not keep the outputs from being finished: its thread is left behind.
             reader.join(timeout=5 if interrupted else None)
@@ -145,7 +147,7 @@ def run(
         for worker in (reader, writer):
             if worker.failure is not None:
                 raise worker.failure
-        problems = [*source.notes, *(problem for problem in (source.problem, stream.problem) if problem)]
+        problems = [*source.notes, *getattr(stream, "notes", ()), *(problem for problem in (source.problem, stream.problem) if problem)]
         seconds = time.perf_counter() - begin
         waited = {
             "decode": frames.full_seconds,

@@ -27,9 +27,6 @@ from skipvid.tasks.pose import PoseTask
 PERSON = 1
 """COCO's number for persons."""
 
-WEAK = 0.5
-"""Boxes with this share of the score that begins a track may still continue one: the detector should deliver them."""
-
 
 class PoseEngine(Engine):
     """A pose network with gates, behind a detector, or without one on whole frames.
