@@ -105,7 +105,7 @@ class Bench:
         outcome, images = Pass(on), self.frames[on]
         frames = (Frame(image, number, number / 25, on) for number, image in enumerate(images))
         height, width = images[0].shape[:2]
-        macs = sum(model.program(((1, 3, *size),)).plan.dense_macs for _, model, size in self.engine.networks(height, width))
+        macs = sum(model.program(((1, 3, *size),)).costs.dense_macs for _, model, size in self.engine.networks(height, width))
         run_clip(outcome, stream, frames, self.clips[on], self.labels[on], macs)
         return outcome
 
