@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from time import perf_counter
 
 import av
 import cv2
@@ -146,7 +147,9 @@ class VideoSink(Sink):
             self._container = av.open(f"file:{self._file.part}", "w", format=self._format.muxer, options=self._format.container_options)
 
     def write(self, result: FrameResult) -> None:
+        begin = perf_counter()
         picture = self._render(result)
+        self.draw_ms = (perf_counter() - begin) * 1e3
         time = result.frame.time
         with output_errors(self.path, av.FFmpegError):
             if self._stream is None:

@@ -40,10 +40,18 @@ class PacketReader:
     packet of them. broken_off: why reading ended early. followed: times at which another stream was followed.
     """
 
-    def __init__(self, where: str | Pipe, name: str, timeout: float | None = None, path: Path | None = None) -> None:
+    def __init__(
+        self,
+        where: str | Pipe,
+        name: str,
+        timeout: float | None = None,
+        path: Path | None = None,
+        container: av.container.InputContainer | None = None,
+    ) -> None:
         self._name, self._timeout, self._path = name, timeout, path
         # Where a transport stream in a pipe gives its streams new PIDs, libav lets them go on as they were; a file is opened anew there.
-        self.container = open_container(where, name, timeout, {"merge_pmt_versions": "1"} if path is None else None)
+        options = {"merge_pmt_versions": "1"} if path is None else None
+        self.container = open_container(where, name, timeout, options) if container is None else container
         self._past: list[av.container.InputContainer] = []
         self.broken_off: str | None = None
         self.followed: list[float] = []
