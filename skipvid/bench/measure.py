@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from skipvid.bench.runtimes import Runtime, open_runtime
+from skipvid.bench.runtimes import Frames, Runtime, open_runtime
 from skipvid.core.errors import UsageError
 from skipvid.models import build_model, load_weights
 from skipvid.presets.preset import Preset
@@ -96,10 +96,10 @@ def load_subject(preset: Preset, config: SkipConfig, weights: Path | None) -> Su
     return Subject(preset, net, SkipModel(net, config), config.threads, weights.name if weights is not None else "random")
 
 
-def open_runtimes(subject: Subject, names: Sequence[str], size: tuple[int, int]) -> list[Runtime]:
-    """The runtimes `names` for inputs of (height, width) `size`."""
+def open_runtimes(subject: Subject, names: Sequence[str], size: tuple[int, int], frames: Frames) -> list[Runtime]:
+    """The runtimes `names` for inputs of (height, width) `size`, such as `frames` makes."""
     example = torch.zeros(1, 3, *size)
-    return [open_runtime(name, subject.net, example, subject.threads) for name in names]
+    return [open_runtime(name, subject.net, example, subject.threads, frames) for name in names]
 
 
 def measure(subject: Subject, size: tuple[int, int], what: str, frames: Iterable[Picture], runtimes: Sequence[Runtime]) -> Measurement:

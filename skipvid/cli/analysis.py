@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING, TypeVar
 
 from skipvid.cli.settings.analysis import AnalysisSettings
@@ -16,23 +17,28 @@ if TYPE_CHECKING:
     from skipvid.tasks.engine import Engine, Stream
     from skipvid.video.sinks.base import Sink
 
-DENSE_EVERY = 50
-"""The dense network is timed beside the gated one in every so many frames of a recording: enough for a median, at most 2 % more time."""
+DENSE_EVERY = 40
+"""The dense network is timed beside the gated one in every so many frames of a recording: enough for a median in a short clip, under the
+load of the frames around."""
 
 
 S = TypeVar("S", bound=AnalysisSettings)
 
 
-def analyse(command: str, settings: S, load: Callable[[S, Talk], Engine]) -> int:
-    """Check the settings, load the network, analyse the sources, report. load: called when all else is known to be right."""
+def analyse(
+    command: str, settings: S, load: Callable[[S, Talk], Engine], more_sinks: Callable[[S], Iterable[Sink]] = lambda settings: ()
+) -> int:
+    """Check the settings, load the network, analyse the sources, report. load: called when all else is known to be right.
+    more_sinks: opens a command's own outputs of one source.
+    """
     from skipvid.cli.dry_run import print_dry_run
-    from skipvid.cli.live import plan, settle, window
+    from skipvid.cli.live import plan, read_options, settle, window
     from skipvid.cli.run_jobs import run_jobs
     from skipvid.cli.summary import tell
     from skipvid.cli.talk import Talk
 
     settings = settle(settings)
-    read, as_json = settings.read.options(), settings.talk.as_json
+    read, as_json = read_options(settings), settings.talk.as_json
     with Talk(settings.talk) as talk:
         jobs = plan(settings)
         to_stdout = any("-" in job.targets for job in jobs)
@@ -47,7 +53,7 @@ def analyse(command: str, settings: S, load: Callable[[S, Talk], Engine]) -> int
             engine,
             read,
             talk,
-            lambda job, header: _sinks(job, header, settings),
+            lambda job, header: chain(_sinks(job, header, settings, talk), more_sinks(settings)),
             _stream,
             lambda source, header: window(settings, source, header),
             settings.csv,
@@ -61,13 +67,22 @@ def _stream(engine: Engine, header: RunHeader) -> Stream:
     return engine.stream(0 if header.source.live else DENSE_EVERY)
 
 
-def _sinks(job: Job, header: RunHeader, settings: AnalysisSettings) -> Iterable[Sink]:
+def _sinks(job: Job, header: RunHeader, settings: AnalysisSettings, talk: Talk) -> Iterable[Sink]:
     """The outputs of one source."""
     from skipvid.cli.drawing import ResultDrawer
     from skipvid.cli.jobs import sink_options
+    from skipvid.cli.live import segments
     from skipvid.video.sinks.open import open_sink
 
     options = sink_options(settings.read, settings.write)
     mask = settings.overlay == "mask"
+
+    def open_one(target: str) -> Sink:
+        return open_sink(target, header, options, partial(ResultDrawer(header).planes, mask=mask))
+
     for target in job.targets:
-        yield open_sink(target, header, options, partial(ResultDrawer(header).planes, mask=mask))
+        yield (
+            open_one(target)
+            if settings.live.stream.segment is None or target == "-"
+            else segments(target, header, settings, open_one, talk)
+        )

@@ -18,7 +18,7 @@ from skipvid.cli.lazy import LazyGroup
 from skipvid.cli.settings.command import Outcome
 from skipvid.core import interrupts
 from skipvid.core.errors import OutputError, SkipvidError
-from skipvid.core.text import printable
+from skipvid.core.text import printable, without_secrets
 
 COMMANDS = {
     # command -> module that defines it; imported when the command, or the list of commands, is wanted
@@ -111,7 +111,7 @@ def _run(words: Sequence[str]) -> int:
         return 2
     except SkipvidError as error:
         if outcome.verbose:
-            traceback.print_exc()
+            print_traceback()
         _complain(error.message, error.hint)
         return error.exit_code
     except (_Stopped, KeyboardInterrupt, click.exceptions.Abort):
@@ -122,7 +122,7 @@ def _run(words: Sequence[str]) -> int:
         return streams.READER_GONE
     except Exception as error:
         if outcome.verbose:
-            traceback.print_exc()
+            print_traceback()
         _complain(f"internal error: {type(error).__name__}: {error}", "run again with -v for the traceback, and report it, please")
         return SkipvidError.exit_code
 
@@ -131,4 +131,10 @@ def _complain(message: str, hint: str | None) -> None:
     """One line: what is wrong and where, then what to do."""
     text = printable(" ".join(message.split()).rstrip("."))
     with suppress(OSError):  # nobody can be told
-        click.echo(f"skipvid: {text}" + (f"; {printable(hint)}" if hint else ""), err=True)
+        click.echo(without_secrets(f"skipvid: {text}" + (f"; {printable(hint)}" if hint else "")), err=True)
+
+
+def print_traceback() -> None:
+    """The traceback of the exception that is being handled, without the passwords of the addresses in it."""
+    with suppress(OSError):
+        click.echo(without_secrets(traceback.format_exc()), err=True, nl=False)

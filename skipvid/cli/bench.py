@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,12 +19,15 @@ from skipvid.cli.settings.types import Levels, Threshold
 from skipvid.core.errors import UsageError
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from skipvid.bench.measure import Measurement
     from skipvid.cli.talk import Talk
     from skipvid.presets.preset import Preset
+    from skipvid.skip.picture import Picture
 
-RUNTIMES = ("torch", "onnxruntime", "openvino", "openvino-bf16")
-Runtime = Literal["torch", "onnxruntime", "openvino", "openvino-bf16", "none"]
+RUNTIMES = ("torch", "onnxruntime", "openvino", "openvino-bf16", "openvino-int8")
+Runtime = Literal["torch", "onnxruntime", "openvino", "openvino-bf16", "openvino-int8", "none"]
 Precision = Literal["f32", "bf16", "auto"]
 SIDE = (9, 16)
 """Height and width of the source that the moving patch stands for."""
@@ -131,6 +135,7 @@ def _measure_preset(preset: Preset, settings: BenchSettings, precision: str | No
 
     from skipvid.bench.frames import clip_frames, clip_size, patch_frames
     from skipvid.bench.measure import load_subject, measure, open_runtimes
+    from skipvid.bench.runtimes import CALIBRATION_FRAMES
     from skipvid.cli.networks import skip_config
     from skipvid.cli.talk import DownloadBar
     from skipvid.presets.weights import resolve_weights
@@ -150,15 +155,23 @@ def _measure_preset(preset: Preset, settings: BenchSettings, precision: str | No
     work += [(Path(clip).name, clip_size(clip, preset), clip) for clip in settings.clips]
     work.sort(key=lambda item: item[1])  # stable: the runtimes are opened once for each size
     opened: tuple[tuple[int, int], list[Any]] | None = None
+
+    def frames_of(source: float | str, size: tuple[int, int], count: int) -> Iterator[Picture]:
+        if isinstance(source, str):
+            return clip_frames(source, preset, size, count)
+        return patch_frames(preset, size, source / 100, count)
+
+    def samples_of(source: float | str, size: tuple[int, int]) -> Iterator[Tensor]:
+        return (picture.tensor() for picture in frames_of(source, size, CALIBRATION_FRAMES))
+
     for what, size, source in work:
         if opened is None or opened[0] != size:
             talk.say(f"{preset.name}: {size[1]}x{size[0]}: preparing the runtimes", detail=True)
-            opened = size, open_runtimes(subject, _runtimes(settings.runtimes), size)
-        if isinstance(source, str):
-            frames = clip_frames(source, preset, size, settings.max_frames)
-        else:
-            frames = patch_frames(preset, size, source / 100, settings.frames)
-        yield measure(subject, size, what, frames, opened[1])
+            sources = [other for _, other_size, other in work if other_size == size]
+            sample = next((other for other in sources if isinstance(other, str)), sources[-1])
+            opened = size, open_runtimes(subject, _runtimes(settings.runtimes), size, partial(samples_of, sample, size))
+        count = settings.max_frames if isinstance(source, str) else settings.frames
+        yield measure(subject, size, what, frames_of(source, size, count), opened[1])
 
 
 def _runtimes(chosen: Sequence[str]) -> Sequence[str]:

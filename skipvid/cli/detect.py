@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from skipvid.cli.analysis import analyse
 from skipvid.cli.settings.analysis import AnalysisSettings
 from skipvid.cli.settings.command import command
+from skipvid.cli.settings.follow import FollowSettings
+from skipvid.core.errors import UsageError
 
 if TYPE_CHECKING:
     from skipvid.cli.talk import Talk
     from skipvid.tasks.engine import Engine
+    from skipvid.video.sinks.base import Sink
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DetectSettings(AnalysisSettings):
     """Settings of `detect`."""
+
+    follow: FollowSettings = field(default_factory=FollowSettings)
 
 
 @command(DetectSettings)
@@ -25,11 +32,38 @@ def detect(settings: DetectSettings) -> int:
 
     SOURCE is a video file, a quoted glob, a folder of images, an http(s) URL, or - for a video on standard input.
     """
-    return analyse("detect", settings, _load)
+    return analyse("detect", settings, _load, _event_sinks)
 
 
 def _load(settings: DetectSettings, talk: Talk) -> Engine:
     from skipvid.cli.networks import chosen_preset, load_detect_engine
     from skipvid.presets.preset import DEFAULT_DETECT
 
-    return load_detect_engine(settings.network, chosen_preset(settings.network.preset, DEFAULT_DETECT), talk)
+    _check_events(settings)
+    areas, counts = settings.follow.areas(), settings.follow.counts()
+    engine = load_detect_engine(settings.network, chosen_preset(settings.network.preset, DEFAULT_DETECT), talk)
+    engine.follow, engine.areas, engine.count = settings.follow.options(settings.output), areas, counts
+    return engine
+
+
+def _check_events(settings: DetectSettings) -> None:
+    """Raises UsageError or OutputError where the events could not be written."""
+    from skipvid.video.sinks.targets import check_path
+    from skipvid.video.sources.specs import expand_specs
+
+    events = settings.follow.events
+    if events is None:
+        return
+    sources = expand_specs(settings.live.sources)
+    if len(sources) > 1:
+        raise UsageError(f"--events names one file, and there are {len(sources)} sources", "analyse them one by one")
+    if events in settings.output:
+        raise UsageError(f"{events} is named twice", "give --events another file")
+    check_path(events, sources, settings.write.overwrite or settings.dry_run)
+
+
+def _event_sinks(settings: DetectSettings) -> Iterator[Sink]:
+    from skipvid.video.sinks.events import EventSink
+
+    if settings.follow.events is not None:
+        yield EventSink(Path(settings.follow.events))

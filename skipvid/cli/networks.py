@@ -95,7 +95,8 @@ def load_pose_engine(settings: PeopleNetworkSettings, preset: Preset, talk: Talk
     from skipvid.presets.preset import DEFAULT_DETECT
     from skipvid.presets.weights import resolve_weights
     from skipvid.tasks.people import PoseOptions
-    from skipvid.tasks.pose_engine import WEAK, PoseEngine
+    from skipvid.tasks.pose_engine import PoseEngine
+    from skipvid.tasks.track import WEAK
 
     people, score = settings.people, settings.over(preset).score_threshold
     detector = None

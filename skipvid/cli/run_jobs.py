@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import sys
-import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from skipvid.cli.app import print_traceback
 from skipvid.cli.jobs import Job, expected_frames
 from skipvid.cli.shared_costs import SharedCosts
 from skipvid.cli.talk import Progress, Talk
 from skipvid.core import interrupts
 from skipvid.core.errors import SkipvidError
 from skipvid.core.files import left_behind
-from skipvid.core.text import printable
+from skipvid.core.text import printable, without_secrets
 from skipvid.video.sinks.base import Sink
 from skipvid.video.sources.specs import display_name
 
@@ -95,7 +95,7 @@ def run_jobs(
                 if len(jobs) == 1:
                     raise
                 if talk.verbose:
-                    traceback.print_exc()
+                    print_traceback()
                 failed.append(_failure(job, error))
                 talk.complain(failed[-1].error)
             if stopped:
@@ -113,7 +113,7 @@ def _failure(job: Job, error: Exception) -> Failed:
         text, code = f"{error.strerror or error}" + (f": {error.filename}" if error.filename else ""), SkipvidError.exit_code
     else:
         text, code = f"internal error: {type(error).__name__}: {error}", SkipvidError.exit_code
-    text = printable(" ".join(text.split()))
+    text = without_secrets(printable(" ".join(text.split())))
     return Failed(name, text if name in text else f"{name}: {text}", code)
 
 
@@ -137,6 +137,7 @@ def _run_job(
     with ExitStack() as stack:
         source = stack.enter_context(open_source(job.spec, read))
         info = source.info
+        source.tell = talk.warn
         talk.say(f"{info.name}: {info.width}x{info.height}, {info.fps:.4g} fps", detail=True)
         header = make_header(command, engine, info)
         for left in [path for target in job.targets if target != "-" for path in left_behind(Path(target))]:

@@ -14,7 +14,7 @@ import click
 
 from skipvid.cli.settings.groups import TalkSettings
 from skipvid.core.errors import OutputError
-from skipvid.core.text import printable
+from skipvid.core.text import printable, without_secrets
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -58,7 +58,7 @@ class Talk:
         if self._log is None:
             return
         try:
-            self._log.write(f"{datetime.now().isoformat(timespec='seconds')} {printable(text)}\n")
+            self._log.write(f"{datetime.now().isoformat(timespec='seconds')} {without_secrets(printable(text))}\n")
             self._log.flush()
         except OSError as error:  # a full disk: results matter more than the log
             self.close()
@@ -80,7 +80,7 @@ class Talk:
 
 def _echo(text: str) -> None:
     with suppress(OSError):  # a terminal that was closed, a full log: the results do not depend on it
-        click.echo(printable(text), err=True)
+        click.echo(without_secrets(printable(text)), err=True)
 
 
 class Progress:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from skipvid.core.text import without_secrets
+
 
 class SkipvidError(Exception):
     """Base of every error that skipvid raises on purpose.
@@ -12,9 +14,9 @@ class SkipvidError(Exception):
     exit_code = 1
 
     def __init__(self, message: str, hint: str | None = None) -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+        self.message = without_secrets(message)
+        self.hint = None if hint is None else without_secrets(hint)
+        super().__init__(self.message)
 
     def __str__(self) -> str:
         return self.message if self.hint is None else f"{self.message}; {self.hint}"

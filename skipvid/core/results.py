@@ -70,6 +70,9 @@ class StoredPicture(Protocol):
     def sampled(self, height: int, width: int) -> NDArray[np.uint8]:
         """(height, width, 3) uint8, BGR: single pixels on a grid, which costs least."""
 
+    def part(self, left: int, top: int, right: int, bottom: int) -> NDArray[np.uint8]:
+        """The pixels of `bgr` within these bounds, which lie in the picture, right and bottom exclusive; a small part costs little."""
+
     def planes(self) -> Planes:
         """The picture as an encoder takes it."""
 
@@ -80,7 +83,7 @@ class Frame:
 
     picture: (H, W, 3) uint8, BGR, upright; or the picture as it was decoded. index: 0-based number of the frame in its source.
     time: presentation time in seconds. file: of images, the file that the picture came from, relative to the folder that is the source;
-    "" for frames of a video.
+    "" for frames of a video. resumed: the first frame after a live source was lost and came back; it becomes a keyframe.
     """
 
     picture: NDArray[np.uint8] | StoredPicture
@@ -89,6 +92,7 @@ class Frame:
     source: str
     decode_ms: float = 0.0
     file: str = ""
+    resumed: bool = False
 
     def __post_init__(self) -> None:
         if isinstance(self.picture, np.ndarray):
@@ -149,6 +153,27 @@ class Detections:
         return cls(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64), ())
 
 
+@dataclass(frozen=True, slots=True)
+class CountEvent:
+    """An object passed a line or the edge of a zone. count: its name. kind: "right", "left", "enter" or "leave". id: the object's."""
+
+    count: str
+    kind: str
+    label: str
+    id: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Count:
+    """How a line or zone stands after a frame. points: (N, 2) int32, pixels; two are a line. totals: events so far, by kind.
+    inside: objects in the zone; None for a line."""
+
+    name: str
+    points: NDArray[np.int32]
+    totals: Mapping[str, int]
+    inside: int | None = None
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class FrameResult:
     """One frame, analysed.
@@ -157,6 +182,7 @@ class FrameResult:
     for that cell (0 = reused from earlier frames, 1 = computed in every layer), or None where nothing was gated.
     ms: milliseconds by phase ("decode", "preprocess", "model", "postprocess", and "dense_model" where the dense net ran too).
     keyframe: the whole frame was computed densely. cost: None where the network ran without gates.
+    events: what was counted in this frame. counts: how lines and zones stand after it.
     """
 
     frame: Frame
@@ -165,6 +191,8 @@ class FrameResult:
     ms: Mapping[str, float]
     cost: FrameCost | None = None
     activity: NDArray[np.float32] | None = None
+    events: tuple[CountEvent, ...] = ()
+    counts: tuple[Count, ...] = ()
 
     def __post_init__(self) -> None:
         _check(self.activity is None or self.activity.ndim == 2, "activity must be (h, w)")
@@ -199,7 +227,9 @@ class RunSummary:
     cost: summed over all frames, keyframes included; None without gates. median_ms: by phase, like FrameResult.ms, plus "draw" and "write".
     wall_seconds: from the first frame asked for to the last one written. dropped: frames of a live source that were not analysed.
     problems: one line each: truncated input, dropped frames, mapped colours, ... interrupted: ended by Ctrl-C.
-    complete: nothing of the source is missing before the point at which the run ended.
+    complete: nothing of the source is missing before the point at which the run ended. busy: by stage that runs beside the others
+    ("decode", "network", "output") the share of wall_seconds in which it did not wait for another; {} where they were not told apart.
+    cpu_seconds: of all threads of the process, meanwhile; 0 where that was not measured.
     """
 
     header: RunHeader
@@ -213,6 +243,8 @@ class RunSummary:
     problems: tuple[str, ...] = ()
     interrupted: bool = False
     complete: bool = True
+    busy: Mapping[str, float] = field(default_factory=dict)
+    cpu_seconds: float = 0.0
 
     @property
     def fps(self) -> float:

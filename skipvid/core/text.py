@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import re
 
+_USER = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)(?:([^\s/:@?#]*):(?!\d*(?:[/?#\s]|$))\S*@|[^\s/:@?#]+@)")
+"""Scheme, and user with password; a password may hold what an address may not (/ or @), so that all up to the last @ is taken for it."""
+
+_FIELD = re.compile(r"([?&;][^\s=&;?#]*(?:pass|pwd|psw|token|secret|key|auth|sig|cred)[^\s=&;?#]*=)[^\s&;#'\"]+", re.IGNORECASE)
+
 _UNFIT = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 """Control characters, the marks that turn the direction of text, and the surrogates that stand for bytes that are no UTF-8."""
 
@@ -15,6 +20,14 @@ def printable(text: str) -> str:
     that are no UTF-8, which Python keeps as surrogates.
     """
     return _UNFIT.sub(_escape, text)
+
+
+def without_secrets(text: str) -> str:
+    """A text without the passwords, tokens and keys of the addresses in it: rtsp://user:***@camera/live?token=***."""
+    if "://" not in text:
+        return text
+    text = _USER.sub(lambda match: match[1] + (match[2] + ":***@" if match[2] is not None else "***@"), text)
+    return _FIELD.sub(r"\1***", text)
 
 
 def _escape(match: re.Match[str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from skipvid.models import DetectorSpec
 from skipvid.models.detections import DetectionHead
 from skipvid.presets.preset import Preset
 from skipvid.skip.picture import Picture
+from skipvid.tasks.areas import Areas, HeldOut, centres_in
 from skipvid.tasks.letterbox import Letterbox, Preprocessor
 
 
@@ -20,9 +22,10 @@ class DetectTask:
     """Prepares frames for a detector and reads its output.
 
     Use one per stream: it keeps what it read of the last frame. spec: of the preset's network. score_threshold: in [0, 1].
+    areas: what is looked at; None: everything.
     """
 
-    def __init__(self, preset: Preset, spec: DetectorSpec, score_threshold: float) -> None:
+    def __init__(self, preset: Preset, spec: DetectorSpec, score_threshold: float, areas: Areas | None = None) -> None:
         self.score_threshold = score_threshold
         self._preset = preset
         self._make_head = spec.head
@@ -31,17 +34,37 @@ class DetectTask:
         self._letterbox: Letterbox | None = None
         self._head: DetectionHead[Any] | None = None
         self._found: dict[int, Any] = {}  # by level, as the head has it
+        self._areas = areas
+        self._fill = (spec.fill,) * 3 if spec.fill is not None else _mean_colour(preset)
+        self._held: HeldOut | None = None
 
     def letterbox(self, frame_size: tuple[int, int]) -> Letterbox:
         """The placing of frames of (height, width) pixels in the network's input."""
         if self._letterbox is None or self._letterbox.frame_size != frame_size:
             self._letterbox = Letterbox.fit(frame_size, self._preset.input_size(*frame_size))
+            if self._areas is not None:
+                self._held = HeldOut(self._areas.left_out(*frame_size), self._letterbox.content_size, self._fill)
         return self._letterbox
 
     def prepare(self, picture: NDArray[np.uint8] | StoredPicture) -> Picture:
         """picture: a frame's, (H, W, 3) uint8 BGR where it is an array -> the network's input, of shape (1, 3, h, w)."""
         size = (picture.shape[0], picture.shape[1]) if isinstance(picture, np.ndarray) else (picture.height, picture.width)
-        return self._preprocess(picture, self.letterbox(size))
+        prepared = self._preprocess(picture, self.letterbox(size))
+        return prepared if self._held is None else replace(prepared, pixels=self._held.hold(prepared.pixels))
+
+    @property
+    def held(self) -> HeldOut | None:
+        """What is left out of frames of the last size."""
+        return self._held
+
+    def looked_at(self, detections: Detections) -> Detections:
+        """Without those whose centre lies in what is left out."""
+        if self._held is None:
+            return detections
+        kept = np.flatnonzero(~centres_in(detections.boxes, self._held.left_out))
+        ids = None if detections.ids is None else detections.ids[kept]
+        labels = tuple(detections.labels[row] for row in kept)
+        return Detections(detections.boxes[kept], detections.scores[kept], detections.category_ids[kept], labels, ids)
 
     def decode(self, maps: Sequence[NDArray[np.float32]], frame_size: tuple[int, int], changed: Sequence[bool] | None = None) -> Detections:
         """maps: all that the network returns for one frame, in order -> detections in pixels of the frame, best first.
@@ -62,4 +85,10 @@ class DetectTask:
         # Outputs without a category (COCO leaves ten numbers out), and boxes that lie wholly in the filling.
         known = (categories > 0) & (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
         categories = categories[known]
-        return Detections(boxes[known], raw.scores[known], categories, self._labels.names(categories))
+        return self.looked_at(Detections(boxes[known], raw.scores[known], categories, self._labels.names(categories)))
+
+
+def _mean_colour(preset: Preset) -> tuple[int, int, int]:
+    """(blue, green, red), the bytes whose values in the input are nearest to 0."""
+    first, second, third = (round(255 * mean) for mean in preset.mean)
+    return (third, second, first) if preset.channels == "rgb" else (first, second, third)

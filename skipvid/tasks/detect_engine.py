@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from skipvid.core.costs import FrameCost
-from skipvid.core.results import Detections, Frame
+from skipvid.core.results import Detections, Frame, FrameResult
 from skipvid.models import DetectorSpec
 from skipvid.presets.preset import Preset
 from skipvid.skip.api import SkipModel
 from skipvid.skip.config import SkipConfig
+from skipvid.tasks.areas import Areas
+from skipvid.tasks.counting import CountOption, Counts
 from skipvid.tasks.detect import DetectTask
 from skipvid.tasks.engine import ACTIVITY_STRIDE, Clock, Engine, EngineStream, spec_for
+from skipvid.tasks.identities import FollowOptions, Identities
+from skipvid.tasks.track import WEAK
 
 
 class DetectEngine(Engine):
@@ -23,6 +28,8 @@ class DetectEngine(Engine):
 
     preset: of the task "detect". config: the gates. weights: the file to load. weights_sha256: its hash, for the record.
     score_threshold: detections below are left out. scene_cuts: begin anew where the picture changes as a whole. programs: as in Engine.
+    follow: how detections get identities in the streams with gates; None, which is the default: they get none.
+    areas: what is looked at, in all streams; None: everything. count: lines and zones at which those with identities are counted.
     Raises PresetError for a preset of another task, WeightsError where the weights do not fit.
     """
 
@@ -41,16 +48,20 @@ class DetectEngine(Engine):
         self.categories = preset.label_set.categories
         self.score_threshold = preset.score_threshold if score_threshold is None else score_threshold
         self.scene_cuts = scene_cuts
+        self.follow: FollowOptions | None = None
+        self.areas: Areas | None = None
+        self.count: tuple[CountOption, ...] = ()
 
     def networks(self, height: int, width: int) -> list[tuple[Preset, SkipModel, tuple[int, int]]]:
         return [(self.preset, self.model, self.preset.input_size(height, width))]
 
-    def task(self) -> DetectTask:
-        """What stands before and behind the network, for one stream."""
-        return DetectTask(self.preset, self.spec, self.score_threshold)
+    def task(self, share: float = 1.0) -> DetectTask:
+        """What stands before and behind the network, for one stream. share: of the score threshold, from which on boxes are reported."""
+        return DetectTask(self.preset, self.spec, self.score_threshold * share, self.areas)
 
     def stream(self, dense_every: int = 0) -> DetectStream:
-        return DetectStream(self, dense=False, dense_every=dense_every)
+        """As Engine.stream; nothing is measured where the detector skips frames: those with the dense run would not be like the others."""
+        return DetectStream(self, dense=False, dense_every=0 if self.follow is not None and self.follow.detect_every > 1 else dense_every)
 
     def dense_stream(self) -> DetectStream:
         return DetectStream(self, dense=True)
@@ -62,13 +73,56 @@ class DetectStream(EngineStream):
     def __init__(self, engine: DetectEngine, dense: bool, dense_every: int = 0) -> None:
         # Without gates nothing is kept from frame to frame that a scene cut could spoil.
         super().__init__(engine.model, engine.scene_cuts and not dense, dense, dense_every)
-        self._task = engine.task()
+        follow = None if dense else engine.follow
+        self._task = engine.task() if follow is None else engine.task(WEAK)
         self._session = engine.model.session()
+        self._identities = None if follow is None else Identities(engine.score_threshold, engine.categories)
+        self._detect_every = 1 if follow is None else follow.detect_every
+        self._counts = Counts(engine.count) if engine.count and follow is not None else None
+        self._since_start = 0  # frames since everything began anew
+        self._ran = True  # the detector, in the last frame
 
     def _begin_anew(self, size: tuple[int, int]) -> None:
+        self._resume(size)
+        self._task.letterbox(size)
+        if self._cuts is not None and self._task.held is not None:
+            self._cuts.leave_out(self._task.held.left_out)
+        if self._identities is not None:
+            self._identities.clear()
+        if self._counts is not None:
+            self._counts.begin_anew(size)
+
+    def _resume(self, size: tuple[int, int]) -> None:
         self._session.reset()
+        self._since_start = 0
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was left out, and what was counted."""
+        left_out = () if self._task.held is None else (self._task.held.note,)
+        return left_out if self._counts is None else (*left_out, *self._counts.notes)
+
+    def process(self, frame: Frame) -> FrameResult:
+        """As EngineStream.process; what was counted is added."""
+        result = super().process(frame)
+        if self._counts is None:
+            return result
+        events, counts = self._counts.update(result.detections, frame.time)
+        return replace(result, events=events, counts=counts)
 
     def _analyse(self, frame: Frame, clock: Clock) -> Detections:
+        self._ran = self._since_start % self._detect_every == 0
+        self._since_start += 1
+        if self._identities is None:
+            return self._detect(frame, clock)
+        if self._ran:
+            followed = self._identities.found(self._detect(frame, clock), frame.time)
+        else:
+            followed = self._task.looked_at(self._identities.expected(frame.time, (frame.height, frame.width)))
+        clock.lap("postprocess")
+        return followed
+
+    def _detect(self, frame: Frame, clock: Clock) -> Detections:
         prepared = self._task.prepare(frame.picture)
         clock.lap("preprocess")
         maps = self._model.dense_maps(prepared) if self._dense else self._session.maps(prepared)
@@ -82,11 +136,13 @@ class DetectStream(EngineStream):
 
     @property
     def _keyframe(self) -> bool:
-        return self._session.keyframe
+        return self._ran and self._session.keyframe
 
     def _account(self, size: tuple[int, int]) -> tuple[FrameCost, NDArray[np.float32]]:
-        grid = self._session.activity(ACTIVITY_STRIDE)
-        return self._session.cost, self._task.letterbox(size).crop_grid(grid, ACTIVITY_STRIDE)
+        cost, grid = self._session.cost, self._session.activity(ACTIVITY_STRIDE)
+        if not self._ran:
+            cost, grid = FrameCost.nothing(cost.table), np.zeros_like(grid)
+        return cost, self._task.letterbox(size).crop_grid(grid, ACTIVITY_STRIDE)
 
     def computed(self, frame_size: tuple[int, int]) -> dict[str, NDArray[np.bool_]]:
         """By layer the outputs that the last frame computed, (h, w) bool over a frame of (height, width); the input's filling is cut."""

@@ -127,7 +127,7 @@ class EngineStream(ABC):
         self._model = model
         self._dense = dense
         self._cuts = SceneCutDetector() if scene_cuts else None
-        self._dense_every = dense_every
+        self._dense_every = dense_every if model.config.gate != "none" else 0  # it would be timed beside itself
         self._frames = 0
         self._frame_size: tuple[int, int] | None = None
 
@@ -137,13 +137,15 @@ class EngineStream(ABC):
         return None
 
     def process(self, frame: Frame) -> FrameResult:
-        """Analyse the next frame. After a scene cut or a change of size nothing of the frames before is used."""
+        """Analyse the next frame. After a scene cut, a change of size or a lost connection nothing of the frames before is used."""
         clock = Clock()
         size = (frame.height, frame.width)
         cut = self._cuts is not None and self._cuts.is_cut(frame.picture)
         if cut or size != self._frame_size:
             self._begin_anew(size)
             self._frame_size = size
+        elif frame.resumed:
+            self._resume(size)
         detections = self._analyse(frame, clock)
         if self._dense_every and self._frames and self._frames % self._dense_every == 0:
             clock.ms["dense_model"] = self._dense_ms(frame)
@@ -156,6 +158,10 @@ class EngineStream(ABC):
     @abstractmethod
     def _begin_anew(self, size: tuple[int, int]) -> None:
         """Forget the frames so far; those to come are of (height, width)."""
+
+    def _resume(self, size: tuple[int, int]) -> None:
+        """The source was lost for a time: the next frame is a keyframe. What may outlast the gap is kept."""
+        self._begin_anew(size)
 
     @abstractmethod
     def _analyse(self, frame: Frame, clock: Clock) -> Detections:

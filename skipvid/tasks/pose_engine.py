@@ -27,9 +27,6 @@ from skipvid.tasks.pose import PoseTask
 PERSON = 1
 """COCO's number for persons."""
 
-WEAK = 0.5
-"""Boxes with this share of the score that begins a track may still continue one: the detector should deliver them."""
-
 
 class PoseEngine(Engine):
     """A pose network with gates, behind a detector, or without one on whole frames.
@@ -139,7 +136,7 @@ class PoseStream(EngineStream):
         """Run the pose network on one person. carried: no detection says where the person is in this frame."""
         viewer = person.viewer
         assert viewer.window is not None
-        prepared = self._task.prepare(frame.image, viewer.window)
+        prepared = self._task.prepare(frame.picture, viewer.window)
         clock.lap("preprocess")
         maps = self._model.dense_maps(prepared) if self._dense else viewer.session.maps(prepared)
         clock.lap("model")
@@ -155,7 +152,7 @@ class PoseStream(EngineStream):
         taken = self._found.ms.get("dense_model", 0.0) if self._found is not None else 0.0
         for person in self._viewed:
             assert person.viewer.window is not None
-            taken += self._model.dense_ms(self._task.prepare(frame.image, person.viewer.window))
+            taken += self._model.dense_ms(self._task.prepare(frame.picture, person.viewer.window))
         return taken
 
     @property

@@ -20,6 +20,12 @@ class SceneCutDetector:
 
     def __init__(self) -> None:
         self._previous: NDArray[np.float32] | None = None
+        self._weights: NDArray[np.float32] | None = None
+
+    def leave_out(self, area: NDArray[np.bool_]) -> None:
+        """Look at what is not in an area only. area: (H, W) bool over the frame, somewhere False."""
+        kept = cv2.resize((~area).astype(np.float32), THUMBNAIL, interpolation=cv2.INTER_AREA)
+        self._weights = np.asarray(kept / kept.mean(), np.float32)
 
     def is_cut(self, picture: NDArray[np.uint8] | StoredPicture) -> bool:
         """picture: (H, W, 3) uint8 where it is an array. The first one is no cut."""
@@ -31,4 +37,7 @@ class SceneCutDetector:
             samples = picture.sampled(min(picture.height, _SAMPLES[1]), min(picture.width, _SAMPLES[0]))
         thumbnail = cv2.resize(samples, THUMBNAIL, interpolation=cv2.INTER_AREA).astype(np.float32)
         previous, self._previous = self._previous, thumbnail
-        return previous is not None and float(np.abs(thumbnail - previous).mean()) > CUT_LEVELS
+        if previous is None:
+            return False
+        change = np.abs(thumbnail - previous)
+        return float((change if self._weights is None else change * self._weights[..., None]).mean()) > CUT_LEVELS

@@ -1,25 +1,35 @@
-"""Tracking: gives the boxes of successive frames identities, by overlap with where each person is expected.
+"""Tracking: gives the boxes of successive frames identities, by overlap with where each object is expected.
 
 A track that no box continues is lost, not gone: for some seconds it is extrapolated, and a box near the expected place finds it again.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+WEAK = 0.5
+"""Boxes with this share of the score that begins a track may still continue one: the detector should deliver them."""
+
+WEAK_SECONDS = 1.0
+"""For so long weak boxes alone may continue a track: what never looks like an object for longer is none, or another one."""
+
 SEEN_IOU = 0.25
-"""Least overlap of a box with the expected one of a track that was seen in the last frame."""
+"""Least overlap of a box with the expected one of its track."""
+
+WEAK_IOU = 0.4
+"""The same for a weak box."""
 
 FOUND_DISTANCE = 0.75
-"""Farthest centre of a box that finds a lost track again, in sides of the expected box."""
+"""Farthest centre of a box that finds a lost track again, in sides of the expected box; a box of the same category, as always."""
 
 FOUND_RATIO = 1.6
 """Most that a lost track's height may have changed when it is found again."""
 
-SMOOTHING = 0.4
+SMOOTHING = 0.2
 """Weight of the newest displacement in a track's speed."""
 
 COASTING = 1.0
@@ -28,12 +38,16 @@ COASTING = 1.0
 
 @dataclass(slots=True, eq=False)
 class Track:
-    """One person. box: (4,) float32 xyxy, pixels of the frame, where last seen. speed: (2,) pixels per second. seen: seconds."""
+    """One object. box: (4,) float32 xyxy, pixels of the frame, where last seen. speed: (2,) pixels per second. seen: seconds.
+    category: its number, by which it is told from others. sure: when it was last seen with a score that begins a track.
+    """
 
     id: int
     box: NDArray[np.float32]
     score: float
     seen: float
+    category: int = 0
+    sure: float = 0.0
     speed: NDArray[np.float64] = field(default_factory=lambda: np.zeros(2))
     lost: bool = False
 
@@ -58,15 +72,16 @@ class Track:
 
 
 class Tracker:
-    """Follows the persons of one stream.
+    """Follows the objects of one stream.
 
-    start_score: a box with less is weak: it may continue a track that the last frame saw and that no better box continues, but it begins
-    none and finds no lost one again (Zhang et al., "ByteTrack", ECCV 2022).
+    start_score: a box with less is weak: for a short time it may continue a track that the last frame saw and that no better box
+    continues, but it begins none and finds no lost one again (Zhang et al., "ByteTrack", ECCV 2022).
     patience: seconds after which a lost track is forgotten. most: tracks at a time; the weakest new ones are turned away, and lost
-    tracks make room for new ones, those longest unseen first. turned_away: boxes of the last frame that would have begun a track.
+    tracks make room for new ones, those longest unseen first (None: no limit).
+    turned_away: boxes of the last frame that would have begun a track.
     """
 
-    def __init__(self, start_score: float, patience: float = 3.0, most: int = 16) -> None:
+    def __init__(self, start_score: float, patience: float = 3.0, most: int | None = 16) -> None:
         self.tracks: list[Track] = []
         self.turned_away = 0
         self._start_score = start_score
@@ -79,24 +94,31 @@ class Tracker:
         """Tracks that the last frame continued or began."""
         return [track for track in self.tracks if not track.lost]
 
-    def update(self, boxes: NDArray[np.float32], scores: NDArray[np.float32], time: float) -> list[Track]:
-        """boxes: (K, 4) xyxy. scores: (K,). time: seconds. Returns the track of each box that has one: the visible tracks."""
+    def update(
+        self, boxes: NDArray[np.float32], scores: NDArray[np.float32], time: float, categories: NDArray[np.int64] | None = None
+    ) -> list[Track]:
+        """boxes: (K, 4) xyxy. scores: (K,). time: seconds. categories: (K,), None: all are of one.
+
+        Returns the track of each box that has one: the visible tracks.
+        """
+        kinds = np.zeros(len(boxes), np.int64) if categories is None else categories
         expected = {track.id: track.expected(time) for track in self.tracks}
-        strong = [column for column in range(len(boxes)) if scores[column] >= self._start_score]
-        weak = [column for column in range(len(boxes)) if scores[column] < self._start_score]
+        strong, weak = (np.flatnonzero(rows).tolist() for rows in (scores >= self._start_score, scores < self._start_score))
         taken: dict[int, int] = {}
-        for columns in (strong, weak):
-            known = [track for track in self.visible if track.id not in taken]
-            overlaps = iou_matrix(np.array([expected[track.id] for track in known], np.float32).reshape(-1, 4), boxes[columns])
-            taken |= {known[row].id: columns[place] for row, place in _pair(overlaps, overlaps > SEEN_IOU)}
+        for columns, known, least in ((strong, self.tracks, SEEN_IOU), (weak, self._sure_of(time), WEAK_IOU)):
+            known = [track for track in known if track.id not in taken]
+            overlaps = iou_matrix(_boxes(known, expected), boxes[columns])
+            allowed = (overlaps > least) & _alike(known, kinds[columns])
+            taken |= {known[row].id: columns[place] for row, place in _pair(overlaps, allowed)}
         used = set(taken.values())
         rest = [column for column in strong if column not in used]
         lost = [track for track in self.tracks if track.id not in taken]
-        near = np.array([[_nearness(expected[track.id], boxes[column]) for column in rest] for track in lost]).reshape(len(lost), len(rest))
-        taken |= {lost[row].id: rest[place] for row, place in _pair(near, near > 0)}
+        near = _nearness(_boxes(lost, expected), boxes[rest])
+        taken |= {lost[row].id: rest[place] for row, place in _pair(near, (near > 0) & _alike(lost, kinds[rest]))}
         for track in self.tracks:
             if track.id in taken:
                 track.follow(boxes[taken[track.id]], float(scores[taken[track.id]]), time)
+                track.sure = time if track.score >= self._start_score else track.sure
             else:
                 track.lost = True
         self.tracks = [track for track in self.tracks if time - track.seen <= self._patience]
@@ -104,7 +126,7 @@ class Tracker:
         used = set(taken.values())
         for column in sorted((column for column in strong if column not in used), key=lambda column: -float(scores[column])):
             if self._make_room():
-                self.tracks.append(Track(self._next_id, boxes[column], float(scores[column]), time))
+                self.tracks.append(Track(self._next_id, boxes[column], float(scores[column]), time, int(kinds[column]), time))
                 self._next_id += 1
             else:
                 self.turned_away += 1
@@ -114,8 +136,12 @@ class Tracker:
         """Forget all tracks; identities go on counting."""
         self.tracks.clear()
 
+    def _sure_of(self, time: float) -> list[Track]:
+        """Tracks that weak boxes may continue."""
+        return [track for track in self.visible if time - track.sure <= WEAK_SECONDS]
+
     def _make_room(self) -> bool:
-        if len(self.tracks) < self._most:
+        if self._most is None or len(self.tracks) < self._most:
             return True
         lost = [track for track in self.tracks if track.lost]
         if not lost:
@@ -135,12 +161,25 @@ def iou_matrix(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.flo
     return result
 
 
-def _nearness(expected: NDArray[np.float32], box: NDArray[np.float32]) -> float:
-    """How well a box fits a lost track: 1 at the expected place, 0 where it cannot be the same person."""
-    size, other = expected[2:] - expected[:2], box[2:] - box[:2]
-    ratio = max(size[1], other[1]) / max(min(size[1], other[1]), 1e-6)
-    apart = np.abs(box[:2] + box[2:] - expected[:2] - expected[2:]) / 2 / np.maximum(size, 1e-6)
-    return 0.0 if ratio > FOUND_RATIO else max(0.0, 1 - float(apart.max()) / FOUND_DISTANCE)
+def _boxes(tracks: Sequence[Track], expected: Mapping[int, NDArray[np.float32]]) -> NDArray[np.float32]:
+    return np.array([expected[track.id] for track in tracks], np.float32).reshape(-1, 4)
+
+
+def _alike(tracks: Sequence[Track], categories: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """(N,) tracks and (K,) categories -> (N, K)."""
+    result: NDArray[np.bool_] = np.array([track.category for track in tracks], np.int64)[:, None] == categories[None]
+    return result
+
+
+def _nearness(expected: NDArray[np.float32], found: NDArray[np.float32]) -> NDArray[np.float32]:
+    """How well boxes fit lost tracks: 1 at the expected place, 0 where it cannot be the same object. (N, 4), (K, 4) xyxy -> (N, K)."""
+    size = np.maximum(expected[:, 2:] - expected[:, :2], 1e-6)
+    heights = np.maximum(found[:, 3] - found[:, 1], 1e-6)
+    change = np.maximum(size[:, None, 1], heights) / np.minimum(size[:, None, 1], heights)
+    shift = found[None, :, :2] + found[None, :, 2:] - expected[:, None, :2] - expected[:, None, 2:]
+    apart = (np.abs(shift) / 2 / size[:, None]).max(2, initial=0.0)
+    result: NDArray[np.float32] = np.where(change > FOUND_RATIO, 0.0, np.maximum(0.0, 1 - apart / FOUND_DISTANCE)).astype(np.float32)
+    return result
 
 
 def _pair(values: NDArray[np.float32], allowed: NDArray[np.bool_]) -> list[tuple[int, int]]:
@@ -148,9 +187,10 @@ def _pair(values: NDArray[np.float32], allowed: NDArray[np.bool_]) -> list[tuple
     pairs: list[tuple[int, int]] = []
     rows: set[int] = set()
     columns: set[int] = set()
-    for index in np.argsort(-values, axis=None, kind="stable"):
-        row, column = divmod(int(index), values.shape[1])
-        if allowed[row, column] and row not in rows and column not in columns:
+    places = np.flatnonzero(allowed)
+    for index in places[np.argsort(-values.ravel()[places], kind="stable")].tolist():
+        row, column = divmod(index, values.shape[1])
+        if row not in rows and column not in columns:
             pairs.append((row, column))
             rows.add(row)
             columns.add(column)

@@ -6,6 +6,7 @@ import csv
 import json
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from skipvid.skip.config import SkipConfig
 from skipvid.tasks.detect_engine import DetectEngine
 from skipvid.tasks.people import PoseOptions
 from skipvid.tasks.pose_engine import PoseEngine
+from skipvid.video.sources.reconnect import Reconnecting
 
 
 class Camera:
@@ -159,9 +161,54 @@ def test_a_camera_that_is_unplugged_leaves_whole_files_and_a_word(
     place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(Camera, "count", 8)
-    assert run(["detect", "--webcam", "-o", "cam.jsonl"]) == 0
+    assert run(["detect", "--webcam", "-o", "cam.jsonl", "--reconnect", "never"]) == 0
     assert "webcam 0: disappeared after 8 frames" in capsys.readouterr().err
     assert (place / "cam.jsonl").is_file() and not list(place.glob("*.part"))
+
+
+def test_a_camera_that_is_plugged_in_again_goes_on_with_a_keyframe(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is lost after every frame, and back a moment later."""
+    monkeypatch.setattr(Camera, "count", 1)
+    quick = partial(Reconnecting, first_delay=0.1, longest_delay=0.1)
+    monkeypatch.setattr("skipvid.video.sources.reconnect.Reconnecting", quick)
+    assert run(["detect", "--webcam", "-o", "cam.jsonl", "--max-frames", "3"]) == 0
+    assert [frame["keyframe"] for frame in frames_of(place / "cam.jsonl")] == [True, True, True]
+    assert len(Camera.opened) >= 3
+    err = capsys.readouterr().err
+    assert "webcam 0: connection lost (it ended); trying again" in err and "webcam 0: back after 0." in err
+
+
+@pytest.mark.parametrize(("password", "token"), [("geheim", "geheim"), ("ge/he@im", "token77")])
+def test_a_password_in_an_address_is_never_printed_or_written(
+    password: str, token: str, place: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor where something fails, with -v and in the log; what cannot be connected fails in the same way for any camera."""
+    outputs = [word for name in ("a.jsonl", "a.json", "a.csv", "a.coco.json", "a.mp4") for word in ("-o", "{stem}-" + name)]
+    address = f"http://admin:{password}@127.0.0.1:1/live?token={token}"
+    words = [address, *outputs, "--csv", "cost.csv", "-v", "--log-file", "run.log"]
+    assert run(["detect", *words]) == 3
+    assert run(["detect", address, address + "2", "-o", "{stem}-{n}.jsonl", "-v", "--json"]) == 7
+    assert run(["probe", address]) == 3
+    assert run(["probe", address, address + "2", "--json"]) == 7
+    assert run(["detect", address, "--webcam"]) == 2
+    monkeypatch.setattr("skipvid.video.sources.network.open_container", lambda *words: 1 / 0)
+    assert run(["detect", *words]) == 1
+    said = "".join(capfd.readouterr())
+    assert "http://admin:***@127.0.0.1:1/live?token=***" in said and "Traceback" in said
+    written = {str(path): path.read_bytes() for path in place.rglob("*") if path.is_file()}
+    for secret in (password, token):
+        assert secret not in said and secret.encode() not in b"".join(written.values()) and secret not in "".join(written)
+
+
+def test_a_recording_rolls_over_and_all_its_files_are_told(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["detect", "--webcam", "--segment", "1s", "--duration", "3.5", "-o", "cam.jsonl"]) == 0
+    files = sorted(place.glob("cam-*.jsonl"))
+    told = [line.removeprefix("wrote ") for line in capsys.readouterr().err.splitlines() if line.startswith("wrote ")]
+    assert 2 <= len(files) <= 4 and sorted(told) == [str(path) for path in files]
+    times = [[frame["time"] for frame in frames_of(path)] for path in files]
+    assert all(len({int(time) for time in each}) == 1 for each in times) and times == sorted(times)
 
 
 class Screen:
@@ -200,7 +247,14 @@ def test_q_in_the_window_ends_the_run_without_an_error_and_nothing_is_written(
     [
         ([], 2, "there is no source; give a video, a folder, a URL, - for stdin, or --webcam"),
         (["--webcam", "1", "clip.mp4"], 2, "--webcam and clip.mp4 are two sources"),
-        (["clip.mp4", "--duration", "3"], 2, "--duration is for cameras"),
+        (["clip.mp4", "--duration", "3"], 2, "--duration is for live sources; use --end or --max-frames"),
+        (["-", "--duration", "3"], 2, "--duration is for live sources; use --end, or say --live"),
+        (["clip.mp4", "--live"], 2, "--live is for cameras, addresses and standard input, not for clip.mp4"),
+        (["rtsp://127.0.0.1:1/a", "--live", "--no-live"], 2, "--live and --no-live contradict each other"),
+        (["clip.mp4", "--segment", "10m"], 2, "--segment is for live sources, not for clip.mp4"),
+        (["--webcam", "--segment", "0.5"], 2, "--segment is 0.5 s; give a second or more"),
+        (["--webcam", "--segment", "soon"], 2, "'soon' is not a time such as 90s, 10m or 2h"),
+        (["rtsp://127.0.0.1:1/a", "--reconnect", "often"], 2, "'often' is not one of 'always', 'never'"),
         (["--webcam", "--duration", "3", "--end", "4"], 2, "--duration and --end say the same"),
         (["--webcam", "7"], 3, "there is no camera 7"),
     ],

@@ -49,7 +49,8 @@ def records(text: str) -> list[dict[str, object]]:
     [
         pytest.param(["detect", str(CLIP), "-o", "-"], id="detect"),
         pytest.param(["pose", str(CLIP), "-o", "-"], id="pose"),
-        pytest.param(["detect", str(CLIP), "-o", "-", "--gate", "norm-output", "--precision", "bf16"], id="other gates"),
+        pytest.param(["detect", str(CLIP), "-o", "-", "--gate", "norm-output", "--precision", "bf16"], id="norm-output"),
+        pytest.param(["detect", str(CLIP), "-o", "-", "--gate", "norm-smooth"], id="norm-smooth"),
     ],
 )
 def test_a_second_run_loads_no_torch_and_finds_the_same(words: list[str], tmp_path: Path) -> None:

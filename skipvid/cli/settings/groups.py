@@ -11,6 +11,7 @@ import click
 from skipvid.cli.settings.config import use_config
 from skipvid.cli.settings.fields import argument, flag, optional_argument, setting
 from skipvid.cli.settings.precedence import given_or_preset
+from skipvid.cli.settings.streams import StreamSettings
 from skipvid.cli.settings.types import Fraction, Threshold
 from skipvid.core.errors import UsageError
 from skipvid.core.gate_kinds import KINDS
@@ -39,13 +40,7 @@ class LiveSettings:
         "--webcam", default=None, type=click.IntRange(min=0), bare=0, metavar="[N]", help="Read camera N; 0 is the first one."
     )
     show: bool = flag("--show", help="Show a window: q ends, space halts, m switches the mask. Files are then written only with -o.")
-    duration: float | None = setting(
-        "--duration",
-        default=None,
-        type=click.FloatRange(min=0, min_open=True),
-        metavar="S",
-        help="Stop a camera after S seconds.  [Ctrl-C]",
-    )
+    stream: StreamSettings = field(default_factory=StreamSettings)
 
 
 @dataclass(frozen=True, slots=True)

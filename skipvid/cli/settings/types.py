@@ -44,6 +44,48 @@ class Fraction(Described[float]):
         return number
 
 
+class Duration(Described[float]):
+    """Seconds above 0, written as 90, 90s, 10m, 2h or 1d."""
+
+    name = "duration"
+    wanted = "a time such as 90s, 10m or 2h"
+    _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        text = str(value).strip().lower()
+        unit = self._UNITS.get(text[-1:])
+        seconds = _number(text if unit is None else text[:-1]) * (unit or 1)
+        if not (math.isfinite(seconds) and seconds > 0):
+            self.fail(f"{value!r} is not {self.wanted}", param, ctx)
+        return seconds
+
+
+class Saving(Described[float]):
+    """How many times fewer MACs, more than 1; a fraction of them that is saved, less than 1, is taken as that."""
+
+    name = "times"
+    wanted = "a number of times, such as 4, or a fraction, such as 0.75"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number = _number(value)
+        if not (math.isfinite(number) and number > 0 and number != 1):
+            self.fail(f"{value!r} is not {self.wanted}", param, ctx)
+        return number if number > 1 else 1 / (1 - number)
+
+
+class Milliseconds(Described[float]):
+    """A time, with or without its unit."""
+
+    name = "ms"
+    wanted = "a number of milliseconds, such as 20ms"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number = _number(str(value).removesuffix("ms"))
+        if not (math.isfinite(number) and number > 0):
+            self.fail(f"{value!r} is not {self.wanted}", param, ctx)
+        return number
+
+
 class TupleType(Described[tuple[T, ...]], Generic[T]):
     """Several values in one text; a settings file may also give them as a list."""
 

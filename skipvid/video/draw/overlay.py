@@ -7,6 +7,7 @@ from typing import Literal
 from skipvid.core.planes import Planes
 from skipvid.core.results import FrameResult
 from skipvid.video.draw.canvas import Canvas, Image
+from skipvid.video.draw.counts import draw_counts
 from skipvid.video.draw.labels import draw_boxes, draw_labels
 from skipvid.video.draw.status import Status, draw_status
 from skipvid.video.draw.tint import tint_activity, tint_planes
@@ -36,5 +37,6 @@ def draw_planes(picture: Planes, result: FrameResult, *, overlay: Overlay = "mas
 
 def _draw_findings(canvas: Canvas, result: FrameResult, status: Status | None) -> None:
     draw_boxes(canvas, result.detections)
-    places = [] if status is None else draw_status(canvas, status, result.keyframe)
+    places = draw_counts(canvas, result.counts)
+    places += [] if status is None else draw_status(canvas, status, result.keyframe)
     draw_labels(canvas, result.detections, places)

@@ -11,6 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 from skipvid.core.errors import OutputError, UsageError
 from skipvid.core.files import cut_name, longest_name, output_errors
+from skipvid.core.text import without_secrets
 
 STDOUT = "-"
 SUFFIXES = {
@@ -171,6 +172,7 @@ def _stem(source: str) -> str:
     if source == "-":
         return "stdin"
     if "://" in source:
+        source = without_secrets(source)
         name = unquote(Path(urlsplit(source).path).stem) or urlsplit(source).hostname or "stream"
         return re.sub(r"[^\w.+-]+", "_", name)
     path = Path(source)

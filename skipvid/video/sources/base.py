@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Self
 
@@ -15,12 +15,14 @@ class Source(ABC):
 
     After (or during) iteration `problem` holds one line where the input turned out to be damaged or shorter than it said,
     `notes` lines on what was done to make sense of it (colours mapped, a clock repaired), and
-    `dropped` counts frames of a live source that came and were not delivered.
+    `dropped` counts frames of a live source that came and were not delivered. `tell` may be set: it is called, from whatever thread, with a
+    line on what cannot wait for the end (a connection that is lost).
     """
 
     info: SourceInfo
     problem: str | None = None
     dropped: int = 0
+    tell: Callable[[str], None] = staticmethod(lambda line: None)
     _noted: tuple[str, ...] = ()
 
     @property

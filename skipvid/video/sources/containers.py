@@ -11,6 +11,7 @@ from typing import BinaryIO
 import av
 
 from skipvid.core.errors import SourceError
+from skipvid.video.sources.specs import is_url
 from skipvid.video.sources.timing import nominal_rate
 
 
@@ -78,7 +79,9 @@ def open_container(
     try:
         container = av.open(where, "r", "mjpeg" if jpeg else None, timeout=timeout, metadata_errors="replace", options=options)
     except (av.FFmpegError, OSError, ValueError) as error:
-        raise SourceError(f"{name} cannot be opened: {reason(error, timeout)}", _hint(where, error)) from error
+        # libav's error holds the address, and with it the password: a traceback must not show it.
+        cause = None if isinstance(where, str) and is_url(where) else error
+        raise SourceError(f"{name} cannot be opened: {reason(error, timeout)}", _hint(where, error)) from cause
     if container.format.name == "tty":  # libav would render it as a terminal does
         container.close()
         raise SourceError(f"{name} is a text file", "give a video file, a folder of images or a URL")

@@ -12,6 +12,7 @@ from skipvid.video.sources.base import Source
 from skipvid.video.sources.containers import Pipe
 from skipvid.video.sources.content import STILL, content_of, is_series
 from skipvid.video.sources.images import ImageSource
+from skipvid.video.sources.network import open_address, open_live_pipe
 from skipvid.video.sources.options import ReadOptions
 from skipvid.video.sources.specs import IMAGE_SUFFIXES, STDIN, VIDEO_SUFFIXES, display_name, files_in, images_below, is_url
 from skipvid.video.sources.video import VideoSource
@@ -21,7 +22,7 @@ WEBCAM = "webcam"
 
 
 def open_source(spec: str, options: ReadOptions | None = None) -> Source:
-    """Open a video file, an image, a folder of images, an http(s) URL, webcam://N, or `-` (stdin).
+    """Open a video file, an image, a folder of images, an address (rtsp, rtmp, http, ...), webcam://N, or `-` (stdin).
 
     Globs and folders of videos: expand_specs first.
 
@@ -30,14 +31,12 @@ def open_source(spec: str, options: ReadOptions | None = None) -> Source:
     options = options or ReadOptions()
     name = display_name(spec)
     if spec == STDIN:
-        return VideoSource(_stdin(), name, options)
+        return open_live_pipe(_stdin(), name, options) if options.live else VideoSource(_stdin(), name, options)
     if is_url(spec):
         scheme, _, rest = spec.partition("://")
         if scheme.lower() == WEBCAM and rest.isdecimal():
             return open_webcam(int(rest), options)
-        if scheme.lower() not in ("http", "https"):
-            raise SourceError(f"{name}: this kind of address is not read", "give a file, an http:// or https:// address, or - for stdin")
-        return VideoSource(spec, name, options)
+        return open_address(spec, name, options)
     path = Path(spec)
     shown = printable(spec)
     if os.path.isdir(path):  # os.path: no error for a name that is too long
@@ -81,7 +80,9 @@ def _video(path: Path, name: str, options: ReadOptions) -> VideoSource:
 
 def _stdin() -> Pipe:
     if sys.stdin is None or sys.stdin.isatty():
-        raise SourceError("nothing is piped into stdin", "for example: ffmpeg -i rtsp://camera -c copy -f matroska - | skipvid detect -")
+        raise SourceError(
+            "nothing is piped into stdin", "for example: ffmpeg -i /dev/video0 -c:v libx264 -f matroska - | skipvid detect --live -"
+        )
     return Pipe(sys.stdin.buffer)
 
 

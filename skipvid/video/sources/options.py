@@ -14,7 +14,10 @@ class ReadOptions:
 
     start, end: seconds of presentation time; frames with start <= time < end are delivered (end None: to the last frame).
     max_frames: at most so many are delivered. stride: every stride-th of the frames from `start` on.
-    fps: frames per second of a folder of images, which has no clock of its own. timeout: seconds without data before a URL is given up.
+    fps: frames per second of a folder of images, which has no clock of its own.
+    timeout: seconds without data before an address or a camera is given up, or connected anew.
+    live: read at the source's own pace, newest frame first, or (False) every frame; None: by what the source is.
+    reconnect: connect anew where a live source is lost. rtsp_transport: as libav calls them.
     Raises UsageError where a value cannot be meant.
     """
 
@@ -24,6 +27,9 @@ class ReadOptions:
     stride: int = 1
     fps: float = 25.0
     timeout: float = 10.0
+    live: bool | None = None
+    reconnect: bool = True
+    rtsp_transport: str = "tcp"
 
     def __post_init__(self) -> None:
         _require(math.isfinite(self.start) and self.start >= 0, f"--start is {self.start}", "give seconds from 0 on")
@@ -37,7 +43,7 @@ class ReadOptions:
         _require(
             math.isfinite(self.fps) and 1e-6 <= self.fps <= 100_000, f"--fps is {self.fps}", "give frames per second, 0.000001 to 100000"
         )
-        _require(math.isfinite(self.timeout) and self.timeout > 0, f"the timeout is {self.timeout}", "give seconds above 0")
+        _require(math.isfinite(self.timeout) and self.timeout > 0, f"--timeout is {self.timeout}", "give seconds above 0")
 
 
 class Selection:

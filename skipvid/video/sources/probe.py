@@ -8,6 +8,7 @@ from itertools import islice, pairwise
 from statistics import median
 
 from skipvid.video.sources.containers import ContainerFacts
+from skipvid.video.sources.live import LiveSource
 from skipvid.video.sources.open import open_source
 from skipvid.video.sources.options import ReadOptions
 from skipvid.video.sources.video import VideoSource
@@ -51,7 +52,7 @@ def probe(spec: str, *, count: bool = False, timeout: float = 10.0) -> ProbeRepo
     """
     with open_source(spec, ReadOptions(timeout=timeout)) as source:
         info = source.info
-        facts = source.facts if isinstance(source, VideoSource) else ContainerFacts("images", info.codec, "bgr24")
+        facts = source.facts if isinstance(source, VideoSource | LiveSource) else ContainerFacts("images", info.codec, "bgr24")
         times = [frame.time for frame in (source if count else islice(source, _SAMPLE))]
         problem = source.problem
     return ProbeReport(

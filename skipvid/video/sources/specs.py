@@ -7,10 +7,9 @@ import os
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
 
 from skipvid.core.errors import SourceError
-from skipvid.core.text import printable
+from skipvid.core.text import printable, without_secrets
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
 VIDEO_SUFFIXES = frozenset(
@@ -76,8 +75,7 @@ def display_name(spec: str) -> str:
         return "stdin"
     if not is_url(spec):
         return printable(Path(spec).name or Path(spec).resolve().name)
-    parts = urlsplit(spec)
-    return printable(urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2])))
+    return printable(without_secrets(spec))
 
 
 def _expand_glob(pattern: str) -> list[str]:

@@ -30,7 +30,7 @@ from skipvid.video.sources.orientation import Orientation
 from skipvid.video.sources.packets import PacketReader
 from skipvid.video.sources.timing import ArrivalClock, PresentationClock, nominal_rate
 
-_DECODE_THREADS = min(4, os.cpu_count() or 1)
+DECODE_THREADS = min(4, os.cpu_count() or 1)
 """Enough for 4K, and leaves the rest of a large machine to the network."""
 
 _SOUND_LONGER = 1.0
@@ -41,16 +41,24 @@ class VideoSource(Source):
     """The frames of one video, upright, in presentation order, each with its own time (variable frame rate is kept).
 
     where: a path or URL for libav, or a Pipe. name: for messages and results. path: the file, where there is one.
+    container: opened already.
     Opening decodes the first frame, because only a frame tells its rotation; a video without one is refused there.
     Time 0 is the start of the video stream. Raises SourceError where there is no video stream, no decodable frame, or no frame in the
     wanted range.
     """
 
-    def __init__(self, where: str | Pipe, name: str, options: ReadOptions, path: Path | None = None) -> None:
+    def __init__(
+        self,
+        where: str | Pipe,
+        name: str,
+        options: ReadOptions,
+        path: Path | None = None,
+        container: av.container.InputContainer | None = None,
+    ) -> None:
         self._name = name
         self._options = options
         timeout = None if path is not None or isinstance(where, Pipe) else options.timeout
-        self._reader = PacketReader(where, name, timeout, path)
+        self._reader = PacketReader(where, name, timeout, path, container)
         self._lock = Lock()
         self._iterating = self._closing = False
         self._damaged = 0
@@ -68,7 +76,7 @@ class VideoSource(Source):
                 raise SourceError(f"{name} holds no frame that can be decoded", self._reader.broken_off or "it is empty or damaged")
             self._first: av.VideoFrame | None = first
             self._converters = Converters()
-            self._orientation = _orientation(first)
+            self._orientation = orientation_of(first)
             self._date_by_arrival()
             self.facts = ContainerFacts.of(container, self._stream)
             self.info = self._describe(first, path)
@@ -204,9 +212,12 @@ class VideoSource(Source):
                     yield from self._decode(stream, None)
                 stream = cast(av.VideoStream, packet.stream)
                 self._tick = Fraction(stream.time_base or Fraction(1, 1000))
-                # Frames in several threads come late by as many frames, which a stream at its own pace cannot afford.
-                stream.thread_type = "AUTO" if self._arrivals is None else "SLICE"
-                stream.codec_context.thread_count = _DECODE_THREADS
+                if stream.codec_context.is_open:  # it was left before
+                    stream.codec_context.flush_buffers()
+                else:
+                    # Frames in several threads come late by as many frames, which a stream at its own pace cannot afford.
+                    stream.thread_type = "AUTO" if self._arrivals is None else "SLICE"
+                    stream.codec_context.thread_count = DECODE_THREADS
             yield from self._decode(stream, packet)
         if stream is not None:
             yield from self._decode(stream, None)
@@ -252,6 +263,6 @@ def _has_end(where: str | Pipe, container: av.container.InputContainer) -> bool:
     return where.is_file if isinstance(where, Pipe) else container.size > 0
 
 
-def _orientation(frame: av.VideoFrame) -> Orientation:
+def orientation_of(frame: av.VideoFrame) -> Orientation:
     matrix = frame.side_data.get("DISPLAYMATRIX")
     return Orientation() if matrix is None else Orientation.from_display_matrix(bytes(cast(SideData, matrix)))

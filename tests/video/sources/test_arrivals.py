@@ -58,15 +58,17 @@ def camera() -> Iterator[str]:
 
 
 @pytest.mark.parametrize("loading", [0.0, 0.7])
-def test_web_camera_is_dated_by_arrival_and_loses_no_picture(camera: str, loading: float) -> None:
+def test_web_camera_is_dated_by_arrival_and_loses_no_picture_once_they_are_asked_for(camera: str, loading: float) -> None:
     """loading: seconds between opening and the first frame, as networks take."""
-    with open_source(camera) as source:
+    with open_source(camera, ReadOptions(reconnect=False)) as source:
         time.sleep(loading)
         frames = [(number_of(f.image), f.time) for f in source]
         assert source.info.live and source.info.fps == 0
-        assert [n for n, _ in frames] == list(range(8))
+        first = frames[0][0]
+        assert first <= int(loading / STEP) + 1 and frames[-1][0] == 7 and len(frames) + source.dropped == 8 - first
         # Late by what the machine's other work costs; 25 frames a second, which MJPEG is taken for without stamps, would end 1.1 s early.
-        assert [t for _, t in frames] == pytest.approx([sent - Camera.sent[0] for sent in Camera.sent], abs=0.4)
+        sent = [Camera.sent[number] - Camera.sent[first] for number, _ in frames]
+        assert [t for _, t in frames] == pytest.approx(sent, abs=0.4)
         assert any("arrival" in note for note in source.notes)
 
 
@@ -116,4 +118,4 @@ def test_closing_ends_the_thread_of_a_stream_that_goes_on(camera: str) -> None:
     deadline = time.monotonic() + 5
     while threading.active_count() > before + 1 and time.monotonic() < deadline:  # the server's own thread may still send
         time.sleep(0.05)
-    assert not [t for t in threading.enumerate() if t.name == "skipvid-arrivals"]
+    assert not [t for t in threading.enumerate() if t.name == "skipvid-live"]

@@ -69,7 +69,12 @@ def test_what_stands_for_nothing_is_an_error(
         ("-", "stdin"),
         ("a/b/clip.mp4", "clip.mp4"),
         ("scene/", "scene"),
-        ("https://user:secret@cam.example:8443/live.ts?key=1", "https://cam.example:8443/live.ts?key=1"),
+        ("https://user:secret@cam.example:8443/live.ts?key=1", "https://user:***@cam.example:8443/live.ts?key=***"),
+        ("rtsp://admin:p@ss/w:rd@cam:554/live", "rtsp://admin:***@cam:554/live"),
+        ("rtsp://sometoken@cam/live", "rtsp://***@cam/live"),
+        ("rtsp://cam:554/live@2x", "rtsp://cam:554/live@2x"),
+        ("http://cam/mjpg?user=me&pwd=secret&size=2", "http://cam/mjpg?user=me&pwd=***&size=2"),
+        ("http://[::1]:80/a?Access_Token=x#part", "http://[::1]:80/a?Access_Token=***#part"),
     ],
 )
 def test_display_name_is_short_and_hides_passwords(spec: str, name: str) -> None:

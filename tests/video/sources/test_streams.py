@@ -127,7 +127,7 @@ def test_silent_server_is_given_up_after_the_timeout() -> None:
 
 def test_stream_that_stalls_keeps_what_came_and_says_so(tmp_path: Path, server: str) -> None:
     write_clip(tmp_path / "clip.ts", 100)
-    with open_source(f"{server}/stalls.ts", ReadOptions(timeout=0.5)) as source:
+    with open_source(f"{server}/stalls.ts", ReadOptions(timeout=0.5, live=False)) as source:
         numbers = [number_of(f.image) for f in source]
         assert 20 < len(numbers) < 100
         assert source.problem is not None and "broke off" in source.problem and "no data for 0.5 s" in source.problem

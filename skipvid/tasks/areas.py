@@ -1,0 +1,188 @@
+"""Areas of the picture: what does not matter is held constant in the network's input, so that nothing that happens there is computed.
+
+Written as a polygon "x,y x,y x,y", in pixels of the upright frame, or in shares of it where no number is above 1; as a JSON file, a list of
+such polygons ([[x, y], ...]); or as a PNG mask, white = area, which is scaled to the frame.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from skipvid.core.errors import UsageError
+
+Points = tuple[tuple[float, float], ...]
+FORM = "write it as 'x,y x,y x,y', in pixels or in shares of the picture, or name a JSON or PNG file"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Area:
+    """Some polygons, or a mask. polygons: points in pixels, or in shares of the frame where none is above 1. picture: (h, w) bool."""
+
+    polygons: tuple[Points, ...] = ()
+    picture: NDArray[np.bool_] | None = None
+
+    def mask(self, height: int, width: int) -> NDArray[np.bool_]:
+        """(height, width) bool over the frame, True in the area. A pixel belongs to it where its centre does, or an edge passes."""
+        if self.picture is not None:
+            scaled = cv2.resize(self.picture.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST)
+            return np.asarray(scaled > 0, np.bool_)
+        drawn = np.zeros((height, width), np.uint8)
+        for polygon in self.polygons:
+            cv2.fillPoly(drawn, [np.round(to_pixels(polygon, height, width) - 0.5).astype(np.int32)], 1)
+        return np.asarray(drawn > 0, np.bool_)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Areas:
+    """What is looked at: all of the picture, or only some areas of it; without those to be ignored."""
+
+    ignore: tuple[Area, ...] = ()
+    only: tuple[Area, ...] = ()
+
+    def left_out(self, height: int, width: int) -> NDArray[np.bool_]:
+        """(height, width) bool over the frame. Raises UsageError where nothing is left to look at."""
+        out = np.full((height, width), bool(self.only))
+        for area in self.only:
+            out &= ~self._mask(area, height, width)
+        for area in self.ignore:
+            out |= self._mask(area, height, width)
+        if out.all():
+            raise UsageError(f"--ignore and --only leave nothing of a picture of {width}x{height}", "check their points")
+        return out
+
+    @staticmethod
+    def _mask(area: Area, height: int, width: int) -> NDArray[np.bool_]:
+        mask = area.mask(height, width)
+        if not mask.any():
+            raise UsageError(f"an area holds nothing of a picture of {width}x{height}", "check its points")
+        return mask
+
+
+def read_area(text: str) -> Area:
+    """An area from what a user wrote; see the module. Raises UsageError."""
+    suffix = Path(text).suffix.lower()
+    if suffix == ".json":
+        return Area(_polygons(_json(text), text))
+    if suffix == ".png":
+        data = np.frombuffer(_bytes(text), np.uint8)
+        picture = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE) if len(data) else None
+        if picture is None:
+            raise UsageError(f"the area {text} is no PNG picture", FORM)
+        return Area(picture=np.asarray(picture >= 128, np.bool_))
+    points = read_points(text)
+    if len(points) < 3:
+        raise UsageError(f"the area '{text}' has {len(points)} points, a polygon has 3 or more", FORM)
+    return Area((points,))
+
+
+def read_points(text: str) -> Points:
+    """Points from "x,y x,y"; a ; between them is as good as a space. Raises UsageError."""
+    try:
+        points = [tuple(float(number) for number in part.split(",")) for part in text.replace(";", " ").split()]
+    except ValueError:
+        raise UsageError(f"'{text}' is no list of points", FORM) from None
+    return _checked(points, text)
+
+
+def to_pixels(points: Points, height: int, width: int) -> NDArray[np.float64]:
+    """(N, 2) x, y in pixels of a frame of this size."""
+    placed = np.array(points, np.float64)
+    return placed * (width, height) if placed.max() <= 1 else placed
+
+
+def centres_in(boxes: NDArray[np.float32], mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """(K, 4) xyxy -> (K,) whether the centre of each box lies in a mask over the frame."""
+    height, width = mask.shape
+    columns = np.clip((boxes[:, 0] + boxes[:, 2]) / 2, 0, width - 1).astype(np.int64)
+    rows = np.clip((boxes[:, 1] + boxes[:, 3]) / 2, 0, height - 1).astype(np.int64)
+    result: NDArray[np.bool_] = mask[rows, columns]
+    return result
+
+
+def _polygons(content: Any, text: str) -> tuple[Points, ...]:
+    if not isinstance(content, list) or not content:
+        raise UsageError(f"the area {text} holds no list of polygons", "write [[[x, y], [x, y], [x, y]], ...]")
+    if isinstance(content[0], list) and content[0] and not isinstance(content[0][0], list):
+        content = [content]  # a single polygon
+    polygons = tuple(_checked(polygon, text) for polygon in content)
+    if any(len(polygon) < 3 for polygon in polygons):
+        raise UsageError(f"the area {text} holds a polygon with fewer than 3 points", "write [[[x, y], [x, y], [x, y]], ...]")
+    return polygons
+
+
+def _checked(points: Any, text: str) -> Points:
+    numbers = isinstance(points, list) and all(isinstance(p, list | tuple) and len(p) == 2 for p in points)
+    numbers = numbers and all(isinstance(v, int | float) and not isinstance(v, bool) and math.isfinite(v) for p in points for v in p)
+    if not numbers or not points:
+        raise UsageError(f"'{text}' is no list of points", FORM)
+    if any(value < 0 for point in points for value in point):
+        raise UsageError(f"'{text}' has a point outside of the picture", "count from its top left corner")
+    return tuple((float(x), float(y)) for x, y in points)
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(_bytes(text))
+    except ValueError as error:
+        raise UsageError(f"the area {text} is no JSON: {error}", FORM) from None
+
+
+def _bytes(text: str) -> bytes:
+    try:
+        return Path(text).read_bytes()
+    except OSError as error:
+        raise UsageError(f"the area {text} cannot be read: {error.strerror}", FORM) from None
+
+
+MOVED = 12
+"""Levels of 255 in one colour by which a pixel differs from the last frame to count as changed, in the report."""
+
+SAMPLED = 4
+"""Rows and columns from one pixel that is looked at for that to the next: all of them would take longer than the gates do."""
+
+
+class HeldOut:
+    """Holds what is left out constant in the pictures that the network is given, and measures how much would have changed there.
+
+    left_out: (H, W) bool over the frame. size: (height, width) of the pictures. fill: (3,) the colour that stands there, BGR.
+    A pixel of the network's picture is held where it, or a neighbour, covers any of what is left out: then no change there can reach what
+    is not held, through whatever filter pictures are scaled with.
+    """
+
+    def __init__(self, left_out: NDArray[np.bool_], size: tuple[int, int], fill: Sequence[int]) -> None:
+        self.left_out = left_out
+        how = cv2.INTER_AREA if size[0] < left_out.shape[0] else cv2.INTER_LINEAR
+        covered = np.asarray(cv2.resize(left_out.astype(np.float32), size[::-1], interpolation=how)) > 0
+        self._held = np.asarray(cv2.dilate(covered.astype(np.uint8), np.ones((3, 3), np.uint8)), np.uint8)
+        self._sampled_held = self._held[::SAMPLED, ::SAMPLED] > 0
+        self._filling = np.broadcast_to(np.array(fill, np.uint8), (*size, 3)).copy()
+        self._last: NDArray[np.uint8] | None = None
+        self._changed = self._changed_held = 0
+
+    def hold(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """pixels: (h, w, 3) uint8 BGR, the picture at its top left -> a copy with the fill where something is held."""
+        height, width = self._held.shape
+        samples = pixels[:height:SAMPLED, :width:SAMPLED].copy()
+        if self._last is not None:
+            moved = cv2.absdiff(samples, self._last).max(2) > MOVED
+            self._changed += int(moved.sum())
+            self._changed_held += int((moved & self._sampled_held).sum())
+        self._last = samples
+        filled = pixels.copy()
+        cv2.copyTo(self._filling, self._held, filled[:height, :width])
+        return filled
+
+    @property
+    def note(self) -> str:
+        """What was left out, in words."""
+        line = f"areas left out: {self.left_out.mean():.1%} of the picture"
+        return line + (f", {self._changed_held / self._changed:.0%} of the pixels that changed" if self._changed else "")

@@ -1,0 +1,95 @@
+"""`detect` with identities, areas and counts, on a clip with the tests' detector."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from clips import write_clip
+
+from skipvid.cli.app import run
+from skipvid.cli.networks import skip_config
+from skipvid.cli.settings.groups import NetworkSettings
+from skipvid.cli.talk import Talk
+from skipvid.presets.preset import Preset
+from skipvid.tasks.detect_engine import DetectEngine
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: DetectEngine) -> Path:
+    """A working directory with a clip; `detect` finds the test's engine loaded already."""
+
+    def loaded(settings: NetworkSettings, preset: Preset, talk: Talk) -> DetectEngine:
+        return engine.regated(skip_config(settings, preset, talk))
+
+    monkeypatch.setattr("skipvid.cli.networks.load_detect_engine", loaded)
+    monkeypatch.chdir(tmp_path)
+    write_clip(tmp_path / "clip.mp4", frames=5)
+    return tmp_path
+
+
+def frames_of(path: Path) -> list[dict[str, Any]]:
+    records = [json.loads(line) for line in path.read_text().splitlines()]
+    return [record for record in records if "frame" in record]
+
+
+@pytest.mark.parametrize(
+    ("words", "followed"),
+    [
+        (["-o", "a.jsonl"], False),
+        (["-o", "a.jsonl", "--track"], True),
+        (["-o", "a.jsonl", "-o", "a.mot.txt"], True),
+        (["-o", "a.jsonl", "-o", "a.mot.txt", "--no-track"], False),
+        (["-o", "a.jsonl", "--detect-every", "3"], True),
+    ],
+)
+def test_identities_are_given_where_they_are_wanted_or_needed(words: list[str], followed: bool, place: Path) -> None:
+    assert run(["detect", "clip.mp4", "-q", *words]) == 0
+    frames = frames_of(place / "a.jsonl")
+    ids = [found["id"] for frame in frames for found in frame["detections"]]
+    assert ids and all((identity is not None) == followed for identity in ids)
+    every = 3 if "--detect-every" in words else 1
+    assert [frame["cost"]["dense_macs"] > 0 for frame in frames] == [n % every == 0 for n in range(5)]
+    if "a.mot.txt" in words:
+        rows = [line.split(",") for line in (place / "a.mot.txt").read_text().splitlines()]
+        assert {int(row[1]) for row in rows} == (set(ids) if followed else {-1})
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--track", "--no-track"], "--track and --no-track contradict each other"),
+        (["--detect-every", "2", "--no-track"], "--detect-every and --no-track contradict each other"),
+        (["--detect-every", "0"], "0 is not in the range"),
+        (["--count", "0,0 1,1", "--no-track"], "--count and --no-track contradict each other"),
+        (["--events", "e.csv"], "--events is given, and nothing is counted; add --count"),
+        (["--count", "0,0 1,1", "--events", "e.txt"], "has another suffix than .jsonl and .csv"),
+        (["--count", "0,0 1,1", "--count", "0,1 1,0"], "two counts have the name 'line'"),
+        (["--count", "0,0 1,1", "--events", "e.csv", "-o", "e.csv"], "e.csv is named twice"),
+        (["clip.mp4", "./clip.mp4", "--count", "0,0 1,1", "--events", "e.csv", "-o", "{n}.csv"], "there are 2 sources"),
+        (["--ignore", "0,0 1,1"], "has 2 points, a polygon has 3 or more"),
+        (["--ignore", "0,0 1,0 1,1 0,1"], "leave nothing of a picture of"),
+    ],
+)
+def test_what_cannot_be_meant_is_answered_in_one_line(
+    words: list[str], message: str, place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sources = [] if "clip.mp4" in words else ["clip.mp4"]
+    assert run(["detect", *sources, *words]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1 and message in lines[0]
+
+
+def test_areas_and_counts_are_reported_written_and_drawn(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--ignore", "0,0 0.3,0 0.3,1 0,1", "--count", "door=0.3,0 0.8,0 0.8,0.9 0.3,0.9", "--conf", "0"]
+    assert run(["detect", "clip.mp4", *words, "--events", "e.jsonl", "-o", "a.jsonl", "-o", "a.mp4", "--json"]) == 0
+    problems = json.loads(capsys.readouterr().out)["runs"][0]["problems"]
+    assert any(line.startswith("areas left out: ") for line in problems) and any(line.startswith("count door: ") for line in problems)
+    assert run(["detect", "clip.mp4", *words, "--events", "e.csv", "-o", "b.mp4", "-q"]) == 0
+    assert (place / "e.csv").read_text().splitlines()[0] == "source,frame,time,count,event,label,id,inside"
+    events = [json.loads(line) for line in (place / "e.jsonl").read_text().splitlines()]
+    assert len(events) == len((place / "e.csv").read_text().splitlines()) - 1
+    assert run(["detect", "clip.mp4", *words, "--events", "e.csv", "-o", "c.mp4", "-q"]) == 6, "it is there already"
+    assert not list(place.glob("*.part"))

@@ -1,0 +1,202 @@
+"""Cameras and servers behind addresses: RTSP that is lost and comes back, streams over HTTP, and passwords that are never shown."""
+
+from __future__ import annotations
+
+import http.server
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+from clip_making import number_of, write_clip
+from rtsp_camera import RtspCamera
+
+from skipvid.core.errors import SourceError
+from skipvid.video.sources.containers import Pipe
+from skipvid.video.sources.live import LiveSource
+from skipvid.video.sources.network import StreamFeed, open_live_pipe
+from skipvid.video.sources.open import open_source
+from skipvid.video.sources.options import ReadOptions
+from skipvid.video.sources.video import VideoSource
+
+
+def test_rtsp_goes_over_tcp_and_shows_what_is_there_now() -> None:
+    with RtspCamera() as camera, open_source(camera.url(), ReadOptions(end=1.5)) as source:
+        assert source.info.live and (source.info.width, source.info.height, source.info.codec) == (160, 96, "h264")
+        ages, times = [], []
+        for frame in source:
+            ages.append(camera.number() - number_of(frame.image))
+            times.append(frame.time)
+        assert len(times) > 20 and sorted(ages)[len(ages) // 2] <= 2
+        assert all("RTP/AVP/TCP" in transport for transport in camera.transports)
+        assert 1.2 < times[-1] < 1.5 and source.problem is None
+
+
+def test_a_slow_reader_of_rtsp_gets_new_frames_and_the_others_are_counted() -> None:
+    with RtspCamera() as camera, open_source(camera.url(), ReadOptions(end=2.5)) as source:
+        ages, frames = [], []
+        for frame in source:
+            ages.append(camera.number() - number_of(frame.image))
+            frames.append(frame)
+            time.sleep(0.2)
+        assert sorted(ages)[len(ages) // 2] <= 2
+        assert source.dropped > len(frames)
+        assert frames[-1].index - frames[0].index == pytest.approx(frames[-1].time * 20, abs=6), (
+            "a frame's number counts those dropped, too"
+        )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["plug", "stall"])
+def test_rtsp_that_is_lost_comes_back(how: str) -> None:
+    with RtspCamera() as camera, open_source(camera.url(), ReadOptions(timeout=1.0, end=7)) as source:
+        lines: list[str] = []
+        source.tell = lines.append
+        frames, gone = [], None
+        for frame in source:
+            frames.append((number_of(frame.image), frame))
+            if gone is None and frame.time > 1:
+                gone = frame.time
+                lost, back = (camera.stop, camera.start) if how == "plug" else (camera.stalled.set, camera.stalled.clear)
+                lost()
+                threading.Timer(1.5, back).start()
+        resumed = [(number, frame) for number, frame in frames if frame.resumed]
+        assert len(resumed) == 1 and gone is not None
+        number, first = resumed[0]
+        assert 1.5 <= first.time - gone < 5
+        assert number == pytest.approx(frames[0][0] + first.time * camera.rate, abs=10), "the recording lasts as long as what it shows"
+        assert camera.connections == 2 and len(lines) == 2 and all(camera.url() in line for line in lines)
+        assert ("no data for 1 s" in lines[0]) == (how == "stall")
+        assert source.problem is not None and source.problem.startswith("connection lost 1 time, ")
+
+
+def test_rtsp_that_is_lost_ends_where_that_is_wanted() -> None:
+    with RtspCamera() as camera, open_source(camera.url(), ReadOptions(reconnect=False)) as source:
+        threading.Timer(0.5, camera.stop).start()
+        assert list(source)
+        assert source.problem is not None and source.problem.startswith("disappeared after ")
+
+
+def test_a_password_opens_the_camera_and_stays_out_of_names_and_errors() -> None:
+    with RtspCamera(password="geheim") as camera:
+        with open_source(camera.url("admin:geheim@"), ReadOptions(max_frames=2)) as source:
+            assert source.info.name == camera.url("admin:***@") and len(list(source)) == 2
+        with pytest.raises(SourceError, match="401") as caught:
+            open_source(camera.url("admin:falsch@"))
+        assert "falsch" not in str(caught.value) and "admin:***@" in str(caught.value)
+        assert caught.value.__cause__ is None and caught.value.__suppress_context__, "a traceback would show libav's words with the address"
+
+
+class Tuner(http.server.BaseHTTPRequestHandler):
+    """Sends clip.ts without a length, a picture's worth every 40 ms; then goes silent, or ends where the address says so."""
+
+    clip = b""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "video/mp2t")
+        self.end_headers()
+        step = max(188, len(self.clip) // 100 // 188 * 188)
+        with suppress(OSError):
+            for at in range(0, len(self.clip), step):
+                self.wfile.write(self.clip[at : at + step])
+                self.wfile.flush()
+                time.sleep(0 if "burst" in self.path else 0.04)
+
+    def log_message(self, *words: object) -> None: ...
+
+
+@pytest.fixture
+def tuner(tmp_path: Path) -> Iterator[str]:
+    Tuner.clip = write_clip(tmp_path / "clip.ts", 120).read_bytes()
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Tuner) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_a_transport_stream_without_a_length_is_live(tuner: str) -> None:
+    with open_source(f"{tuner}/tv", ReadOptions(end=1.0)) as source:
+        assert isinstance(source, LiveSource)
+        frames = list(source)
+    assert len(frames) > 5 and frames[-1].time < 1.0
+
+
+def test_every_frame_of_it_is_read_where_that_is_wanted(tuner: str) -> None:
+    with open_source(f"{tuner}/burst", ReadOptions(live=False)) as source:
+        assert isinstance(source, VideoSource)
+        assert [number_of(frame.image) for frame in source] == list(range(120))
+
+
+def test_an_address_with_a_length_is_live_only_where_that_is_wanted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_clip(tmp_path / "clip.ts", 60)
+    monkeypatch.chdir(tmp_path)
+
+    class Files(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *words: object) -> None: ...
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Files) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}/clip.ts"
+        with open_source(address) as source:
+            assert not source.info.live and len(list(source)) == 60
+        with open_source(address, ReadOptions(live=True, reconnect=False)) as source:
+            assert source.info.live
+        server.shutdown()
+
+
+@contextmanager
+def piped(data: bytes, pieces: int, pause: float) -> Iterator[Pipe]:
+    reading, writing = os.pipe()
+
+    def send() -> None:
+        with suppress(OSError), os.fdopen(writing, "wb", buffering=0) as end:
+            for at in range(pieces):
+                end.write(data[len(data) * at // pieces : len(data) * (at + 1) // pieces])
+                time.sleep(pause)
+
+    threading.Thread(target=send, daemon=True).start()
+    with os.fdopen(reading, "rb") as file:
+        yield Pipe(file)
+
+
+def test_a_live_pipe_drops_what_a_slow_reader_does_not_ask_for_and_its_end_is_no_loss(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "clip.ts", 60, options={"bf": "0"}).read_bytes()
+    with piped(clip, 60, 1 / 30) as pipe:
+        source = open_live_pipe(pipe, "stdin", ReadOptions())
+        frames = []
+        for frame in source:
+            frames.append(frame)
+            time.sleep(0.25)
+    assert 4 < len(frames) < 20 and source.dropped > 30
+    assert number_of(frames[-1].image) >= 57, "the last one there is"
+    assert source.problem is None
+
+
+@pytest.mark.slow
+def test_a_decoder_that_is_too_slow_goes_on_at_a_keyframe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each picture takes three times as long as until the next one comes: without dropping, the reader would fall behind by 4 s."""
+    clip = write_clip(tmp_path / "clip.ts", 180, options={"bf": "0", "g": "15", "tune": "zerolatency"}).read_bytes()
+    decode = StreamFeed._decode
+
+    def slow(self: StreamFeed, packet: object) -> object:
+        time.sleep(0.1)
+        return decode(self, packet)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(StreamFeed, "_decode", slow)
+    with piped(clip, 180, 1 / 30) as pipe:
+        begin = time.monotonic()
+        source = open_live_pipe(pipe, "stdin", ReadOptions())
+        ages = [(time.monotonic() - begin) - number_of(frame.image) / 30 for frame in source]
+        took = time.monotonic() - begin
+    assert source.dropped > 60 and max(ages[len(ages) // 3 :]) < 2.5 and took < 9, (ages, took)
+
+
+def test_a_source_is_refused_at_once_where_nothing_answers() -> None:
+    begin = time.monotonic()
+    with pytest.raises(SourceError, match="rtsp://127.0.0.1:1/live cannot be opened: Connection refused; check the address"):
+        open_source("rtsp://127.0.0.1:1/live")
+    assert time.monotonic() - begin < 5
