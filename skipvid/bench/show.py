@@ -20,11 +20,16 @@ from skipvid.bench.measure import Measurement
 from skipvid.core.files import write_text
 from skipvid.report.units import milliseconds, percent, times
 
-TITLES = {"torch": "PyTorch", "onnxruntime": "ONNX Runtime", "openvino": "OpenVINO f32", "openvino-bf16": "OpenVINO bf16"}
+TITLES = {
+    "torch": "PyTorch",
+    "onnxruntime": "ONNX Runtime",
+    "openvino": "OpenVINO f32",
+    "openvino-bf16": "OpenVINO bf16",
+    "openvino-int8": "OpenVINO int8",
+}
 
-
-LONGEST_NAME = 18
-"""Characters of a clip's name: with them, and the times of four runtimes, a table is 80 columns wide."""
+LONGEST_NAME, LONGEST_BESIDE_ALL = 18, 13
+"""Characters of a clip's name: with them, and the times of four runtimes, or closer together of all, a table is 80 columns wide."""
 
 
 def render_bench(found: Sequence[Measurement], console: Console) -> None:
@@ -54,7 +59,7 @@ def _render(rows: Sequence[Measurement], console: Console) -> None:
     if runtimes:
         console.print()
         console.print(Text("Dense elsewhere, ms (and how many times our gated time)", style="bold"))
-        table = _table(*(TITLES[name] for name in runtimes))
+        table = _table(*(TITLES[name] for name in runtimes), close=len(runtimes) == len(TITLES))
         for row in rows:
             cells = (f"{milliseconds(row.runtime_ms[name])} ({times(row.runtime_ms[name] / row.skip_ms)})" for name in runtimes)
             table.add_row(Text(row.what), *cells)
@@ -64,9 +69,9 @@ def _render(rows: Sequence[Measurement], console: Console) -> None:
     console.print(Text(f"Medians; state of one session {first.state_bytes / 2**20:.1f} MiB", style="dim"))
 
 
-def _table(*headings: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
-    table.add_column("Frames", no_wrap=True, max_width=LONGEST_NAME)
+def _table(*headings: str, close: bool = False) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 0 if close else 1, 0, 0), pad_edge=False, show_edge=False)
+    table.add_column("Frames", no_wrap=True, max_width=LONGEST_BESIDE_ALL if close else LONGEST_NAME)
     for heading in headings:
         table.add_column(heading, justify="right", no_wrap=True)
     return table

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from skipvid.tasks.engine import Engine, Stream
     from skipvid.video.sinks.base import Sink
 
-DENSE_EVERY = 50
-"""The dense network is timed beside the gated one in every so many frames of a recording: enough for a median, at most 2 % more time."""
+DENSE_EVERY = 40
+"""The dense network is timed beside the gated one in every so many frames of a recording: enough for a median in a short clip, under the
+load of the frames around."""
 
 
 S = TypeVar("S", bound=AnalysisSettings)

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,16 +15,20 @@ import click
 from skipvid.cli.settings.command import command
 from skipvid.cli.settings.fields import flag, optional_argument, setting
 from skipvid.cli.settings.groups import NetworkSettings, TalkSettings
+from skipvid.cli.settings.model_file import ReadingSettings, check_given
 from skipvid.cli.settings.types import Levels, Threshold
 from skipvid.core.errors import UsageError
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from skipvid.bench.measure import Measurement
     from skipvid.cli.talk import Talk
     from skipvid.presets.preset import Preset
+    from skipvid.skip.picture import Picture
 
-RUNTIMES = ("torch", "onnxruntime", "openvino", "openvino-bf16")
-Runtime = Literal["torch", "onnxruntime", "openvino", "openvino-bf16", "none"]
+RUNTIMES = ("torch", "onnxruntime", "openvino", "openvino-bf16", "openvino-int8")
+Runtime = Literal["torch", "onnxruntime", "openvino", "openvino-bf16", "openvino-int8", "none"]
 Precision = Literal["f32", "bf16", "auto"]
 SIDE = (9, 16)
 """Height and width of the source that the moving patch stands for."""
@@ -37,6 +42,10 @@ class BenchSettings:
     presets: tuple[str, ...] = setting(
         "--preset", default=(), metavar="NAME|FILE", help="Network to measure; repeatable.  [default: efficientdet-nano]"
     )
+    model: Path | None = setting(
+        "--model", default=None, metavar="FILE", help="Network to measure: an .onnx file, or a .pt2 of torch.export."
+    )
+    file: ReadingSettings = field(default_factory=ReadingSettings)
     weights: str | None = setting(
         "--weights", default=None, metavar="FILE", help='Load this file instead of the preset\'s weights; "random": none at all.'
     )
@@ -83,6 +92,11 @@ class BenchSettings:
     overwrite: bool = flag("--overwrite", help="Replace an existing file.")
     talk: TalkSettings = field(default_factory=TalkSettings)
 
+    def __post_init__(self) -> None:
+        if self.model is not None and (self.presets or self.weights is not None):
+            other = "--preset" if self.presets else "--weights"
+            raise UsageError(f"--model and {other} contradict each other", "the file is the network, with its weights")
+
 
 @command(BenchSettings)
 def bench(settings: BenchSettings) -> None:
@@ -95,12 +109,18 @@ def bench(settings: BenchSettings) -> None:
     from skipvid.cli.jobs import check_openable
     from skipvid.cli.talk import Talk
     from skipvid.presets.preset import DEFAULT_DETECT, load_preset
+    from skipvid.tasks.network_files import preset_of_file
     from skipvid.video.sinks.targets import check_path
     from skipvid.video.sources.options import ReadOptions
 
     if not settings.activity and not settings.clips:
         raise UsageError("there is nothing to measure", "leave out --activity none, or name a clip")
-    presets = [load_preset(name) for name in settings.presets or (DEFAULT_DETECT,)]
+    check_given(settings.model, settings.file)
+    if settings.model is not None:
+        size = None if settings.size is None else (settings.size, settings.size)
+        presets = [preset_of_file(settings.model, None, settings.file.choice(size))]
+    else:
+        presets = [load_preset(name) for name in settings.presets or (DEFAULT_DETECT,)]
     if settings.csv:
         check_path(settings.csv, list(settings.clips), settings.overwrite)
     for clip in settings.clips:
@@ -131,6 +151,7 @@ def _measure_preset(preset: Preset, settings: BenchSettings, precision: str | No
 
     from skipvid.bench.frames import clip_frames, clip_size, patch_frames
     from skipvid.bench.measure import load_subject, measure, open_runtimes
+    from skipvid.bench.runtimes import CALIBRATION_FRAMES
     from skipvid.cli.networks import skip_config
     from skipvid.cli.talk import DownloadBar
     from skipvid.presets.weights import resolve_weights
@@ -150,15 +171,23 @@ def _measure_preset(preset: Preset, settings: BenchSettings, precision: str | No
     work += [(Path(clip).name, clip_size(clip, preset), clip) for clip in settings.clips]
     work.sort(key=lambda item: item[1])  # stable: the runtimes are opened once for each size
     opened: tuple[tuple[int, int], list[Any]] | None = None
+
+    def frames_of(source: float | str, size: tuple[int, int], count: int) -> Iterator[Picture]:
+        if isinstance(source, str):
+            return clip_frames(source, preset, size, count)
+        return patch_frames(preset, size, source / 100, count)
+
+    def samples_of(source: float | str, size: tuple[int, int]) -> Iterator[Tensor]:
+        return (picture.tensor() for picture in frames_of(source, size, CALIBRATION_FRAMES))
+
     for what, size, source in work:
         if opened is None or opened[0] != size:
             talk.say(f"{preset.name}: {size[1]}x{size[0]}: preparing the runtimes", detail=True)
-            opened = size, open_runtimes(subject, _runtimes(settings.runtimes), size)
-        if isinstance(source, str):
-            frames = clip_frames(source, preset, size, settings.max_frames)
-        else:
-            frames = patch_frames(preset, size, source / 100, settings.frames)
-        yield measure(subject, size, what, frames, opened[1])
+            sources = [other for _, other_size, other in work if other_size == size]
+            sample = next((other for other in sources if isinstance(other, str)), sources[-1])
+            opened = size, open_runtimes(subject, _runtimes(settings.runtimes), size, partial(samples_of, sample, size))
+        count = settings.max_frames if isinstance(source, str) else settings.frames
+        yield measure(subject, size, what, frames_of(source, size, count), opened[1])
 
 
 def _runtimes(chosen: Sequence[str]) -> Sequence[str]:

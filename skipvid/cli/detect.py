@@ -36,12 +36,12 @@ def detect(settings: DetectSettings) -> int:
 
 
 def _load(settings: DetectSettings, talk: Talk) -> Engine:
-    from skipvid.cli.networks import chosen_preset, load_detect_engine
+    from skipvid.cli.networks import load_detect_engine, network_preset
     from skipvid.presets.preset import DEFAULT_DETECT
 
     _check_events(settings)
     areas, counts = settings.follow.areas(), settings.follow.counts()
-    engine = load_detect_engine(settings.network, chosen_preset(settings.network.preset, DEFAULT_DETECT), talk)
+    engine = load_detect_engine(settings.network, network_preset(settings.network, DEFAULT_DETECT, "detect"), talk)
     engine.follow, engine.areas, engine.count = settings.follow.options(settings.output), areas, counts
     return engine
 

@@ -98,7 +98,7 @@ def eval(settings: EvalSettings) -> int:
     """
     from rich.console import Console
 
-    from skipvid.cli.networks import chosen_preset
+    from skipvid.cli.networks import network_preset
     from skipvid.cli.talk import Talk
     from skipvid.evaluate.layouts import open_clips
     from skipvid.evaluate.show import document, render_rows, write_csv
@@ -111,7 +111,7 @@ def eval(settings: EvalSettings) -> int:
     vehicle = VEHICLES["vehicle"][0] if settings.classes == ("vehicle",) else None
     clips = open_clips(settings.source, settings.truth, settings.layout, first=settings.first_frame, split=split, category=vehicle)
     default = DEFAULT_POSE if settings.layout in ("jhmdb", "joints") or settings.boxes == "truth" else DEFAULT_DETECT
-    preset = chosen_preset(settings.network.preset, default)
+    preset = network_preset(settings.network, default)
     with Talk(settings.talk) as talk:
         engine = _engine(settings, preset, talk)
         rows = _measure(settings, engine, preset, clips, talk)
@@ -152,7 +152,7 @@ def _measure(settings: EvalSettings, engine: Engine, preset: Preset, clips: list
     from skipvid.evaluate.run import compare
     from skipvid.evaluate.show import Row
 
-    labels = _labels(settings, preset, clips)
+    labels = labels_for(preset, clips, settings.classes, settings.layout)
     config = engine.model.config
     ways: list[tuple[str, Engine, int, bool]] = [("dense", engine, 1, False)]
     for threshold in settings.thresholds or ((config.threshold,) if config.gate != "none" else ()):
@@ -194,8 +194,8 @@ def _pass(
     return outcome
 
 
-def _labels(settings: EvalSettings, preset: Preset, clips: list[LabelledClip]) -> Labels:
-    """What is measured: of the preset's classes those that are named, or else those that the truth has."""
+def labels_for(preset: Preset, clips: list[LabelledClip], classes: tuple[str, ...] = (), layout: str | None = None) -> Labels:
+    """What is measured: of the preset's classes those that are named, or else those that the truth has. Raises UsageError."""
     from skipvid.evaluate.run import Labels
 
     if preset.task == "pose":
@@ -203,13 +203,13 @@ def _labels(settings: EvalSettings, preset: Preset, clips: list[LabelledClip]) -
             raise UsageError("the truth has no keypoints", "choose a detection preset: skipvid presets list")
         return Labels((1,), keypoints=preset.keypoints)
     numbers = {name.lower(): number for number, name in preset.label_set.categories.items()}
-    if settings.classes == ("vehicle",) or settings.layout == "detrac" or (not settings.classes and _is_detrac(clips)):
+    if classes == ("vehicle",) or layout == "detrac" or (not classes and _is_detrac(clips)):
         return Labels(tuple(number for number in VEHICLES["vehicle"] if number in numbers.values()), merged=True)
-    for name in settings.classes:
+    for name in classes:
         if name.lower() not in numbers:
             raise UsageError(f"preset {preset.name} does not know the class '{name}'", f"known: {', '.join(numbers)}")
-    if settings.classes:
-        return Labels(tuple(numbers[name.lower()] for name in settings.classes))
+    if classes:
+        return Labels(tuple(numbers[name.lower()] for name in classes))
     present = sorted(set(_categories(clips)) & set(numbers.values()))
     if not present:
         raise UsageError("the truth has no class that the preset knows", f"known: {', '.join(numbers)}")

@@ -70,6 +70,9 @@ class StoredPicture(Protocol):
     def sampled(self, height: int, width: int) -> NDArray[np.uint8]:
         """(height, width, 3) uint8, BGR: single pixels on a grid, which costs least."""
 
+    def part(self, left: int, top: int, right: int, bottom: int) -> NDArray[np.uint8]:
+        """The pixels of `bgr` within these bounds, which lie in the picture, right and bottom exclusive; a small part costs little."""
+
     def planes(self) -> Planes:
         """The picture as an encoder takes it."""
 
@@ -224,7 +227,9 @@ class RunSummary:
     cost: summed over all frames, keyframes included; None without gates. median_ms: by phase, like FrameResult.ms, plus "draw" and "write".
     wall_seconds: from the first frame asked for to the last one written. dropped: frames of a live source that were not analysed.
     problems: one line each: truncated input, dropped frames, mapped colours, ... interrupted: ended by Ctrl-C.
-    complete: nothing of the source is missing before the point at which the run ended.
+    complete: nothing of the source is missing before the point at which the run ended. busy: by stage that runs beside the others
+    ("decode", "network", "output") the share of wall_seconds in which it did not wait for another; {} where they were not told apart.
+    cpu_seconds: of all threads of the process, meanwhile; 0 where that was not measured.
     """
 
     header: RunHeader
@@ -238,6 +243,8 @@ class RunSummary:
     problems: tuple[str, ...] = ()
     interrupted: bool = False
     complete: bool = True
+    busy: Mapping[str, float] = field(default_factory=dict)
+    cpu_seconds: float = 0.0
 
     @property
     def fps(self) -> float:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from skipvid.core.results import Detections
+from skipvid.core.results import Detections, Frame
 from skipvid.evaluate.bootstrap import Interval, blocks_of, bootstrap
 from skipvid.evaluate.jhmdb import coco_columns
 from skipvid.evaluate.matching import FrameMatches, match_boxes, match_keypoints
@@ -16,7 +16,6 @@ from skipvid.evaluate.precision import PrecisionTable, mean_over_categories, pck
 from skipvid.evaluate.truth import FrameTruth, LabelledClip
 from skipvid.models.detections import class_wise_nms
 from skipvid.tasks.engine import Stream
-from skipvid.video.sources.base import Source
 
 SAME_OBJECT = 0.6
 """IoU above which two boxes of merged categories are one object."""
@@ -60,6 +59,7 @@ class Pass:
     """What one way of running found and cost, frame by frame; frames without truth count for cost and time alone.
 
     matches: by category, of each labelled frame. joints: (persons, joints) of each labelled frame, for PCK. groups: their clips.
+    agreed: of each frame, where the dense network stands in for the truth: the weight of what agrees, and of all.
     macs, dense_macs: of all frames. model_ms: of all frames.
     """
 
@@ -67,6 +67,7 @@ class Pass:
     matches: dict[int, list[FrameMatches]] = field(default_factory=dict)
     joints: list[NDArray[np.float64]] = field(default_factory=list)
     groups: list[str] = field(default_factory=list)
+    agreed: list[tuple[float, float]] = field(default_factory=list)
     macs: int = 0
     dense_macs: int = 0
     model_ms: list[float] = field(default_factory=list)
@@ -88,13 +89,16 @@ class Pass:
             hits = np.array([np.nansum(each) for each in self.joints])
             labelled = np.array([np.isfinite(each).sum() for each in self.joints])
             found["PCK"] = lambda times: float(100 * (hits @ times) / (labelled @ times)) if labelled @ times else float("nan")
+        if self.agreed:
+            same, whole = np.array(self.agreed).T
+            found["agreement"] = lambda times: float(100 * (same @ times) / (whole @ times)) if whole @ times else 100.0
         return found
 
 
-def run_clip(outcome: Pass, stream: Stream, source: Source, clip: LabelledClip, labels: Labels, dense_macs: int) -> None:
+def run_clip(outcome: Pass, stream: Stream, frames: Iterable[Frame], clip: LabelledClip, labels: Labels, dense_macs: int) -> None:
     """Analyse a clip and add to the pass. dense_macs: of a frame, counted for frames whose result names no cost."""
     columns = coco_columns(clip.keypoint_names, labels.keypoints) if labels.keypoints else ([], [])
-    for frame in source:
+    for frame in frames:
         result = stream.process(frame)
         cost = result.cost
         outcome.macs += cost.macs if cost is not None else dense_macs if result.ms["model"] else 0
@@ -103,14 +107,21 @@ def run_clip(outcome: Pass, stream: Stream, source: Source, clip: LabelledClip, 
         truth = clip.of(frame)
         if truth is None:
             continue
-        truth, found = labels.true(truth), labels.found(result.detections)
-        outcome.groups.append(clip.group or clip.name)
-        if labels.keypoints and truth.keypoints is not None and found.keypoints is not None:
-            outcome.matches.setdefault(labels.categories[0], []).append(match_keypoints(found, truth, columns))
-            outcome.joints.append(pck_hits(found, truth, columns))
-        else:
-            for category in labels.categories[:1] if labels.merged else labels.categories:
-                outcome.matches.setdefault(category, []).append(match_boxes(found, truth, category))
+        add_labelled(outcome, result.detections, truth, clip.group or clip.name, labels, columns)
+
+
+def add_labelled(
+    outcome: Pass, detections: Detections, truth: FrameTruth, group: str, labels: Labels, columns: tuple[list[int], list[int]]
+) -> None:
+    """Add what was found in one labelled frame. columns: of the truth's joints and of the network's, those that both have."""
+    truth, found = labels.true(truth), labels.found(detections)
+    outcome.groups.append(group)
+    if labels.keypoints and truth.keypoints is not None and found.keypoints is not None:
+        outcome.matches.setdefault(labels.categories[0], []).append(match_keypoints(found, truth, columns))
+        outcome.joints.append(pck_hits(found, truth, columns))
+    else:
+        for category in labels.categories[:1] if labels.merged else labels.categories:
+            outcome.matches.setdefault(category, []).append(match_boxes(found, truth, category))
 
 
 @dataclass(frozen=True, slots=True)

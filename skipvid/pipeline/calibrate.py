@@ -11,7 +11,7 @@ from skipvid.core.errors import SourceError, UsageError
 from skipvid.core.results import Frame
 from skipvid.skip.api import SkipModel
 from skipvid.skip.recording import Recorder, Recording, Replay, replay
-from skipvid.skip.sensitivity import Sensitivity, rounded
+from skipvid.skip.sensitivity import Sensitivity, check_calibrated, rounded
 from skipvid.tasks.engine import Engine
 
 LEVELS = tuple(0.25 * 2 ** (step / 2) for step in range(9))
@@ -49,9 +49,7 @@ def calibrate(
     Raises UsageError where the engine has no norm gates or the saving cannot be reached, SourceError where there is nothing to look at.
     """
     model = engine.model
-    kind = (model.config.gate, model.config.reference)
-    if kind != ("norm", "accumulated"):
-        raise UsageError(f"gates of the kind '{kind[0]}, {kind[1]}' cannot be calibrated", "use --gate norm --reference accumulated")
+    check_calibrated(model.config)
     runs = record(engine, sources, most)
     frames = sum(len(run) for run in runs)
     if not frames:

@@ -36,12 +36,19 @@ class Channel(Generic[T]):
         self._depth = depth
         self._changed = threading.Condition()
         self._closed = False
+        self.full_seconds = 0.0
+        """How long `put` has waited for room: the reader was the slower side."""
+        self.empty_seconds = 0.0
+        """How long the reader has waited for an item."""
 
     def put(self, item: T) -> bool:
         """Wait for room and put an item. False, without waiting, where the channel is closed."""
         with self._changed:
-            while len(self._items) >= self._depth and not self._closed:
-                self._changed.wait()
+            if len(self._items) >= self._depth and not self._closed:
+                begin = time.perf_counter()
+                while len(self._items) >= self._depth and not self._closed:
+                    self._changed.wait()
+                self.full_seconds += time.perf_counter() - begin
             if self._closed:
                 return False
             self._items.append(item)
@@ -60,8 +67,11 @@ class Channel(Generic[T]):
         """Items as they come, until the channel is closed and empty."""
         while True:
             with self._changed:
-                while not self._items and not self._closed:
-                    self._changed.wait()
+                if not self._items and not self._closed:
+                    begin = time.perf_counter()
+                    while not self._items and not self._closed:
+                        self._changed.wait()
+                    self.empty_seconds += time.perf_counter() - begin
                 if not self._items:
                     return
                 item = self._items.popleft()
@@ -111,7 +121,7 @@ def run(
     results: Channel[FrameResult] = Channel(depth)
     reader = _Worker("skipvid-reader", lambda: _read(source, frames))
     writer = _Worker("skipvid-writer", lambda: _write(results, sinks, summariser))
-    begin = time.perf_counter()
+    begin, cpu_begin = time.perf_counter(), time.process_time()
     reader.start()
     writer.start()
     interrupted = False
@@ -139,8 +149,15 @@ def run(
                 raise worker.failure
         problems = [*source.notes, *getattr(stream, "notes", ()), *(problem for problem in (source.problem, stream.problem) if problem)]
         seconds = time.perf_counter() - begin
+        waited = {
+            "decode": frames.full_seconds,
+            "network": frames.empty_seconds + results.full_seconds,
+            "output": results.empty_seconds,
+        }
+        busy = {stage: max(0.0, 1.0 - idle / max(seconds, 1e-9)) for stage, idle in waited.items()}
         summary = summariser.build(wall_seconds=seconds, dropped=source.dropped, problems=problems, interrupted=interrupted)
-        summary = replace(summary, complete=source.problem is None)
+        cpu = time.process_time() - cpu_begin
+        summary = replace(summary, complete=source.problem is None, busy=busy, cpu_seconds=cpu)
         _finish(sinks, summary)
     return summary
 
@@ -172,6 +189,8 @@ def _write(results: Channel[FrameResult], sinks: Sequence[Sink], summariser: Sum
             begin = time.perf_counter()
             for sink in sinks:
                 sink.write(result)
-            summariser.add(result, {"write": (time.perf_counter() - begin) * 1e3})
+            drawing = sum(sink.draw_ms for sink in sinks)
+            drawn = {"draw": drawing} if drawing else {}
+            summariser.add(result, {**drawn, "write": (time.perf_counter() - begin) * 1e3 - drawing})
     finally:
         results.close(discard=True)

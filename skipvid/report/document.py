@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from skipvid.core.results import SCHEMA_VERSION, RunSummary
+from skipvid.report.limits import fps_without_gates, limit
 from skipvid.report.summary import Comparison, ThresholdRow, cost_fields, stage_costs, total_cost
 
 
@@ -52,6 +53,10 @@ def summary_document(
         "wall_seconds": _finite(summary.wall_seconds),
         "fps": _finite(summary.fps),
         "median_ms": {phase: _finite(ms) for phase, ms in summary.median_ms.items()},
+        "limited_by": limit(summary),
+        "busy": {stage: _finite(share) for stage, share in summary.busy.items()},
+        "cpu_seconds": _finite(summary.cpu_seconds),
+        "fps_without_gates": fps_without_gates(summary, comparison),
         "cost": None,
         "dense": None if comparison is None else _comparison(summary, comparison),
     }

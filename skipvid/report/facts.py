@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from skipvid.core.results import RunSummary
+from skipvid.report.limits import pipeline_text
 from skipvid.report.summary import Comparison
 from skipvid.report.units import count, milliseconds, percent, plural, times
 from skipvid.report.verdict import dense_ms
@@ -41,6 +42,8 @@ def headlines(summary: RunSummary, comparison: Comparison | None) -> list[tuple[
     elif model is not None:
         lines.append(("Network", f"{milliseconds(model)} ms", "per frame (median)"))
     lines.append(("Pipeline", f"{summary.fps:.1f} fps", f"{plural(summary.frames, 'frame')} in {summary.wall_seconds:.1f} s"))
+    if limits := pipeline_text(summary, comparison):
+        lines.append(("", "", limits))
     if comparison is not None and comparison.agreement is not None:
         same = comparison.agreement
         text = f"F1 at IoU 0.5 against the dense detections, scores differ by {same.mean_score_gap:.3f} on average"

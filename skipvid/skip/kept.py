@@ -14,6 +14,7 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from dataclasses import fields
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,6 +31,9 @@ log = logging.getLogger(__name__)
 
 LIMIT = 1 << 30
 """Bytes of all files; the newest stays, whatever its size."""
+
+OF_SESSIONS = frozenset({"backend", "threads", "refresh", "dense_above", "precision"})
+"""Fields of SkipConfig that a program does not depend on; its precision is known by itself, as "auto" is none."""
 
 SUFFIX = ".program"
 LEFT_BEHIND = 24 * 3600.0
@@ -56,7 +60,8 @@ class KeptPrograms:
         from skipvid.skip.cpu import file
         from skipvid.skip.cpu.backend import NativeBackend
 
-        assert isinstance(backend, NativeBackend)
+        if not isinstance(backend, NativeBackend):
+            return None
         about = self._about(config, precision, shapes)
         path = self._path(about)
         try:
@@ -93,19 +98,11 @@ class KeptPrograms:
         return self._folder / f"{self._prefix}-{_digest(about)[:32]}{SUFFIX}"
 
     def _about(self, config: SkipConfig, precision: str, shapes: Shapes) -> dict[str, str]:
-        gates = {
-            "gate": config.gate,
-            "reference": config.reference,
-            "threshold": config.threshold,
-            "input_threshold": config.input_threshold,
-            "block": config.block,
-            "p": config.p,
-            "thresholds": dict(config.thresholds),
-            "scales": dict(config.scales),
-            "learned": {
-                name: hashlib.sha256(gate.weight.numpy(force=True).tobytes() + repr((gate.bias, gate.magnitude)).encode()).hexdigest()
-                for name, gate in config.learned_gates.items()
-            },
+        values = {field.name: getattr(config, field.name) for field in fields(config) if field.name not in OF_SESSIONS}
+        gates = {name: dict(value) if isinstance(value, Mapping) else value for name, value in values.items()}
+        gates["learned_gates"] = {
+            name: hashlib.sha256(gate.weight.numpy(force=True).tobytes() + repr((gate.bias, gate.magnitude)).encode()).hexdigest()
+            for name, gate in config.learned_gates.items()
         }
         return {
             **self._network,

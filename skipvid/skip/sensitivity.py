@@ -12,11 +12,14 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor
 
+from skipvid.core.errors import UsageError
 from skipvid.skip.api import SkipModel
+from skipvid.skip.config import SkipConfig
 from skipvid.skip.gates.placement import layers_behind
 from skipvid.skip.ir.cost import macs_by_node
 from skipvid.skip.ir.graph import Graph
@@ -34,6 +37,18 @@ MOST = 1.0
 
 DIGITS = 3
 """Significant digits of a threshold in a preset."""
+
+
+CALIBRATED = ("norm", "norm-smooth")
+"""The kinds of gate that have a threshold for each map."""
+
+
+def check_calibrated(config: SkipConfig) -> None:
+    """Raise UsageError where the gates are of a kind that has no thresholds of single maps."""
+    if config.gate not in CALIBRATED or config.reference != "accumulated":
+        raise UsageError(
+            f"gates of the kind '{config.gate}, {config.reference}' cannot be calibrated", "use --gate norm --reference accumulated"
+        )
 
 
 def rounded(threshold: float) -> float:
@@ -67,6 +82,15 @@ class Sensitivity:
                 self._damage[name] += 0.0 if slope is None else scale**2 * float(slope.square().sum()) / self._probes
         for name, macs in _macs_behind(plan).items():
             self._work[name] += macs / plan.dense_macs
+
+    def with_those_of(self, others: Iterable[Sensitivity]) -> Sensitivity:
+        """What all of them have measured on the same network, together."""
+        both = Sensitivity(self._model, self._probes)
+        for each in (self, *others):
+            for own, added in ((both._damage, each._damage), (both._work, each._work)):
+                for name, amount in added.items():
+                    own[name] += amount
+        return both
 
     def thresholds(self, level: float, floor: float = 0.0) -> dict[str, float]:
         """Per map, for `SkipConfig.thresholds`; their mean, weighted by MACs and taken over logarithms, is `level`.

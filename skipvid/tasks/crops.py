@@ -12,6 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from skipvid.core.results import StoredPicture
+
 PADDING = 1.25
 """Window side per side of the person's box that pose networks are trained with (HRNet, PP-TinyPose)."""
 
@@ -50,14 +52,16 @@ class CropWindow:
         """Pixels of the frame per pixel of the input, in x and y."""
         return self.width / self.input_size[1], self.height / self.input_size[0]
 
-    def cut(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """image: (H, W, C) uint8 -> (h, w, C) uint8 of input_size."""
-        height, width = image.shape[:2]
+    def cut(self, picture: NDArray[np.uint8] | StoredPicture) -> NDArray[np.uint8]:
+        """picture: a frame's, (H, W, 3) uint8 BGR where it is an array -> (h, w, 3) uint8 of input_size."""
+        height, width = picture.shape[:2] if isinstance(picture, np.ndarray) else (picture.height, picture.width)
         left, top = max(0, -self.x), max(0, -self.y)
         right, bottom = max(0, self.x + self.width - width), max(0, self.y + self.height - height)
-        part = image[max(self.y, 0) : max(self.y + self.height, 0), max(self.x, 0) : max(self.x + self.width, 0)]
-        if part.size == 0:
-            return np.zeros((*self.input_size, image.shape[2]), np.uint8)
+        x1, y1 = min(max(self.x, 0), width), min(max(self.y, 0), height)
+        x2, y2 = min(max(self.x + self.width, x1), width), min(max(self.y + self.height, y1), height)
+        if x2 == x1 or y2 == y1:
+            return np.zeros((*self.input_size, 3), np.uint8)
+        part = picture[y1:y2, x1:x2] if isinstance(picture, np.ndarray) else picture.part(x1, y1, x2, y2)
         if left or top or right or bottom:
             part = cv2.copyMakeBorder(part, top, bottom, left, right, cv2.BORDER_CONSTANT)  # type: ignore[assignment]
         # Area averaging when shrinking: it also averages sensor noise away, so that less counts as changed.

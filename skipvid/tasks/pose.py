@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from skipvid.core.results import StoredPicture
 from skipvid.models import PoseSpec
 from skipvid.presets.preset import Preset
 from skipvid.skip.picture import Picture
@@ -27,10 +28,10 @@ class PoseTask:
         self._preprocess = Preprocessor(preset.channels, preset.mean, preset.std)
         self._head = spec.head(preset.keypoints)
 
-    def prepare(self, image: NDArray[np.uint8], window: CropWindow) -> Picture:
-        """image: (H, W, 3) uint8 BGR -> the network's input, of shape (1, 3, h, w)."""
+    def prepare(self, picture: NDArray[np.uint8] | StoredPicture, window: CropWindow) -> Picture:
+        """picture: a frame's, (H, W, 3) uint8 BGR where it is an array -> the network's input, of shape (1, 3, h, w)."""
         size = window.input_size
-        return self._preprocess(window.cut(image), Letterbox(size, size, size))
+        return self._preprocess(window.cut(picture), Letterbox(size, size, size))
 
     def decode(self, maps: Sequence[NDArray[np.float32]], window: CropWindow) -> NDArray[np.float32]:
         """maps: all that the network returns -> (J, 3) float32: x, y in pixels of the frame, whole numbers being centres, and score."""

@@ -19,7 +19,7 @@ from skipvid.presets.preset import Preset
 from skipvid.skip.api import SkipModel
 from skipvid.skip.config import SkipConfig
 from skipvid.tasks.crops import whole_frame
-from skipvid.tasks.engine import ACTIVITY_STRIDE, Clock, Engine, EngineStream, spec_for
+from skipvid.tasks.engine import ACTIVITY_STRIDE, Clock, Engine, EngineStream, spec_with
 from skipvid.tasks.join import Patch, join_activity
 from skipvid.tasks.people import DetectedPeople, Person, PersonInFrame, Pose, PoseOptions
 from skipvid.tasks.pose import PoseTask
@@ -47,7 +47,7 @@ class PoseEngine(Engine):
         options: PoseOptions | None = None,
         programs: Path | None = None,
     ) -> None:
-        self.spec = spec_for(preset, PoseSpec)
+        self.spec = spec_with(preset, PoseSpec, weights)
         if detector is not None and PERSON not in detector.categories:
             raise PresetError("the detector knows no persons", "choose another detection preset: skipvid presets list")
         if isinstance(preset.image_size, int):
@@ -136,7 +136,7 @@ class PoseStream(EngineStream):
         """Run the pose network on one person. carried: no detection says where the person is in this frame."""
         viewer = person.viewer
         assert viewer.window is not None
-        prepared = self._task.prepare(frame.image, viewer.window)
+        prepared = self._task.prepare(frame.picture, viewer.window)
         clock.lap("preprocess")
         maps = self._model.dense_maps(prepared) if self._dense else viewer.session.maps(prepared)
         clock.lap("model")
@@ -152,7 +152,7 @@ class PoseStream(EngineStream):
         taken = self._found.ms.get("dense_model", 0.0) if self._found is not None else 0.0
         for person in self._viewed:
             assert person.viewer.window is not None
-            taken += self._model.dense_ms(self._task.prepare(frame.image, person.viewer.window))
+            taken += self._model.dense_ms(self._task.prepare(frame.picture, person.viewer.window))
         return taken
 
     @property

@@ -7,6 +7,8 @@ import dataclasses
 import io
 import json
 import math
+import sys
+import types
 from pathlib import Path
 
 import numpy as np
@@ -60,7 +62,26 @@ def test_every_runtime_computes_what_the_module_computes(name: str) -> None:
     found = runtime.run(x)
     outputs = list(found.values()) if hasattr(found, "values") else list(found)
     for actual, expected in zip(outputs, net(x), strict=True):
-        np.testing.assert_allclose(np.asarray(actual), expected.numpy(), atol=0.05 if "bf16" in name else 1e-5)
+        atol = {"openvino-bf16": 0.05, "openvino-int8": 0.15}.get(name, 1e-5)
+        np.testing.assert_allclose(np.asarray(actual), expected.numpy(), atol=atol)
+
+
+def test_int8_finds_its_ranges_on_a_hundred_of_the_frames_it_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[np.ndarray] = []
+
+    def quantize(network: object, dataset: list[np.ndarray], subset_size: int) -> object:
+        seen.extend(dataset)
+        assert subset_size == len(dataset)
+        raise RuntimeError("far enough")
+
+    core = types.SimpleNamespace(get_property=lambda *arguments: ["FP32"])
+    openvino = types.SimpleNamespace(Core=lambda: core, convert_model=lambda net, **arguments: "network")
+    monkeypatch.setitem(sys.modules, "openvino", openvino)
+    monkeypatch.setitem(sys.modules, "nncf", types.SimpleNamespace(quantize=quantize, Dataset=list))
+    frames = (torch.full((1, 3, 8, 8), float(number)) for number in range(200))
+    runtime = open_runtime("openvino-int8", TwoOutputs().eval(), torch.zeros(1, 3, 8, 8), 1, lambda: frames)
+    assert runtime.missing == "RuntimeError: far enough"
+    assert [float(frame[0, 0, 0, 0]) for frame in seen] == list(range(100))
 
 
 def test_a_runtime_that_is_not_installed_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

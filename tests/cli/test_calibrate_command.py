@@ -43,6 +43,21 @@ def test_a_calibrated_preset_is_written_and_used(place: Path, capsys: pytest.Cap
 
 
 @pytest.mark.slow
+def test_a_goal_is_kept_on_frames_left_out_and_the_preset_says_so(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_clip(place / "longer.mp4", frames=8)
+    assert run(["calibrate", "longer.mp4", "-o", "mine.yaml", "--saving", "0.1", "--json", "-q", "--gate", "norm-smooth"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["goal"] == {"kind": "saving", "value": pytest.approx(1 / 0.9)} and told["promised"]["fewer_macs"] >= 1 / 0.9
+    assert told["measure"] == "agreement" and len(told["frontier"]) == 7
+    text = (place / "mine.yaml").read_text()
+    assert text.startswith("# skipvid ") and "goal: 1.11111 times fewer MACs" in text and "longer.mp4" in text
+    preset = load_preset(place / "mine.yaml")
+    assert preset.gate == "norm-smooth" and preset.threshold == told["threshold"] and len(preset.thresholds) == told["maps"]
+    assert "<svg" in (place / "mine.html").read_text()
+    assert not (place / "mine-calibration").exists()  # what was kept in case of a break
+
+
+@pytest.mark.slow
 def test_own_weights_are_named_by_their_whole_path(place: Path, random_weights: Path) -> None:
     (place / "own.pt").write_bytes(random_weights.read_bytes())
     assert run(["calibrate", "clip.mp4", "-o", "mine.yaml", "--inputs", "2", "--weights", "own.pt", "-q"]) == 0
@@ -56,7 +71,14 @@ def test_own_weights_are_named_by_their_whole_path(place: Path, random_weights: 
         (["-o", "mine.txt"], 6, "mine.txt: a preset is a YAML file; choose a name that ends in .yaml"),
         (["-o", "there.yaml"], 6, "there.yaml exists already"),
         (["-o", "mine.yaml", "--gate", "none"], 2, "gates of the kind 'none, accumulated' cannot be calibrated"),
-        (["-o", "mine.yaml", "--saving", "1.5"], 2, "--saving"),
+        (["-o", "mine.yaml", "--saving", "1"], 2, "'1' is not a number of times, such as 4, or a fraction, such as 0.75"),
+        (["-o", "mine.yaml", "--budget", "fast"], 2, "'fast' is not a number of milliseconds, such as 20ms"),
+        (["-o", "mine.yaml", "--saving", "4", "--max-drop", "0.5"], 2, "there is more than one goal"),
+        (["-o", "mine.yaml", "--truth", "clip.json"], 2, "--truth, --class and --html are for a goal"),
+        (["-o", "mine.yaml", "--max-drop", "1", "--truth", "a.json", "--truth", "b.json"], 2, "there are 2 files of truth for 1 sources"),
+        (["-o", "mine.yaml", "--max-drop", "1", "--html", "no/a.html"], 6, "no is no folder"),
+        (["-o", "mine.yaml", "--max-drop", "1", "--gate", "none"], 2, "gates of the kind 'none, accumulated' cannot be calibrated"),
+        (["-o", "mine.yaml", "--max-drop", "1"], 3, "clip.mp4 has 5 frames; calibration by a goal cuts a clip into 4 blocks of time"),
         ([], 2, "--output"),
     ],
 )

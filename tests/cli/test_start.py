@@ -49,7 +49,8 @@ def records(text: str) -> list[dict[str, object]]:
     [
         pytest.param(["detect", str(CLIP), "-o", "-"], id="detect"),
         pytest.param(["pose", str(CLIP), "-o", "-"], id="pose"),
-        pytest.param(["detect", str(CLIP), "-o", "-", "--gate", "norm-output", "--precision", "bf16"], id="other gates"),
+        pytest.param(["detect", str(CLIP), "-o", "-", "--gate", "norm-output", "--precision", "bf16"], id="norm-output"),
+        pytest.param(["detect", str(CLIP), "-o", "-", "--gate", "norm-smooth"], id="norm-smooth"),
     ],
 )
 def test_a_second_run_loads_no_torch_and_finds_the_same(words: list[str], tmp_path: Path) -> None:
@@ -89,5 +90,6 @@ def test_the_cache_is_told_by_name_and_size(tmp_path: Path) -> None:
         ).stdout
         for words in (["presets", "path"], ["doctor"])
     )
-    assert f"programs: {program.parent}" in told
-    assert f"{program.stat().st_size / 2**20:.1f} MiB of compiled programs in {program.parent}" in told
+    size = f"{program.stat().st_size / 2**20:.1f} MiB"
+    assert f"programs: {program.parent} ({size})" in told
+    assert f"{size} of compiled programs in {program.parent}" in told

@@ -147,6 +147,14 @@ def test_failed_write_leaves_nothing(tmp_path: Path, full_disk: Callable[[int], 
     assert not list(tmp_path.iterdir())
 
 
+def test_failed_write_leaves_nothing_while_its_error_is_still_held(tmp_path: Path) -> None:
+    """Whoever holds the error holds what the frames of its traceback name, the file among them."""
+    (tmp_path / "taken").mkdir()
+    with pytest.raises(OutputError) as held:
+        write_bytes(tmp_path / "taken", b"content")
+    assert held.tb is not None and [path.name for path in tmp_path.iterdir()] == ["taken"]
+
+
 def test_text_with_bytes_of_a_file_name_can_be_written(tmp_path: Path) -> None:
     write_text(tmp_path / "page.html", f"<h1>{LATIN}é</h1>")
     assert (tmp_path / "page.html").read_text(encoding="utf-8") == "<h1>caf\\udce9 é</h1>"

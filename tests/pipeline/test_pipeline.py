@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
@@ -82,6 +83,43 @@ def test_every_frame_reaches_every_sink_in_order_and_the_summary_counts_them() -
     assert [sink.indices for sink in sinks] == [list(range(50))] * 2 and seen == list(range(50))
     assert summary.frames == 50 and not summary.interrupted and summary.problems == ("read 3 of about 5 frames", "3 persons left out")
     assert all(sink.summary is summary for sink in sinks)
+
+
+class Slow(Echo, Recorder):
+    """Sleeps wherever it stands."""
+
+    def __init__(self) -> None:
+        Echo.__init__(self)
+        Recorder.__init__(self)
+
+    def process(self, frame: Frame) -> FrameResult:
+        time.sleep(0.01)
+        return super().process(frame)
+
+    def write(self, result: FrameResult) -> None:
+        time.sleep(0.01)
+
+
+class SlowSource(CountingSource):
+    def __iter__(self) -> Iterator[Frame]:
+        for frame in super().__iter__():
+            time.sleep(0.01)
+            yield frame
+
+
+@pytest.mark.parametrize(
+    ("source", "stream", "sink", "busiest"),
+    [
+        (SlowSource(40), Echo(), Recorder(), "decode"),
+        (CountingSource(40), Slow(), Recorder(), "network"),
+        (CountingSource(40), Echo(), Slow(), "output"),
+    ],
+)
+def test_the_stage_that_takes_longest_is_the_busiest(source: CountingSource, stream: Echo, sink: Recorder, busiest: str) -> None:
+    summary = run(source, stream, [sink], Counter())
+    assert summary.busy.keys() == {"decode", "network", "output"} and summary.cpu_seconds > 0
+    others = [share for stage, share in summary.busy.items() if stage != busiest]
+    assert summary.busy[busiest] > 0.8 and max(others) < 0.6
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,7 @@ def same(first: list[tuple[object, ...]], second: list[tuple[object, ...]]) -> b
 
 
 @pytest.mark.parametrize("precision", ["f32", "bf16"])
-@pytest.mark.parametrize("gate", ["norm", "norm-output", "none"])
+@pytest.mark.parametrize("gate", ["norm", "norm-smooth", "norm-output", "none"])
 def test_a_kept_program_does_what_the_compiled_one_did_and_the_network_is_not_made(gate: str, precision: str, tmp_path: Path) -> None:
     config, built = replace(CONFIG, gate=gate, precision=precision), list[str]()
     first = streams(model(tmp_path / "programs", built, config))

@@ -96,6 +96,11 @@ def test_every_frame_of_a_dense_stream_is_a_keyframe(engine: DetectEngine) -> No
     assert [stream.process(frame).keyframe for frame in frames(3)] == [True] * 3
 
 
+def test_without_gates_there_is_no_other_network_to_time(engine: DetectEngine) -> None:
+    stream = engine.regated(SkipConfig(gate="none")).stream(dense_every=1)
+    assert not any("dense_model" in stream.process(frame).ms for frame in frames(3))
+
+
 def test_gate_none_runs_densely_and_reports_no_cost(engine: DetectEngine) -> None:
     stream = engine.regated(SkipConfig(gate="none")).stream()
     for frame in frames(2):

@@ -61,7 +61,7 @@ def test_flattened_levels_are_in_the_order_of_the_anchors():
         x = (torch.arange(w) + 0.5) * SIZE[1] / w
         levels.append(x.expand(1, ANCHORS_PER_CELL * 4, h, w))
     flat = flatten_levels(levels)
-    centres = (ANCHORS.boxes[:, 0] + ANCHORS.boxes[:, 2]) / 2
+    centres = torch.from_numpy(ANCHORS.boxes[:, 0] + ANCHORS.boxes[:, 2]) / 2
     assert torch.allclose(flat[0, :, 0], centres) and torch.allclose(flat[0, :, 3], centres)
 
 
@@ -107,7 +107,7 @@ def test_an_ignored_box_silences_its_class_inside_and_nothing_else():
     target = Targets(np.array([[0, 0, 64, 32]], np.float32), np.array([0]), np.array([True]))
     detection_loss(classes, boxes, ANCHORS, [target], known()).total.backward()
     gradient = flatten_levels([level.grad for level in classes])[0]
-    x1, y1, x2, y2 = ANCHORS.boxes.unbind(1)
+    x1, y1, x2, y2 = torch.from_numpy(ANCHORS.boxes).unbind(1)
     inside = (x1 >= 0) & (x2 <= 64) & (y1 >= 0) & (y2 <= 32)
     outside = y1 >= 32
     assert inside.any() and outside.any()

@@ -60,6 +60,32 @@ class Duration(Described[float]):
         return seconds
 
 
+class Saving(Described[float]):
+    """How many times fewer MACs, more than 1; a fraction of them that is saved, less than 1, is taken as that."""
+
+    name = "times"
+    wanted = "a number of times, such as 4, or a fraction, such as 0.75"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number = _number(value)
+        if not (math.isfinite(number) and number > 0 and number != 1):
+            self.fail(f"{value!r} is not {self.wanted}", param, ctx)
+        return number if number > 1 else 1 / (1 - number)
+
+
+class Milliseconds(Described[float]):
+    """A time, with or without its unit."""
+
+    name = "ms"
+    wanted = "a number of milliseconds, such as 20ms"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number = _number(str(value).removesuffix("ms"))
+        if not (math.isfinite(number) and number > 0):
+            self.fail(f"{value!r} is not {self.wanted}", param, ctx)
+        return number
+
+
 class TupleType(Described[tuple[T, ...]], Generic[T]):
     """Several values in one text; a settings file may also give them as a list."""
 
@@ -143,6 +169,37 @@ class InputSize(TupleType[int]):
 
     def text(self, values: Sequence[int]) -> str:
         return "x".join(str(value) for value in values)
+
+
+class PictureSize(TupleType[int]):
+    """Height and width of a picture, as 360x640, or its longer side."""
+
+    name = "HxW|PX"
+    wanted = "HEIGHTxWIDTH, for example 360x640, or the longer side"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+        if isinstance(value, int) or (isinstance(value, str) and value.isdecimal()):
+            value = (value,)
+        parts = [str(part) for part in value] if isinstance(value, list | tuple) else str(value).lower().split("x")
+        if len(parts) not in (1, 2) or not all(part.isdecimal() and int(part) for part in parts):
+            self.fail(f"{'x'.join(parts)!r} is not {self.wanted}", param, ctx)
+        return tuple(int(part) for part in parts)
+
+    def text(self, values: Sequence[int]) -> str:
+        return "x".join(str(value) for value in values)
+
+
+class Triple(Commas[float]):
+    """One number for each colour."""
+
+    def __init__(self) -> None:
+        super().__init__("A,B,C", _at_least_zero, "a number of 0 or more")
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, ...]:
+        numbers = super().convert(value, param, ctx)
+        if len(numbers) != 3:
+            self.fail(f"{self.text(numbers)!r} is not three numbers with commas between, one for each colour", param, ctx)
+        return numbers
 
 
 def _number(value: Any) -> float:

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-
-import torch
-from torch import Tensor
-from torch.nn.functional import pad
+from typing import TYPE_CHECKING
 
 from skipvid.skip.gates.base import GatedGraph, GateKind, GateSettings
 from skipvid.skip.gates.norm import NormGate, place_norm_gates
 from skipvid.skip.ir.graph import Graph
+
+if TYPE_CHECKING:  # imported where it is used: a session asks for the kind of its gates, and may run without PyTorch
+    from torch import Tensor
 
 ALONE = 3.0
 """How many times the threshold a pixel's own change must exceed to open it whatever lies around."""
@@ -31,6 +31,8 @@ class SmoothNormGate(NormGate):
     """
 
     def opened(self, new: Tensor, published: Tensor, scale: float) -> Tensor:
+        import torch
+
         own = (new - published).abs().sum(1, keepdim=True)
         limit = torch.tensor(self.threshold * scale * new.shape[1], dtype=own.dtype)
         total, count = _window_sums(torch.where(own.isfinite(), own, 0.0)), _window_sums(torch.ones_like(own))
@@ -51,6 +53,8 @@ class SmoothNormGate(NormGate):
 
 def _window_sums(values: Tensor) -> Tensor:
     """The sum over the 3 x 3 pixels around each that lie in the map, (1, 1, H, W): columns first, as the native kernels add them."""
+    from torch.nn.functional import pad
+
     rows = pad(values, (1, 1, 1, 1))
     height, width = values.shape[2:]
     columns = rows[:, :, :height] + rows[:, :, 1 : height + 1] + rows[:, :, 2:]

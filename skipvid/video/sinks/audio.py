@@ -93,6 +93,10 @@ class Sound:
                 track.finish()
             except (av.FFmpegError, ValueError) as error:
                 self._end(track, error, end + self._start)
+        damaged = sum(track.damaged for track in self._tracks)
+        if damaged:
+            self.problems.append("1 damaged packet of sound was" if damaged == 1 else f"{damaged} damaged packets of sound were")
+            self.problems[-1] += " left out"
 
     def _track_of(self, packet: SoundPacket, time: float) -> _Track | None:
         key = _key(packet.stream)
@@ -112,13 +116,14 @@ class Sound:
 
 
 class _Track:
-    """One output stream. copied: packets are taken over as they are."""
+    """One output stream. copied: packets are taken over as they are. damaged: packets that were left out."""
 
     def __init__(
         self, source: av.AudioStream, first: SoundPacket | None, output: av.container.OutputContainer, format: SoundFormat
     ) -> None:
         self.source = source
         self.failed = False
+        self.damaged = 0
         self._output = output
         self._last: Fraction | None = None
         self._length = Fraction(0)
@@ -146,10 +151,12 @@ class _Track:
             self._recode(packet, time, tick)
             return
         if has_adts(packet) != self._adts:
-            return  # damaged
+            self.damaged += 1
+            return
         plain = without_adts(packet) if self._adts else packet
         if not plain.size or has_sync_word(plain, packet.stream):
-            return  # damaged, and muxers refuse it
+            self.damaged += 1  # and muxers refuse it
+            return
         plain.time_base = tick
         plain.pts = plain.dts = round(time / tick)
         plain.stream = self._stream
@@ -195,6 +202,7 @@ class _Track:
         try:
             frames = packet.decode()
         except av.FFmpegError:
+            self.damaged += 1
             return
         for frame in frames:
             frame.pts, frame.time_base = round(time / tick), tick

@@ -24,6 +24,9 @@ class Sink(ABC):
     problem: str | None = None
     """One line where the output lacks something that was asked for (the sound could not be copied), known after `finish`."""
 
+    draw_ms: float = 0.0
+    """How long the last result took to be drawn, for sinks that draw."""
+
     @abstractmethod
     def write(self, result: FrameResult) -> None:
         """Consume one frame's result."""

@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from time import perf_counter
 
 import av
 import cv2
@@ -30,6 +31,9 @@ Render = Callable[[FrameResult], NDArray[np.uint8] | Planes]
 _DEFAULT_TICK = Fraction(1, 90000)
 _MILLISECOND = Fraction(1, 1000)
 """For pictures minutes apart: MP4 counts the ticks of a picture in 32 bits."""
+
+_PARTS = 16
+"""Of a tick too coarse for the frames that share it; days still fit into 32 bits."""
 
 _BT709 = 1  # AVCOL_PRI_BT709 and AVCOL_TRC_BT709 alike
 _MATRIX_TAGS: dict[Matrix, int] = {"bt601": 6, "bt709": 1}  # AVColorSpace
@@ -126,7 +130,7 @@ class VideoSink(Sink):
         self._options = options or SinkOptions()
         self._format = FORMATS[path.suffix.lower()]
         self._original = Original.open(header.source)
-        self._tick = (self._original and self._original.time_base) or (_MILLISECOND if 0 < self._source.fps < 0.01 else _DEFAULT_TICK)
+        self._tick = _tick(self._original, self._source.fps)
         self._reformatter = VideoReformatter()
         self._stream: av.VideoStream | None = None
         self._sound: Sound | None = None
@@ -143,7 +147,9 @@ class VideoSink(Sink):
             self._container = av.open(f"file:{self._file.part}", "w", format=self._format.muxer, options=self._format.container_options)
 
     def write(self, result: FrameResult) -> None:
+        begin = perf_counter()
         picture = self._render(result)
+        self.draw_ms = (perf_counter() - begin) * 1e3
         time = result.frame.time
         with output_errors(self.path, av.FFmpegError):
             if self._stream is None:
@@ -268,6 +274,15 @@ def _fitted(picture: NDArray[np.uint8], width: int, height: int) -> NDArray[np.u
     top, left = (height - h) // 2, (width - w) // 2
     fitted[top : top + h, left : left + w] = cv2.resize(picture, (w, h), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
     return fitted
+
+
+def _tick(original: Original | None, fps: float) -> Fraction:
+    """Seconds of a tick of the output's clock: the source's own, or a part of it where frames may share one (Matroska's milliseconds)."""
+    seldom = 0 < fps < 0.01
+    tick = original and original.time_base
+    if not tick:
+        return _MILLISECOND if seldom else _DEFAULT_TICK
+    return tick if seldom or tick < _MILLISECOND else tick / _PARTS
 
 
 def _rate(fps: float) -> Fraction:

@@ -26,6 +26,21 @@ _GROW = _EXACT | int(Interpolation.BILINEAR)
 _PICK = _EXACT | int(Interpolation.POINT)
 
 
+LARGE_PART = 6
+"""A part of this share of the picture, or a larger one, is cut out of the whole: others may be wanted of the same picture."""
+GROUP = 32
+"""Pixels that libswscale converts at a time."""
+
+_SUBSAMPLING = {
+    "yuv420p": (2, 2),
+    "yuvj420p": (2, 2),
+    "yuv422p": (2, 1),
+    "yuvj422p": (2, 1),
+    "yuv444p": (1, 1),
+    "yuvj444p": (1, 1),
+}
+"""Pixels per sample of chroma, across and down, of the formats that parts are cut out of."""
+
 _KEPT_MATRICES: dict[int, Matrix] = {1: "bt709", 2: "bt601", 5: "bt601", 6: "bt601"}
 """Of AVColorSpace; 2 is an untagged frame for which nothing else is assumed."""
 
@@ -37,6 +52,7 @@ class Converters:
         self.bgr = Converter()
         self.scaled = Converter()
         self.sampled = Converter()
+        self.part = Converter()
         self.planes = Converter()
 
 
@@ -82,6 +98,23 @@ class DecodedPicture:
                     self._bgr = self._orientation.apply(to_bgr(self._frame, self._converters.bgr.reformatter))
             return self._bgr
 
+    def part(self, left: int, top: int, right: int, bottom: int) -> NDArray[np.uint8]:
+        """The pixels of `bgr` within these bounds, the same bytes; of a small part no others are made."""
+        frame, orientation = self._frame, self._orientation
+        small = LARGE_PART * (right - left) * (bottom - top) < self.height * self.width
+        turned = orientation.transpose or orientation.flip_x or orientation.flip_y
+        # Pictures of odd sizes are converted another way, and some decoders store rows from the bottom up.
+        even = frame.height % 2 == frame.width % 2 == 0 and all(plane.line_size > 0 for plane in frame.planes)
+        cut = small and even and not turned and frame.format.name in _SUBSAMPLING
+        if self._bgr is not None or not cut or is_converted(frame):
+            return self.bgr()[top:bottom, left:right]
+        # What lies around is cut along: conversions look a sample beyond, and take pixels in groups.
+        x, y = max(0, left - left % GROUP - GROUP), max(0, top - top % 2 - 2)
+        stop = min(frame.width, right + -right % GROUP + GROUP), min(frame.height, bottom + bottom % 2 + 2)
+        with self._lock, self._converters.part.lock:
+            pixels = to_bgr(_cut(frame, x, y, *stop), self._converters.part.reformatter)
+        return pixels[top - y : bottom - y, left - x : right - x]
+
     def scaled(self, height: int, width: int) -> NDArray[np.uint8]:
         """(height, width, 3) uint8, BGR: area averages where it shrinks, linear interpolation where it grows."""
         return self._resized(height, width, _SHRINK if height < self.height else _GROW, self._converters.scaled)
@@ -111,6 +144,18 @@ class DecodedPicture:
             height, width = width, height
         with self._lock, converter.lock:
             return self._orientation.apply(_resized_bgr(self._frame, height, width, how, converter))
+
+
+def _cut(frame: av.VideoFrame, left: int, top: int, right: int, bottom: int) -> av.VideoFrame:
+    """A part of a frame of one of _SUBSAMPLING, on whole samples of chroma."""
+    part = av.VideoFrame(right - left, bottom - top, frame.format.name)
+    part.color_range = frame.color_range
+    part.colorspace = int(matrix_of(frame) or frame.colorspace)
+    across, down = _SUBSAMPLING[frame.format.name]
+    for number, (own, whole) in enumerate(zip(views(part), views(frame), strict=True)):
+        x, y = (left // across, top // down) if number else (left, top)
+        own[:] = whole[y : y + own.shape[0], x : x + own.shape[1]]
+    return part
 
 
 def _standard_planes(frame: av.VideoFrame, reformatter: VideoReformatter) -> Planes:

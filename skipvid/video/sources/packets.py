@@ -27,7 +27,8 @@ _JUMP_FILED = 600.0
 """The same for files with an index, in which a recorder that writes only what changes may well leave a long gap."""
 _SILENT = Fraction(1)
 """Seconds for which the pictures' stream must be behind another one with pictures before that one takes its place."""
-_MORE_BYTES = 1 << 16
+_MORE_BYTES = 1 << 12
+"""Of a transport stream, behind its last packet, in which another program may begin."""
 _TS_PACKET = 188
 
 
@@ -58,6 +59,8 @@ class PacketReader:
         self._position = 0
         self._next_at: int | None = None
         self._sound_reach: Fraction | None = None
+        self._used: set[tuple[int, int]] = set()  # the timeline's names of the streams whose packets were yielded
+        self._beside: set[int] = set()  # other streams with pictures, which ran while the one that is read did
         try:
             self.stream = main_video_stream(self.container, name)
             # PyAV asks libav to make up missing presentation stamps; for AVI with B-frames it makes up wrong ones (the decoding order).
@@ -103,24 +106,29 @@ class PacketReader:
                 continue
             stamp = self._repair(packet)
             if packet.stream.type != "video":
-                if waiting:
+                if waiting or (last is not None and self._may_be_of_others(packet)):
                     waiting.append(packet)
                 else:
                     yield from self._sound(packet)
             elif packet.stream.index == self.stream.index:
                 if not (waiting and _is_before(packet, waiting[0])):
+                    self._beside.update(p.stream.index for p in waiting if p.stream.type == "video")
                     yield from (q for p in waiting if p.stream.type != "video" for q in self._sound(p))
                     waiting.clear()
                 last = stamp if last is None or stamp is None else _later(last, stamp)
-                self._position = packet.pos or self._position
+                self._position = max(self._position, packet.pos or 0)
                 self._locate(stamp)
+                self._used.add(self.key)
                 yield packet
             elif last is not None and stamp is not None and self._may_follow(packet, waiting, stamp, last):
                 waiting.append(packet)
-                if stamp - last > self._patience():
+                if stamp - self._silent_since(waiting, last) > self._patience():
                     yield from self._follow(waiting, last)
         if waiting and last is not None and self._next_at is None:
-            yield from self._follow(waiting, last)
+            if any(p.stream.type == "video" and p.stream.index not in self._beside for p in waiting):
+                yield from self._follow(waiting, last)
+            else:
+                yield from (q for p in waiting if p.stream.type != "video" for q in self._sound(p))
 
     def _sound(self, packet: av.Packet[Any]) -> Iterator[av.Packet[Any]]:
         """The packet, unless it came before, from the container that was read up to here."""
@@ -129,14 +137,32 @@ class PacketReader:
             if self._past and self._sound_reach is not None and stamp <= self._sound_reach:
                 return
             self._sound_reach = stamp if self._sound_reach is None or not self._past else max(self._sound_reach, stamp)
+        self._used.add(self._key_of(packet))
+        self._position = max(self._position, packet.pos or 0)
         yield packet
+
+    def _may_be_of_others(self, packet: av.Packet[Any]) -> bool:
+        """Whether sound that comes up in the middle may belong to pictures that are still to come, and run by their clock."""
+        return self._is_transport_file() and self._key_of(packet) not in self._used
+
+    def _key_of(self, packet: av.Packet[Any]) -> tuple[int, int]:
+        return len(self._past), packet.stream.index
+
+    def _silent_since(self, waiting: list[av.Packet[Any]], last: Fraction) -> Fraction:
+        """Where the other stream with pictures began on its own clock, which in a transport stream may have nothing to do with the last."""
+        first = next((p for p in waiting if p.stream.type == "video"), None)
+        stamp = None if first is None or not self._is_transport_file() else _seconds(first)
+        return last if stamp is None else stamp
 
     def _patience(self) -> Fraction:
         return _later(_SILENT, 20 * self.timeline.usual(self.key))
 
     def _may_follow(self, packet: av.Packet[Any], waiting: list[av.Packet[Any]], stamp: Fraction, last: Fraction) -> bool:
         """Whether a packet of another stream with pictures could be the first of those that take over, or one of them."""
-        if _is_cover(packet.stream) or packet.stream.codec_context is None or last - stamp > _SILENT:
+        if _is_cover(packet.stream) or packet.stream.codec_context is None:
+            return False
+        if last - stamp > _SILENT and not self._is_transport_file():  # a second track, written behind the first one
+            self._beside.add(packet.stream.index)
             return False
         first = next((p for p in waiting if p.stream.type == "video"), None)
         return first is None or first.stream.index == packet.stream.index
@@ -146,7 +172,7 @@ class PacketReader:
         if self._is_transport_file() and first.pos is not None:
             # The last packet of the stream that ended comes at the end of the file only. So this container is read to its end for it, and
             # another one goes on from here.
-            self._next_at = first.pos
+            self._next_at = min(p.pos for p in waiting if p.pos is not None and self._key_of(p) not in self._used)
         else:
             self.stream = first.stream
             self.followed.append(float(last - self.origin))
@@ -156,9 +182,13 @@ class PacketReader:
 
     def _is_late(self, packet: av.Packet[Any], last: Fraction | None) -> bool:
         """Whether a packet that comes after another stream took over is still one of those before."""
-        offset = self.timeline.current((len(self._past), packet.stream.index))
+        if self._key_of(packet) not in self._used or (packet.stream.type == "video" and packet.stream.index != self.stream.index):
+            return False
+        offset = self.timeline.current(self._key_of(packet))
         stamp = _seconds(packet)
-        return None not in (offset, stamp, last) and stamp + offset <= last + _SILENT / 10  # type: ignore[operator]
+        if offset is None or stamp is None or last is None:
+            return False
+        return last - _SILENT <= stamp + offset <= last + _SILENT / 10
 
     def _is_transport_file(self) -> bool:
         return self._path is not None and self.container.format.name == "mpegts"
@@ -184,8 +214,8 @@ class PacketReader:
         """Whether this is the last packet of an earlier PID, which libav's transport stream lets go of only at the end of a pipe."""
         if self._pipe is None or not self._pipe.ended or self.container.format.name != "mpegts":
             return False
-        reach, stamp = self.timeline.reach((len(self._past), packet.stream.index)), _seconds(packet)
-        offset = self.timeline.current((len(self._past), packet.stream.index))
+        reach, stamp = self.timeline.reach(self._key_of(packet)), _seconds(packet)
+        offset = self.timeline.current(self._key_of(packet))
         return None not in (reach, stamp, offset) and reach - stamp - offset > JITTER  # type: ignore[operator]
 
     def _repair(self, packet: av.Packet[Any]) -> Fraction | None:
@@ -195,7 +225,7 @@ class PacketReader:
             return None
         pts = None if packet.pts is None else packet.pts * tick
         dts = None if packet.dts is None else packet.dts * tick
-        offset = self.timeline.offset((len(self._past), packet.stream.index), pts, dts, _step(packet.stream), bool(self._past))
+        offset = self.timeline.offset(self._key_of(packet), pts, dts, _step(packet.stream), bool(self._past))
         if offset:
             shift = round(offset / tick)
             packet.pts = None if packet.pts is None else packet.pts + shift
@@ -208,7 +238,7 @@ class PacketReader:
             self._origin = told if abs(stamp - told) <= 20 * max(JITTER, _step(self.stream)) else stamp
 
     def _reopen(self) -> bool:
-        """Go on behind the last picture where a transport stream has another program, which libav meets only when it looks anew."""
+        """Go on behind the last packet where a transport stream has another program, which libav meets only when it looks anew."""
         if self._path is None or not self._is_transport_file() or self.broken_off is not None:
             return False
         begin = self._position + _TS_PACKET if self._next_at is None else self._next_at
@@ -224,6 +254,8 @@ class PacketReader:
             more.close()
             return False
         self.followed.append(float((self.timeline.reach(self.key) or 0) - self.origin))
+        self.timeline.keep(self._used)
+        self._beside.clear()
         self._past.append(self.container)
         self._position, self._next_at = begin, None
         self.container, self.stream = more, stream

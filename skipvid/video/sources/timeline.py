@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Collection, Hashable
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -11,6 +11,9 @@ JITTER = Fraction(1, 2)
 
 _NEAR = 2
 """Seconds within which a stream that jumps meets the place to which another one has jumped before it."""
+
+_OVERLAP = 1
+"""Seconds by which a recording that takes over may begin before the end of the one before."""
 
 _WRAP = Fraction(2**33, 90_000)
 """Seconds after which the counter of MPEG-TS begins anew."""
@@ -51,6 +54,7 @@ class Timeline:
         self._joins = joins
         self._offsets = [Fraction(0)]
         self._lines: dict[Hashable, _Line] = {}
+        self._begins = False
         self.jumps: list[tuple[float, float]] = []
         """(where on the repaired clock, by how much) in seconds, one for each jump that was repaired."""
 
@@ -90,6 +94,15 @@ class Timeline:
         line = self._lines.get(key)
         return None if line is None else line.offset
 
+    def keep(self, keys: Collection[Hashable]) -> None:
+        """Forget all streams but these: another recording begins, and nothing was made of the others."""
+        self._begins = True
+        self._lines = {key: line for key, line in self._lines.items() if key in keys}
+        now = self.now
+        self.jumps = [jump for jump in self.jumps if now is not None and jump[0] <= now]
+        in_use = {line.offset for line in self._lines.values()}
+        self._offsets = [Fraction(0), *(offset for offset in self._offsets if offset in in_use and offset)]
+
     @property
     def now(self) -> Fraction | None:
         """How far the furthest stream goes."""
@@ -102,14 +115,16 @@ class Timeline:
 
     def _first(self, shown: Fraction, joined: bool) -> Fraction:
         now = self.now
-        if now is not None and self._joins:
+        if now is not None and self._joins and not joined:
             for wrap in (_WRAP, -_WRAP):  # sound that begins just before 0, say
                 if abs(shown - now) > _HOUR >= abs(shown - wrap - now):
                     self._offsets.insert(0, -wrap)
                     return -wrap
         if now is None or not (joined or len(self._offsets) > 1 and self._joins):
             return Fraction(0)
-        found = next((o for o in reversed(self._offsets) if abs(shown + o - now) <= 5 * _NEAR), None)
+        # The other streams of a recording follow the first of them, which may be well ahead by then.
+        overlap, self._begins = _OVERLAP if self._begins else 5 * _NEAR, False
+        found = next((o for o in reversed(self._offsets) if -overlap <= shown + o - now <= 5 * _NEAR), None)
         return self._add(now, now - shown, self._offsets[-1]) if found is None else found
 
     @staticmethod

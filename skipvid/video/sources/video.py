@@ -212,9 +212,12 @@ class VideoSource(Source):
                     yield from self._decode(stream, None)
                 stream = cast(av.VideoStream, packet.stream)
                 self._tick = Fraction(stream.time_base or Fraction(1, 1000))
-                # Frames in several threads come late by as many frames, which a stream at its own pace cannot afford.
-                stream.thread_type = "AUTO" if self._arrivals is None else "SLICE"
-                stream.codec_context.thread_count = DECODE_THREADS
+                if stream.codec_context.is_open:  # it was left before
+                    stream.codec_context.flush_buffers()
+                else:
+                    # Frames in several threads come late by as many frames, which a stream at its own pace cannot afford.
+                    stream.thread_type = "AUTO" if self._arrivals is None else "SLICE"
+                    stream.codec_context.thread_count = DECODE_THREADS
             yield from self._decode(stream, packet)
         if stream is not None:
             yield from self._decode(stream, None)

@@ -333,6 +333,12 @@ void check_publish(const Kernels& kernels) {
   for (int row = 0; row < count; ++row) {
     for (int c = 0; c < channels; ++c) require_close(put.value(row, c), as_stored<Value>(values.value(row, c)), 0, "what is stored");
   }
+  Floats rounded(count, channels);
+  for (int row = 0; row < count; ++row) std::copy_n(values.at(row), channels, rounded.at(row));
+  kernels.round(rounded.pointers.data(), count, channels);
+  for (int row = 0; row < count; ++row) {
+    for (int c = 0; c < channels; ++c) require_close(rounded.value(row, c), put.value(row, c), 0, "what is rounded");
+  }
   std::uint64_t apart = 0;
   for (int row = 0; row < count; ++row) apart |= ask(values.at(row), published.write() + row, 1, false) << row;
   const std::uint64_t opened = ask(values.at(0), published.write(), count, copy);

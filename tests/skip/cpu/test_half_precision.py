@@ -240,3 +240,22 @@ def test_a_stream_of_bf16_stays_near_that_of_f32(backend: str) -> None:
         expected, actual = full(frame), half(frame)
         error = float((expected - actual).abs().max() / expected.abs().max())
         assert 1e-5 < error < 0.03
+
+
+@pytest.mark.parametrize("instruction_set", HALF_SETS)
+def test_outputs_that_no_layer_reads_are_kept_as_floats_and_handed_over_as_they_are(instruction_set: str) -> None:
+    nodes = [image(3, 20, 40), plans.conv("a", "x", 3, 40, 3), plans.conv("b", "a", 40, 5), plans.conv("c", "a", 40, 17, 3)]
+    plan = plans.plan_of(nodes, [NormGate("a", 0.1, None, 1)], outputs=("a", "b", "c"), precision="bf16")
+    program = plans.native(plan, 2, instruction_set)
+    state = program.new_state()
+    assert {name: view.dtype for name, view in state.views.items()} == {"a": np.int16, "b": np.float32, "c": np.float32}
+    for number, frame in enumerate(plans.frames((1, 3, 20, 40), 3, 0)):
+        a, b, c = program.run(state, [frame], number == 0).outputs
+        assert b.data_ptr() == state.views["b"].ctypes.data and c.data_ptr() == state.views["c"].ctypes.data
+        assert torch.equal(b, rounded(b)) and torch.equal(c, rounded(c))
+        assert_close_to(b, evaluate(nodes[2], {"a": a}))
+        assert_close_to(c, evaluate(nodes[3], {"a": a}))
+
+
+def assert_close_to(actual: Tensor, exact: Tensor) -> None:
+    assert bool(((actual - exact).abs() <= STEP * exact.abs() + 1e-2 * exact.abs().max()).all())

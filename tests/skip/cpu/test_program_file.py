@@ -57,7 +57,7 @@ for number, frame in enumerate(np.load(sys.argv[2])):
         rows = state.rows(output.map)
         results.append((rows.transpose(2, 0, 1) if len(output.shape) == 4 else rows).reshape(output.shape).copy())
     counts = state.counts()
-    results.append(np.array([counts[layer.map] for layer in kept.layers], np.float32))
+    results.append(np.array([counts[number] for number in kept.layer_maps], np.float32))
 np.savez(sys.argv[3], *results)
 assert "torch" not in sys.modules, "reading a program imported torch"
 """
@@ -95,7 +95,7 @@ def test_every_sample_network_comes_back_as_it_was_written(gate: str, tmp_path: 
         file.write(tmp_path / "program", kept)
         back = file.read(tmp_path / "program")
         assert back == kept
-        assert [layer.name for layer in back.layers] == [layer.name for layer in program.plan.layers]
+        assert [layer.name for layer in back.costs.layers] == [layer.name for layer in program.plan.layers]
         first, second = (tables.run_frames(description) for description in (kept.description, back.description))
         assert all(np.array_equal(a, b, equal_nan=True) for a, b in zip(first, second, strict=True)), name
 
@@ -154,7 +154,7 @@ def test_files_of_others_and_of_other_versions_are_refused(written: Path, tmp_pa
         file.read(written)
 
 
-@pytest.mark.parametrize("head", [b"", b"{", b"[]", b"7", b"null", b'{"format":1}', b'{"format":1,"inputs":7}', b"\xff\xfe", b"[" * 5000])
+@pytest.mark.parametrize("head", [b"", b"{", b"[]", b"7", b"null", b'{"format":2}', b'{"format":2,"inputs":7}', b"\xff\xfe", b"[" * 5000])
 def test_a_head_that_makes_no_sense_is_damage(written: Path, head: bytes) -> None:
     rewritten(written, head, b"")
     with pytest.raises(BackendError, match="is damaged"):

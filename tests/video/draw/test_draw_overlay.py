@@ -71,20 +71,20 @@ def test_a_cell_is_tinted_where_it_lies_and_nowhere_else() -> None:
     active[3, 2] = 0.4  # under one half: no outline
     changed = (tint_activity(image, quiet) != tint_activity(image, active)).any(axis=2)
     rows, columns = np.nonzero(changed)
-    assert abs(rows.min() - 3 * 97 / 5) <= 1 and abs(rows.max() + 1 - 4 * 97 / 5) <= 1
-    assert abs(columns.min() - 2 * 131 / 7) <= 1 and abs(columns.max() + 1 - 3 * 131 / 7) <= 1
+    found = (rows.min(), rows.max() + 1, columns.min(), columns.max() + 1)
+    assert found == (56, 80, 40, 56)  # the nearest blocks of the encoder to 58.2, 77.6, 37.4 and 56.1
 
 
 def test_the_outline_runs_along_the_border_of_the_active_region_only() -> None:
-    image = np.zeros((120, 120, 3), np.uint8)
+    image = np.zeros((144, 144, 3), np.uint8)
     activity = np.zeros((6, 6), np.float32)
     activity[2:4, 1:5] = 0.5
     lit = tint_activity(image, activity).max(axis=2) > 150
-    inside = np.zeros((120, 120), bool)
-    inside[40:80, 20:100] = True
+    inside = np.zeros((144, 144), bool)
+    inside[48:96, 24:120] = True
     border = cv2.morphologyEx(inside.astype(np.uint8), cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)) > 0
     assert lit.any() and not (lit & ~border).any()
-    assert lit[40, 20:100].all() and lit[80, 20:100].all() and lit[40:80, 20].all() and lit[40:80, 100].all()
+    assert lit[48, 24:120].all() and lit[96, 24:120].all() and lit[48:96, 24].all() and lit[48:96, 120].all()
 
 
 def test_a_frame_computed_everywhere_has_no_outline() -> None:

@@ -12,7 +12,7 @@ from skipvid.core.planes import Matrix, Planes
 from skipvid.core.results import Detections, Frame, FrameResult
 from skipvid.video.draw import Status, draw_planes, draw_result
 from skipvid.video.draw.canvas import rectangle
-from skipvid.video.draw.tint import tint_activity, tint_planes
+from skipvid.video.draw.tint import BLOCK, tint_activity, tint_planes
 from skipvid.video.planes import bgr_of_planes, planes_of_bgr
 
 STATUS = Status(1234.5, -0.02, "a_preset_with_a_long_name", 0.03)
@@ -74,8 +74,10 @@ def test_cells_are_tinted_where_they_lie() -> None:
     lit = tint_planes(planes(image), activity)
     for plane, before, scale in zip(lit.all(), still.all(), (1, 2, 2), strict=True):
         rows, columns = np.nonzero(plane != before)
-        assert abs(rows.min() - 3 * 97 / 5 / scale) <= 1 and abs(rows.max() + 1 - 4 * 97 / 5 / scale) <= 1
-        assert abs(columns.min() - 2 * 131 / 7 / scale) <= 1 and abs(columns.max() + 1 - 3 * 131 / 7 / scale) <= 1
+        found = (rows.min(), rows.max() + 1, columns.min(), columns.max() + 1)
+        expected = (3 * 97 / 5, 4 * 97 / 5, 2 * 131 / 7, 3 * 131 / 7)
+        assert all(abs(a - b / scale) <= BLOCK / 2 / scale for a, b in zip(found, expected, strict=True))
+        assert all(edge % (BLOCK // scale) == 0 for edge in found)
 
 
 def test_outlines_run_where_they_run_in_bgr() -> None:

@@ -77,6 +77,13 @@ def test_the_header_names_the_joints_of_poses_and_of_poses_only() -> None:
     assert "keypoints" not in header_record(header())
 
 
+def test_a_record_names_the_file_of_an_image_and_of_nothing_else() -> None:
+    plain = result(3)
+    assert "file" not in frame_record(plain)
+    image = frame_record(replace(plain, frame=replace(plain.frame, file="night/12.png")))
+    assert (image["file"], image["frame"], image["source"]) == ("night/12.png", 3, "clip.mp4")
+
+
 def test_run_without_gates_has_no_cost() -> None:
     assert frame_record(result(cost=None))["cost"] is None
 

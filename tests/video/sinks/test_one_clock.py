@@ -164,6 +164,67 @@ def test_stream_that_goes_on_under_other_numbers_is_followed(tmp_path: Path, sec
     assert found["audio"][-1][1] == pytest.approx(2 * seconds, abs=0.2)
 
 
+@pytest.mark.parametrize("sound", ["aac", None])
+@pytest.mark.parametrize("begins", [0.0, 2.0, 5000.0, DAY], ids=["anew", "where it was", "5000 s later", "a day later"])
+@pytest.mark.parametrize("program", [False, True])
+def test_other_numbers_with_another_clock_are_one_recording(tmp_path: Path, program: bool, begins: float, sound: str | None) -> None:
+    """A recorder that began anew, in the same file. begins: where the second part's clock stands. program: it has another one of those."""
+    pids = {"mpegts_start_pid": "512", **({"mpegts_service_id": "7", "mpegts_pmt_start_pid": "600"} if program else {})}
+    parts = []
+    for name, first, options in (("a.ts", 0.0, {}), ("b.ts", begins, pids)):
+        ticks = [round(30 * first) + i for i in range(60)]
+        sounds: dict[str, Any] = {"sound": sound, "sound_seconds": 2.0, "sound_delay": first} if sound else {}
+        parts.append(write_clip(tmp_path / name, 60, ticks=ticks, options={"bf": "0"}, container_options=options, **sounds).read_bytes())
+    (tmp_path / "joined.ts").write_bytes(b"".join(parts))
+    with open_source(str(tmp_path / "joined.ts")) as source:
+        times = [f.time for f in source]
+        assert source.problem is None and any("followed" in note for note in source.notes)
+        assert any("jumped" in note for note in source.notes) == (begins != 2.0)
+    assert times == pytest.approx([i / 30 for i in range(120)], abs=0.1)
+    sink, out = annotated(tmp_path / "joined.ts", ".mp4")
+    found = streams(out)
+    assert sink.problem is None and len(found["video"]) == 120
+    assert not sound or found["audio"][-1][1] == pytest.approx(4, abs=0.2)
+
+
+def test_three_recordings_under_two_sets_of_numbers_are_one(tmp_path: Path) -> None:
+    data = b""
+    for name, first, pid in (("a.ts", 0, "256"), ("b.ts", 5000, "512"), ("c.ts", 0, "512"), ("d.ts", 0, "256")):
+        ticks = [30 * first + i for i in range(60)]
+        sound: dict[str, Any] = {"sound": "aac", "sound_seconds": 2.0, "sound_delay": float(first)}
+        clip = write_clip(tmp_path / name, 60, ticks=ticks, options={"bf": "0"}, container_options={"mpegts_start_pid": pid}, **sound)
+        data += clip.read_bytes()
+    (tmp_path / "joined.ts").write_bytes(data)
+    with open_source(str(tmp_path / "joined.ts")) as source:
+        assert [f.time for f in source] == pytest.approx([i / 30 for i in range(240)], abs=0.2)
+        assert source.problem is None
+
+
+def test_second_track_of_pictures_in_a_file_is_left_alone(tmp_path: Path) -> None:
+    """Written behind the first one, as some editors do: its stamps begin before those of the first end."""
+    with av.open(str(plain(tmp_path))) as source, av.open(str(tmp_path / "two.mp4"), "w") as output:
+        video = source.streams.video[0]
+        copies = [output.add_stream_from_template(video) for _ in range(2)]
+        packets = [p for p in source.demux(video) if p.pts is not None]
+        for copy in copies:
+            for packet in packets:
+                again = av.Packet(bytes(packet))
+                again.pts, again.dts, again.time_base, again.duration = packet.pts, packet.pts, packet.time_base, packet.duration
+                again.is_keyframe, again.stream = packet.is_keyframe, copy
+                output.mux_one(again)
+    with open_source(str(tmp_path / "two.mp4")) as found:
+        assert len(list(found)) == 90 and found.notes == ()
+
+
+def test_sound_that_goes_on_in_another_codec_is_said_to_be_lost(tmp_path: Path) -> None:
+    first = plain(tmp_path, "a.ts")
+    other = write_clip(tmp_path / "b.ts", 90, sound="ac3", sound_seconds=3.0, options={"bf": "0"})
+    (tmp_path / "joined.ts").write_bytes(first.read_bytes() + other.read_bytes())
+    sink, out = annotated(tmp_path / "joined.ts", ".mp4")
+    assert len(streams(out)["video"]) == 180
+    assert sink.problem is not None and "of sound were left out" in sink.problem
+
+
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
 @pytest.mark.parametrize("delay", [12.0, 1.5])
 def test_sound_that_begins_late_begins_late(tmp_path: Path, suffix: str, delay: float) -> None:

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from run_making import header, result, summary, two_objects
 
-from skipvid.core.results import Detections, FrameResult
+from skipvid.core.results import Detections, FrameResult, SourceInfo
 from skipvid.video.sinks.base import Sink
 from skipvid.video.sinks.tables import CsvSink, MotSink
 
@@ -71,3 +72,30 @@ def test_mot_is_read_back_by_numpy_and_leaves_out_what_is_not_finite(tmp_path: P
     table = np.loadtxt(tmp_path / "a.mot.txt", delimiter=",")
     assert table.shape == (2, 10)
     assert table[0, 2:6] == pytest.approx([10.12, 20.46, 100.38, 199.79])
+
+
+def of_file(name: str, index: int, found: Detections | None = None) -> FrameResult:
+    """The result of an image that has a file of its own."""
+    plain = result(index, found)
+    return replace(plain, frame=replace(plain.frame, file=name))
+
+
+def test_csv_of_images_names_their_files_in_a_last_column(tmp_path: Path) -> None:
+    images = header(SourceInfo("pictures", 1280, 720, images=True))
+    written(CsvSink(tmp_path / "a.csv", images), of_file("a/one.png", 0, two_objects()), of_file("a, b.png", 2, two_objects()))
+    table = rows(tmp_path / "a.csv")
+    assert [(row["frame"], row["file"]) for row in table] == [("0", "a/one.png")] * 2 + [("2", "a, b.png")] * 2
+    assert list(table[0])[-1] == "file"
+
+
+def test_mot_of_images_gets_a_second_file_that_counts_frames_as_the_first_does(tmp_path: Path) -> None:
+    written(MotSink(tmp_path / "a.mot.txt"), of_file("one.png", 0), of_file("two#3.png", 4, two_objects()))
+    assert rows(tmp_path / "a.mot.files.csv") == [{"frame": "1", "file": "one.png"}, {"frame": "5", "file": "two#3.png"}]
+    assert {line.split(",")[0] for line in (tmp_path / "a.mot.txt").read_text().splitlines()} == {"5"}
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_mot_of_images_that_was_not_finished_leaves_neither_file(tmp_path: Path) -> None:
+    with MotSink(tmp_path / "a.mot.txt") as sink:
+        sink.write(of_file("one.png", 0, two_objects()))
+    assert not list(tmp_path.iterdir())

@@ -326,6 +326,16 @@ def test_times_finer_than_the_container_knows_are_named(tmp_path: Path, suffix: 
         assert sink.problem is not None and "39 frames" in sink.problem and "millisecond" in sink.problem
 
 
+@pytest.mark.parametrize("uneven", [False, True])
+def test_more_than_a_thousand_frames_a_second_take_as_long_in_mp4_as_in_matroska(tmp_path: Path, uneven: bool) -> None:
+    """Matroska's stamps are milliseconds; frames that share one must not be pushed into slow motion."""
+    ticks = [i + (uneven and i % 3 == 2) for i in range(100)]
+    clip = write_clip(tmp_path / "clip.mkv", 100, ticks=ticks, tick=Fraction(1, 1200), options={"bf": "0"})
+    annotate(clip, tmp_path / "out.mp4")
+    times = [float(t) for t in stamps(tmp_path / "out.mp4")]
+    assert len(set(times)) == 100 and times[-1] == pytest.approx(ticks[-1] / 1200, abs=0.0025)
+
+
 @pytest.mark.parametrize("suffix", SUFFIXES)
 @pytest.mark.parametrize("fps", [1000, 240])
 def test_rates_up_to_a_thousand_fit_every_container(tmp_path: Path, suffix: str, fps: int) -> None:

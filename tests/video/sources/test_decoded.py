@@ -254,3 +254,35 @@ def test_planes_of_more_than_the_standard_range_are_tone_mapped(curve: int) -> N
     planes = stored.planes()
     assert planes.matrix == "bt709"
     assert np.abs(bgr_of_planes(planes, VideoReformatter()).astype(int) - stored.bgr()).mean() < 2
+
+
+@pytest.mark.parametrize("full", [False, True])
+@pytest.mark.parametrize("colorspace", [1, 2, 6])
+@pytest.mark.parametrize("name", ["yuv420p", "yuvj420p", "yuv422p", "yuv444p", "yuv420p10le", "nv12", "gray"])
+@pytest.mark.parametrize("size", [(241, 321), (480, 640), (720, 1290)])
+def test_a_part_has_the_bytes_of_the_whole_picture(size: tuple[int, int], name: str, colorspace: int, full: bool) -> None:
+    height, width = size
+    random = np.random.default_rng(height + colorspace)
+    frame = av.VideoFrame(width, height, name)
+    frame.colorspace, frame.color_range = colorspace, 2 if full else 1
+    for plane in frame.planes:
+        levels = random.integers(0, 4 if name.endswith("10le") else 256, plane.buffer_size, np.uint8)
+        np.frombuffer(plane, np.uint8)[:] = levels
+    whole = DecodedPicture(frame, Orientation(), Converters()).bgr()
+    for left, top, right, bottom in (
+        (0, 0, 60, 70),
+        (101, 51, 151, 120),
+        (37, 2, 38, 3),
+        (width - 71, height - 83, width, height),
+        (64, 64, 128, 128),
+        (5, 0, width - 5, height),
+    ):
+        part = DecodedPicture(frame, Orientation(), Converters()).part(left, top, right, bottom)
+        assert np.array_equal(part, whole[top:bottom, left:right]), (left, top, right, bottom)
+
+
+@pytest.mark.parametrize("orientation", [Orientation(transpose=True), Orientation(flip_x=True), Orientation(True, True, False, 90)])
+def test_a_part_of_a_turned_picture_is_upright(orientation: Orientation) -> None:
+    frame = smooth_frame(240, 320, "420", 8, False, "bt709")
+    picture = DecodedPicture(frame, orientation, Converters())
+    assert np.array_equal(picture.part(10, 20, 60, 90), picture.bgr()[20:90, 10:60])

@@ -142,7 +142,8 @@ nb::ndarray<nb::numpy, Value, nb::ndim<3>> view_of(nb::handle_t<State> self, int
 }
 
 nb::object rows_of(nb::handle_t<State> self, int map) {
-  if (nb::cast<const State&>(self).program.in_floats()) return nb::cast(view_of<float>(self, map));
+  const State& state = nb::cast<const State&>(self);
+  if (state.program.in_floats(checked_map(state, map))) return nb::cast(view_of<float>(self, map));
   return nb::cast(view_of<std::int16_t>(self, map));
 }
 

@@ -162,6 +162,33 @@ class Maker {
   Activation activation_;
 };
 
+// Maps that are computed here and read outside alone: by the program's caller, who wants floats. As half precision each frame would have to
+// convert all of them.
+std::vector<bool> read_outside(const Description& description) {
+  std::vector<bool> found(description.rows<MapRow>().size(), false);
+  const auto leave_out = [&](Int map) { found[static_cast<std::size_t>(map)] = false; };
+  for (const KeptRow& row : description.rows<KeptRow>()) found[static_cast<std::size_t>(row.map)] = true;
+  for (const ReadRow& row : description.rows<ReadRow>()) leave_out(row.map);
+  for (const GateRow& row : description.rows<GateRow>()) leave_out(row.map);
+  for (const OutputGateRow& row : description.rows<OutputGateRow>()) leave_out(description.row<StepRow>(row.step).map);
+  for (const StepRow& row : description.rows<StepRow>()) {
+    switch (static_cast<StepKind>(row.kind)) {
+      case StepKind::input:
+      case StepKind::view:
+      case StepKind::fallback:
+      case StepKind::change: leave_out(row.map); break;
+      default: break;
+    }
+  }
+  for (std::size_t map = 0; map < found.size(); ++map) {
+    const Int inside = description.rows<MapRow>()[map].inside;
+    if (inside < 0) continue;
+    found[map] = false;
+    leave_out(inside);
+  }
+  return found;
+}
+
 }  // namespace
 
 Program::Program(const Description& description, const Kernels& instructions, std::shared_ptr<ThreadPool> threads)
@@ -181,6 +208,7 @@ void Program::add_maps(const Description& description) {
   for (const StepRow& step : description.rows<StepRow>()) {
     if (static_cast<StepKind>(step.kind) == StepKind::input) given[static_cast<std::size_t>(step.map)] = true;
   }
+  const std::vector<bool> outside = read_outside(description);
   for (const MapRow& row : description.rows<MapRow>()) {
     const int map = static_cast<int>(maps.size());
     if (row.inside >= 0) {
@@ -192,7 +220,8 @@ void Program::add_maps(const Description& description) {
     }
     // A network input of few channels is stored without padding lanes: it is the largest map, and mostly read by the number.
     const std::ptrdiff_t stride = given[static_cast<std::size_t>(map)] && row.channels <= 4 ? 4 : padded(number(row.channels));
-    maps.push_back({number(row.height), number(row.width), number(row.channels), static_cast<std::ptrdiff_t>(values), stride, map});
+    maps.push_back({number(row.height), number(row.width), number(row.channels), static_cast<std::ptrdiff_t>(values), stride, map,
+                    !in_floats() && outside[static_cast<std::size_t>(map)]});
     values += values_of(maps.back());
     const std::size_t line = static_cast<std::size_t>(row.width) * stride;
     zeros_.reserve(line);

@@ -17,7 +17,7 @@ struct Job {
   // Whether the gate decides which pixels readers get to see: at a keyframe they get all.
   bool gates() const { return gate().gated && !frame->keyframe; }
   // Whether rows are computed in scratch memory first: to be compared, or, where the map is not made of floats, to be rounded.
-  bool in_scratch() const { return gates() || !frame->program.in_floats(); }
+  bool in_scratch() const { return gates() || !frame->program.in_floats(step->map); }
   // Smoothed gates decide when all pixels are computed.
   bool smooths() const { return gates() && gate().smoothed; }
   // Gates that open in blocks decide when all of a block is computed.

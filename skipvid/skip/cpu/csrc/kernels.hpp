@@ -112,6 +112,8 @@ struct RowKernels {
   void (*widen)(const std::byte* row, int channels, float* output);
   // Rows of floats, `stride` apart, rounded and stored.
   void (*put)(const float* values, std::ptrdiff_t stride, std::byte* const* rows, int count, int channels);
+  // Rows of floats, rounded in their place to what would be stored.
+  void (*round)(float* const* rows, int count, int channels);
 };
 
 // Rows compared with what was published, or last seen (kernels/gates.hpp).

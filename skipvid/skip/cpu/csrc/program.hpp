@@ -29,6 +29,7 @@ struct MapInfo {
   int height, width, channels;
   std::ptrdiff_t offset, stride;  // of pixel 0 among the rows of all maps, and from pixel to pixel; in values
   int owner;                      // the map whose memory it lives in: itself, or the one that it is a part of
+  bool floats = false;            // whatever the element type: rounded, but not shortened
   std::size_t pixels() const { return static_cast<std::size_t>(height) * width; }
 };
 
@@ -79,7 +80,9 @@ class Program {
 
   // Zeros, as many as the longest line of a map has.
   const std::byte* zeros() const { return reinterpret_cast<const std::byte*>(zeros_.data()); }
-  // Whether maps are rows of floats, which kernels may write in place.
+  // Whether a map is rows of floats, which kernels may write in place.
+  bool in_floats(int map) const { return maps[map].floats || in_floats(); }
+  // Whether all are.
   bool in_floats() const { return kernels.element == Element::f32; }
   std::ptrdiff_t value_size() const { return size_of(kernels.element); }
   // Whether a frame is run in one call.
@@ -115,7 +118,10 @@ class Program {
 
 // The values that a map takes up. A kernel may read one vector past the last row; and maps that start at the same place of a page would
 // displace each other in a cache.
-inline std::size_t values_of(const MapInfo& map) { return (map.pixels() * map.stride + lanes - 1) / lanes * lanes + 3 * lanes; }
+inline std::size_t values_of(const MapInfo& map) {
+  const std::size_t values = (map.pixels() * map.stride + lanes - 1) / lanes * lanes + 3 * lanes;
+  return map.floats ? values * (sizeof(float) / sizeof(BFloat16)) : values;
+}
 
 // Which of the steps [first, last) can be run together (waves.cpp).
 std::vector<Wave> find_waves(const Program& program, int first, int last);

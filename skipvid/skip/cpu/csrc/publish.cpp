@@ -2,7 +2,7 @@
 //
 // Three ways, all with the same result:
 //   direct   no gate to apply (keyframe, dense run, map without a gate): rows are written where they belong, those of bfloat16 by way of
-//            scratch rows
+//            scratch rows, and what is only read outside, which is kept in floats, rounded there
 //   fused    a chunk is computed into scratch rows, compared with the published rows and copied where the gate opens
 //   measured a chunk is computed into a buffer and compared; when all are, a smoothed gate decides (smoothing.cpp)
 //   buffered all rows are computed into a buffer first, then compared, then copied: for gates that open in blocks
@@ -82,13 +82,14 @@ void run_direct(const Job& job, const Chunk& chunk, int worker) {
   const Rows target = frame.state.rows(map);
   const Kernels& kernels = frame.program.kernels;
   Scratch& scratch = frame.workspace.threads[worker];
-  if (frame.program.in_floats()) {
+  if (frame.program.in_floats(map)) {
     scratch.rows.resize(chunk.count);
     for (int i = 0; i < chunk.count; ++i) scratch.rows[i] = reinterpret_cast<float*>(target.at(pixels[i]));
     operation.compute(frame, pixels, scratch.rows.data(), scratch, chunk.first_part, chunk.last_part);
     if (!completes(frame, chunk)) return;
     const std::ptrdiff_t stride = target.stride / static_cast<std::ptrdiff_t>(sizeof(float));
     activate_rows(kernels, operation.activation, scratch.rows.data(), chunk.count, stride, padded(channels));
+    if (!frame.program.in_floats()) kernels.round(scratch.rows.data(), chunk.count, channels);
   } else {
     float* const values = rows_for(job, chunk, scratch);
     compute_rows(job, pixels, values, chunk.first_part, chunk.last_part, scratch);

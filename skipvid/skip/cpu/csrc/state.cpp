@@ -37,7 +37,8 @@ State::State(const Program& owner, bool forgets)
 Rows State::rows(int map) const {
   const MapInfo& info = program.maps[map];
   const std::ptrdiff_t size = program.value_size(), offset = dense ? program.shared[map] : info.offset;
-  return {reinterpret_cast<std::byte*>(values.data()) + offset * size, info.stride * size, info.height, info.width};
+  const std::ptrdiff_t own = program.in_floats(map) ? sizeof(float) : size;
+  return {reinterpret_cast<std::byte*>(values.data()) + offset * size, info.stride * own, info.height, info.width};
 }
 
 const Bitmap& State::changed(int map) const { return program.gates[map].gated ? published[map] : computed[map]; }

@@ -62,7 +62,7 @@ std::uint64_t smooth(const float* above, const float* row, const float* below, i
   std::uint8_t open[64];
   for (int i = 0; i < 64; ++i) {
     const float total = columns[i] + columns[i + 1] + columns[i + 2];
-    open[i] = static_cast<std::uint8_t>(!(row[i] <= alone) | ((total > limits[i]) & (row[i] > 0)));
+    open[i] = static_cast<std::uint8_t>((!(row[i] <= alone)) | ((total > limits[i]) & (row[i] > 0)));
   }
   return gather_bits(open) & (~std::uint64_t{0} >> (64 - pixels));
 }
@@ -93,6 +93,13 @@ std::uint64_t ask(const float* values, std::ptrdiff_t stride, std::byte* const* 
 template <class Value>
 void put(const float* values, std::ptrdiff_t stride, std::byte* const* rows, int count, int channels) {
   for (int row = 0; row < count; ++row) put_row<Value>(values + row * stride, rows[row], channels);
+}
+
+template <class Value>
+void round(float* const* rows, int count, int channels) {
+  for (int row = 0; row < count; ++row) {
+    for (int c = 0; c < channels; c += width) store(rows[row] + c, stored<Value>(load(rows[row] + c)));
+  }
 }
 
 // The largest lane; a NaN wins.

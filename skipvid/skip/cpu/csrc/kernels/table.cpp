@@ -39,7 +39,7 @@ constexpr Kernels table(Element element) {
       products_of(static_cast<const Value*>(nullptr)),
       {depthwise_run<Value>, depthwise_scattered<Value>, depthwise_pixel<Value>},
       {pointwise<Value>, activate},
-      {maximum<Value>, weighted_sum<Value>, row_sum<Value>, row_sum<float>, absolute_sums<Value>, widen<Value>, put<Value>},
+      {maximum<Value>, weighted_sum<Value>, row_sum<Value>, row_sum<float>, absolute_sums<Value>, widen<Value>, put<Value>, round<Value>},
       {publish<Value>, ask<Value>, distances_to<Value>, smooth, change<Value>},
       {input_changes<Value>, input_distances<Value>, byte_changes},
       SKIPVID_TEXT(SKIPVID_TABLE),

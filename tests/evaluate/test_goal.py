@@ -1,0 +1,206 @@
+"""Calibration by goal: what is promised was measured on blocks of time that neither proportions nor level came from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from skipvid.core.errors import SourceError, UsageError
+from skipvid.core.results import Detections, Frame
+from skipvid.evaluate.bootstrap import Interval
+from skipvid.evaluate.frontier import comment, document, lines, write_page
+from skipvid.evaluate.goal import LEVELS, Found, Goal, Point, _Search, with_noise
+from skipvid.evaluate.material import FOLDS, Material, Seen, agreed
+from skipvid.evaluate.run import Labels
+from skipvid.evaluate.truth import FrameTruth, LabelledClip
+from skipvid.skip.config import SkipConfig
+
+COUNT = 208
+
+
+@pytest.fixture(autouse=True)
+def few_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Intervals are the bootstrap's own tests' business."""
+    monkeypatch.setattr("skipvid.evaluate.goal.DRAWS", 20)
+
+
+BOX = np.array([[20, 20, 60, 60]], np.float32)
+
+
+def detections(off: float = 0.0, score: float = 0.9) -> Detections:
+    return Detections(BOX + np.float32(off), np.array([score], np.float32), np.array([1]), ("person",))
+
+
+def material(labelled: bool = True, count: int = COUNT) -> Material:
+    truth = FrameTruth(BOX, np.array([1]), np.array([False]))
+    clip = LabelledClip("walk", "walk.mp4", {number: truth for number in range(count)} if labelled else {})
+
+    @contextmanager
+    def opened(of: LabelledClip) -> Iterator[Iterator[Frame]]:
+        yield (Frame(np.full((80, 80, 3), 100, np.uint8), number, number / 25, of.name) for number in range(count))
+
+    return Material.read([clip], opened, Labels((1,)) if labelled else None)
+
+
+def seen(wrong: np.ndarray[Any, Any], fewer: float) -> Seen:
+    """What misses the object in the frames that are `wrong`."""
+    found = [detections(100.0 if each else 0.0) for each in wrong]
+    macs = np.full(len(wrong), 1000)
+    return Seen(found, (macs / fewer).astype(np.int64), macs, np.full(len(wrong), 20 / fewer))
+
+
+class Stub:
+    """Stands in for a sensitivity. Level and proportions are not its tests' business."""
+
+    def with_those_of(self, others: list[Stub]) -> Stub:
+        return self
+
+    def thresholds(self, level: float, floor: float) -> dict[str, float]:
+        return {"x": level}
+
+
+class Played(_Search):
+    """A search whose runs are made up. misses: share of the frames missed by fold, level and block."""
+
+    def __init__(self, misses: Callable[[int, int, int], float], goal: Goal, labelled: bool = True, keep: Path | None = None) -> None:
+        engine = type("Engine", (), {"model": type("Model", (), {"config": SkipConfig(threshold=0.05)})()})()
+        super().__init__(engine, material(labelled), goal, keep, 0.0, lambda text: None)  # type: ignore[arg-type]
+        self.misses, self.runs = misses, 0
+
+    def _seen(self, name: str, run: Callable[[], Seen]) -> Seen:
+        if name in ("dense", "noise"):
+            return super()._seen(name, lambda: seen(np.zeros(COUNT, bool), 1.0))
+        return super()._seen(name, run)
+
+    def _run(self, fold: int, number: int, sensitivity: Any) -> Seen:
+        def run() -> Seen:
+            self.runs += 1
+            place = np.arange(COUNT) % (COUNT // FOLDS) / (COUNT // FOLDS)
+            wrong = place < np.array([self.misses(fold, number, block) for block in self.material.folds])
+            return seen(wrong, LEVELS[number] * 3)
+
+        return self._seen(f"{fold}-{number}", run)
+
+    def _sensitivities(self) -> Any:
+        return [Stub() for _ in range(FOLDS)]
+
+
+def grows(fold: int, number: int, block: int) -> float:
+    return 0.1 * max(0, number - 2)
+
+
+def test_the_highest_level_that_keeps_the_goal_is_chosen_and_promised() -> None:
+    found = Played(grows, Goal("drop", 0.5)).run()
+    assert found.measure == "AP50" and found.yardstick == 100
+    assert found.promised.lost.value == 0 and found.promised.fewer == pytest.approx(LEVELS[2] * 3, rel=0.01)
+    assert found.threshold == pytest.approx(0.05 * LEVELS[2], rel=0.01) and found.thresholds == {"x": found.threshold}
+    assert [point.lost.value > 0.5 for point in found.frontier] == [False] * 3 + [True] * 4
+
+
+def test_a_promise_is_what_the_left_out_blocks_show() -> None:
+    """In each fold only the block that was left out suffers: what the others say is not promised."""
+
+    def overfitted(fold: int, number: int, block: int) -> float:
+        return 0.2 if block == fold and number >= 2 else 0.0
+
+    found = Played(overfitted, Goal("drop", 0.5)).run()
+    assert found.promised.lost.value == 0 and found.promised.fewer == pytest.approx(LEVELS[1] * 3, rel=0.01)
+    everywhere = Played(lambda fold, number, block: 0.2 if block == fold else 0.0, Goal("drop", 0.5))
+    with pytest.raises(UsageError, match="no working point meets the goal on the frames that were left out: at most 0.5 points lost"):
+        everywhere.run()
+
+
+@pytest.mark.parametrize(("goal", "level"), [(Goal("saving", 4.0), 3), (Goal("budget", 5.0), 3), (Goal("saving", 1.4), 0)])
+def test_for_a_saving_or_a_budget_the_most_careful_level_is_taken(goal: Goal, level: int) -> None:
+    found = Played(grows, goal).run()
+    assert found.promised.fewer == pytest.approx(LEVELS[level] * 3, rel=0.01)
+    assert goal.met_by(found.promised)
+
+
+def test_what_no_level_saves_is_not_promised() -> None:
+    with pytest.raises(UsageError, match="30 times fewer MACs"):
+        Played(grows, Goal("saving", 30.0)).run()
+
+
+def test_without_truth_the_dense_network_under_noise_is_the_yardstick() -> None:
+    found = Played(grows, Goal("drop", 0.5), labelled=False).run()
+    assert found.measure == "agreement" and found.yardstick == 100
+    assert found.promised.lost.value == 0 and found.frontier[-1].lost.value > 20
+
+
+def test_a_run_that_was_broken_off_goes_on_where_it_ended(tmp_path: Path) -> None:
+    first = Played(grows, Goal("drop", 0.5), keep=tmp_path)
+    found = first.run()
+    assert first.runs == FOLDS * len(LEVELS)
+    (tmp_path / "2-3.npz").write_bytes((tmp_path / "2-3.npz").read_bytes()[:200])  # broken off while it was written
+    (tmp_path / "1-1.npz").unlink()
+    again = Played(grows, Goal("drop", 0.5), keep=tmp_path)
+    assert again.run() == found and again.runs == 2
+
+
+def test_what_was_kept_is_what_was_seen(tmp_path: Path) -> None:
+    poses = np.arange(6, dtype=np.float32).reshape(1, 2, 3)
+    one = Detections(BOX, np.array([0.5], np.float32), np.array([1]), ("",), keypoints=poses)
+    none = Detections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64), (), keypoints=poses[:0])
+    Seen([one, none, one], np.array([1, 2, 3]), np.array([9, 9, 9]), np.array([1.0, 2.0, 3.0])).save(tmp_path / "a.npz")
+    kept = Seen.load(tmp_path / "a.npz", 3)
+    assert kept is not None and [len(each) for each in kept.detections] == [1, 0, 1]
+    assert np.array_equal(kept.detections[2].keypoints, poses) and kept.macs.tolist() == [1, 2, 3] and kept.ms.tolist() == [1, 2, 3]
+    assert Seen.load(tmp_path / "a.npz", 4) is None and Seen.load(tmp_path / "b.npz", 3) is None
+
+
+def test_agreement_is_weighted_by_score_and_by_the_distance_of_keypoints() -> None:
+    assert agreed(detections(), detections()) == pytest.approx((1.8, 1.8))
+    assert agreed(detections(), detections(100.0)) == pytest.approx((0, 1.8))
+    none = Detections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64), ())
+    assert agreed(none, none) == (0, 0) and agreed(detections(score=0.4), none) == pytest.approx((0, 0.4))
+    points = np.zeros((1, 2, 3), np.float32)
+    pose = Detections(BOX, np.array([0.5], np.float32), np.array([1]), ("",), keypoints=points)
+    off = Detections(BOX, np.array([0.5], np.float32), np.array([1]), ("",), keypoints=points + np.array([4, 0, 0], np.float32))
+    assert agreed(pose, off) == pytest.approx((0.9, 1.0))  # a tenth of the box's side of 40 pixels
+
+
+def test_a_clip_that_cannot_be_cut_is_refused() -> None:
+    with pytest.raises(SourceError, match="walk has 7 frames"):
+        material(count=7)
+
+
+def test_blocks_are_of_one_piece_and_cover_all_frames() -> None:
+    folds = material(count=10).folds
+    assert folds.tolist() == sorted(folds.tolist()) and set(folds.tolist()) == set(range(FOLDS))
+
+
+def test_noise_has_a_deviation_of_one_grey_level() -> None:
+    frame = Frame(np.full((60, 60, 3), 100, np.uint8), 0, 0.0, "x")
+    spoilt = with_noise()(frame).image.astype(float)
+    assert spoilt.std() == pytest.approx(1.04, abs=0.05) and spoilt.mean() == pytest.approx(100, abs=0.1)
+
+
+def found_with(high: float) -> tuple[Goal, Found]:
+    points = tuple(Point(0.05 * level, Interval(level - 1, level - 1.5, high), 2 * level, 10.0) for level in (1, 2))
+    return Goal("drop", 0.5), Found(0.05, {"x": 0.05}, points[0], points, "AP50", 75.6, 20.0, 240)
+
+
+def test_preset_page_and_document_tell_the_same(tmp_path: Path) -> None:
+    goal, found = found_with(0.8)
+    text = comment(goal, found, ["a\nb.mp4"], "2026-11-27", "1.0")
+    assert all(line.startswith("# ") for line in text.splitlines())
+    for part in ("on a b.mp4", "goal: at most 0.5 points lost", "0.00 (-0.50 … 0.80) points of AP50 lost at 2.00 times fewer MACs"):
+        assert part in text
+    assert "the data do not exclude a loss of 0.80 points" in text and "\n".join(lines(goal, found)).count("x  ") == 2
+    told = document(goal, found)
+    assert told["promised"]["lost"] == {"value": 0, "low": -0.5, "high": 0.8} and len(told["frontier"]) == 2
+    write_page(tmp_path / "a.html", goal, found, ["<clip>"], "1.0")
+    page = (tmp_path / "a.html").read_text()
+    assert "&lt;clip&gt;" in page and page.count("<circle") == 1 and page.count('class="grid" d="M') >= 2
+
+
+def test_where_there_are_too_few_frames_it_says_so() -> None:
+    goal, found = found_with(np.inf)
+    assert "too few frames for an interval" in lines(goal, found)[-1]
+    assert document(goal, found)["promised"]["lost"]["high"] is None
