@@ -1,6 +1,6 @@
 // Computing the pixels of one map and publishing those that the gate lets through.
 //
-// Three ways, all with the same result:
+// Four ways, all with the same result:
 //   direct   no gate to apply (keyframe, dense run, map without a gate): rows are written where they belong, those of bfloat16 by way of
 //            scratch rows, and what is only read outside, which is kept in floats, rounded there
 //   fused    a chunk is computed into scratch rows, compared with the published rows and copied where the gate opens
