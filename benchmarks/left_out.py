@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from gates_table import GATES_PAGE, make_engine, numbers
+from gates_table import make_engine, numbers
 from numpy.typing import NDArray
 from sequences import SEQUENCES, load_frames
 from sequences import Sequence as Material
@@ -105,7 +105,7 @@ class Bench:
         outcome, images = Pass(on), self.frames[on]
         frames = (Frame(image, number, number / 25, on) for number, image in enumerate(images))
         height, width = images[0].shape[:2]
-        macs = sum(model.program(((1, 3, *size),)).plan.dense_macs for _, model, size in self.engine.networks(height, width))
+        macs = sum(model.program(((1, 3, *size),)).costs.dense_macs for _, model, size in self.engine.networks(height, width))
         run_clip(outcome, stream, frames, self.clips[on], self.labels[on], macs)
         return outcome
 
@@ -205,7 +205,7 @@ def main() -> None:
     parser.add_argument("--calibrate", action="store_true", help="measure thresholds calibrated on the two other sequences, too")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--keep", type=Path, help="folder for passes that were measured")
-    add_write_option(parser, GATES_PAGE)
+    add_write_option(parser, Path(__file__).parents[1] / "docs" / "gates.md")
     options = parser.parse_args()
     torch.set_num_threads(1)  # it has little to do here, and its threads spin afterwards
     show(Bench(options), options.write)

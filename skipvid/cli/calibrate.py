@@ -212,7 +212,17 @@ def _key(settings: CalibrateSettings, engine: Engine, specs: list[str]) -> str:
     import skipvid
 
     files = [(spec, os.stat(spec).st_size, os.stat(spec).st_mtime_ns) for spec in specs if os.path.exists(spec)]
-    parts = (skipvid.__version__, engine.model.config, engine.weights_sha256, files, specs, settings.network, settings.read, settings.floor)
+    parts = (
+        skipvid.__version__,
+        engine.preset,
+        engine.model.config,
+        engine.weights_sha256,
+        files,
+        specs,
+        settings.network,
+        settings.read,
+        settings.floor,
+    )
     return hashlib.sha256(repr((*parts, bool(settings.truth))).encode()).hexdigest()[:16]
 
 

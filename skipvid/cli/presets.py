@@ -71,9 +71,12 @@ def path(settings: PathSettings) -> None:
     """Where a preset's file is; without a name, where all of them are, and where weights and compiled programs are kept."""
     from skipvid.core.folders import cache_folder
     from skipvid.presets.preset import load_preset, preset_folder
+    from skipvid.skip.kept import kept_bytes
 
     if settings.name is None:
-        click.echo(f"presets: {preset_folder()}\nweights: {cache_folder('weights')}\nprograms: {cache_folder('programs')}")
+        programs = cache_folder("programs")
+        click.echo(f"presets: {preset_folder()}\nweights: {cache_folder('weights')}")
+        click.echo(f"programs: {programs} ({kept_bytes(programs) / 2**20:.1f} MiB)")
         return
     preset = load_preset(settings.name)
     assert preset.folder is not None

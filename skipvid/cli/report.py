@@ -76,7 +76,7 @@ def report(settings: ReportSettings) -> int:
         engine = load_detect_engine(network, network_preset(network, DEFAULT_DETECT, "detect"), talk)
         if engine.model.config.gate == "none":
             raise UsageError("there is nothing to compare without gates", "leave out --gate none")
-        engines = [engine.regated(engine.model.config.at(t)) for t in settings.thresholds or ()] or [engine]
+        engines = [engine.regated(engine.model.config.at(t), keep=True) for t in settings.thresholds or ()] or [engine]
         compared: list[ComparedStream] = []
         maps = GateMaps() if settings.gate_maps else None
 

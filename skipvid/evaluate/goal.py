@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from skipvid.core.errors import SourceError, UsageError
 from skipvid.core.results import Frame
-from skipvid.evaluate.bootstrap import Interval, blocks_of, bootstrap
+from skipvid.evaluate.bootstrap import DRAWS, Interval, blocks_of, bootstrap
 from skipvid.evaluate.material import FOLDS, Material, Seen
 from skipvid.evaluate.run import Pass
 from skipvid.skip.recording import Recorder
@@ -162,7 +162,7 @@ class _Search:
 
     def _held_out(self, levels: Sequence[int]) -> Point:
         seen = [self.gated[fold][number] for fold, number in enumerate(levels)]
-        return self._point(levels[0], seen, [self.material.folds == fold for fold in range(FOLDS)], 1000)
+        return self._point(levels[0], seen, [self.material.folds == fold for fold in range(FOLDS)], DRAWS)
 
     def _point(self, number: int, seen: Sequence[Seen], frames: Sequence[NDArray[np.bool_]], draws: int) -> Point:
         """What ways of running do on frames of their own, taken together. draws: of the bootstrap; 0 = no interval."""

@@ -82,10 +82,10 @@ class Engine(ABC):
     def networks(self, height: int, width: int) -> list[tuple[Preset, SkipModel, tuple[int, int]]]:
         """What runs for frames of this size: preset, network, and the (height, width) of its input; the task's own network is the last."""
 
-    def regated(self, config: SkipConfig) -> Self:
-        """The same network with other gates; what was loaded and exported is shared."""
+    def regated(self, config: SkipConfig, keep: bool = False) -> Self:
+        """The same network with other gates; what was loaded and exported is shared. keep: as in SkipModel.regated."""
         other = copy.copy(self)
-        other.model = self.model.regated(config, keep=True)
+        other.model = self.model.regated(config, keep)
         return other
 
     @abstractmethod

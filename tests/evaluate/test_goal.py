@@ -21,6 +21,14 @@ from skipvid.evaluate.truth import FrameTruth, LabelledClip
 from skipvid.skip.config import SkipConfig
 
 COUNT = 208
+
+
+@pytest.fixture(autouse=True)
+def few_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Intervals are the bootstrap's own tests' business."""
+    monkeypatch.setattr("skipvid.evaluate.goal.DRAWS", 20)
+
+
 BOX = np.array([[20, 20, 60, 60]], np.float32)
 
 
