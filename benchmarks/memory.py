@@ -24,7 +24,8 @@ from skipvid.presets.weights import Weights, resolve_weights
 from skipvid.report import CostCsv, SummaryBuilder
 from skipvid.skip.config import SkipConfig
 from skipvid.tasks.detect_engine import DetectEngine
-from skipvid.tasks.pose_engine import WEAK, PoseEngine
+from skipvid.tasks.pose_engine import PoseEngine
+from skipvid.tasks.track import WEAK
 from skipvid.video.draw import draw_result
 from skipvid.video.sinks.open import open_sink
 from skipvid.video.sources.base import Source

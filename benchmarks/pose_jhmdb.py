@@ -40,8 +40,8 @@ from skipvid.skip.config import SkipConfig
 from skipvid.tasks.crops import CropWindow, StickyRule
 from skipvid.tasks.detect_engine import DetectEngine
 from skipvid.tasks.people import PoseOptions
-from skipvid.tasks.pose_engine import WEAK, PoseEngine
-from skipvid.tasks.track import iou_matrix
+from skipvid.tasks.pose_engine import PoseEngine
+from skipvid.tasks.track import WEAK, iou_matrix
 
 Gates = dict[str, tuple[SkipConfig, SkipConfig]]
 """By name; those of the even clips, and of the odd ones."""

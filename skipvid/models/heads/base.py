@@ -80,7 +80,8 @@ def from_centres(boxes: Floats) -> Floats:
 
 def expected(logits: Floats) -> Floats:
     """(4, bins, K) logits of the distances 0, 1, 2, … -> (K, 4) mean distances."""
-    odds = np.exp(logits - logits.max(1, keepdims=True, initial=-np.inf))
     places = np.arange(logits.shape[1], dtype=np.float32)[:, None]
-    distances: Floats = ((odds * places).sum(1) / odds.sum(1)).T
+    with np.errstate(invalid="ignore"):
+        odds = np.exp(logits - logits.max(1, keepdims=True, initial=-np.inf))
+        distances: Floats = ((odds * places).sum(1) / odds.sum(1)).T
     return distances
