@@ -31,6 +31,8 @@ def test_short_run_keeps_every_promise(long_run: ModuleType, threshold: str, cap
     ("changes", "complaint"),
     [
         ({"memory": [100.0] * 50 + [140.0] * 50}, "memory grew"),
+        ({"memory": [100.0] * 50 + [140.0] * 50, "index": 1 << 19}, None),  # bytes a frame of a container's index
+        ({"shares": [0.2, 1.01]}, "farther from its exact value"),
         ({"last": 3.9}, "last frame"),
         ({"distances": [(0, 0.0), (1, 0.001)]}, "threshold 0"),
         ({"threshold": 0.1, "distances": [(i, 0.02 * i) for i in range(20)]}, "grew from"),
@@ -39,5 +41,6 @@ def test_short_run_keeps_every_promise(long_run: ModuleType, threshold: str, cap
 )
 def test_broken_promise_is_named(long_run: ModuleType, changes: dict[str, object], complaint: str | None) -> None:
     found = {"memory": [100.0] * 100, "distances": [(i, 0.0) for i in range(20)], "threshold": 0.0, "last": 3.96, "frames": 100}
+    found |= {"index": 0, "shares": [0.5, 1.0]}
     broken = long_run.verdicts(**{**found, **changes})
     assert (complaint is None and not broken) or any(complaint in line for line in broken)
