@@ -16,10 +16,11 @@ from torch import Tensor, nn
 from skipvid.bench.runtimes import Frames, Runtime, open_runtime
 from skipvid.core.errors import UsageError
 from skipvid.models import build_model, load_weights
-from skipvid.presets.preset import Preset
+from skipvid.presets.preset import FILE, Preset
 from skipvid.skip.api import SkipModel
 from skipvid.skip.config import SkipConfig
 from skipvid.skip.picture import Picture
+from skipvid.tasks.network_files import open_net
 
 T = TypeVar("T")
 
@@ -89,9 +90,14 @@ class Subject:
 def load_subject(preset: Preset, config: SkipConfig, weights: Path | None) -> Subject:
     """Build a preset's network. weights: None = random ones, always the same. Raises WeightsError where they do not fit."""
     torch.manual_seed(0)
-    net = build_model(preset.model, num_classes=preset.label_set.num_outputs)
-    if weights is not None:
-        load_weights(net, weights)
+    if preset.model == FILE:
+        if weights is None:
+            raise UsageError(f"preset {preset.name} is a network file, which has no random weights", "leave out --weights random")
+        net = open_net(preset, weights)
+    else:
+        net = build_model(preset.model, num_classes=preset.label_set.num_outputs)
+        if weights is not None:
+            load_weights(net, weights)
     net.requires_grad_(False)
     return Subject(preset, net, SkipModel(net, config), config.threads, weights.name if weights is not None else "random")
 

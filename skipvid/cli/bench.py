@@ -15,6 +15,7 @@ import click
 from skipvid.cli.settings.command import command
 from skipvid.cli.settings.fields import flag, optional_argument, setting
 from skipvid.cli.settings.groups import NetworkSettings, TalkSettings
+from skipvid.cli.settings.model_file import ReadingSettings, check_given
 from skipvid.cli.settings.types import Levels, Threshold
 from skipvid.core.errors import UsageError
 
@@ -41,6 +42,10 @@ class BenchSettings:
     presets: tuple[str, ...] = setting(
         "--preset", default=(), metavar="NAME|FILE", help="Network to measure; repeatable.  [default: efficientdet-nano]"
     )
+    model: Path | None = setting(
+        "--model", default=None, metavar="FILE", help="Network to measure: an .onnx file, or a .pt2 of torch.export."
+    )
+    file: ReadingSettings = field(default_factory=ReadingSettings)
     weights: str | None = setting(
         "--weights", default=None, metavar="FILE", help='Load this file instead of the preset\'s weights; "random": none at all.'
     )
@@ -87,6 +92,11 @@ class BenchSettings:
     overwrite: bool = flag("--overwrite", help="Replace an existing file.")
     talk: TalkSettings = field(default_factory=TalkSettings)
 
+    def __post_init__(self) -> None:
+        if self.model is not None and (self.presets or self.weights is not None):
+            other = "--preset" if self.presets else "--weights"
+            raise UsageError(f"--model and {other} contradict each other", "the file is the network, with its weights")
+
 
 @command(BenchSettings)
 def bench(settings: BenchSettings) -> None:
@@ -99,12 +109,18 @@ def bench(settings: BenchSettings) -> None:
     from skipvid.cli.jobs import check_openable
     from skipvid.cli.talk import Talk
     from skipvid.presets.preset import DEFAULT_DETECT, load_preset
+    from skipvid.tasks.network_files import preset_of_file
     from skipvid.video.sinks.targets import check_path
     from skipvid.video.sources.options import ReadOptions
 
     if not settings.activity and not settings.clips:
         raise UsageError("there is nothing to measure", "leave out --activity none, or name a clip")
-    presets = [load_preset(name) for name in settings.presets or (DEFAULT_DETECT,)]
+    check_given(settings.model, settings.file)
+    if settings.model is not None:
+        size = None if settings.size is None else (settings.size, settings.size)
+        presets = [preset_of_file(settings.model, None, settings.file.choice(size))]
+    else:
+        presets = [load_preset(name) for name in settings.presets or (DEFAULT_DETECT,)]
     if settings.csv:
         check_path(settings.csv, list(settings.clips), settings.overwrite)
     for clip in settings.clips:

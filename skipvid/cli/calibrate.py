@@ -86,7 +86,7 @@ def calibrate(settings: CalibrateSettings) -> int:
     measured on blocks of time that were left out; a run that was broken off goes on where it ended. The options about persons are for pose
     presets.
     """
-    from skipvid.cli.networks import chosen_preset, load_engine
+    from skipvid.cli.networks import load_engine, network_preset
     from skipvid.cli.talk import Talk
     from skipvid.core.errors import OutputError
     from skipvid.pipeline.calibrate import calibrate as run
@@ -103,7 +103,7 @@ def calibrate(settings: CalibrateSettings) -> int:
         return _by_goal(settings, goal, target, specs)
     network, read = settings.network, settings.read.options()
     with Talk(settings.talk) as talk:
-        preset = chosen_preset(network.preset, DEFAULT_DETECT)
+        preset = network_preset(network, DEFAULT_DETECT)
         engine = load_engine(network, preset, talk)
         sources = [_frames(spec, read) for spec in specs]
         result = run(engine, sources, None, settings.inputs, settings.floor, talk.say)
@@ -133,7 +133,7 @@ def _by_goal(settings: CalibrateSettings, goal: Goal, target: Path, specs: list[
 
     import skipvid
     from skipvid.cli.eval import FAINTEST
-    from skipvid.cli.networks import chosen_preset, load_engine
+    from skipvid.cli.networks import load_engine, network_preset
     from skipvid.cli.run_jobs import cores_for
     from skipvid.cli.talk import Talk
     from skipvid.core.files import write_text
@@ -146,7 +146,7 @@ def _by_goal(settings: CalibrateSettings, goal: Goal, target: Path, specs: list[
 
     page = Path(settings.html) if settings.html is not None else target.with_suffix(".html")
     check_path(str(page), specs, settings.overwrite)
-    preset = chosen_preset(settings.network.preset, DEFAULT_DETECT)
+    preset = network_preset(settings.network, DEFAULT_DETECT)
     clips, labels = _labelled(settings, preset, specs)
     network = settings.network
     if labels is not None and not labels.keypoints and network.conf is None:

@@ -36,24 +36,29 @@ def detect(settings: DetectSettings) -> int:
 
 
 def _load(settings: DetectSettings, talk: Talk) -> Engine:
-    from skipvid.cli.networks import chosen_preset, load_detect_engine
+    from skipvid.cli.networks import load_detect_engine, network_preset
     from skipvid.presets.preset import DEFAULT_DETECT
 
     _check_events(settings)
     areas, counts = settings.follow.areas(), settings.follow.counts()
-    engine = load_detect_engine(settings.network, chosen_preset(settings.network.preset, DEFAULT_DETECT), talk)
+    engine = load_detect_engine(settings.network, network_preset(settings.network, DEFAULT_DETECT, "detect"), talk)
     engine.follow, engine.areas, engine.count = settings.follow.options(settings.output), areas, counts
     return engine
 
 
 def _check_events(settings: DetectSettings) -> None:
     """Raises UsageError or OutputError where the events could not be written."""
+    from skipvid.video.sinks.events import SUFFIXES
     from skipvid.video.sinks.targets import check_path
     from skipvid.video.sources.specs import expand_specs
 
     events = settings.follow.events
     if events is None:
         return
+    if not settings.follow.count:
+        raise UsageError("--events is given, and nothing is counted", "add --count")
+    if not events.lower().endswith(SUFFIXES):
+        raise UsageError(f"--events {events} has another suffix than {' and '.join(SUFFIXES)}", "events are written as one of these")
     sources = expand_specs(settings.live.sources)
     if len(sources) > 1:
         raise UsageError(f"--events names one file, and there are {len(sources)} sources", "analyse them one by one")

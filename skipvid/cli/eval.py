@@ -98,7 +98,7 @@ def eval(settings: EvalSettings) -> int:
     """
     from rich.console import Console
 
-    from skipvid.cli.networks import chosen_preset
+    from skipvid.cli.networks import network_preset
     from skipvid.cli.talk import Talk
     from skipvid.evaluate.layouts import open_clips
     from skipvid.evaluate.show import document, render_rows, write_csv
@@ -111,7 +111,7 @@ def eval(settings: EvalSettings) -> int:
     vehicle = VEHICLES["vehicle"][0] if settings.classes == ("vehicle",) else None
     clips = open_clips(settings.source, settings.truth, settings.layout, first=settings.first_frame, split=split, category=vehicle)
     default = DEFAULT_POSE if settings.layout in ("jhmdb", "joints") or settings.boxes == "truth" else DEFAULT_DETECT
-    preset = chosen_preset(settings.network.preset, default)
+    preset = network_preset(settings.network, default)
     with Talk(settings.talk) as talk:
         engine = _engine(settings, preset, talk)
         rows = _measure(settings, engine, preset, clips, talk)

@@ -50,7 +50,7 @@ def heatmap(settings: HeatmapSettings) -> int:
     shows the detector's work and that in the window of each person.
     """
     from skipvid.cli.jobs import plan_jobs
-    from skipvid.cli.networks import chosen_preset, load_engine
+    from skipvid.cli.networks import load_engine, network_preset
     from skipvid.cli.run_jobs import run_jobs
     from skipvid.cli.summary import tell
     from skipvid.cli.talk import Talk
@@ -69,7 +69,7 @@ def heatmap(settings: HeatmapSettings) -> int:
             suffixes=(".mp4", ".mkv", ".webm", ".png"),
             companion=_picture_beside,
         )
-        engine = load_engine(settings.network, chosen_preset(settings.network.preset, DEFAULT_DETECT), talk)
+        engine = load_engine(settings.network, network_preset(settings.network, DEFAULT_DETECT), talk)
         if engine.model.config.gate == "none":
             raise UsageError("there is no heatmap without gates", "leave out --gate none")
         outcome = run_jobs(

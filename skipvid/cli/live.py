@@ -35,6 +35,8 @@ def settle(settings: S) -> S:
             raise UsageError(f"--webcam and {live.sources[0]} are two sources", "give one of them; a camera's number directly: --webcam 1")
         output = settings.output if settings.output or live.show else (f"webcam{live.webcam}_skipvid.mp4",)
         settings = replace(settings, live=replace(live, sources=(f"webcam://{live.webcam}",)), output=output)
+    if live.stream.segment is not None and live.stream.segment < 1:
+        raise UsageError(f"--segment is {live.stream.segment:g} s", "give a second or more")
     if duration is not None:
         if settings.read.end is not None:
             raise UsageError("--duration and --end say the same of a live source", "give one of them")

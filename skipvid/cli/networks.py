@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from skipvid.cli.settings.groups import NetworkSettings, PeopleNetworkSettings
+from skipvid.cli.settings.model_file import ModelSettings, check_given
 from skipvid.cli.talk import DownloadBar, Talk
 from skipvid.core.errors import UsageError
 
@@ -25,6 +26,17 @@ def chosen_preset(name: str | None, default: str) -> Preset:
     from skipvid.presets.preset import load_preset
 
     return load_preset(name or default)
+
+
+def network_preset(settings: NetworkSettings, default: str, task: str | None = None) -> Preset:
+    """What the settings say to run: a network file, a preset, or the default one. task: the only one that will do, for a file."""
+    source = settings.source
+    check_given(source.model, source.file)
+    if source.model is None:
+        return chosen_preset(settings.preset, default)
+    from skipvid.tasks.network_files import preset_of_file
+
+    return preset_of_file(source.model, task, source.file.choice(source.file.size))
 
 
 def skip_config(settings: NetworkSettings, preset: Preset, talk: Talk) -> SkipConfig:
@@ -103,6 +115,7 @@ def load_pose_engine(settings: PeopleNetworkSettings, preset: Preset, talk: Talk
     if not people.full_frame:
         theirs = replace(
             settings,
+            source=ModelSettings(),
             preset=people.detector,
             weights=people.detector_weights,
             conf=WEAK * score,

@@ -42,7 +42,7 @@ def pose(settings: PoseSettings) -> int:
 
 
 def _load(settings: PoseSettings, talk: Talk) -> Engine:
-    from skipvid.cli.networks import chosen_preset, load_pose_engine
+    from skipvid.cli.networks import load_pose_engine, network_preset
     from skipvid.presets.preset import DEFAULT_POSE
 
-    return load_pose_engine(settings.network, chosen_preset(settings.network.preset, DEFAULT_POSE), talk)
+    return load_pose_engine(settings.network, network_preset(settings.network, DEFAULT_POSE, "pose"), talk)

@@ -57,7 +57,7 @@ def report(settings: ReportSettings) -> int:
     """
     from skipvid.cli.app import INTERRUPTED
     from skipvid.cli.jobs import Job, check_openable
-    from skipvid.cli.networks import chosen_preset, load_detect_engine
+    from skipvid.cli.networks import load_detect_engine, network_preset
     from skipvid.cli.run_jobs import run_jobs
     from skipvid.cli.talk import Talk
     from skipvid.pipeline.compare import ComparedStream
@@ -73,10 +73,10 @@ def report(settings: ReportSettings) -> int:
     with Talk(settings.talk) as talk:
         # Several thresholds are all in proportion to the preset's.
         network = replace(settings.network, threshold=None) if settings.thresholds else settings.network
-        engine = load_detect_engine(network, chosen_preset(network.preset, DEFAULT_DETECT), talk)
+        engine = load_detect_engine(network, network_preset(network, DEFAULT_DETECT, "detect"), talk)
         if engine.model.config.gate == "none":
             raise UsageError("there is nothing to compare without gates", "leave out --gate none")
-        engines = [engine.regated(engine.model.config.at(t)) for t in settings.thresholds or ()] or [engine]
+        engines = [engine.regated(engine.model.config.at(t), keep=True) for t in settings.thresholds or ()] or [engine]
         compared: list[ComparedStream] = []
         maps = GateMaps() if settings.gate_maps else None
 

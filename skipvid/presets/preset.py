@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
@@ -24,6 +25,9 @@ DEFAULT_DETECT = "efficientdet-nano"
 DEFAULT_POSE = "hrnet-nano"
 """The preset that `pose` uses when none is named; its weights come with the package, too."""
 
+FILE = "file"
+"""As `model`: the weights are a network of their own, in a file (.onnx, .pt2), whose results `head` reads."""
+
 BUNDLED = "bundled:"
 """Before the name of a weights file that comes with the package."""
 
@@ -35,7 +39,7 @@ class Preset:
     name: str
     description: str  # one line
     task: str  # detect | pose
-    model: str  # a name that skipvid.build_model knows
+    model: str  # a name that skipvid.build_model knows, or "file": the weights are a network of their own
     labels: str | tuple[str, ...]  # "coco" = one output for each number 1..90; else the name of each output, in order
     image_size: int | tuple[int, int]  # longer side of the input, the other follows the source; or exactly (height, width); pixels
     size_multiple: int  # both sides of the input are multiples of this, pixels
@@ -57,6 +61,7 @@ class Preset:
     input_threshold: float | None = None  # τ of the norm gates that stand before norm-output gates
     dense_above: float = 0.75  # share of the MACs above which gates cost more time than they save: keyframes follow such a frame
     precision: str = "f32"  # of maps and weights: f32, bf16 (half the memory), or auto: bf16 where the processor multiplies it
+    head: str = ""  # what reads the results of a network from a file
     gate_weights: str = ""  # of gumbel gates: URL, "bundled:FILE", or a path relative to the preset file
     gate_sha256: str = ""  # as sha256, of gate_weights
     folder: Path | None = None  # where the file lies; no key of it
@@ -85,7 +90,7 @@ class Preset:
 
 
 def load_preset(name_or_path: str | Path) -> Preset:
-    """A preset that comes with the package, by name, or one from a YAML file, by a path that ends in .yaml or .yml.
+    """A preset that comes with the package or that the user has added, by name, or one from a YAML file, by a path in .yaml or .yml.
 
     Raises PresetError with one line that names the file, the key and what is allowed.
     """
@@ -97,18 +102,35 @@ def load_preset(name_or_path: str | Path) -> Preset:
         close = difflib.get_close_matches(text, known, n=1)
         meant = f"did you mean {close[0]}? " if close else ""
         raise PresetError(f"unknown preset '{text}'", f"{meant}known: {', '.join(known)}, or the path of a .yaml file")
-    return _read(preset_folder() / f"{text}.yaml")
+    folder = preset_folder() if text in bundled_names() else own_folder()
+    return _read(folder / f"{text}.yaml")
 
 
 def list_presets() -> tuple[Preset, ...]:
-    """All presets that come with the package, the default first, then by name."""
+    """All presets that can be had by name, in the order of `preset_names`."""
     return tuple(load_preset(name) for name in preset_names())
 
 
 def preset_names() -> tuple[str, ...]:
+    """Names of the presets that come with the package, the default first, and then of those that the user has added."""
+    bundled = bundled_names()
+    own = (path.stem for path in own_folder().glob("*.yaml"))
+    return (*bundled, *sorted(name for name in own if name not in bundled))
+
+
+def bundled_names() -> tuple[str, ...]:
     """Names of the presets that come with the package, the default first."""
     names = (path.stem for path in preset_folder().glob("*.yaml"))
     return tuple(sorted(names, key=lambda name: (name != DEFAULT_DETECT, name)))
+
+
+def own_folder() -> Path:
+    """Where presets lie that the user has added: $SKIPVID_PRESETS, or in skipvid's folder of the XDG configuration."""
+    own = os.environ.get("SKIPVID_PRESETS")
+    if own:
+        return Path(own).expanduser()
+    base = os.environ.get("XDG_CONFIG_HOME")
+    return (Path(base) if base else Path.home() / ".config") / "skipvid" / "presets"
 
 
 def preset_folder() -> Path:
@@ -187,6 +209,9 @@ def _check_together(preset: Preset, path: Path) -> None:
         )
     if is_url(preset.weights) and not PurePosixPath(urlsplit(preset.weights).path).name:
         raise PresetError(f"preset file {path}: the URL of 'weights' must end in a file name, got {preset.weights}")
+    if (preset.model == FILE) != bool(preset.head):
+        wrong = "is missing, which 'model: file' needs" if preset.model == FILE else f"is for 'model: {FILE}' only, got {preset.head}"
+        raise PresetError(f"preset file {path}: 'head' {wrong}", "make the preset with: skipvid presets add")
     if preset.gate == "gumbel" and not preset.gate_weights:
         raise PresetError(f"preset file {path}: 'gate_weights' is missing, which gate gumbel needs", "train some: skipvid train gates")
     if is_url(preset.weights) and not preset.sha256:
@@ -285,6 +310,7 @@ _PARSERS: dict[str, tuple[str, _Parser]] = {
     "input_threshold": ("a number from 0 on", _number(0)),
     "dense_above": ("a number from 0 to 1", _number(0, 1)),
     "precision": _one_of("f32", "bf16", "auto"),
+    "head": ("the name of a head", _text),
     "gate_weights": (f"a URL, '{BUNDLED}FILE' or a path", _text),
     "gate_sha256": ("8 to 64 hexadecimal digits in quotes", _hash),
     "scales": ("a mapping from map names to numbers above 0", _mapping(_number(0, above=True))),

@@ -6,6 +6,7 @@ import statistics
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import numpy as np
@@ -36,21 +37,26 @@ MOST_PLANS = 4
 """Input sizes whose plans are kept; a stream whose size changes often pays for a new export now and then."""
 
 
-def convert(net: nn.Module, example: Tensor | tuple[Tensor, ...], config: SkipConfig | None = None) -> tuple[SkipModel, ConversionReport]:
-    """Convert any network that torch.export accepts.
+def convert(
+    net: nn.Module | str | Path, example: Tensor | tuple[Tensor, ...] | None = None, config: SkipConfig | None = None
+) -> tuple[SkipModel, ConversionReport]:
+    """Convert any network that torch.export accepts, or one from a file.
 
-    net: in eval mode; it is copied, so that it is not changed and no later change of it reaches the model. An exported program will do.
-    example: (1, C, H, W) of the size and type of the frames to come, or a tuple of inputs. Networks of other floating-point types are
-    computed in float32, and return what they return in their own type.
+    net: in eval mode; it is copied, so that it is not changed and no later change of it reaches the model. An exported program will do,
+    and so will the path of a file: ONNX (.onnx; needs the extra skipvid[onnx]) or an exported program (.pt2).
+    example: (1, C, H, W) of the size and type of the frames to come, or a tuple of inputs; None = what a file says. Networks of other
+    floating-point types are computed in float32, and return what they return in their own type; those in ONNX files return float32.
 
     Returns the model and a report of what runs sparsely and what does not and why. Raises BackendError where the network cannot be
     exported, is no function of its inputs (memory, random numbers, sizes that depend on values) or the batch is not 1; UsageError where
-    it is in training mode, or where the arguments are no network and no tensors.
+    it is in training mode, or where the arguments are no network and no tensors; WeightsError for a file that is missing or damaged.
     """
     from skipvid.skip.conversion import describe
     from skipvid.skip.importers.arguments import check_examples, module_of
     from skipvid.skip.importers.probing import check_function
 
+    if isinstance(net, str | Path):
+        net, example = _from_file(net, example)
     examples = check_examples(example)
     module = module_of(net)
     model = SkipModel(module, config or SkipConfig(), tuple(item.dtype for item in examples))
@@ -58,6 +64,16 @@ def convert(net: nn.Module, example: Tensor | tuple[Tensor, ...], config: SkipCo
     # Values of integer inputs may be indices; they are taken as they are.
     check_function(model.source.load(), tuple(item if item.is_meta else item.detach().cpu() for item in examples))
     return model, describe(program.plan, program)
+
+
+def _from_file(path: str | Path, example: Any) -> tuple[nn.Module, Any]:
+    from skipvid.skip.importers.arguments import check_examples
+    from skipvid.skip.importers.files import open_network
+
+    pictures = check_examples(example) if example is not None else ()
+    size = next(((item.shape[2], item.shape[3]) for item in pictures if item.dim() == 4), None)
+    file = open_network(path, size)
+    return file.net, file.examples if example is None else example
 
 
 T = TypeVar("T")

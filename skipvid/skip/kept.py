@@ -60,7 +60,8 @@ class KeptPrograms:
         from skipvid.skip.cpu import file
         from skipvid.skip.cpu.backend import NativeBackend
 
-        assert isinstance(backend, NativeBackend)
+        if not isinstance(backend, NativeBackend):
+            return None
         about = self._about(config, precision, shapes)
         path = self._path(about)
         try:

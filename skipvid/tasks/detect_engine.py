@@ -18,7 +18,7 @@ from skipvid.skip.config import SkipConfig
 from skipvid.tasks.areas import Areas
 from skipvid.tasks.counting import CountOption, Counts
 from skipvid.tasks.detect import DetectTask
-from skipvid.tasks.engine import ACTIVITY_STRIDE, Clock, Engine, EngineStream, spec_for
+from skipvid.tasks.engine import ACTIVITY_STRIDE, Clock, Engine, EngineStream, spec_with
 from skipvid.tasks.identities import FollowOptions, Identities
 from skipvid.tasks.track import WEAK
 
@@ -43,7 +43,7 @@ class DetectEngine(Engine):
         scene_cuts: bool = True,
         programs: Path | None = None,
     ) -> None:
-        self.spec = spec_for(preset, DetectorSpec)
+        self.spec = spec_with(preset, DetectorSpec, weights)
         super().__init__(self.spec, preset, config, weights, weights_sha256, programs)
         self.categories = preset.label_set.categories
         self.score_threshold = preset.score_threshold if score_threshold is None else score_threshold

@@ -16,7 +16,7 @@ from skipvid.core.costs import FrameCost
 from skipvid.core.errors import PresetError
 from skipvid.core.results import Detections, Frame, FrameResult
 from skipvid.models import ModelSpec, find_spec
-from skipvid.presets.preset import Preset
+from skipvid.presets.preset import FILE, Preset
 from skipvid.skip.api import SkipModel, Source
 from skipvid.skip.config import SkipConfig
 from skipvid.skip.kept import KeptPrograms
@@ -62,7 +62,7 @@ class Engine(ABC):
         outputs = preset.label_set.num_outputs
         source = Source(lambda: spec.load(weights, outputs))
         kept = None
-        if programs is not None and weights_sha256:
+        if programs is not None and weights_sha256 and preset.model != FILE:  # which head a file has is only known when it is read
             kept = KeptPrograms(programs, {"weights": weights_sha256, "network": spec.name, "outputs": str(outputs)})
         if kept is None or not kept.any:
             source.load()  # whether the weights fit is told at once
@@ -82,10 +82,10 @@ class Engine(ABC):
     def networks(self, height: int, width: int) -> list[tuple[Preset, SkipModel, tuple[int, int]]]:
         """What runs for frames of this size: preset, network, and the (height, width) of its input; the task's own network is the last."""
 
-    def regated(self, config: SkipConfig) -> Self:
-        """The same network with other gates; what was loaded and exported is shared."""
+    def regated(self, config: SkipConfig, keep: bool = False) -> Self:
+        """The same network with other gates; what was loaded and exported is shared. keep: as in SkipModel.regated."""
         other = copy.copy(self)
-        other.model = self.model.regated(config, keep=True)
+        other.model = self.model.regated(config, keep)
         return other
 
     @abstractmethod
@@ -100,11 +100,30 @@ class Engine(ABC):
         """Begin a stream on the same back end without gates: the yardstick."""
 
 
-def spec_for(preset: Preset, kind: type[S]) -> S:
-    """The network of a preset, of this kind. Raises PresetError for another task, an unknown network, or sizes that it cannot take."""
+def spec_with(preset: Preset, kind: type[S], weights: Path) -> S:
+    """As spec_for; where the preset says that its weights are a network of their own, what stands for that file."""
+    if preset.model != FILE:
+        return spec_for(preset, kind)
+    from skipvid.tasks.network_files import open_spec
+
+    _check_task(preset, kind)
+    return open_spec(preset, kind, weights)
+
+
+def _check_task(preset: Preset, kind: type[ModelSpec]) -> None:
     if preset.task != kind.task:
         raise PresetError(
             f"preset {preset.name} is for the task '{preset.task}'", f"choose a preset of the task '{kind.task}': skipvid presets list"
+        )
+
+
+def spec_for(preset: Preset, kind: type[S]) -> S:
+    """The network of a preset, of this kind. Raises PresetError for another task, an unknown network, or sizes that it cannot take."""
+    _check_task(preset, kind)
+    if preset.model == FILE:
+        raise PresetError(
+            f"preset {preset.name} is a network from a file, which can be run but not trained or taught with",
+            "choose a preset of a network that comes with skipvid: skipvid presets list",
         )
     spec = find_spec(preset.model)
     if not isinstance(spec, kind):

@@ -19,7 +19,7 @@ from skipvid.presets.preset import Preset
 from skipvid.skip.api import SkipModel
 from skipvid.skip.config import SkipConfig
 from skipvid.tasks.crops import whole_frame
-from skipvid.tasks.engine import ACTIVITY_STRIDE, Clock, Engine, EngineStream, spec_for
+from skipvid.tasks.engine import ACTIVITY_STRIDE, Clock, Engine, EngineStream, spec_with
 from skipvid.tasks.join import Patch, join_activity
 from skipvid.tasks.people import DetectedPeople, Person, PersonInFrame, Pose, PoseOptions
 from skipvid.tasks.pose import PoseTask
@@ -47,7 +47,7 @@ class PoseEngine(Engine):
         options: PoseOptions | None = None,
         programs: Path | None = None,
     ) -> None:
-        self.spec = spec_for(preset, PoseSpec)
+        self.spec = spec_with(preset, PoseSpec, weights)
         if detector is not None and PERSON not in detector.categories:
             raise PresetError("the detector knows no persons", "choose another detection preset: skipvid presets list")
         if isinstance(preset.image_size, int):

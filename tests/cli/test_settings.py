@@ -19,7 +19,7 @@ from skipvid.cli.settings.command import SettingsCommand, command
 from skipvid.cli.settings.fields import argument, build, flag, optional_argument, parameters, required, setting
 from skipvid.cli.settings.groups import NetworkSettings, ReadSettings, TalkSettings, WriteSettings
 from skipvid.cli.settings.precedence import long_flag
-from skipvid.cli.settings.types import Fraction, InputSize, Levels, Names, Threshold, TupleType
+from skipvid.cli.settings.types import Fraction, InputSize, Levels, Names, PictureSize, Threshold, Triple, TupleType
 from skipvid.core.errors import SkipvidError, UsageError
 from skipvid.presets.preset import DEFAULT_DETECT, DEFAULT_POSE, load_preset
 
@@ -52,7 +52,9 @@ def values_of(kind: click.ParamType[Any]) -> tuple[object, object, object]:
     """Three values, each another than the one before, that a settings file may have for a type."""
     if isinstance(kind, click.Choice):
         return kind.choices[0], kind.choices[1], kind.choices[0]
-    if isinstance(kind, InputSize):
+    if isinstance(kind, Triple):
+        return "0.1,0.2,0.3", "4,5,6", "0.7,0.8,0.9"
+    if isinstance(kind, InputSize | PictureSize):
         return "64x32", "96x64", "128x96"
     if isinstance(kind, Names):
         return "a", "b,c", "d"
@@ -133,7 +135,7 @@ def write_config(place: Path, **values: object) -> str:
 
 def test_every_command_is_walked() -> None:
     assert {"detect", "pose", "heatmap", "report", "eval", "calibrate", "bench", "probe", "doctor"} <= {words[0] for words in COMMANDS}
-    assert len(COMMANDS) == 18 and len(OPTIONS) > 200
+    assert len(COMMANDS) == 19 and len(OPTIONS) > 200
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
@@ -251,7 +253,7 @@ def test_a_value_of_the_wrong_type_is_one_line_with_file_and_key(
         ("max_frame: 1", "unknown key 'max_frame'; did you mean 'max-frames'?"),
         ("as_json: true", "unknown key 'as_json'; did you mean 'json'?"),
         ("config: other.yaml", "unknown key 'config'"),
-        ("zzzzzz: 1", "unknown key 'zzzzzz'; allowed: backend, block, conf, "),
+        ("zzzzzz: 1", "unknown key 'zzzzzz'; allowed: backend, block, channels, conf, "),
         ("max-frames: 1\nmax_frames: 2", "'max-frames' stands there twice; leave one of them out"),
         ("- threads", "is not a list of 'key: value' lines"),
         ("0", "is not a list of 'key: value' lines"),

@@ -90,5 +90,6 @@ def test_the_cache_is_told_by_name_and_size(tmp_path: Path) -> None:
         ).stdout
         for words in (["presets", "path"], ["doctor"])
     )
-    assert f"programs: {program.parent}" in told
-    assert f"{program.stat().st_size / 2**20:.1f} MiB of compiled programs in {program.parent}" in told
+    size = f"{program.stat().st_size / 2**20:.1f} MiB"
+    assert f"programs: {program.parent} ({size})" in told
+    assert f"{size} of compiled programs in {program.parent}" in told

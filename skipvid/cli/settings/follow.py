@@ -54,10 +54,6 @@ class FollowSettings:
         for name, given in wanted:
             if given and self.no_track:
                 raise UsageError(f"{name} and --no-track contradict each other")
-        if self.events is not None and not self.count:
-            raise UsageError("--events is given, and nothing is counted", "add --count")
-        if self.events is not None and not self.events.lower().endswith((".jsonl", ".csv")):
-            raise UsageError(f"--events {self.events} has another suffix than .jsonl and .csv", "events are written as one of these")
 
     def options(self, outputs: Sequence[str]) -> FollowOptions | None:
         """How to follow, where it is wanted or an output needs it."""

@@ -10,6 +10,7 @@ import click
 
 from skipvid.cli.settings.config import use_config
 from skipvid.cli.settings.fields import argument, flag, optional_argument, setting
+from skipvid.cli.settings.model_file import ModelSettings
 from skipvid.cli.settings.precedence import given_or_preset
 from skipvid.cli.settings.streams import StreamSettings
 from skipvid.cli.settings.types import Fraction, Threshold
@@ -59,6 +60,7 @@ class NetworkSettings:
     """What network to run, and how. Where the help says [preset], None is what the preset says."""
 
     preset: str | None = setting("--preset", default=None, metavar="NAME|FILE", help=PRESET_HELP.format("efficientdet-nano"))
+    source: ModelSettings = field(default_factory=ModelSettings)
     weights: str | None = setting("--weights", default=None, metavar="FILE", help="Load this file instead of the preset's weights.")
     offline: bool = flag("--offline", help="Never download; say what is missing and where to put it.")
     threshold: float | None = setting(
@@ -103,6 +105,11 @@ class NetworkSettings:
     threads: int | None = setting(
         "--threads", default=None, type=click.IntRange(min=1), metavar="N", help="Threads for the network.  [all cores]"
     )
+
+    def __post_init__(self) -> None:
+        if self.source.model is not None and (self.preset is not None or self.weights is not None):
+            other = "--preset" if self.preset is not None else "--weights"
+            raise UsageError(f"--model and {other} contradict each other", "the file is the network, with its weights")
 
     def over(self, preset: Preset) -> GateChoice:
         """These settings, and the preset's where there are none."""

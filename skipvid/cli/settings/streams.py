@@ -52,8 +52,6 @@ class StreamSettings:
     )
 
     def __post_init__(self) -> None:
-        if self.segment is not None and self.segment < 1:
-            raise UsageError(f"--segment is {self.segment:g} s", "give a second or more")
         if self.newest and self.every:
             raise UsageError("--live and --no-live contradict each other")
 

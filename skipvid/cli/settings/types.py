@@ -171,6 +171,37 @@ class InputSize(TupleType[int]):
         return "x".join(str(value) for value in values)
 
 
+class PictureSize(TupleType[int]):
+    """Height and width of a picture, as 360x640, or its longer side."""
+
+    name = "HxW|PX"
+    wanted = "HEIGHTxWIDTH, for example 360x640, or the longer side"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+        if isinstance(value, int) or (isinstance(value, str) and value.isdecimal()):
+            value = (value,)
+        parts = [str(part) for part in value] if isinstance(value, list | tuple) else str(value).lower().split("x")
+        if len(parts) not in (1, 2) or not all(part.isdecimal() and int(part) for part in parts):
+            self.fail(f"{'x'.join(parts)!r} is not {self.wanted}", param, ctx)
+        return tuple(int(part) for part in parts)
+
+    def text(self, values: Sequence[int]) -> str:
+        return "x".join(str(value) for value in values)
+
+
+class Triple(Commas[float]):
+    """One number for each colour."""
+
+    def __init__(self) -> None:
+        super().__init__("A,B,C", _at_least_zero, "a number of 0 or more")
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, ...]:
+        numbers = super().convert(value, param, ctx)
+        if len(numbers) != 3:
+            self.fail(f"{self.text(numbers)!r} is not three numbers with commas between, one for each colour", param, ctx)
+        return numbers
+
+
 def _number(value: Any) -> float:
     try:
         return float(value)

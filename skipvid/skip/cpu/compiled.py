@@ -154,7 +154,7 @@ class CompiledProgram:
 
     def _bind(self, inputs: Sequence[Input]) -> Callable[[State, int, bool, bool], None]:
         """What runs a segment of the program on these inputs."""
-        program, only = self._program, inputs[0]
+        program, only = self._program, inputs[0] if inputs else None  # none of the network's may be native
         if len(inputs) == 1 and isinstance(only, Picture) and self._takes_pictures:
 
             def run_picture(core: State, segment: int, keyframe: bool, gates: bool) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils._pytree import treespec_dumps
 
 from skipvid.core.errors import BackendError
-from skipvid.skip.backend import FrameRun, Output
+from skipvid.skip.backend import FrameRun, LayerMasks, Output
 from skipvid.skip.cpu import file
 from skipvid.skip.cpu._native import State, StepKind, ThreadPool
 from skipvid.skip.cpu.compiled import CompiledMasks, CompiledProgram, CompiledState
@@ -77,7 +77,7 @@ class NativeMasks(CompiledMasks):
 
     def weighted(self, layers: NDArray[np.int32], weights: NDArray[np.float32]) -> NDArray[np.float32]:
         if self._fallback:
-            return super(CompiledMasks, self).weighted(layers, weights)
+            return LayerMasks.weighted(self, layers, weights)  # one by one
         return super().weighted(layers, weights)
 
 

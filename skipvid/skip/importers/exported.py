@@ -13,6 +13,7 @@ from torch.export.graph_signature import OutputKind
 from torch.fx import Node as FxNode
 
 from skipvid.core.errors import BackendError
+from skipvid.skip.importers.attributes import LOCAL, conv_attributes, conv_transpose_attributes
 from skipvid.skip.importers.checks import check_operation, check_size, exact_in_float32
 from skipvid.skip.importers.pointwise import WRITTEN_OUT
 from skipvid.skip.ir.graph import Activation, Graph, MapArgument, Node
@@ -68,15 +69,8 @@ class _Importer:
             aten.batch_norm.default: self._batch_norm,
             aten._native_batch_norm_legit_no_training.default: self._batch_norm,
             aten.cat.default: self._concat,
-            aten.upsample_nearest2d.vec: self._resize,
-            aten.upsample_bilinear2d.vec: self._resize,
-            aten.max_pool2d.default: self._max_pool,
-            aten.avg_pool2d.default: self._avg_pool,
-            aten.adaptive_avg_pool2d.default: self._adaptive_avg_pool,
-            aten.mean.dim: self._mean,
             aten.rsub.Scalar: self._reversed_sub,
-            aten.pad.default: self._pad,
-            aten.constant_pad_nd.default: self._pad,
+            **dict.fromkeys(LOCAL, self._local),
         }
 
     def run(self) -> Graph:
@@ -211,23 +205,11 @@ class _Importer:
         return self._emit(fx, op, (fx.args[0],), attrs=attrs, consts=consts, layer=path.removesuffix(".weight"))
 
     def _conv(self, fx: FxNode) -> str:
-        arguments = list(fx.args) + [None] * 7
         kernel = self._value(fx.args[1]).shape[2:] if not self._is_map(fx.args[1]) else (1, 1)
-        stride, dilation = _pair(arguments[3] or 1), _pair(arguments[5] or 1)
-        pads = _conv_pads(arguments[4] or 0, kernel, dilation)
-        attrs = {"stride": stride, "pads": pads, "dilation": dilation, "groups": arguments[6] or 1}
-        return self._weighted(fx, "conv", attrs)
+        return self._weighted(fx, "conv", conv_attributes(fx, kernel))
 
     def _conv_transpose(self, fx: FxNode) -> str:
-        arguments = list(fx.args) + [None] * 8
-        attrs = {
-            "stride": _pair(arguments[3] or 1),
-            "padding": _pair(arguments[4] or 0),
-            "output_padding": _pair(arguments[5] or 0),
-            "groups": arguments[6] or 1,
-            "dilation": _pair(arguments[7] or 1),
-        }
-        return self._weighted(fx, "conv_transpose", attrs)
+        return self._weighted(fx, "conv_transpose", conv_transpose_attributes(fx))
 
     def _linear(self, fx: FxNode) -> str:
         # Only a single vector is one "pixel"; a batch of tokens has no notion of skipping yet.
@@ -317,66 +299,10 @@ class _Importer:
             return self._aten(fx)
         return self._emit(fx, "concat", parts)
 
-    def _resize(self, fx: FxNode) -> str:
-        bilinear = fx.target is aten.upsample_bilinear2d.vec
-        align = bool(fx.args[2]) if bilinear else False
-        scales: Any = fx.args[3 if bilinear else 2] if len(fx.args) > (3 if bilinear else 2) else None
-        size = tuple(fx.meta["val"].shape[2:])
-        attrs = {
-            "mode": "bilinear" if bilinear else "nearest",
-            "size": size,
-            "scales": tuple(scales) if scales is not None and fx.args[1] is None else None,
-            "align_corners": align,
-        }
-        return self._emit(fx, "resize", (fx.args[0],), attrs=attrs)
-
-    def _max_pool(self, fx: FxNode) -> str:
-        arguments = list(fx.args) + [None] * 6
-        if arguments[5]:  # ceil_mode pads by an amount that depends on the size
-            return self._aten(fx)
-        kernel = _pair(arguments[1])
-        top, left = _pair(arguments[3] or 0)
-        attrs = {
-            "kernel": kernel,
-            "stride": _pair(arguments[2] or kernel),
-            "pads": (top, top, left, left),
-            "dilation": _pair(arguments[4] or 1),
-        }
-        return self._emit(fx, "max_pool", (fx.args[0],), attrs=attrs)
-
-    def _avg_pool(self, fx: FxNode) -> str:
-        arguments = list(fx.args) + [None] * 7
-        if arguments[4] or arguments[6] is not None:
-            return self._aten(fx)
-        kernel = _pair(arguments[1])
-        top, left = _pair(arguments[3] or 0)
-        attrs = {
-            "kernel": kernel,
-            "stride": _pair(arguments[2] or kernel),
-            "pads": (top, top, left, left),
-            "count_include_pad": arguments[5] is not False,
-        }
-        return self._emit(fx, "avg_pool", (fx.args[0],), attrs=attrs)
-
-    def _adaptive_avg_pool(self, fx: FxNode) -> str:
-        sizes: Any = fx.args[1]
-        return self._emit(fx, "global_mean", (fx.args[0],)) if _pair(sizes) == (1, 1) else self._aten(fx)
-
-    def _mean(self, fx: FxNode) -> str:
-        source: Any = fx.args[0]
-        axes = {axis % 4 for axis in _ints(fx.args[1])} if fx.args[1] is not None else None
-        keep = len(fx.args) > 2 and bool(fx.args[2])
-        is_pooling = len(source.meta["val"].shape) == 4 and axes == {2, 3} and keep
-        return self._emit(fx, "global_mean", (source,)) if is_pooling else self._aten(fx)
-
-    def _pad(self, fx: FxNode) -> str:
-        amounts = _ints(fx.args[1])
-        mode = fx.args[2] if fx.target is aten.pad.default and len(fx.args) > 2 else "constant"
-        value: Any = fx.args[-1] if isinstance(fx.args[-1], int | float) else 0.0
-        if mode != "constant" or len(fx.meta["val"].shape) != 4 or len(amounts) > 4:
-            return self._aten(fx)
-        left, right, top, bottom = (*amounts, 0, 0)[:4]
-        return self._emit(fx, "pad", (fx.args[0],), attrs={"pads": (top, bottom, left, right), "value": float(value)})
+    def _local(self, fx: FxNode) -> str:
+        op, attributes = LOCAL[fx.target]
+        attrs = attributes(fx)
+        return self._aten(fx) if attrs is None else self._emit(fx, op, (fx.args[0],), attrs=attrs)
 
     def _aten(self, fx: FxNode) -> str:
         """Any other operation, kept as it is. Maps among its arguments become inputs, constants are closed over."""
@@ -429,22 +355,3 @@ def _reads_as_float(user: FxNode, source: FxNode) -> bool:
 
 def _first(value: Any) -> Any:
     return value[0] if isinstance(value, list | tuple) else value
-
-
-def _ints(value: Any) -> list[int]:
-    return [int(item) for item in value] if isinstance(value, list | tuple) else [int(value)]
-
-
-def _pair(value: Any) -> tuple[int, int]:
-    items = _ints(value)
-    return (items[0], items[-1])
-
-
-def _conv_pads(padding: Any, kernel: Sequence[int], dilation: tuple[int, int]) -> tuple[int, int, int, int]:
-    if padding == "valid":
-        return (0, 0, 0, 0)
-    if padding == "same":  # torch puts the odd pixel behind
-        total = [d * (k - 1) for d, k in zip(dilation, kernel, strict=True)]
-        return (total[0] // 2, total[0] - total[0] // 2, total[1] // 2, total[1] - total[1] // 2)
-    y, x = _pair(padding)
-    return (y, y, x, x)

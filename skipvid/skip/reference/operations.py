@@ -94,9 +94,13 @@ def _max_pool(node: Node, inputs: Sequence[Tensor]) -> Tensor:
 def _avg_pool(node: Node, inputs: Sequence[Tensor]) -> Tensor:
     attrs = node.attrs
     top, bottom, left, right = attrs["pads"]
-    if not attrs["count_include_pad"]:  # then the pads are torch's own: symmetric, and no more than half a kernel
+    if not attrs["count_include_pad"] and (top, left) == (bottom, right):  # then they are torch's own, no more than half a kernel
         return functional.avg_pool2d(inputs[0], attrs["kernel"], attrs["stride"], (top, left), False, False)
-    return functional.avg_pool2d(functional.pad(inputs[0], (left, right, top, bottom)), attrs["kernel"], attrs["stride"])
+    means = functional.avg_pool2d(functional.pad(inputs[0], (left, right, top, bottom)), attrs["kernel"], attrs["stride"])
+    if attrs["count_include_pad"]:
+        return means
+    inside = functional.pad(torch.ones(1, 1, *inputs[0].shape[2:], device=means.device), (left, right, top, bottom))
+    return means / functional.avg_pool2d(inside, attrs["kernel"], attrs["stride"])
 
 
 def _pad(node: Node, inputs: Sequence[Tensor]) -> Tensor:

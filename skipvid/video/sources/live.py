@@ -97,8 +97,10 @@ class LiveClock:
         if self._first is None:
             self._first = arrival
         now = arrival - self._first
+        if resumed:
+            self._offset = None
         if stamp is not None:
-            if self._offset is None or resumed:
+            if self._offset is None:
                 self._offset = now - stamp
             late = now - (stamp + self._offset)
             if abs(late) > JUMP:
@@ -160,6 +162,7 @@ class LiveSource(Source):
         stalls, stalled, silent = 0, 0.0, False
         first: int | None = None
         origin = 0.0
+        resumed = False
         while not self._closing:
             begin = time.monotonic()
             taken = self._take()
@@ -174,8 +177,10 @@ class LiveSource(Source):
                 first, origin = number, clock
                 self._deadline = None if self._options.end is None else time.monotonic() + self._options.end
             seconds = clock - origin
+            resumed = resumed or shot.resumed
             if selection.take(seconds):
-                yield Frame(shot.picture, number - first, seconds, self._name, waited * 1e3, resumed=shot.resumed)
+                yield Frame(shot.picture, number - first, seconds, self._name, waited * 1e3, resumed=resumed)
+                resumed = False
             if selection.finished(seconds) or self._over():
                 break
         self._report(stalls, stalled, silent)

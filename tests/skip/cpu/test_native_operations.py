@@ -43,7 +43,8 @@ def local_operations(draw: st.DrawFn) -> Node:
         else:
             attrs["count_include_pad"] = draw(st.booleans())
             before = (draw(st.integers(0, kernel[0] // 2)), draw(st.integers(0, kernel[1] // 2)))
-            attrs["pads"] = (before[0], before[0], before[1], before[1])
+            behind = tuple(draw(st.integers(0, side - 1)) for side in kernel)  # as pools in ceil_mode have it
+            attrs["pads"] = (before[0], behind[0], before[1], behind[1])
             if attrs["count_include_pad"]:
                 attrs["pads"] = tuple(draw(st.integers(0, 2)) for _ in range(4))
         return node("y", op, "x", **attrs)

@@ -109,7 +109,7 @@ def test_an_example_that_the_network_itself_does_not_take_is_told_so(net: nn.Mod
         (lambda x: x, "a function, not a torch.nn.Module"),
         (nn.Conv2d, "call it first: type"),
         (None, "a NoneType"),
-        ("net.pt", "a str"),
+        (5, "a int"),
     ],
 )
 def test_what_is_no_network_is_refused(net: Any, named: str) -> None:
@@ -210,4 +210,4 @@ def test_later_changes_of_the_network_reach_no_size_of_the_model() -> None:
         before = net(frame)
         net.weight.zero_()
     torch.testing.assert_close(model.session()(frame), before)
-    assert isinstance(model, SkipModel) and model.source.net is not net
+    assert isinstance(model, SkipModel) and model.source.load() is not net

@@ -188,6 +188,13 @@ def test_the_mark_is_kept_where_a_newer_frame_takes_the_place_of_the_marked_one(
     assert later.resumed and later.index > 1
 
 
+def test_the_mark_is_kept_where_the_marked_frame_is_left_out() -> None:
+    """By --stride, say: the next one that is taken has it."""
+    source = LiveSource(lasting([StandIn([0.0]), StandIn([0.0, *[0.05] * 9])]), "webcam 0", ReadOptions(end=1.0, stride=2))
+    frames = list(source)
+    assert [frame.index for frame in frames if frame.resumed] == [2] and frames[0].index == 0
+
+
 def test_the_duration_ends_a_stream_that_is_lost_and_does_not_come_back() -> None:
     source = LiveSource(lasting([StandIn([0.0, 0.02])]), "webcam 0", ReadOptions(end=0.5))
     begin = time.monotonic()
@@ -228,6 +235,13 @@ def test_times_are_the_streams_own_where_they_agree_with_the_arrival(
     clock = LiveClock()
     times = [clock.stamp(stamp, 100 + arrival) for stamp, arrival in zip(stamps, arrivals, strict=True)]
     assert times == pytest.approx(expected, abs=2e-3) and clock.jumps == jumps
+
+
+def test_another_connection_has_another_clock_and_that_is_no_jump() -> None:
+    """Its first picture may have no stamp."""
+    clock = LiveClock()
+    times = [clock.stamp(5.0, 100.0), clock.stamp(5.1, 100.1), clock.stamp(None, 103.0, resumed=True), clock.stamp(77.0, 103.1)]
+    assert times == pytest.approx([0.0, 0.1, 3.0, 3.1], abs=2e-3) and clock.jumps == 0
 
 
 def test_a_camera_whose_clock_runs_fast_never_jumps() -> None:

@@ -8,10 +8,13 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
+import av
 import pytest
-from clip_making import number_of, write_clip
+from clip_making import number_of, numbered_picture, write_clip
 from rtsp_camera import RtspCamera
 
 from skipvid.core.errors import SourceError
@@ -146,6 +149,41 @@ def test_an_address_with_a_length_is_live_only_where_that_is_wanted(tmp_path: Pa
         with open_source(address, ReadOptions(live=True, reconnect=False)) as source:
             assert source.info.live
         server.shutdown()
+
+
+@pytest.mark.slow
+def test_segments_of_hls_are_shown_at_the_pace_of_their_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They come as whole files, a second of video at once; without a pace, the newest frame of each would win over all others."""
+    monkeypatch.chdir(tmp_path)
+
+    class Files(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *words: object) -> None: ...
+
+    def broadcast() -> None:
+        options = {"hls_time": "1", "hls_list_size": "5", "hls_flags": "omit_endlist"}
+        with av.open(str(tmp_path / "live.m3u8"), "w", format="hls", options=options) as output:
+            stream: Any = output.add_stream("libx264", rate=20, options={"g": "20", "tune": "zerolatency", "preset": "ultrafast"})
+            stream.width, stream.height, stream.pix_fmt = 160, 96, "yuv420p"
+            begin = time.monotonic()
+            for number in range(160):
+                frame = av.VideoFrame.from_ndarray(numbered_picture(number), format="bgr24")
+                frame.pts, frame.time_base = number, Fraction(1, 20)
+                output.mux(stream.encode(frame))
+                time.sleep(max(0.0, begin + number / 20 - time.monotonic()))
+
+    sender = threading.Thread(target=broadcast)
+    sender.start()
+    while "#EXTINF" not in (text := (tmp_path / "live.m3u8").read_text() if (tmp_path / "live.m3u8").exists() else ""):
+        time.sleep(0.1)
+    assert "ENDLIST" not in text
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Files) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        with open_source(f"http://127.0.0.1:{server.server_port}/live.m3u8", ReadOptions(end=3.0)) as source:
+            assert source.info.live
+            seen = [(number_of(frame.image), frame.time) for frame in source]
+        sender.join()
+        server.shutdown()
+    assert len(seen) > 40 and seen[-1][0] - seen[0][0] == pytest.approx((seen[-1][1] - seen[0][1]) * 20, abs=4)
 
 
 @contextmanager

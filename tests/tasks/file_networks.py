@@ -1,0 +1,124 @@
+"""Small networks in ONNX files with the outputs of real families, for tests of all that runs network files."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+sys.path.append(str(Path(__file__).parents[1] / "skip" / "importers"))
+
+from onnx_graphs import Builder, export  # noqa: E402
+
+SIZE = (64, 96)
+
+
+def _levels(b: Builder) -> list[str]:
+    """Maps of 16 channels at strides 8, 16 and 32."""
+    y = b.node("Relu", b.conv("x", 3, 8, strides=[2, 2]))
+    y = b.node("Relu", b.conv(y, 8, 16, strides=[2, 2]))
+    maps = []
+    for _ in range(3):
+        y = b.node("Relu", b.conv(y, 16, 16, strides=[2, 2]))
+        maps.append(y)
+    return maps
+
+
+def _rows(b: Builder, y: str, channels: int) -> str:
+    return str(b.node("Reshape", y, b.ints(1, channels, -1)))
+
+
+def yolox_file(path: Path, size: tuple[Any, Any] = SIZE, classes: int = 3) -> Path:
+    """(1, N, 5 + classes) as YOLOX's authors export it."""
+    b = Builder(11, seed=5)
+    rows = []
+    for y in _levels(b):
+        boxes = b.conv(y, 16, 4, 1)
+        sure, classes_ = (b.node("Sigmoid", b.conv(y, 16, count, 1)) for count in (1, classes))
+        rows.append(_rows(b, b.node("Concat", boxes, sure, classes_, axis=1), 5 + classes))
+    output = b.node("Transpose", b.node("Concat", *rows, axis=2), perm=[0, 2, 1])
+    return b.save(path, output, shape=(1, 3, *size))
+
+
+def ultralytics_file(path: Path, size: tuple[Any, Any] = SIZE, classes: int = 3, **metadata: str) -> Path:
+    """(1, 4 + classes, N); boxes are near the middle of the picture."""
+    b = Builder(17, seed=6)
+    rows = []
+    for y in _levels(b):
+        boxes = b.node("Mul", b.node("Sigmoid", b.conv(y, 16, 4, 1)), b.constant([[[[60.0]], [[60.0]], [[20.0]], [[20.0]]]]))
+        rows.append(_rows(b, b.node("Concat", boxes, b.node("Sigmoid", b.conv(y, 16, classes, 1)), axis=1), 4 + classes))
+    b.save(path, b.node("Concat", *rows, axis=2), shape=(1, 3, *size))
+    model = onnx.load(path)
+    onnx.helper.set_model_props(model, metadata)
+    onnx.save(model, path)
+    return path
+
+
+class Decoded(nn.Module):
+    """Decoding as YOLOv8 has it: boxes by distributions over 16 distances (or by distances), classes by sigmoids. bins: 16 or 1."""
+
+    def __init__(self, classes: int, bins: int, masks: int = 0) -> None:
+        super().__init__()
+        self.bins = bins
+        self.stem = nn.Sequential(nn.Conv2d(3, 16, 3, 2, 1), nn.SiLU(), nn.Conv2d(16, 16, 3, 2, 1), nn.SiLU())
+        self.down = nn.ModuleList(nn.Conv2d(16, 16, 3, 2, 1) for _ in range(3))
+        self.sides, self.classes = (nn.ModuleList(nn.Conv2d(16, count, 1) for _ in range(3)) for count in (4 * bins, classes))
+        self.masks = nn.ModuleList(nn.Conv2d(16, masks, 1) for _ in range(3)) if masks else None
+        self.share = nn.Conv2d(bins, 1, 1, bias=False)
+        self.share.weight.data[:] = torch.arange(bins).view(1, -1, 1, 1) if bins > 1 else 1.0
+
+    def forward(self, x: Tensor) -> Any:
+        small = x = self.stem(x)
+        levels, grids, strides, masks = [], [], [], []
+        for level, down in enumerate(self.down):
+            x = F.silu(down(x))
+            joined = torch.cat([self.sides[level](x), self.classes[level](x)], 1)
+            rows, columns = x.shape[2:]
+            y, across = torch.meshgrid(torch.arange(rows) + 0.5, torch.arange(columns) + 0.5, indexing="ij")
+            grids.append(torch.stack([across, y]).view(1, 2, -1))
+            strides.append(torch.full((1, 1, rows * columns), 8.0 * 2**level))
+            levels.append(joined.view(1, joined.shape[1], -1))
+            if self.masks is not None:
+                masks.append(self.masks[level](x).view(1, -1, rows * columns))
+        every, grid, stride = torch.cat(levels, 2), torch.cat(grids, 2), torch.cat(strides, 2)
+        sides, scores = every.split([4 * self.bins, every.shape[1] - 4 * self.bins], 1)
+        odds = sides.view(1, 4, self.bins, -1).transpose(1, 2)
+        distances = self.share(odds.softmax(1) if self.bins > 1 else odds).view(1, 4, -1)
+        low, high = grid - distances[:, :2], grid + distances[:, 2:]
+        rows_ = torch.cat(
+            [torch.cat([(low + high) / 2, high - low], 1) * stride, scores.sigmoid(), *([torch.cat(masks, 2)] if masks else [])], 1
+        )
+        return rows_ if self.masks is None else (rows_, small.repeat(1, 2, 1, 1))
+
+
+def yolov8_file(path: Path, classes: int = 3, bins: int = 16, masks: int = 0) -> Path:
+    """Rows and how they were decoded, as Ultralytics exports it."""
+    torch.manual_seed(2)
+    net = Decoded(classes, bins, masks)
+    for branch in (net.classes, net.sides):
+        for conv in branch:
+            conv.weight.data *= 4
+    return export(net, path, 17, (1, 3, *SIZE))
+
+
+def heat_map_file(path: Path, size: tuple[int, int] = SIZE, joints: int = 17) -> Path:
+    """(1, joints, height / 4, width / 4)."""
+    b = Builder(13, seed=7)
+    y = b.node("Relu", b.conv(b.node("Relu", b.conv("x", 3, 8, strides=[2, 2])), 8, 16, strides=[2, 2]))
+    return b.save(path, b.node("Sigmoid", b.conv(y, 16, joints)), shape=(1, 3, *size))
+
+
+def runtime(path: Path, x: np.ndarray) -> list[np.ndarray]:
+    """What ONNX Runtime computes."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    return list(session.run(None, {session.get_inputs()[0].name: x}))
