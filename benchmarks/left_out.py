@@ -61,6 +61,7 @@ class Bench:
         self.preset: Preset = load_preset(options.preset)
         self.engine: DetectEngine = make_engine(self.preset, SkipConfig.of(self.preset, threads=options.threads))
         self.keep: Path | None = options.keep
+        self.most: int = options.frames
         self.calibrates: bool = options.calibrate
         self.levels: list[float] = options.levels
         self.every: list[int] = [int(k) for k in options.every]
@@ -110,7 +111,8 @@ class Bench:
         return outcome
 
     def _kept(self, name: str, run: Callable[[], Pass]) -> Pass:
-        path = None if self.keep is None else self.keep / f"{name.replace(' ', '_')}.pickle"
+        about = f"{self.preset.name} {self.most} {name}".replace(" ", "_")
+        path = None if self.keep is None else self.keep / f"{about}.pickle"
         if path is not None and path.exists():
             kept: Pass = pickle.loads(path.read_bytes())
             return kept
