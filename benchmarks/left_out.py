@@ -207,7 +207,7 @@ def main() -> None:
     parser.add_argument("--calibrate", action="store_true", help="measure thresholds calibrated on the two other sequences, too")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--keep", type=Path, help="folder for passes that were measured")
-    add_write_option(parser, Path(__file__).parents[1] / "docs" / "gates.md")
+    add_write_option(parser)
     options = parser.parse_args()
     torch.set_num_threads(1)  # it has little to do here, and its threads spin afterwards
     show(Bench(options), options.write)
