@@ -145,9 +145,9 @@ class Checked:
         return result
 
     @property
-    def problem(self) -> str | None:
+    def notes(self) -> tuple[str, ...]:
         """What the engine says of the run."""
-        return str(self._stream.problem) if self._stream.problem else None
+        return tuple(self._stream.notes)
 
 
 def distance(found: Detections, dense: Detections) -> float:

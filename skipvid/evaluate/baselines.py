@@ -31,9 +31,9 @@ class EveryKth:
         self._since = 0
 
     @property
-    def problem(self) -> str | None:
+    def notes(self) -> tuple[str, ...]:
         """What the inner stream says of itself."""
-        return self._inner.problem
+        return self._inner.notes
 
     def process(self, frame: Frame) -> FrameResult:
         """Analyse or fill in the next frame."""

@@ -16,7 +16,7 @@ PERSON = 1
 class TrueBoxes(Engine):
     """An engine without a network. clip: the one whose frames come next."""
 
-    problem: str | None = None
+    notes: tuple[str, ...] = ()
 
     def __init__(self) -> None:
         self.weights_sha256 = ""

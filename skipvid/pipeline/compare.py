@@ -27,9 +27,9 @@ class ComparedStream:
         self._agreements = [Agreement() for _ in engines]
 
     @property
-    def problem(self) -> str | None:
+    def notes(self) -> tuple[str, ...]:
         """What the first engine's stream says of itself."""
-        return self._runs[0][0].problem
+        return self._runs[0][0].notes
 
     def process(self, frame: Frame) -> FrameResult:
         """The first engine's result; its times name the dense network's, too."""

@@ -147,7 +147,7 @@ def run(
         for worker in (reader, writer):
             if worker.failure is not None:
                 raise worker.failure
-        problems = [*source.notes, *getattr(stream, "notes", ()), *(problem for problem in (source.problem, stream.problem) if problem)]
+        problems = [*source.notes, *stream.notes, *([source.problem] if source.problem else [])]
         seconds = time.perf_counter() - begin
         waited = {
             "decode": frames.full_seconds,

@@ -32,8 +32,8 @@ class Stream(Protocol):
     """The analysis of one stream of frames."""
 
     @property
-    def problem(self) -> str | None:
-        """One line where the results lack something, known after the last frame."""
+    def notes(self) -> tuple[str, ...]:
+        """A line for each thing that the results lack and that was counted, known after the last frame."""
 
     def process(self, frame: Frame) -> FrameResult:
         """Analyse the next frame."""
@@ -151,9 +151,9 @@ class EngineStream(ABC):
         self._frame_size: tuple[int, int] | None = None
 
     @property
-    def problem(self) -> str | None:
-        """One line where the results lack something; None here."""
-        return None
+    def notes(self) -> tuple[str, ...]:
+        """What the results lack, and what was counted; nothing here."""
+        return ()
 
     def process(self, frame: Frame) -> FrameResult:
         """Analyse the next frame. After a scene cut, a change of size or a lost connection nothing of the frames before is used."""

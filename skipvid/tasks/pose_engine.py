@@ -104,9 +104,9 @@ class PoseStream(EngineStream):
         return self._people.memory_bytes
 
     @property
-    def problem(self) -> str | None:
-        """One line where persons were left out."""
-        return self._people.problem
+    def notes(self) -> tuple[str, ...]:
+        """A line where persons were left out."""
+        return () if self._people.problem is None else (self._people.problem,)
 
     def _begin_anew(self, size: tuple[int, int]) -> None:
         self._people.clear()

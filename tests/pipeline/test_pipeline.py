@@ -35,7 +35,7 @@ class CountingSource(Source):
 
 
 class Echo:
-    problem = "3 persons left out"
+    notes = ("3 persons left out",)
 
     def __init__(self, fail_at: int | None = None, error: type[BaseException] = ValueError) -> None:
         self._fail_at, self._error = fail_at, error
@@ -81,7 +81,7 @@ def test_every_frame_reaches_every_sink_in_order_and_the_summary_counts_them() -
     seen: list[int] = []
     summary = run(CountingSource(50), Echo(), sinks, Counter(), lambda result: seen.append(result.frame.index))
     assert [sink.indices for sink in sinks] == [list(range(50))] * 2 and seen == list(range(50))
-    assert summary.frames == 50 and not summary.interrupted and summary.problems == ("read 3 of about 5 frames", "3 persons left out")
+    assert summary.frames == 50 and not summary.interrupted and summary.problems == ("3 persons left out", "read 3 of about 5 frames")
     assert all(sink.summary is summary for sink in sinks)
 
 

@@ -92,7 +92,7 @@ struct GateRow {  // of a map
   Int smoothed;  // 1: a norm gate that decides by the mean change around a pixel
   static constexpr const char* table = "gates";
   static constexpr auto fields() {
-    return std::tuple{SKIPVID_FIELD(GateRow, map),      SKIPVID_FIELD(GateRow, block),     SKIPVID_FIELD(GateRow, learned),
+    return std::tuple{SKIPVID_FIELD(GateRow, map),       SKIPVID_FIELD(GateRow, block),    SKIPVID_FIELD(GateRow, learned),
                       SKIPVID_FIELD(GateRow, threshold), SKIPVID_FIELD(GateRow, measured), SKIPVID_FIELD(GateRow, scale),
                       SKIPVID_FIELD(GateRow, smoothed)};
   }

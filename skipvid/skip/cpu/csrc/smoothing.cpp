@@ -83,7 +83,8 @@ void publish_measured(const Job& job, const float* values) {
         targets.push_back(target.at(job.pixels[next]));
         plane.row(row_of(job.pixels[next]))[column_of(job.pixels[next])] = 0;
       }
-      if (next > first) frame.program.kernels.put(values + static_cast<std::ptrdiff_t>(first) * row, row, targets.data(), next - first, channels);
+      if (next > first)
+        frame.program.kernels.put(values + static_cast<std::ptrdiff_t>(first) * row, row, targets.data(), next - first, channels);
       first = next + 1;
     }
   });
