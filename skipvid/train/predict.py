@@ -58,7 +58,7 @@ def predict(
         padded, scale = fit(image, longest)
         height, width = padded.shape[:2]
         anchors = cached_anchors((height, width), anchor_scale)
-        class_levels, box_levels = ([level.numpy(force=True) for level in levels] for levels in net(normalise(padded[None])))
+        class_levels, box_levels = ([level.float().numpy(force=True) for level in levels] for levels in net(normalise(padded[None])))
         raw = decode_detections(class_levels, box_levels, anchors, floor)[0]
         boxes = np.clip(raw.boxes / scale, 0, np.array([image.shape[1], image.shape[0]] * 2, np.float32)).astype(np.float32)
         yield Found(boxes, raw.scores, raw.classes)

@@ -32,7 +32,7 @@ class PresetTeacher:
     @torch.inference_mode()
     def detect(self, image: NDArray[np.uint8]) -> Found:
         picture = self._task.prepare(image)
-        maps = [leaf.numpy(force=True) for leaf in tree_leaves(self._net(picture.tensor()))]
+        maps = [leaf.float().numpy(force=True) for leaf in tree_leaves(self._net(picture.tensor()))]
         found = self._task.decode(maps, (image.shape[0], image.shape[1]))
         ours = np.isin(found.category_ids, CATEGORY_IDS)
         classes = np.array([CATEGORY_IDS.index(number) for number in found.category_ids[ours].tolist()], np.int64)

@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+import torch
 
-from skipvid.train.predict import fit, fit_into, padded_size
+from skipvid.models import build_model
+from skipvid.train.predict import fit, fit_into, padded_size, predict
 
 
 @pytest.mark.parametrize(
@@ -32,3 +34,11 @@ def test_shrinking_averages_every_pixel():
     image = np.random.default_rng(0).integers(0, 256, (256, 256, 3), np.uint8)
     blocks = image.reshape(64, 4, 64, 4, 3).mean((1, 3))
     assert np.abs(fit(image, 64)[0] - blocks).max() <= 1
+
+
+def test_a_network_that_answers_in_half_precision_is_read_all_the_same():
+    torch.manual_seed(0)
+    net = build_model("efficientdet-nano").eval()
+    with torch.autocast("cpu", torch.bfloat16):
+        (found,) = predict(net, [np.zeros((48, 64, 3), np.uint8)], longest=64, floor=0.0)
+    assert len(found.boxes) and found.boxes.dtype == found.scores.dtype == np.float32
