@@ -56,7 +56,7 @@ class StandIn:
     backend = "none"
     weights_sha256 = "0" * 64
     categories = {1: "person"}
-    problem = None
+    notes = ()
     model = SimpleNamespace(config=SkipConfig(gate="none"), precision="f32")
 
     def __init__(self) -> None:

@@ -77,8 +77,10 @@ def test_the_published_network_finds_pedestrians_as_its_own_runtime_does(data: P
 
     from skipvid.cli.app import run as command
     from skipvid.train.evaluate import average_precision
-    from skipvid.train.readers import read_frames, read_mot
+    from skipvid.train.readers import read_mot
     from skipvid.train.teachers import Found
+    from skipvid.video.sources.open import open_source
+    from skipvid.video.sources.options import ReadOptions
 
     file, folder = data / "weights" / "yolox_bigisland" / "yolox_nano.onnx", data / "sequences" / "pets09_s2l1"
     weights, settings = tmp_path / "yolox.pt", tmp_path / "mine.yaml"
@@ -107,9 +109,11 @@ def test_the_published_network_finds_pedestrians_as_its_own_runtime_does(data: P
 
     task = DetectEngine(square, SkipConfig(), weights).task()
     run, letterbox = onnx_runner(file), task.letterbox((360, 480))
-    for record, (index, image) in zip(records[:6], read_frames(clip, 12), strict=False):
-        assert record["frame"] == index
-        rows = run(task.prepare(image).tensor().numpy())
+    with open_source(str(clip), ReadOptions(stride=12, max_frames=6)) as source:
+        same_frames = list(source)
+    for record, frame in zip(records, same_frames, strict=False):
+        assert record["frame"] == frame.index
+        rows = run(task.prepare(frame.picture).tensor().numpy())
         expected = decoded(rows, (416, 416), 0.05)
         boxes = letterbox.boxes_to_frame(np.array([each[2] for each in expected], np.float32))
         visible = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
