@@ -135,8 +135,8 @@ def test_both_back_ends_place_the_same_keyframes_and_agree(gate: str) -> None:
     (ours, own), (theirs, other) = found
     assert own == other and sum(own) > 2
     for number, (a, b) in enumerate(zip(ours, theirs, strict=True)):
-        # Rounding decides about single pixels that are right at a threshold, and other kernels round otherwise. Nearly all values agree, and
-        # none is farther off than a gate holds back.
+        # Rounding decides about single pixels that are right at a threshold, and other kernels round otherwise. Nearly all values agree,
+        # and none is farther off than a gate holds back.
         off = (a - b).abs() / b.abs().max()
         assert float((off > 1e-4).float().mean()) <= 0.03 and float(off.max()) <= 0.05, f"frame {number}"
 
