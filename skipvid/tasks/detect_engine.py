@@ -125,14 +125,12 @@ class DetectStream(EngineStream):
     def _detect(self, frame: Frame, clock: Clock) -> Detections:
         prepared = self._task.prepare(frame.picture)
         clock.lap("preprocess")
+        self._time_dense(prepared, clock)
         maps = self._model.dense_maps(prepared) if self._dense else self._session.maps(prepared)
         clock.lap("model")
         detections = self._task.decode(maps, (frame.height, frame.width), None if self._dense else self._session.changed)
         clock.lap("postprocess")
         return detections
-
-    def _dense_ms(self, frame: Frame) -> float:
-        return self._model.dense_ms(self._task.prepare(frame.picture))
 
     @property
     def _keyframe(self) -> bool:

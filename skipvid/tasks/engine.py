@@ -20,6 +20,7 @@ from skipvid.presets.preset import FILE, Preset
 from skipvid.skip.api import SkipModel, Source
 from skipvid.skip.config import SkipConfig
 from skipvid.skip.kept import KeptPrograms
+from skipvid.skip.picture import Picture
 from skipvid.tasks.scene import SceneCutDetector
 
 ACTIVITY_STRIDE = 8
@@ -148,6 +149,7 @@ class EngineStream(ABC):
         self._cuts = SceneCutDetector() if scene_cuts else None
         self._dense_every = dense_every if model.config.gate != "none" else 0  # it would be timed beside itself
         self._frames = 0
+        self._dense_ms: float | None = None
         self._frame_size: tuple[int, int] | None = None
 
     @property
@@ -165,9 +167,11 @@ class EngineStream(ABC):
             self._frame_size = size
         elif frame.resumed:
             self._resume(size)
+        timed = self._dense_every > 0 and self._frames > 0 and self._frames % self._dense_every == 0
+        self._dense_ms = 0.0 if timed else None
         detections = self._analyse(frame, clock)
-        if self._dense_every and self._frames and self._frames % self._dense_every == 0:
-            clock.ms["dense_model"] = self._dense_ms(frame)
+        if self._dense_ms:
+            clock.ms["dense_model"] = self._dense_ms
         self._frames += 1
         gated = not self._dense and self._model.config.gate != "none"
         cost, activity = self._account(size) if gated else (None, None)
@@ -186,9 +190,11 @@ class EngineStream(ABC):
     def _analyse(self, frame: Frame, clock: Clock) -> Detections:
         """What is in the frame; the clock is told of every phase."""
 
-    @abstractmethod
-    def _dense_ms(self, frame: Frame) -> float:
-        """Milliseconds that the dense network takes for the frame just analysed."""
+    def _time_dense(self, prepared: Picture, clock: Clock) -> None:
+        """Time the dense network in some frames, before the gated one: what draws and encodes the last frame works beside it, as always."""
+        if self._dense_ms is not None:
+            self._dense_ms += self._model.dense_ms(prepared)
+            clock.leave_out()
 
     @property
     @abstractmethod
@@ -205,6 +211,10 @@ class Clock:
 
     def __init__(self) -> None:
         self.ms = {"preprocess": 0.0, "model": 0.0, "postprocess": 0.0}
+        self._last = time.perf_counter()
+
+    def leave_out(self) -> None:
+        """What was done since the last phase belongs to none."""
         self._last = time.perf_counter()
 
     def take_over(self, ms: Mapping[str, float]) -> None:

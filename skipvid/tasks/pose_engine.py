@@ -128,6 +128,8 @@ class PoseStream(EngineStream):
             return None
         assert isinstance(self._people, DetectedPeople)
         found = self._detector.process(frame)
+        if self._dense_ms is not None:
+            self._dense_ms += found.ms.get("dense_model", 0.0)
         persons = found.detections.category_ids == PERSON
         self._people.found(found.detections.boxes[persons], found.detections.scores[persons], frame.time)
         return found
@@ -138,6 +140,7 @@ class PoseStream(EngineStream):
         assert viewer.window is not None
         prepared = self._task.prepare(frame.picture, viewer.window)
         clock.lap("preprocess")
+        self._time_dense(prepared, clock)
         maps = self._model.dense_maps(prepared) if self._dense else viewer.session.maps(prepared)
         clock.lap("model")
         keypoints = self._task.decode(maps, viewer.window)
@@ -147,13 +150,6 @@ class PoseStream(EngineStream):
         pose = self._people.pose(person, keypoints, (frame.height, frame.width))
         clock.lap("postprocess")
         return pose
-
-    def _dense_ms(self, frame: Frame) -> float:
-        taken = self._found.ms.get("dense_model", 0.0) if self._found is not None else 0.0
-        for person in self._viewed:
-            assert person.viewer.window is not None
-            taken += self._model.dense_ms(self._task.prepare(frame.picture, person.viewer.window))
-        return taken
 
     @property
     def _keyframe(self) -> bool:

@@ -91,6 +91,32 @@ def test_dense_times_are_sampled_now_and_then(engine: DetectEngine) -> None:
     assert measured == [False, False, False, True, False, False, True]
 
 
+def test_the_dense_network_is_timed_before_the_gated_one_and_apart_from_it(engine: DetectEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    order: list[str] = []
+    now = [0.0]
+    monkeypatch.setattr("skipvid.tasks.engine.time.perf_counter", lambda: now[-1])
+    maps = engine.model.session().maps
+    owner = type(maps.__self__)  # type: ignore[attr-defined]
+    gated = owner.maps
+
+    def dense_ms(model: object, prepared: object) -> float:
+        order.append("dense")
+        now.append(now[-1] + 3600.0)
+        return 3.6e6
+
+    def gated_maps(session: object, prepared: object) -> object:
+        order.append("gated")
+        return gated(session, prepared)
+
+    monkeypatch.setattr(type(engine.model), "dense_ms", dense_ms)
+    monkeypatch.setattr(owner, "maps", gated_maps)
+    stream = engine.stream(dense_every=1)
+    first, second = (stream.process(frame) for frame in frames(2))
+    assert order == ["gated", "dense", "gated"]
+    assert "dense_model" not in first.ms and second.ms["dense_model"] == 3.6e6
+    assert [second.ms[phase] for phase in ("preprocess", "model", "postprocess")] == [0, 0, 0]
+
+
 def test_every_frame_of_a_dense_stream_is_a_keyframe(engine: DetectEngine) -> None:
     stream = engine.dense_stream()
     assert [stream.process(frame).keyframe for frame in frames(3)] == [True] * 3
