@@ -47,6 +47,24 @@ def colour_note(frame: av.VideoFrame) -> str | None:
     return None
 
 
+class ColourNotes:
+    """The notes of one stream, on frames whose tags differ from those of the frame before.
+
+    Not on each frame: PyAV's side data and their frame hold each other, so that its planes stay until Python looks for garbage.
+    """
+
+    def __init__(self) -> None:
+        self._tags: tuple[int, int] | None = None
+
+    def of(self, frame: av.VideoFrame) -> str | None:
+        """As colour_note; None where the tags are those of the frame before."""
+        tags = (int(frame.color_trc), int(frame.color_primaries))
+        if tags == self._tags:
+            return None
+        self._tags = tags
+        return colour_note(frame)
+
+
 def _side_data(frame: av.VideoFrame) -> list[Any]:
     return list(frame.side_data)
 

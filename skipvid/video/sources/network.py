@@ -13,7 +13,7 @@ import av
 from skipvid.core.errors import SourceError
 from skipvid.video.sources.arrivals import STAMPLESS
 from skipvid.video.sources.base import Source
-from skipvid.video.sources.colour import colour_note
+from skipvid.video.sources.colour import ColourNotes
 from skipvid.video.sources.containers import ContainerFacts, Pipe, main_video_stream, open_container, reason
 from skipvid.video.sources.decoded import Converters, DecodedPicture
 from skipvid.video.sources.live import LiveSource, Shot
@@ -76,6 +76,7 @@ class StreamFeed:
         self.codec = self.facts.codec
         self._converters = Converters()
         self._orientation: Orientation | None = None
+        self._colours = ColourNotes()
         self._stopped = threading.Event()
         self._passed_over = self._damaged = 0
         self._notes: tuple[str, ...] = ()
@@ -178,7 +179,7 @@ class StreamFeed:
     def _shot(self, frame: av.VideoFrame, stamp: float | None) -> Shot:
         if self._orientation is None:
             self._orientation = orientation_of(frame)
-        note = colour_note(frame)
+        note = self._colours.of(frame)
         if note is not None and note not in self._notes:
             self._notes = (*self._notes, note)
         passed_over, self._passed_over = self._passed_over, 0

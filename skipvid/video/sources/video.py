@@ -22,7 +22,7 @@ from skipvid.core.errors import SourceError
 from skipvid.core.results import Frame, SourceInfo
 from skipvid.video.sources.arrivals import PUSHED, STAMPLESS, Arrivals
 from skipvid.video.sources.base import Source
-from skipvid.video.sources.colour import colour_note
+from skipvid.video.sources.colour import ColourNotes
 from skipvid.video.sources.containers import ContainerFacts, Pipe, expected_frames, video_seconds
 from skipvid.video.sources.decoded import Converters, DecodedPicture
 from skipvid.video.sources.options import ReadOptions, Selection
@@ -164,6 +164,7 @@ class VideoSource(Source):
         selection = Selection(self._options)
         index = delivered = 0
         seconds = 0.0
+        colours = ColourNotes()
         frame: av.VideoFrame | None = first
         started = time.perf_counter()
         while frame is not None and not self._closing:
@@ -171,7 +172,7 @@ class VideoSource(Source):
             if selection.finished(seconds):
                 break
             if selection.take(seconds):
-                self.note(colour_note(frame))
+                self.note(colours.of(frame))
                 picture = DecodedPicture(frame, self._orientation, self._converters)
                 elapsed = time.perf_counter() - started
                 yield Frame(picture, index, seconds, self._name, 1000 * elapsed)
