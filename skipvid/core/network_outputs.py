@@ -38,3 +38,7 @@ class NetworkFacts:
     metadata: Mapping[str, str] = field(default_factory=dict)
     last_maps: tuple[NetworkOutput, ...] = ()
     sample: Mapping[str, Any] = field(default_factory=dict)
+
+    def may_have(self, classes: int) -> bool:
+        """Whether a network with so many classes, or joints, agrees with what the labels say."""
+        return classes >= 1 and self.classes in (None, classes)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from skipvid.models.detections import MAX_CANDIDATES, MAX_DETECTIONS, DetectionHead, RawDetections, sigmoid, suppress
+from skipvid.models.detections import MAX_CANDIDATES, MAX_DETECTIONS, DetectionHead, RawDetections, logit, sigmoid, suppress
 
 LEVELS = (3, 4, 5, 6, 7)
 """Pyramid levels; level l has a map of the input's size over 2^l, rounded up."""
@@ -98,7 +98,7 @@ def find_candidates(
     columns = class_map.shape[2]
     num_classes = class_map.shape[0] // ANCHORS_PER_CELL
     # Native maps lie in memory pixel by pixel: compared in that order they are read once, from front to back.
-    y, x, channel = np.nonzero(class_map.transpose(1, 2, 0) > _logit(score_threshold))
+    y, x, channel = np.nonzero(class_map.transpose(1, 2, 0) > logit(score_threshold))
     order = np.lexsort((x, y, channel))
     channel, y, x = channel[order], y[order], x[order]
     logits = class_map[channel, y, x]
@@ -171,10 +171,3 @@ class AnchorHead(DetectionHead[Candidates]):
 
     def join(self, found: Sequence[Candidates]) -> RawDetections:
         return join_candidates(found, self.anchors)
-
-
-def _logit(score: float) -> float:
-    """The inverse of the sigmoid, infinite where no score, or every score, is above `score`."""
-    if score <= 0:
-        return -math.inf
-    return math.inf if score >= 1 else math.log(score / (1 - score))

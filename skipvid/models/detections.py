@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -60,6 +61,15 @@ class DetectionHead(ABC, Generic[C]):
         return suppress(self.join(found), self.image_size, self.iou_threshold)
 
 
+class RowHead(DetectionHead[RawDetections]):
+    """A head whose levels find boxes that are ready: they only have to be put together, the best first."""
+
+    def join(self, found: Sequence[RawDetections]) -> RawDetections:
+        boxes, scores, classes = (np.concatenate([getattr(each, name) for each in found]) for name in ("boxes", "scores", "classes"))
+        best = np.argsort(-scores, kind="stable")[:MAX_CANDIDATES]
+        return RawDetections(boxes[best], scores[best], classes[best])
+
+
 def suppress(
     raw: RawDetections, image_size: tuple[int, int], iou_threshold: float = 0.5, max_detections: int = MAX_DETECTIONS
 ) -> RawDetections:
@@ -77,6 +87,13 @@ def sigmoid(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     with np.errstate(over="ignore"):  # 1 / inf is 0, as it shall be
         scores: NDArray[np.float32] = np.reciprocal(1 + np.exp(-logits))
     return scores
+
+
+def logit(score: float) -> float:
+    """The inverse of the sigmoid, infinite where no score, or every score, is above `score`."""
+    if score <= 0:
+        return -math.inf
+    return math.inf if score >= 1 else math.log(score / (1 - score))
 
 
 def class_wise_nms(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from skipvid.models.detections import MAX_CANDIDATES, DetectionHead, RawDetections, sigmoid
+from skipvid.models.detections import RawDetections, RowHead, sigmoid
 from skipvid.models.spec import DetectorSpec
 
 STRIDES = (8, 16, 32)
@@ -55,7 +55,7 @@ CONFIGS: dict[str, YoloxConfig] = {
 """The published networks."""
 
 
-class YoloxHead(DetectionHead[RawDetections]):
+class YoloxHead(RowHead):
     """Reads (class maps, box maps, objectness maps). A cell is one object at most, of its likeliest class.
 
     Its score is that class's times the objectness; suppression within a class at 0.45, as in upstream's programs for deployment.
@@ -83,11 +83,6 @@ class YoloxHead(DetectionHead[RawDetections]):
         with np.errstate(invalid="ignore"):  # what is no box is left out by the suppression
             boxes = np.concatenate([centre - half, centre + half], 1) * np.float32(STRIDES[level])
         return RawDetections(boxes, scores, classes)
-
-    def join(self, found: Sequence[RawDetections]) -> RawDetections:
-        boxes, scores, classes = (np.concatenate([getattr(each, name) for each in found]) for name in ("boxes", "scores", "classes"))
-        best = np.argsort(-scores, kind="stable")[:MAX_CANDIDATES]
-        return RawDetections(boxes[best], scores[best], classes[best])
 
 
 SPECS = tuple(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skipvid.core.network_outputs import NetworkFacts
-from skipvid.models.detections import MAX_CANDIDATES, DetectionHead, RawDetections
+from skipvid.models.detections import RawDetections
 
 Size = tuple[int, int]
 Floats = NDArray[np.float32]
@@ -55,15 +55,6 @@ class HeadKind:
     returns: str
     fit: Callable[[NetworkFacts], Fit | None]
     pixels: Pixels = field(default_factory=Pixels)
-
-
-class RowHead(DetectionHead[RawDetections]):
-    """A head whose levels find boxes that are ready: they only have to be put together, the best first."""
-
-    def join(self, found: Sequence[RawDetections]) -> RawDetections:
-        boxes, scores, classes = (np.concatenate([getattr(each, name) for each in found]) for name in ("boxes", "scores", "classes"))
-        best = np.argsort(-scores, kind="stable")[:MAX_CANDIDATES]
-        return RawDetections(boxes[best], scores[best], classes[best])
 
 
 def raw(boxes: Floats, scores: Floats, classes: NDArray[Any]) -> RawDetections:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from skipvid.core.network_outputs import NetworkFacts, NetworkOutput
-from skipvid.models.detections import MAX_DETECTIONS, RawDetections, sigmoid
-from skipvid.models.heads.base import Fit, Floats, HeadKind, Pixels, RowHead, Size, from_centres, raw
+from skipvid.models.detections import MAX_DETECTIONS, RawDetections, RowHead, sigmoid
+from skipvid.models.heads.base import Fit, Floats, HeadKind, Pixels, Size, from_centres, raw
 from skipvid.models.heads.rows import counts_cells
 
 MOST_QUERIES = 1000
@@ -43,7 +43,7 @@ def _joined(facts: NetworkFacts) -> Fit | None:
     if len(facts.outputs) != 1 or len(output.shape) != 3 or not _queries(output, facts):
         return None
     classes = output.shape[2] - 4
-    if classes < 1 or facts.classes not in (None, classes):
+    if not facts.may_have(classes):
         return None
     return Fit(classes, (output.name,), lambda size: QueryHead(size, joined=True))
 
@@ -55,7 +55,7 @@ def _pair(facts: NetworkFacts) -> Fit | None:
     if len(boxes) != 1:
         return None
     logits = next(output for output in facts.outputs if output is not boxes[0])
-    if logits.shape[1] != boxes[0].shape[1] or facts.classes not in (None, logits.shape[2]):
+    if logits.shape[1] != boxes[0].shape[1] or not facts.may_have(logits.shape[2]):
         return None
     return Fit(logits.shape[2], (boxes[0].name, logits.name), lambda size: QueryHead(size, joined=False))
 

@@ -23,7 +23,7 @@ def _kind(anchor_scale: float) -> Callable[[NetworkFacts], Fit | None]:
             return None
         counts = {output.shape[1] for output in classes if output is not None}
         count = min(counts) // ANCHORS_PER_CELL
-        if len(counts) != 1 or min(counts) % ANCHORS_PER_CELL or facts.classes not in (None, count):
+        if len(counts) != 1 or min(counts) % ANCHORS_PER_CELL or not facts.may_have(count):
             return None
         names = tuple(output.name for output in (*classes, *boxes) if output is not None)
         return Fit(count, names, lambda size: AnchorHead(size, anchor_scale))

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from skipvid.core.network_outputs import NetworkFacts, NetworkOutput
-from skipvid.models.detections import RawDetections
-from skipvid.models.heads.base import IMAGENET, Fit, Floats, HeadKind, Pixels, RowHead, Size, expected, raw
+from skipvid.models.detections import RawDetections, RowHead
+from skipvid.models.heads.base import IMAGENET, Fit, Floats, HeadKind, Pixels, Size, expected, raw
 from skipvid.models.heads.rows import Rows, cells, grids
 
 STRIDES = {3: (8, 16, 32), 4: (8, 16, 32, 64)}
@@ -62,7 +62,7 @@ def _per_level(levels: int) -> Callable[[NetworkFacts], Fit | None]:
                 if {output.shape[2] for output in sides} != {4 * reach} or len(classes) != 1:
                     continue
                 (count,) = classes
-                if facts.classes in (None, count):
+                if facts.may_have(count):
                     return _fit(scores, sides, strides, count)
         return None
 
@@ -80,7 +80,7 @@ def _plus(facts: NetworkFacts) -> Fit | None:
     if len(facts.outputs) != 1 or len(output.shape) != 3 or output.shape[:2] != (1, cells(facts.image_size, strides)):
         return None
     classes = output.shape[2] - 4 * REACHES[0]
-    if classes < 1 or facts.classes not in (None, classes):
+    if not facts.may_have(classes):
         return None
     rows, names = Rows.of(output, 0)
     return Fit(classes, names, lambda size: DistributionHead(size, strides, rows, None, classes, 0.0))
@@ -105,7 +105,7 @@ def _picodet_decoded(facts: NetworkFacts) -> Fit | None:
     count = cells(facts.image_size, STRIDES[4])
     boxes = [output for output in facts.outputs if output.shape == (1, count, 4)]
     scores = [output for output in facts.outputs if len(output.shape) == 3 and output.shape[2] == count]
-    if len(facts.outputs) != 2 or len(boxes) != 1 or len(scores) != 1 or facts.classes not in (None, scores[0].shape[1]):
+    if len(facts.outputs) != 2 or len(boxes) != 1 or len(scores) != 1 or not facts.may_have(scores[0].shape[1]):
         return None
     return Fit(scores[0].shape[1], (boxes[0].name, scores[0].name), DecodedPicoDet)
 

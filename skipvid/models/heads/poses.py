@@ -33,7 +33,7 @@ def _heat_maps(facts: NetworkFacts) -> Fit | None:
     size = tuple(side // STRIDE for side in facts.image_size)
     if len(facts.outputs) != 1 or len(output.shape) != 4 or output.shape[2:] != size:
         return None
-    if output.shape[1] < FEWEST_JOINTS or facts.classes not in (None, output.shape[1]):
+    if output.shape[1] < FEWEST_JOINTS or not facts.may_have(output.shape[1]):
         return None
     return Fit(output.shape[1], (output.name,), HeatmapHead)
 
@@ -46,7 +46,7 @@ def _simcc(facts: NetworkFacts) -> Fit | None:
         ratio = x.shape[2] / width
         square = height == width and "x" not in x.name.lower()
         if x.shape[1] == y.shape[1] >= FEWEST_JOINTS and ratio >= 1 and y.shape[2] == ratio * height and not square:
-            if facts.classes in (None, x.shape[1]):
+            if facts.may_have(x.shape[1]):
                 return Fit(x.shape[1], (x.name, y.name), lambda joints, ratio=ratio: SimccHead(ratio))  # type: ignore[misc]
     return None
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from skipvid.core.network_outputs import NetworkFacts
-from skipvid.models.detections import MAX_DETECTIONS, RawDetections
-from skipvid.models.heads.base import Fit, Floats, HeadKind, RowHead, Size, from_centres, raw
+from skipvid.models.detections import MAX_DETECTIONS, RawDetections, RowHead
+from skipvid.models.heads.base import Fit, Floats, HeadKind, Size, from_centres, raw
 from skipvid.models.heads.rows import STRIDES, cells, counts_cells
 
 ANCHORS = 3
@@ -54,7 +54,7 @@ def _with_objectness(facts: NetworkFacts) -> Fit | None:
     if len(output.shape) != 3 or not any(output.shape[1] == ANCHORS * cells(facts.image_size, strides) for strides in STRIDES):
         return None
     classes = output.shape[2] - 5
-    if classes < 1 or facts.classes not in (None, classes):
+    if not facts.may_have(classes):
         return None
     return Fit(classes, (output.name,), WithObjectness)
 
@@ -71,11 +71,7 @@ def _chosen(facts: NetworkFacts) -> Fit | None:
     return Fit(classes, (output.name,), lambda size: Chosen(size, classes))
 
 
-def _kind(name: str, returns: str, fit: Callable[[NetworkFacts], Fit | None]) -> HeadKind:
-    return HeadKind(name, "detect", returns, fit)
-
-
 KINDS = (
-    _kind("yolov5", "(1, 3 N, 5 + classes), boxes in pixels; also YOLOv7", _with_objectness),
-    _kind("end2end", "(1, K, 6): boxes in pixels, score, class, as YOLOv10 and 26 have them", _chosen),
+    HeadKind("yolov5", "detect", "(1, 3 N, 5 + classes), boxes in pixels; also YOLOv7", _with_objectness),
+    HeadKind("end2end", "detect", "(1, K, 6): boxes in pixels, score, class, as YOLOv10 and 26 have them", _chosen),
 )

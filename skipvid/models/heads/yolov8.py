@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from itertools import permutations, product
 
 import numpy as np
 
 from skipvid.core.network_outputs import NetworkFacts, NetworkOutput
-from skipvid.models.detections import RawDetections, sigmoid
-from skipvid.models.heads.base import Fit, Floats, HeadKind, RowHead, Size, expected, from_centres, raw
+from skipvid.models.detections import RawDetections, RowHead, logit, sigmoid
+from skipvid.models.heads.base import Fit, Floats, HeadKind, Size, expected, from_centres, raw
 from skipvid.models.heads.rows import STRIDES, cells, grids
 
 PROTOTYPES = 32
@@ -53,7 +52,7 @@ class DistanceMaps(RowHead):
     def find(self, level: int, maps: Sequence[Floats], score_threshold: float) -> RawDetections:
         class_map, side_map = maps[0][0], maps[1][0]
         best = class_map.max(0)
-        y, x = (best > _logit(score_threshold)).nonzero()
+        y, x = (best > logit(score_threshold)).nonzero()
         boxes = _boxes(side_map[:, y, x], x, y, self._strides[level])
         return raw(boxes, sigmoid(best[y, x]), class_map[:, y, x].argmax(0))
 
@@ -74,7 +73,7 @@ def _anchor_free(facts: NetworkFacts) -> Fit | None:
         return None
     masks = [other for other in facts.outputs[1:] if len(other.shape) == 4 and other.shape[1] == PROTOTYPES]
     classes = output.shape[1] - 4 - (PROTOTYPES if masks else 0)
-    if len(facts.outputs) != 1 + len(masks) or classes < 1 or facts.classes not in (None, classes):
+    if len(facts.outputs) != 1 + len(masks) or not facts.may_have(classes):
         return None
     for names, strides in _decoded_from(facts, classes):
         return Fit(classes, names, lambda size, strides=strides: DistanceMaps(size, strides))  # type: ignore[misc]
@@ -113,12 +112,6 @@ def _cells(facts: NetworkFacts, output: NetworkOutput) -> Floats:
     """(C, h · w) of the sample."""
     values: Floats = facts.sample[output.name][0].reshape(output.shape[1], -1)
     return values
-
-
-def _logit(score: float) -> float:
-    if score <= 0:
-        return -math.inf
-    return math.inf if score >= 1 else math.log(score / (1 - score))
 
 
 KIND = HeadKind("yolov8", "detect", "(1, 4 + classes, N), N cells of strides 8, 16, 32; also YOLOv9, 11, 12", _anchor_free)

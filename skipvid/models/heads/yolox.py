@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from skipvid.core.network_outputs import NetworkFacts
-from skipvid.models.detections import RawDetections
-from skipvid.models.heads.base import BYTE, Fit, Floats, HeadKind, Pixels, RowHead, Size, from_centres, raw
+from skipvid.models.detections import RawDetections, RowHead
+from skipvid.models.heads.base import BYTE, Fit, Floats, HeadKind, Pixels, Size, from_centres, raw
 from skipvid.models.heads.rows import Rows, cells
 
 STRIDES = (8, 16, 32)
@@ -50,7 +50,7 @@ def _fit(facts: NetworkFacts, decoded: bool) -> Fit | None:
     if len(facts.outputs) != 1 or len(output.shape) != 3 or output.shape[:2] != (1, cells(facts.image_size, STRIDES)):
         return None
     classes = output.shape[2] - 5
-    if classes < 1 or facts.classes not in (None, classes) or decoded == bool(output.maps):
+    if not facts.may_have(classes) or decoded == bool(output.maps):
         return None
     rows, names = Rows.of(output, 0)
     return Fit(classes, names, lambda size: YoloxRows(size, rows, decoded))
