@@ -14,30 +14,20 @@ import pytest
 from clips import write_clip
 
 from skipvid.cli.app import run
-from skipvid.cli.networks import skip_config
-from skipvid.cli.settings.groups import NetworkSettings
-from skipvid.cli.talk import Talk
 from skipvid.core.errors import OutputError
 from skipvid.core.files import PartFile
 from skipvid.core.results import Frame, FrameResult
-from skipvid.presets.preset import Preset
-from skipvid.tasks.detect_engine import DetectEngine, DetectStream
+from skipvid.tasks.detect_engine import DetectStream
 
 LATIN = os.fsdecode(b"caf\xe9")
 
 
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: DetectEngine) -> Path:
+def place(empty_place: Path) -> Path:
     """A working directory with three clips of four frames."""
-
-    def loaded(settings: NetworkSettings, preset: Preset, talk: Talk) -> DetectEngine:
-        return engine.regated(skip_config(settings, preset, talk))
-
-    monkeypatch.setattr("skipvid.cli.networks.load_detect_engine", loaded)
-    monkeypatch.chdir(tmp_path)
     for name in "abc":
-        write_clip(tmp_path / f"{name}.mp4", frames=4)
-    return tmp_path
+        write_clip(empty_place / f"{name}.mp4", frames=4)
+    return empty_place
 
 
 def frames_of(path: Path) -> int:

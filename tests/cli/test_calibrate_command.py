@@ -9,24 +9,14 @@ import pytest
 from clips import write_clip
 
 from skipvid.cli.app import run
-from skipvid.cli.networks import skip_config
-from skipvid.cli.settings.groups import NetworkSettings
-from skipvid.cli.talk import Talk
-from skipvid.presets.preset import Preset, load_preset
-from skipvid.tasks.detect_engine import DetectEngine
+from skipvid.presets.preset import load_preset
 
 
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: DetectEngine) -> Path:
+def place(empty_place: Path) -> Path:
     """A working directory with a clip; the command finds the tests' detector loaded already."""
-
-    def loaded(settings: NetworkSettings, preset: Preset, talk: Talk) -> DetectEngine:
-        return engine.regated(skip_config(settings, preset, talk))
-
-    monkeypatch.setattr("skipvid.cli.networks.load_detect_engine", loaded)
-    monkeypatch.chdir(tmp_path)
-    write_clip(tmp_path / "clip.mp4", frames=5)
-    return tmp_path
+    write_clip(empty_place / "clip.mp4", frames=5)
+    return empty_place
 
 
 @pytest.mark.slow

@@ -19,11 +19,8 @@ import torch
 from clips import write_clip
 
 from skipvid.cli.app import run
-from skipvid.cli.networks import skip_config
 from skipvid.cli.run_jobs import cores_for
-from skipvid.cli.settings.groups import NetworkSettings
-from skipvid.cli.talk import Talk
-from skipvid.presets.preset import DEFAULT_DETECT, Preset, load_preset
+from skipvid.presets.preset import DEFAULT_DETECT, load_preset
 from skipvid.skip import cpu as native
 from skipvid.skip.config import SkipConfig
 from skipvid.skip.gates.learned import LearnedGate, save_gates
@@ -32,16 +29,10 @@ from skipvid.video.sources.decoded import DecodedPicture
 
 
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: DetectEngine) -> Path:
+def place(empty_place: Path) -> Path:
     """A working directory with a clip; commands find the test's engine loaded already, with the gates that their options ask for."""
-
-    def loaded(settings: NetworkSettings, preset: Preset, talk: Talk) -> DetectEngine:
-        return engine.regated(skip_config(settings, preset, talk))
-
-    monkeypatch.setattr("skipvid.cli.networks.load_detect_engine", loaded)
-    monkeypatch.chdir(tmp_path)
-    write_clip(tmp_path / "clip.mp4")
-    return tmp_path
+    write_clip(empty_place / "clip.mp4")
+    return empty_place
 
 
 def records(text: str) -> list[dict[str, Any]]:

@@ -6,9 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
-import onnxruntime
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -113,12 +111,3 @@ def heat_map_file(path: Path, size: tuple[int, int] = SIZE, joints: int = 17) ->
     b = Builder(13, seed=7)
     y = b.node("Relu", b.conv(b.node("Relu", b.conv("x", 3, 8, strides=[2, 2])), 8, 16, strides=[2, 2]))
     return b.save(path, b.node("Sigmoid", b.conv(y, 16, joints)), shape=(1, 3, *size))
-
-
-def runtime(path: Path, x: np.ndarray) -> list[np.ndarray]:
-    """What ONNX Runtime computes."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    return list(session.run(None, {session.get_inputs()[0].name: x}))

@@ -13,8 +13,9 @@ import torch
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
-from file_networks import SIZE, heat_map_file, runtime, ultralytics_file, yolov8_file, yolox_file  # noqa: E402
+from file_networks import SIZE, heat_map_file, ultralytics_file, yolov8_file, yolox_file  # noqa: E402
 from moving_square import assert_same, frames  # noqa: E402
+from onnx_graphs import runtime  # noqa: E402
 
 from skipvid.core.errors import PresetError, SkipvidError, UsageError, WeightsError  # noqa: E402
 from skipvid.core.labels import COCO_KEYPOINTS  # noqa: E402

@@ -328,3 +328,14 @@ def settled(net: nn.Module) -> nn.Module:
                 assert tensor is not None
                 tensor.uniform_(low, low + 1, generator=generator)
     return net.eval()
+
+
+def runtime(path: Path, x: np.ndarray) -> list[np.ndarray]:
+    """What ONNX Runtime computes."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    return list(session.run(None, {session.get_inputs()[0].name: x}))

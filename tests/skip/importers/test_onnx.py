@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 pytest.importorskip("onnx")
-onnxruntime = pytest.importorskip("onnxruntime")
+pytest.importorskip("onnxruntime")
 
 import onnx  # noqa: E402
 from onnx import TensorProto  # noqa: E402
@@ -26,6 +26,7 @@ from onnx_graphs import (  # noqa: E402
     convolutions,
     export,
     focus,
+    runtime,
     settled,
     written_out,
 )
@@ -36,14 +37,6 @@ from skipvid.skip.importers.exported import import_exported  # noqa: E402
 from skipvid.skip.importers.files import open_network  # noqa: E402
 from skipvid.skip.importers.tracing import export as torch_export  # noqa: E402
 from skipvid.skip.ir.passes import optimise  # noqa: E402
-
-
-def runtime(path: Path, x: np.ndarray) -> list[np.ndarray]:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    return list(session.run(None, {session.get_inputs()[0].name: x}))
 
 
 def compare(path: Path, shape: tuple[int, ...] = (1, 3, 32, 48)) -> None:
