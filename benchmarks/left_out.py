@@ -106,8 +106,7 @@ class Bench:
         outcome, images = Pass(on), self.frames[on]
         frames = (Frame(image, number, number / 25, on) for number, image in enumerate(images))
         height, width = images[0].shape[:2]
-        macs = sum(model.program(((1, 3, *size),)).costs.dense_macs for _, model, size in self.engine.networks(height, width))
-        run_clip(outcome, stream, frames, self.clips[on], self.labels[on], macs)
+        run_clip(outcome, stream, frames, self.clips[on], self.labels[on], self.engine.dense_macs(height, width))
         return outcome
 
     def _kept(self, name: str, run: Callable[[], Pass]) -> Pass:

@@ -186,7 +186,7 @@ def _pass(
                 engine.detector.clip = clip
             with open_source(clip.source, settings.read.options()) as source:
                 info = source.info
-                macs = sum(model.program(((1, 3, *size),)).costs.dense_macs for _, model, size in engine.networks(info.height, info.width))
+                macs = engine.dense_macs(info.height, info.width)
                 stream: Stream = engine.stream() if every == 0 else engine.dense_stream()
                 run_clip(outcome, stream if every < 2 else EveryKth(stream, every, moved), source, clip, labels, macs)
     if not outcome.groups:

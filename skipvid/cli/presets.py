@@ -104,14 +104,15 @@ def add(settings: AddSettings) -> None:
     Its head is recognised from the names and shapes of its outputs; what stands in the preset can be changed there: skipvid presets path.
     """
     from skipvid.core.errors import OutputError, UsageError
-    from skipvid.presets.preset import bundled_names, own_folder, save_preset
+    from skipvid.core.folders import own_presets
+    from skipvid.presets.preset import bundled_names, save_preset
     from skipvid.tasks.network_files import preset_of_file
 
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", settings.name) or settings.name.endswith((".yaml", ".yml")):
         raise UsageError(f"'{settings.name}' is no name for a preset", "use letters, digits, '-', '_' and '.'")
     if settings.name in bundled_names():
         raise UsageError(f"the preset {settings.name} comes with skipvid", "choose another name")
-    target = own_folder() / f"{settings.name}.yaml"
+    target = own_presets() / f"{settings.name}.yaml"
     if target.exists() and not settings.overwrite:
         raise OutputError(f"{target} exists", "give another name, or --overwrite")
     preset = preset_of_file(settings.model, None, settings.file.choice(settings.file.size))

@@ -222,7 +222,7 @@ class _Search:
 
     def _dense_macs(self) -> int:
         _, _, frame = next(self.material.frames())
-        return sum(model.program(((1, 3, *size),)).costs.dense_macs for _, model, size in self.engine.networks(frame.height, frame.width))
+        return self.engine.dense_macs(frame.height, frame.width)
 
 
 def _spread(frames: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -14,7 +15,8 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from skipvid.core.errors import OutputError, SourceError
+from skipvid.core.errors import SourceError
+from skipvid.core.files import output_errors, write_bytes
 from skipvid.core.results import Detections, Frame
 from skipvid.evaluate.jhmdb import coco_columns
 from skipvid.evaluate.run import Labels, Pass, add_labelled
@@ -130,14 +132,11 @@ class Seen:
             "ms": self.ms,
             **({"keypoints": np.concatenate(poses)} if len(poses) == len(counts) else {}),
         }
-        part = path.with_suffix(".part")
-        try:
+        content = io.BytesIO()
+        np.savez_compressed(content, allow_pickle=False, **arrays)
+        with output_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            with part.open("wb") as file:
-                np.savez_compressed(file, allow_pickle=False, **arrays)
-            part.replace(path)
-        except OSError as error:
-            raise OutputError(f"{path} cannot be written: {error.strerror or error}", "check the folder and the space left") from error
+        write_bytes(path, content.getvalue())
 
     @classmethod
     def load(cls, path: Path, frames: int) -> Seen | None:

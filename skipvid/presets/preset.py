@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import math
-import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
@@ -16,6 +15,7 @@ import yaml
 
 from skipvid.core.errors import PresetError
 from skipvid.core.files import write_text
+from skipvid.core.folders import own_presets
 from skipvid.core.gate_kinds import KINDS
 from skipvid.core.labels import COCO_LABELS, LabelSet, label_set
 
@@ -102,7 +102,7 @@ def load_preset(name_or_path: str | Path) -> Preset:
         close = difflib.get_close_matches(text, known, n=1)
         meant = f"did you mean {close[0]}? " if close else ""
         raise PresetError(f"unknown preset '{text}'", f"{meant}known: {', '.join(known)}, or the path of a .yaml file")
-    folder = preset_folder() if text in bundled_names() else own_folder()
+    folder = preset_folder() if text in bundled_names() else own_presets()
     return _read(folder / f"{text}.yaml")
 
 
@@ -114,7 +114,7 @@ def list_presets() -> tuple[Preset, ...]:
 def preset_names() -> tuple[str, ...]:
     """Names of the presets that come with the package, the default first, and then of those that the user has added."""
     bundled = bundled_names()
-    own = (path.stem for path in own_folder().glob("*.yaml"))
+    own = (path.stem for path in own_presets().glob("*.yaml"))
     return (*bundled, *sorted(name for name in own if name not in bundled))
 
 
@@ -122,15 +122,6 @@ def bundled_names() -> tuple[str, ...]:
     """Names of the presets that come with the package, the default first."""
     names = (path.stem for path in preset_folder().glob("*.yaml"))
     return tuple(sorted(names, key=lambda name: (name != DEFAULT_DETECT, name)))
-
-
-def own_folder() -> Path:
-    """Where presets lie that the user has added: $SKIPVID_PRESETS, or in skipvid's folder of the XDG configuration."""
-    own = os.environ.get("SKIPVID_PRESETS")
-    if own:
-        return Path(own).expanduser()
-    base = os.environ.get("XDG_CONFIG_HOME")
-    return (Path(base) if base else Path.home() / ".config") / "skipvid" / "presets"
 
 
 def preset_folder() -> Path:

@@ -83,6 +83,10 @@ class Engine(ABC):
     def networks(self, height: int, width: int) -> list[tuple[Preset, SkipModel, tuple[int, int]]]:
         """What runs for frames of this size: preset, network, and the (height, width) of its input; the task's own network is the last."""
 
+    def dense_macs(self, height: int, width: int) -> int:
+        """MACs of all networks without gates for a frame of this size; of a pose network for one person."""
+        return sum(model.program(((1, 3, *size),)).costs.dense_macs for _, model, size in self.networks(height, width))
+
     def regated(self, config: SkipConfig, keep: bool = False) -> Self:
         """The same network with other gates; what was loaded and exported is shared. keep: as in SkipModel.regated."""
         other = copy.copy(self)
