@@ -262,15 +262,15 @@ MUTANTS = (
     Mutant(
         "cli",
         "cli/settings/types.py",
-        "if not 0 <= number <= 1",
-        "if not 0 <= number < 1",
+        "return 0 <= number <= 1",
+        "return 0 <= number < 1",
         "cli/test_settings.py::test_the_ends_of_a_range_belong_to_it cli/test_settings.py::test_what_lies_outside_of_a_range_is_refused",
     ),
     Mutant(
         "cli",
         "cli/settings/types.py",
-        'is not a number of 0 or more, such as 0.03", param, ctx)\n        return number',
-        'is not a number of 0 or more, such as 0.03", param, ctx)\n        return abs(number) or 0.03',
+        '{self.example}", param, ctx)\n        return number',
+        '{self.example}", param, ctx)\n        return abs(number) or 0.03',
         "cli/test_settings.py::test_the_ends_of_a_range_belong_to_it cli/test_settings.py::test_what_lies_outside_of_a_range_is_refused",
     ),
     Mutant(

@@ -18,72 +18,89 @@ class Described(click.ParamType[T], Generic[T]):
     wanted: str
 
 
-class Threshold(Described[float]):
+class Number(Described[float]):
+    """A number in a range. example: what a complaint adds to what is wanted."""
+
+    example = ""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number = self.read(value)
+        if not self.holds(number):
+            self.fail(f"{value!r} is not {self.wanted}{self.example}", param, ctx)
+        return number
+
+    def read(self, value: Any) -> float:
+        """The number that is written; NaN where there is none."""
+        return _number(value)
+
+    @abstractmethod
+    def holds(self, number: float) -> bool:
+        """Whether a number is in the range; NaN is in none."""
+
+
+class Threshold(Number):
     """A finite number of 0 or more."""
 
     name = "number"
     wanted = "a number of 0 or more"
+    example = ", such as 0.03"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        number = _number(value)
-        if not (math.isfinite(number) and number >= 0):
-            self.fail(f"{value!r} is not a number of 0 or more, such as 0.03", param, ctx)
-        return number
+    def holds(self, number: float) -> bool:
+        return math.isfinite(number) and number >= 0
 
 
-class Fraction(Described[float]):
+class Fraction(Number):
     """A number from 0 to 1."""
 
     name = "0..1"
     wanted = "a number from 0 to 1"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        number = _number(value)
-        if not 0 <= number <= 1:
-            self.fail(f"{value!r} is not a number from 0 to 1", param, ctx)
-        return number
+    def holds(self, number: float) -> bool:
+        return 0 <= number <= 1
 
 
-class Duration(Described[float]):
+class AboveZero(Number):
+    """A finite number above 0."""
+
+    def holds(self, number: float) -> bool:
+        return math.isfinite(number) and number > 0
+
+
+class Duration(AboveZero):
     """Seconds above 0, written as 90, 90s, 10m, 2h or 1d."""
 
     name = "duration"
     wanted = "a time such as 90s, 10m or 2h"
     _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+    def read(self, value: Any) -> float:
         text = str(value).strip().lower()
         unit = self._UNITS.get(text[-1:])
-        seconds = _number(text if unit is None else text[:-1]) * (unit or 1)
-        if not (math.isfinite(seconds) and seconds > 0):
-            self.fail(f"{value!r} is not {self.wanted}", param, ctx)
-        return seconds
+        return _number(text if unit is None else text[:-1]) * (unit or 1)
 
 
-class Saving(Described[float]):
+class Saving(AboveZero):
     """How many times fewer MACs, more than 1; a fraction of them that is saved, less than 1, is taken as that."""
 
     name = "times"
     wanted = "a number of times, such as 4, or a fraction, such as 0.75"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        number = _number(value)
-        if not (math.isfinite(number) and number > 0 and number != 1):
-            self.fail(f"{value!r} is not {self.wanted}", param, ctx)
+        number = super().convert(value, param, ctx)
         return number if number > 1 else 1 / (1 - number)
 
+    def holds(self, number: float) -> bool:
+        return super().holds(number) and number != 1
 
-class Milliseconds(Described[float]):
+
+class Milliseconds(AboveZero):
     """A time, with or without its unit."""
 
     name = "ms"
     wanted = "a number of milliseconds, such as 20ms"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        number = _number(str(value).removesuffix("ms"))
-        if not (math.isfinite(number) and number > 0):
-            self.fail(f"{value!r} is not {self.wanted}", param, ctx)
-        return number
+    def read(self, value: Any) -> float:
+        return _number(str(value).removesuffix("ms"))
 
 
 class TupleType(Described[tuple[T, ...]], Generic[T]):
