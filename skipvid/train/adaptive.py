@@ -9,6 +9,7 @@ narrower network is an ordinary one, which every back end runs and every gate ta
 from __future__ import annotations
 
 import os
+import pickle
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from skipvid.core.errors import UsageError
+from skipvid.core.errors import UsageError, WeightsError
 from skipvid.nn import FixedPolicy, LearnedPolicy, Policy, adaptive_layers, macs, run_clip, sparsity_loss
 from skipvid.presets.preset import save_preset
 from skipvid.train.adaptive_net import Student, layer_choices, make_student, narrowed_state
@@ -148,7 +149,13 @@ def train_adaptive(
     for path, layer in adaptive_layers(student.net):
         layer.set_policy(FixedPolicy(choices[path]))
     grades = _train(subject, recipe, student, second, learned, exam, folder / "ratios", resume=resume, quiet=quiet, report=report)
-    about = {"preset": subject.preset.name, "steps": recipe.schedule.steps, "choices": choices, "grades": dict(grades)}
+    about = {
+        "preset": subject.preset.name,
+        "steps": recipe.schedule.steps,
+        "choices": choices,
+        "settings": settings,
+        "grades": dict(grades),
+    }
     export_weights(learned_state, folder / f"{name}-policies.pt", about)
     digest = export_weights(narrowed_state(student, subject.teacher, choices), folder / f"{name}.pt", about)
     share = f"{grades['share']:.0%} of the MACs before gates" if "share" in grades else "not measured"
@@ -163,6 +170,23 @@ def train_adaptive(
         source=f"learned from clips by skipvid, out of {subject.preset.name}",
     )
     return save_preset(preset, folder / f"{name}.yaml")
+
+
+def open_student(teacher: nn.Module, task: str, path: Path) -> Student:
+    """The student with learned policies that a training has left in NAME-policies.pt: in eval mode, for skipvid.nn.
+
+    teacher: the network that the training began with. Raises WeightsError where the file is not of such a training.
+    """
+    try:
+        content = torch.load(path, weights_only=True, map_location="cpu")
+        student = make_student(teacher, task, torch.zeros(1, 3, 64, 64), lambda _: LearnedPolicy(), **content["about"]["settings"])
+        student.net.load_state_dict(content["state_dict"])
+    except (OSError, RuntimeError, KeyError, TypeError, EOFError, pickle.UnpicklingError) as error:
+        raise WeightsError(
+            f"{path} holds no policies for this network: {type(error).__name__}", "train some: skipvid train adaptive"
+        ) from error
+    student.net.eval().requires_grad_(False)
+    return student
 
 
 def _train(

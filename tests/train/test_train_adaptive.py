@@ -15,12 +15,12 @@ from test_train_gates import moving_piece, write_clip
 from torch import Tensor, nn
 
 from skipvid.cli.train import train
-from skipvid.core.errors import UsageError
+from skipvid.core.errors import UsageError, WeightsError
 from skipvid.models import build_model, find_spec
 from skipvid.nn import FixedPolicy, LearnedPolicy, adaptive_layers, macs
 from skipvid.presets.preset import DEFAULT_DETECT, DEFAULT_POSE, load_preset
 from skipvid.presets.weights import resolve_weights
-from skipvid.train.adaptive import AdaptiveExam, AdaptiveRecipe, Maps, train_adaptive
+from skipvid.train.adaptive import AdaptiveExam, AdaptiveRecipe, Maps, open_student, train_adaptive
 from skipvid.train.adaptive_net import fold_norms, make_student, narrowed_state, worth_adapting
 from skipvid.train.loop import Schedule
 from skipvid.train.pose_subject import PoseSubject
@@ -158,10 +158,14 @@ def test_a_pose_network_learns_on_windows(tmp_path: Path) -> None:
     box = np.array([[64, 40, 94, 90]], np.float32)
     subject = PoseSubject(preset, resolve_weights(preset).path, lambda image: box)
     recipe = AdaptiveRecipe(Schedule(2, batch=1, evaluate_every=1), frames=2, target_saving=0.3)
-    written = train_adaptive(subject, recipe, [walking()], [], tmp_path, name="lean", policy=lambda _: FixedPolicy(1), quiet=True)
+    written = train_adaptive(subject, recipe, [walking()], [], tmp_path, name="lean", quiet=True)
     made = load_preset(written)
     state = torch.load(tmp_path / made.weights, weights_only=True)["state_dict"]
-    assert state["stage4.0.branches.3.0.conv1.conv.weight"].shape == (64, 128, 3, 3) and "not measured" in made.description
+    assert not any(".policy." in key for key in state) and "not measured" in made.description
+    student = open_student(subject.teacher, "pose", tmp_path / "lean-policies.pt")
+    assert len(adaptive_layers(student.net)) > 20 and not student.net.training
+    with pytest.raises(WeightsError, match="holds no policies for this network"):
+        open_student(subject.teacher, "pose", tmp_path / "lean.pt")
     assert made.image_size == (64, 32) and made.task == "pose" and made.gate == preset.gate
     PoseSubject(made, resolve_weights(made).path, lambda image: box)
 
