@@ -84,7 +84,7 @@ def train(options: argparse.Namespace) -> None:
     task = options.task
     preset = load_preset(PRESETS[task])
     subject = open_subject(preset, resolve_weights(preset).path)
-    schedule = Schedule(options.steps, batch=2, rate=3e-3, warmup=10, evaluate_every=options.steps, checkpoint_every=10)
+    schedule = Schedule(options.steps, batch=2, rate=2e-3, warmup=10, evaluate_every=options.steps, checkpoint_every=10)
     recipe = AdaptiveRecipe(schedule, frames=2, size=192, target_saving=HALF[task])
     clips = [options.data / clip for clip in CLIPS[task]]
     pieces = cut_pieces(

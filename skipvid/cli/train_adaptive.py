@@ -57,14 +57,14 @@ class TrainAdaptiveSettings:
     )
     rate: float = setting(
         "--rate",
-        default=0.003,
+        default=0.002,
         type=click.FloatRange(min=0, min_open=True),
         show_default=True,
         help="Highest learning rate, of policies and cheap operations.",
     )
     weights_rate: float = setting(
         "--weights-rate",
-        default=0.1,
+        default=0.05,
         type=click.FloatRange(min=0, min_open=True),
         show_default=True,
         help="Learning rate of the network's own weights, as a factor on that.",

@@ -38,7 +38,8 @@ class AdaptiveRecipe:
     times the share of MACs is the loss. beta: weight of that loss. warmup: share of the first part in which it rises from 0.
     policy_share: share of the steps in which policies learn; the others are for the ratios that they chose. maps: weight of the distance
     of the adaptive layers' maps to the dense network's, beside that of the outputs. weights_rate: learning rate of the network's own
-    weights, as a factor on that of policies and cheap operations. temperatures: of the policies' backward pass, at the first step and at
+    weights, as a factor on that of policies and cheap operations: near the teacher their gradients are mostly noise, which Adam would make
+    full steps of. temperatures: of the policies' backward pass, at the first step and at
     the last. reuse: let policies reuse the last map; gates do that better for single pixels, and the shipped network has no such choice.
     """
 
@@ -50,7 +51,7 @@ class AdaptiveRecipe:
     warmup: float = 0.2
     policy_share: float = 0.5
     maps: float = 0.1
-    weights_rate: float = 0.1
+    weights_rate: float = 0.05
     temperatures: tuple[float, float] = (1.0, 0.5)
     reuse: bool = False
     cheap_kernel: int = 3
