@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from skipvid.core.errors import UsageError
 from skipvid.models import build_model
+from skipvid.models.networks.efficientnet import Conv2d
 from skipvid.nn import (
     AdaptiveConv2d,
     FixedPolicy,
@@ -264,6 +265,26 @@ def test_a_copy_goes_on_where_the_original_stands(duplicate: Any) -> None:
     layer(clip[:, 0])
     other = duplicate(layer)
     assert torch.equal(stream(other, clip[:, 1:]), stream(layer, clip[:, 1:]))
+
+
+def test_layers_with_a_forward_of_their_own_can_be_copied_and_pickled() -> None:
+    conv = Conv2d(4, 8, 3, stride=2, same=True)
+    layer = AdaptiveConv2d.from_conv(conv, policy=FixedPolicy()).eval()
+    x = torch.randn(1, 4, 7, 9)
+    assert isinstance(layer, Conv2d) and type(layer).__name__ == "AdaptiveConv2d" and torch.equal(layer(x), conv(x))
+    for other in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
+        assert type(other) is type(layer) and torch.equal(other(x), conv(x))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_a_layer_moves_with_its_streams_to_another_type(dtype: torch.dtype) -> None:
+    layer = AdaptiveConv2d(3, 8, 3, policy=Scripted([0.0, 9, -9, -9], [0.0, -9, -9, 9])).eval()
+    layer(torch.ones(1, 3, 6, 6))
+    layer.to(dtype)
+    assert layer(torch.ones(1, 3, 6, 6, dtype=dtype)).dtype == dtype
+    assert layer.choices[0].tolist() == [3]  # type: ignore[union-attr]
+    layer.train()(torch.ones(1, 2, 3, 6, 6, dtype=dtype)).sum().backward()
+    assert layer.weight.grad is not None and layer.weight.grad.dtype == dtype
 
 
 def test_a_change_of_size_and_a_reset_begin_anew() -> None:
