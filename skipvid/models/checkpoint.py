@@ -30,8 +30,8 @@ def load_weights(net: nn.Module, weights: str | Path | Mapping[str, Any]) -> Non
 
     weights: a file written by torch.save, or a state dict; parameters may lie under "state_dict", "model" and the like, with "module."
     before every name; a network with a method `adapt_keys` translates other names of upstream's. Layers that the file holds narrowed
-    (skipvid.models.narrow) are narrowed first. The file is read with weights_only,
-    so that it cannot run code. Raises WeightsError with one line that names the file, the first key that does not fit and the network.
+    (skipvid.models.narrow) are narrowed first. The file is read with weights_only, so that it cannot run code. Raises WeightsError with one
+    line that names the file, the first key that does not fit and the network.
     """
     if isinstance(weights, Mapping):
         origin, state = "state dict", _unwrap(weights, "state dict")

@@ -49,9 +49,12 @@ def narrow(net: nn.Module, state: Mapping[str, Any]) -> None:
     modules = dict(net.named_modules())
     for key, cheap in state.items():
         path = key.removesuffix(CHEAP)
-        layer = modules.get(path) if key.endswith(CHEAP) and cheap.dim() == 4 else None
-        if isinstance(layer, nn.Conv2d) and layer.groups == 1 and 0 < len(cheap) < layer.out_channels:
-            replace_module(net, path, NarrowConv2d(layer, layer.out_channels - len(cheap), cheap.shape[-1]))
+        layer = modules.get(path) if key.endswith(CHEAP) else None
+        if not isinstance(layer, nn.Conv2d) or layer.groups > 1 or cheap.dim() != 4:
+            continue
+        rest, kernel = cheap.shape[0], cheap.shape[2]
+        if 0 < rest < layer.out_channels and cheap.shape == (rest, 1, kernel, kernel) and kernel % 2:
+            replace_module(net, path, NarrowConv2d(layer, layer.out_channels - rest, kernel))
             narrowed = True
     for path, module in list(net.named_modules()) if narrowed else []:
         if isinstance(module, nn.BatchNorm2d) and not any(key.startswith(f"{path}.") for key in state):

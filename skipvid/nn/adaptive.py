@@ -140,7 +140,7 @@ class AdaptiveConv2d(OnMaps, nn.Conv2d):
             raise UsageError(f"ratios is {tuple(ratios)}", "give shares of the channels, 1 first and then falling, e.g. (1, 0.5, 0.25)")
         if cheap_kernel not in (1, 3):
             raise UsageError(f"cheap_kernel is {cheap_kernel!r}", "it must be 1 or 3")
-        if not hysteresis >= 0:
+        if not 0 <= hysteresis < math.inf:
             raise UsageError(f"hysteresis is {hysteresis!r}", "it must be a number of logits from 0 on, e.g. 1")
         if longest < 1:
             raise UsageError(f"longest_reuse is {longest!r}", "it must be a number of frames, 1 or more")
@@ -171,8 +171,12 @@ class AdaptiveConv2d(OnMaps, nn.Conv2d):
 
     @property
     def least_share(self) -> float:
-        """MACs of the smallest ratio, cheap operations included, for each MAC of the layer: at 1 or more it cannot pay."""
-        return self._macs(1)[len(self.ratios) - 1] / self.weight.numel()
+        """MACs of the smallest ratio, cheap operations included, for each MAC of the layer: at 1 or more it cannot pay.
+
+        Of reuse, where there is no other ratio than 1.
+        """
+        macs = self._macs(1)
+        return macs[max(1, len(self.ratios) - 1)] / macs[0] if len(macs) > 1 else 1.0
 
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         # Where the forward of Conv2d, and of subclasses that first pad or change the weight, ends.

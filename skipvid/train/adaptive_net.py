@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from skipvid.core.errors import UsageError
-from skipvid.models.narrow import replace_module
+from skipvid.models.narrow import NarrowConv2d, replace_module
 from skipvid.nn import AdaptiveConv2d, Policy, adaptive_layers, convert_adaptive
 from skipvid.nn.adaptive import RATIOS, partners
 
@@ -69,8 +69,11 @@ def make_student(
     """A copy of the network with adaptive layers. example: (K, 3, h, w), to which the cheap operations are fitted.
 
     BatchNorm that always follows the same layer is taken into its weights first: then channels are rebuilt as they are read, and the
-    narrow network has nothing left to compute on them. Raises UsageError where no layer is worth it.
+    narrow network has nothing left to compute on them. Raises UsageError where no layer is worth it, and for a network that is narrowed
+    already.
     """
+    if any(isinstance(module, NarrowConv2d) for module in teacher.modules()):
+        raise UsageError("this network is narrowed already", "begin with the network that it was made of")
     net = copy.deepcopy(teacher).eval()
     chosen = worth_adapting(task)
     convs = {path: conv for path, conv in net.named_modules() if isinstance(conv, nn.Conv2d) and chosen(path, conv)}

@@ -343,6 +343,19 @@ def test_layers_called_on_several_levels_have_a_stream_for_each_and_clips_equal_
     assert names == {name for name, _ in report.converted} and set(macs(adaptive).layers) == names
 
 
+def test_layers_can_have_time_alone() -> None:
+    net = nn.Sequential(nn.Conv2d(3, 8, 3, groups=1), nn.Conv2d(8, 8, 1)).eval()
+    adaptive, report = convert_adaptive(net, ratios=(1.0,))
+    assert len(report.converted) == 2 and not report.left
+    nothing, report = convert_adaptive(net, ratios=(1.0,), reuse=False)
+    assert not report.converted and len(report.left) == 2
+    for _, layer in adaptive_layers(adaptive):
+        layer.set_policy(Scripted([0.0, 9.0]))
+    first = adaptive(torch.ones(1, 3, 6, 6))
+    assert torch.equal(adaptive(torch.zeros(1, 3, 6, 6)), first)  # reused, and scale and shift have not learned
+    assert macs(adaptive).total.macs.item() == 2 * 8 * 16
+
+
 def test_gates_and_adaptive_layers_live_in_one_network() -> None:
     net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3)).eval()
     some, _ = convert_adaptive(net, lambda path, _: path == "0")
@@ -374,6 +387,7 @@ def _leaves(output: Any) -> list[Tensor]:
         (lambda: AdaptiveConv2d(3, 4, 3, ratios=()), "ratios is"),
         (lambda: AdaptiveConv2d(3, 4, 3, cheap_kernel=5), "cheap_kernel is 5"),
         (lambda: AdaptiveConv2d(3, 4, 3, hysteresis=math.nan), "hysteresis is nan"),
+        (lambda: AdaptiveConv2d(3, 4, 3, hysteresis=math.inf), "hysteresis is inf"),
         (lambda: AdaptiveConv2d(3, 4, 3, longest_reuse=0), "longest_reuse is 0"),
         (lambda: AdaptiveConv2d(3, 4, 3, calls=0), "calls is 0"),
         (lambda: AdaptiveConv2d(3, 4, 3, policy=nn.ReLU()), "policy is ReLU"),  # type: ignore[arg-type]

@@ -81,6 +81,8 @@ def test_the_narrow_network_is_the_student_with_those_ratios(name: str, task: st
     with torch.no_grad():
         for found, wanted in zip(leaves(narrow(x)), leaves(student.net(x)), strict=True):
             torch.testing.assert_close(found, wanted, rtol=1e-3, atol=1e-4 * float(wanted.abs().max()))
+    with pytest.raises(UsageError, match="narrowed already"):
+        make_student(narrow, task, x)
     counted = macs(student.net).total
     assert 0.4 < float(counted.macs) / counted.dense_macs < 0.9
 
