@@ -17,6 +17,7 @@ from skipvid.core.errors import UsageError
 from skipvid.models.narrow import NarrowConv2d, replace_module
 from skipvid.nn import AdaptiveConv2d, Policy, adaptive_layers, convert_adaptive
 from skipvid.nn.adaptive import RATIOS, partners
+from skipvid.train.adaptive_order import pair_channels
 
 WORTH = {
     "detect": re.compile(r"backbone\.blocks\..*|fpn\.cell\..*|(class|box)_net\.conv_rep\..*"),
@@ -68,9 +69,9 @@ def make_student(
 ) -> Student:
     """A copy of the network with adaptive layers. example: (K, 3, h, w), to which the cheap operations are fitted.
 
-    BatchNorm that always follows the same layer is taken into its weights first: then channels are rebuilt as they are read, and the
-    narrow network has nothing left to compute on them. Raises UsageError where no layer is worth it, and for a network that is narrowed
-    already.
+    Channels are numbered so that partners resemble each other, where that changes nothing else. BatchNorm that always follows the same
+    layer is taken into its weights: then channels are rebuilt as they are read, and the narrow network has nothing left to compute on them.
+    Raises UsageError where no layer is worth it, and for a network that is narrowed already.
     """
     if any(isinstance(module, NarrowConv2d) for module in teacher.modules()):
         raise UsageError("this network is narrowed already", "begin with the network that it was made of")
@@ -81,6 +82,7 @@ def make_student(
         raise UsageError("this network has no layer that is wide enough to be adaptive", "choose an EfficientDet or an HRNet")
     had_bias = frozenset(path for path, conv in convs.items() if conv.bias is not None)
     folded = fold_norms(net, convs, example[:1])
+    pair_channels(net, convs, example)
     fraction = _fraction(net, convs, example[:1])
     settings: dict[str, Any] = {"ratios": ratios, "cheap_kernel": cheap_kernel, "reuse": reuse}
     student, _ = convert_adaptive(net, lambda path, _: path in convs, policy, example[:1], **settings)
