@@ -2,6 +2,10 @@
 
     nice -n 19 python benchmarks/adaptive.py train detect --data DIR --work FOLDER
     nice -n 19 python benchmarks/adaptive.py measure detect --data DIR --work FOLDER --write
+    python benchmarks/adaptive.py alike detect --data DIR --work FOLDER --write
+
+"alike" needs no training: how much of a rebuilt channel's variance its best depthwise 3 x 3 leaves unexplained, on clips that it was not
+fitted to, with the channels as they are numbered and renumbered (skipvid.train.adaptive_order); medians over layers.
 
 Two trainings of each subject, alike in clips, steps and rates (`skipvid train adaptive` without labels): "adaptive", whose policies learn,
 aiming at the MACs of the other, and "half", in which each of the same layers has half of its channels from the start. What is measured:
@@ -21,6 +25,7 @@ back end. "lost": points of AP50, F1 or PCK below dense, 95 % intervals by boots
 from __future__ import annotations
 
 import argparse
+import copy
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -34,12 +39,14 @@ from jhmdb import COCO_OF, read_clips
 from numpy.typing import NDArray
 from sequences import SEQUENCES, load_frames
 from tables import ResultTable, add_write_option
+from torch import nn
 
 from skipvid.core.results import Detections
 from skipvid.evaluate.bootstrap import Interval
 from skipvid.evaluate.run import Labels, Pass, add_labelled, compare
 from skipvid.evaluate.truth import FrameTruth
 from skipvid.nn import FixedPolicy, RandomPolicy, adaptive_layers, macs, reset
+from skipvid.nn.adaptive import partners
 from skipvid.presets.preset import DEFAULT_DETECT, DEFAULT_POSE, Preset, load_preset
 from skipvid.presets.weights import resolve_weights
 from skipvid.report.agreement import agreement
@@ -49,13 +56,15 @@ from skipvid.skip.picture import Picture
 from skipvid.tasks.crops import StickyRule
 from skipvid.tasks.detect_engine import DetectEngine
 from skipvid.tasks.pose_engine import PoseEngine
-from skipvid.train.adaptive import AdaptiveRecipe, open_student, train_adaptive
-from skipvid.train.adaptive_net import Student, layer_choices
+from skipvid.train.adaptive import AdaptiveRecipe, Maps, open_student, train_adaptive
+from skipvid.train.adaptive_net import Student, layer_choices, make_student, worth_adapting
+from skipvid.train.adaptive_order import pair_channels
 from skipvid.train.clips import cut_pieces, split_pieces
 from skipvid.train.gates import piece_length
 from skipvid.train.loop import Schedule
 from skipvid.train.open_subject import open_subject
 from skipvid.train.readers import read_frames
+from skipvid.train.subjects import Subject
 
 PRESETS = {"detect": DEFAULT_DETECT, "pose": DEFAULT_POSE}
 
@@ -98,7 +107,7 @@ def train(options: argparse.Namespace) -> None:
         train_adaptive(subject, recipe, learned, held, folder, name=name, policy=fixed, resume=resume, report=print)
 
 
-Maps = tuple[NDArray[np.float32], ...]
+Arrays = tuple[NDArray[np.float32], ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -108,7 +117,7 @@ class Shot:
 
     picture: Picture
     anew: bool
-    read: Callable[[Maps], Any]
+    read: Callable[[Arrays], Any]
     score: Callable[[Pass, Any, Any], None]
 
 
@@ -118,8 +127,8 @@ class Way:
 
     name: str
     start: Callable[[], None]
-    run: Callable[[Picture], tuple[Maps, int]]
-    timed: Callable[[Picture], Maps] | None = None
+    run: Callable[[Picture], tuple[Arrays, int]]
+    timed: Callable[[Picture], Arrays] | None = None
     every: int = 1
     ms: list[float] = field(default_factory=list)
 
@@ -128,7 +137,7 @@ def native(name: str, model: SkipModel, every: int = 1) -> Way:
     """On the engine's own back end, with the gates of the model."""
     streams = [model.session()]
 
-    def run(picture: Picture) -> tuple[Maps, int]:
+    def run(picture: Picture) -> tuple[Arrays, int]:
         maps = tuple(each.copy() for each in streams[-1].maps(picture))
         return maps, streams[-1].cost.macs
 
@@ -139,7 +148,7 @@ def adaptive_way(name: str, student: Student) -> Way:
     """In PyTorch; the MACs of the layers that are not adaptive are those of the dense network."""
 
     @torch.no_grad()
-    def run(picture: Picture) -> tuple[Maps, int]:
+    def run(picture: Picture) -> tuple[Arrays, int]:
         output = student.net(picture.tensor())
         maps = tuple(each.numpy() for each in _leaves(output))
         cost = macs(student.net).total
@@ -223,7 +232,7 @@ def pose_shots(options: argparse.Namespace, engine: PoseEngine) -> dict[str, tup
     return found
 
 
-def _read_pose(task: Any, window: Any, maps: Maps) -> NDArray[np.float32]:
+def _read_pose(task: Any, window: Any, maps: Arrays) -> NDArray[np.float32]:
     keypoints: NDArray[np.float32] = task.decode(maps, window)
     return keypoints
 
@@ -330,9 +339,74 @@ def _text(interval: Interval) -> str:
     return f"{interval.value:.1f}" if np.isinf(interval.low) else f"{interval.value:.1f} ({interval.low:.1f} … {interval.high:.1f})"
 
 
+UNSEEN = {"detect": tuple(MOVING.values()), "pose": ("videos/fixed/S001C001P001R001A001_rgb.avi", "videos/fixed/Alley.mp4")}
+
+
+def alike(options: argparse.Namespace) -> None:
+    task = options.task
+    preset = load_preset(PRESETS[task])
+    subject = open_subject(preset, resolve_weights(preset).path)
+    samples = []
+    for name, clips in (("alike-fitted", CLIPS[task]), ("alike-unseen", UNSEEN[task])):
+        paths = [options.data / clip for clip in clips]
+        folder, length = options.work / task / name, piece_length(2)
+        pieces = subject.keep(
+            cut_pieces(paths, [None] * len(paths), folder, longest=subject.longest, length=length, most_frames=6 * length * len(paths))
+        )
+        rng = np.random.default_rng(0)
+        samples.append(torch.cat([subject.prepare(subject.draw(pieces, 2, 192, rng).images[:1]) for _ in range(6)]))
+    numbered = copy.deepcopy(subject.teacher)
+    chosen = worth_adapting(task)
+    renumbered = set(pair_channels(numbered, [path for path, conv in _convs(numbered) if chosen(path, conv)], samples[0]))
+    columns = ["numbers", "layers", "1/2, all", "1/4, all", "1/2, renumbered layers", "distance, one layer at 1/2: median", "worst"]
+    with ResultTable(f"alike-{task}", columns, options.write, preset.name) as table:
+        for name, pairs in (("as they are", False), ("paired", True)):
+            student = make_student(subject.teacher, task, samples[0], pairs=pairs)
+            left = _unexplained(student, samples[1])
+            apart = _one_by_one(student, subject, samples[1])
+            middle = [f"{np.median([row[number] for row in left.values()]):.2f}" for number in (0, 1)]
+            own = f"{np.median([left[path][0] for path in renumbered]):.2f} ({len(renumbered)} layers)"
+            table.row(name, len(left), *middle, own, f"{np.median(apart):.3f}", f"{max(apart):.3f}")
+
+
+def _convs(net: nn.Module) -> list[tuple[str, nn.Conv2d]]:
+    return [(path, module) for path, module in net.named_modules() if isinstance(module, nn.Conv2d)]
+
+
+@torch.no_grad()
+def _unexplained(student: Student, x: torch.Tensor) -> dict[str, list[float]]:
+    """By layer, for each ratio below 1: squared error of the rebuilt channels over their variance."""
+    layers = adaptive_layers(student.net.eval())
+    with Maps(student.dense, [path for path, _ in layers]) as maps:
+        student.dense(x)
+    found: dict[str, list[float]] = {}
+    for path, layer in layers:
+        y = maps.found[path][0]
+        for number, width in enumerate(layer.widths[1:]):
+            rest = y[:, width:]
+            off = layer.cheap[number](partners(y[:, :width], rest.shape[1])) - rest
+            found.setdefault(path, []).append(float(off.square().sum() / (rest - rest.mean((0, 2, 3), keepdim=True)).square().sum()))
+    return found
+
+
+@torch.no_grad()
+def _one_by_one(student: Student, subject: Subject, x: torch.Tensor) -> list[float]:
+    """Distance of the results from the dense network's, with one layer at a half and all others whole."""
+    layers = adaptive_layers(student.net.eval())
+    wanted, found = subject.teacher(x), []
+    for _, layer in layers:
+        layer.set_policy(FixedPolicy())
+    for _, layer in layers:
+        layer.set_policy(FixedPolicy(1))
+        reset(student.net)
+        found.append(float(subject.distance(student.net(x), wanted)))
+        layer.set_policy(FixedPolicy())
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("action", choices=["train", "measure"])
+    parser.add_argument("action", choices=["train", "measure", "alike"])
     parser.add_argument("task", choices=list(PRESETS))
     parser.add_argument("--data", type=Path, required=True, help="folder with sequences/ and videos/")
     parser.add_argument("--work", type=Path, required=True, help="where trainings are kept; one that was broken off goes on")
@@ -343,7 +417,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    train(options) if options.action == "train" else measure(options)
+    {"train": train, "measure": measure, "alike": alike}[options.action](options)
 
 
 if __name__ == "__main__":

@@ -66,11 +66,14 @@ def make_student(
     ratios: tuple[float, ...] = RATIOS,
     cheap_kernel: int = 3,
     reuse: bool = False,
+    pairs: bool = True,
 ) -> Student:
     """A copy of the network with adaptive layers. example: (K, 3, h, w), to which the cheap operations are fitted.
 
-    Channels are numbered so that partners resemble each other, where that changes nothing else. BatchNorm that always follows the same
-    layer is taken into its weights: then channels are rebuilt as they are read, and the narrow network has nothing left to compute on them.
+    pairs: number channels so that partners resemble each other, where that changes nothing else (skipvid.train.adaptive_order).
+
+    BatchNorm that always follows the same layer is taken into its weights: then channels are rebuilt as they are read, and the narrow
+    network has nothing left to compute on them.
     Raises UsageError where no layer is worth it, and for a network that is narrowed already.
     """
     if any(isinstance(module, NarrowConv2d) for module in teacher.modules()):
@@ -82,7 +85,8 @@ def make_student(
         raise UsageError("this network has no layer that is wide enough to be adaptive", "choose an EfficientDet or an HRNet")
     had_bias = frozenset(path for path, conv in convs.items() if conv.bias is not None)
     folded = fold_norms(net, convs, example[:1])
-    pair_channels(net, convs, example)
+    if pairs:
+        pair_channels(net, convs, example)
     fraction = _fraction(net, convs, example[:1])
     settings: dict[str, Any] = {"ratios": ratios, "cheap_kernel": cheap_kernel, "reuse": reuse}
     student, _ = convert_adaptive(net, lambda path, _: path in convs, policy, example[:1], **settings)
