@@ -5,6 +5,10 @@
 #include <cstddef>
 #include <cstdint>
 
+#ifdef __AVX512F__
+#include <immintrin.h>
+#endif
+
 #include "../kernels.hpp"
 
 #define SKIPVID_INLINE inline __attribute__((always_inline))
@@ -37,18 +41,23 @@ SKIPVID_INLINE Ints as_ints(Floats value) { return reinterpret_cast<Ints>(value)
 // bfloat16 in memory, floats in registers.
 using Words = std::uint32_t __attribute__((vector_size(width * 4)));
 using Uppers = std::uint16_t __attribute__((vector_size(width * 2)));
+// narrowed<BFloat16>() of each lane. The processor's own conversion takes denormal numbers for 0, as its products do.
+SKIPVID_INLINE Uppers narrowed_lanes(Floats value) {
+#ifdef SKIPVID_PAIRS
+  return (Uppers)_mm512_cvtneps_pbh((__m512)value);
+#else
+  const Words bits = reinterpret_cast<Words>(value), quiet = Words{} + 0x7fc0U;
+  return __builtin_convertvector(value == value ? (bits + 0x7fffU + ((bits >> 16) & 1U)) >> 16 : quiet, Uppers);
+#endif
+}
+SKIPVID_INLINE Floats widened_lanes(Uppers bits) { return reinterpret_cast<Floats>(__builtin_convertvector(bits, Words) << 16); }
 SKIPVID_INLINE Floats load(const BFloat16* from) {
   Uppers bits;
   __builtin_memcpy(&bits, from, sizeof bits);
-  return reinterpret_cast<Floats>(__builtin_convertvector(bits, Words) << 16);
-}
-// The bits of narrowed<BFloat16>() of each lane, in its lower half.
-SKIPVID_INLINE Words narrowed_bits(Floats value) {
-  const Words bits = reinterpret_cast<Words>(value), quiet = Words{} + 0x7fc0U;
-  return value == value ? (bits + 0x7fffU + ((bits >> 16) & 1U)) >> 16 : quiet;
+  return widened_lanes(bits);
 }
 SKIPVID_INLINE void store(BFloat16* to, Floats value) {
-  const Uppers bits = __builtin_convertvector(narrowed_bits(value), Uppers);
+  const Uppers bits = narrowed_lanes(value);
   __builtin_memcpy(to, &bits, sizeof bits);
 }
 // What load() finds after store().
@@ -57,7 +66,7 @@ SKIPVID_INLINE Floats stored(Floats value) {
   if constexpr (sizeof(Value) == sizeof(float)) {
     return value;
   } else {
-    return reinterpret_cast<Floats>(narrowed_bits(value) << 16);
+    return widened_lanes(narrowed_lanes(value));
   }
 }
 // The values at an address in bytes.
@@ -181,6 +190,30 @@ SKIPVID_INLINE Floats exp(Floats x) {
 SKIPVID_INLINE Floats expm1(Floats x) {
   const Exponential e = exponential(x);
   return e.scale * e.q + (e.scale - 1.0F);
+}
+
+// e^x for what will be rounded to bfloat16, of which half a step is 2^-9: 2^n 2^f, with the polynomial of degree 4 whose largest relative
+// error on |f| <= 1/2 is least, 2.7e-6.
+SKIPVID_INLINE Floats short_exp(Floats x) {
+  x = clamp(x, all(-87.0F), all(87.0F));
+  const Floats shift = all(12582912.0F);  // as above
+  const Floats shifted = x * 1.44269504F + shift;
+  const Floats f = x * 1.44269504F - (shifted - shift);
+  Floats p = all(0.0095701041F);
+  p = p * f + 0.0559179038F;
+  p = p * f + 0.2402474582F;
+  p = p * f + 0.6931217909F;
+  p = p * f + 0.9999992847F;
+  return as_floats(as_ints(p) + (as_ints(shifted) << 23));
+}
+
+// 1 / x for the same: where there is one, the processor's estimate, which is good to 2^-14.
+SKIPVID_INLINE Floats short_reciprocal(Floats x) {
+#ifdef __AVX512F__
+  return (Floats)_mm512_maskz_rcp14_ps(0xffff, (__m512)x);  // all lanes: GCC warns of the other's undefined ones
+#else
+  return 1.0F / x;
+#endif
 }
 
 }  // namespace
