@@ -23,7 +23,7 @@ SKIPVID_INLINE void for_each(float* data, std::ptrdiff_t stride, int pixels, int
 template <class Value>
 SKIPVID_INLINE Floats logistic(Floats x) {
   if constexpr (std::is_same_v<Value, float>) return 1.0F / (1.0F + exp(-x));
-  return short_reciprocal(1.0F + short_exp(-x));
+  return short_reciprocal(1.0F + short_exp2(x * -1.44269504F));
 }
 
 template <class Value>
