@@ -17,9 +17,14 @@ namespace {
 
 constexpr std::size_t buffered_floats = std::size_t{1} << 20;  // of rows buffered at a time
 
+// Whether an activation is still to come when a step has computed its rows: it clamps them itself.
+bool remains(const Activation& activation) {
+  return activation.kind != Activation::Kind::none && activation.kind != Activation::Kind::clamp;
+}
+
 void activate_rows(const Kernels& kernels, const Activation& activation, float* const* rows, int count, std::ptrdiff_t stride,
                    int channels) {
-  if (activation.kind == Activation::Kind::none || activation.kind == Activation::Kind::clamp) return;  // clamped by the step itself
+  if (!remains(activation)) return;
   for (int from = 0; from < count;) {
     int to = from + 1;
     while (to < count && rows[to] == rows[to - 1] + stride) ++to;
@@ -94,8 +99,11 @@ void run_direct(const Job& job, const Chunk& chunk, int worker) {
     float* const values = rows_for(job, chunk, scratch);
     compute_rows(job, pixels, values, chunk.first_part, chunk.last_part, scratch);
     if (!completes(frame, chunk)) return;
-    activate_rows(kernels, operation.activation, scratch.rows.data(), chunk.count, padded(channels), padded(channels));
-    kernels.put(values, padded(channels), scratch.targets.data(), chunk.count, channels);
+    if (remains(operation.activation)) {
+      kernels.put_activated(operation.activation, values, padded(channels), scratch.targets.data(), chunk.count, channels);
+    } else {
+      kernels.put(values, padded(channels), scratch.targets.data(), chunk.count, channels);
+    }
   }
   if (measures_scale(frame, map)) {  // here, while the rows are in a cache
     scratch.targets.resize(chunk.count);
