@@ -37,8 +37,9 @@ PATCH = 0.05
 COLUMNS = ("network", "sparse", "dense", "PyTorch", "executed", "gated ms", "still ms", "dense ms", "PyTorch ms", "dense/gated",
            "PyTorch/gated", "in PyTorch")  # fmt: skip
 CONVOLUTIONAL = (
-    *("torchvision:" + name for name in ("resnet18", "resnet50", "squeezenet1_1", "googlenet", "inception_v3", "densenet121", "mobilenet_v2",
-      "mobilenet_v3_small", "shufflenet_v2_x1_0", "efficientnet_b0", "regnet_y_400mf", "mnasnet0_5", "vgg11_bn", "convnext_tiny")),
+    *("torchvision:" + name for name in ("resnet18", "resnet50", "squeezenet1_1", "googlenet", "inception_v3", "densenet121",
+      "mobilenet_v2", "mobilenet_v3_small", "shufflenet_v2_x1_0", "efficientnet_b0",
+      "regnet_y_400mf", "mnasnet0_5", "vgg11_bn", "convnext_tiny")),
     *("timm:" + name for name in ("convnext_nano", "convnextv2_atto", "fastvit_t8", "poolformer_s12", "repvgg_a0", "ghostnet_100",
       "mixnet_s", "hrnet_w18_small", "cspresnet50", "dla34", "res2net50_26w_4s", "efficientnet_lite0",
       "mobilenetv4_conv_small", "repghostnet_100", "tinynet_a", "lcnet_100", "resnest14d", "darknet53", "gernet_s", "edgenext_xx_small")),
@@ -74,7 +75,10 @@ class Measured:
 def allow_torchvision() -> None:
     """Its wheels' operators want CUDA where that is what PyPI's are built for. No network here uses one; it imports when they are named."""
     library = torch.library.Library("torchvision", "FRAGMENT")
-    for name in ("nms(Tensor dets, Tensor scores, float threshold) -> Tensor", "qnms(Tensor dets, Tensor scores, float threshold) -> Tensor"):
+    for name in (
+        "nms(Tensor dets, Tensor scores, float threshold) -> Tensor",
+        "qnms(Tensor dets, Tensor scores, float threshold) -> Tensor",
+    ):
         library.define(name)
     globals()["_library"] = library  # what it defines lives as long as it does
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from skipvid.core.errors import BackendError
 from skipvid.skip.importers.attributes import LOCAL, conv_attributes, conv_transpose_attributes
 from skipvid.skip.importers.checks import check_operation, check_size, exact_in_float32
 from skipvid.skip.importers.pointwise import WRITTEN_OUT
+from skipvid.skip.importers.tokens import tokens_as_maps
 from skipvid.skip.ir.graph import Activation, Graph, MapArgument, Node
 
 aten = torch.ops.aten
@@ -27,6 +29,10 @@ IDENTITIES = {
     aten.detach.default,
     aten.lift_fresh_copy.default,
 }
+PADS = {aten.pad.default, aten.constant_pad_nd.default}
+FILLED = {aten.new_zeros.default, aten.new_ones.default, aten.new_full.default, aten.zeros_like.default, aten.ones_like.default,
+          aten.full_like.default}  # fmt: skip
+"""What makes a tensor of constants like a given one."""
 CASTS = {aten.to.dtype, aten.to.dtype_layout, aten.to.device, aten.to.other, aten.type_as.default, aten._to_copy.default}
 FLOATS = {torch.float16, torch.bfloat16, torch.float32, torch.float64}
 """All computed in float32; what the network returns in another of them is cast back at the end."""
@@ -51,8 +57,8 @@ LAYOUT_FREE: dict[Any, Any] = {aten.view.default: aten.reshape.default, aten._un
 
 
 def import_exported(exported: ExportedProgram) -> Graph:
-    """Translate an exported network. Parameters and buffers become constants of the nodes that use them."""
-    return _Importer(exported).run()
+    """Translate an exported network. Parameters and buffers become constants of the nodes that use them; tokens become pixels of maps."""
+    return tokens_as_maps(_Importer(exported).run())
 
 
 class _Importer:
@@ -149,6 +155,8 @@ class _Importer:
         check_operation(fx)
         if self._is_identity(fx):
             return self._value(fx.args[0])
+        if fx.target in FILLED:
+            return self._filled(fx)
         if not any(self._is_map(item) for item in fx.all_input_nodes):
             args, kwargs = torch.fx.node.map_arg((fx.args, fx.kwargs), lambda item: self.values[item.name])
             target: Any = fx.target
@@ -167,13 +175,26 @@ class _Importer:
         if fx.target in WRITTEN_OUT and self._is_native_map(fx) and not any(self._is_map(item) for item in fx.args[1:]):
             return self._written_out(fx)
         handler = self.handlers.get(fx.target)
-        return handler(fx) if handler is not None and _is_batch_one(fx) else self._aten(fx)
+        fits = _is_batch_one(fx) or fx.target is aten.linear.default
+        return handler(fx) if handler is not None and fits else self._aten(fx)
+
+    def _filled(self, fx: FxNode) -> Tensor:
+        """A tensor that has its shape and type from another one, and no number."""
+        val = fx.meta["val"]
+        like = torch.zeros(val.shape, dtype=val.dtype, device="cpu")
+        target: Any = fx.target
+        args, kwargs = torch.fx.node.map_arg((fx.args[1:], fx.kwargs), lambda item: self.values[item.name])
+        result: Tensor = target(like, *args, **kwargs)
+        return result
 
     def _is_identity(self, fx: FxNode) -> bool:
         if not (fx.args and self._is_map(fx.args[0])):
             return False
         if fx.target is aten.dropout.default:
             return fx.args[2] is False or bool(fx.args[1] == 0)
+        if fx.target in PADS:
+            amounts: Any = fx.args[1]
+            return not any(amounts)
         return fx.target in IDENTITIES or (fx.target in CASTS and _own_type(fx.meta["val"]) == self.nodes[self._value(fx.args[0])].dtype)
 
     def _is_float(self, fx: FxNode) -> bool:
@@ -195,14 +216,16 @@ class _Importer:
 
     def _weighted(self, fx: FxNode, op: str, attrs: dict[str, Any]) -> str:
         """A layer with constant weight and bias; a weight that is computed from the input leaves no choice but a dense call."""
-        if self._is_map(fx.args[1]) or (len(fx.args) > 2 and self._is_map(fx.args[2])):
-            return self._aten(fx)
+        path = self.paths.get(id(self._value(fx.args[1])), fx.name).removesuffix(".weight")
+        if op == "aten" or self._is_map(fx.args[1]) or (len(fx.args) > 2 and self._is_map(fx.args[2])):
+            name = self._aten(fx)
+            self.nodes[name] = replace(self.nodes[name], layer=path)
+            return name
         weight = self._constant(fx.args[1])
         assert weight is not None
         bias = self._constant(fx.args[2]) if len(fx.args) > 2 else None
         consts = {"weight": weight} if bias is None else {"weight": weight, "bias": bias}
-        path = self.paths.get(id(self._value(fx.args[1])), fx.name)
-        return self._emit(fx, op, (fx.args[0],), attrs=attrs, consts=consts, layer=path.removesuffix(".weight"))
+        return self._emit(fx, op, (fx.args[0],), attrs=attrs, consts=consts, layer=path)
 
     def _conv(self, fx: FxNode) -> str:
         kernel = self._value(fx.args[1]).shape[2:] if not self._is_map(fx.args[1]) else (1, 1)
@@ -212,8 +235,8 @@ class _Importer:
         return self._weighted(fx, "conv_transpose", conv_transpose_attributes(fx))
 
     def _linear(self, fx: FxNode) -> str:
-        # Only a single vector is one "pixel"; a batch of tokens has no notion of skipping yet.
-        return self._weighted(fx, "linear", {}) if len(fx.meta["val"].shape) == 2 else self._aten(fx)
+        # Only a single vector is one "pixel"; what tokens are made of is known when the whole graph is.
+        return self._weighted(fx, "linear" if len(fx.meta["val"].shape) == 2 else "aten", {})
 
     def _batch_norm(self, fx: FxNode) -> str:
         weight, bias, mean, variance = (self._constant(item) for item in fx.args[1:5])

@@ -214,11 +214,14 @@ void bind_format(nb::module_& m) {
       .value("POOL", StepKind::pool)
       .value("RESIZE", StepKind::resize)
       .value("MOVE", StepKind::move)
-      .value("GLOBAL_MEAN", StepKind::global_mean);
+      .value("GLOBAL_MEAN", StepKind::global_mean)
+      .value("GATHER", StepKind::gather)
+      .value("CHANNELWISE", StepKind::channelwise);
   nb::enum_<Footprint::Kind>(m, "FootprintKind", nb::is_arithmetic())
       .value("SAME", Footprint::Kind::same)
       .value("WINDOW", Footprint::Kind::window)
       .value("TAPS", Footprint::Kind::taps)
+      .value("PIXELS", Footprint::Kind::pixels)
       .value("ANY", Footprint::Kind::any);
   nb::enum_<Activation::Kind>(m, "ActivationKind", nb::is_arithmetic())
       .value("NONE", Activation::Kind::none)
@@ -234,6 +237,9 @@ void bind_format(nb::module_& m) {
       .value("MAGNITUDES", Norm::magnitudes)
       .value("SQUARES", Norm::squares)
       .value("LARGEST", Norm::largest);
+  nb::enum_<ChannelOperation>(m, "ChannelOperation", nb::is_arithmetic())
+      .value("NORMALISE", ChannelOperation::normalise)
+      .value("SOFTMAX", ChannelOperation::softmax);
   nb::enum_<Pointwise>(m, "Pointwise", nb::is_arithmetic())
       .value("COPY", Pointwise::copy)
       .value("ADD", Pointwise::add)
