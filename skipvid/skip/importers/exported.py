@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -49,6 +50,18 @@ ACTIVATIONS: dict[Any, tuple[str, tuple[float, ...]]] = {
     aten.hardsigmoid.default: ("hardsigmoid", ()),
     aten.leaky_relu.default: ("leaky_relu", (0.01,)),
     aten.elu.default: ("elu", (1.0,)),
+    aten.gelu.default: ("gelu", ()),
+    aten.mish.default: ("mish", ()),
+    aten.softplus.default: ("softplus", (1.0, 20.0)),
+    aten.exp.default: ("exp", ()),
+    aten.log.default: ("log", ()),
+    aten.sqrt.default: ("sqrt", ()),
+    aten.rsqrt.default: ("rsqrt", ()),
+    aten.reciprocal.default: ("reciprocal", ()),
+    aten.erf.default: ("erf", ()),
+    aten.abs.default: ("abs", ()),
+    aten.clamp.default: ("hardtanh", (-math.inf, math.inf)),
+    aten.clamp_min.default: ("hardtanh", (0.0, math.inf)),
 }
 BINARY = {aten.add.Tensor: "add", aten.sub.Tensor: "sub", aten.mul.Tensor: "mul", aten.div.Tensor: "div"}
 
@@ -166,14 +179,13 @@ class _Importer:
         check_size(fx)
         if not self._is_float(fx):
             return self._aten(fx)
-        if fx.target in ACTIVATIONS:
-            kind, defaults = ACTIVATIONS[fx.target]
-            given = tuple(float(item) for item in fx.args[1:] if isinstance(item, int | float))
-            return self._emit(fx, "activation", (fx.args[0],), activation=Activation(kind, given + defaults[len(given) :]))
+        if fx.target in ACTIVATIONS and not (fx.target is aten.elu.default and len(fx.args) > 2):  # a scaled one
+            return self._emit(fx, "activation", (fx.args[0],), activation=_activation(fx))
         if fx.target in BINARY:
             return self._binary(fx, BINARY[fx.target])
         if fx.target in WRITTEN_OUT and self._is_native_map(fx) and not any(self._is_map(item) for item in fx.args[1:]):
-            return self._written_out(fx)
+            written = self._written_out(fx)
+            return self._aten(fx) if written is None else written
         handler = self.handlers.get(fx.target)
         fits = _is_batch_one(fx) or fx.target is aten.linear.default
         return handler(fx) if handler is not None and fits else self._aten(fx)
@@ -283,8 +295,14 @@ class _Importer:
         reversed_ = source is right
         tensor = constant.float() if isinstance(constant, Tensor) else torch.tensor(float(constant), dtype=torch.float32)
         keeps_shape = isinstance(source, FxNode) and tuple(source.meta["val"].shape) == shape
-        if alpha != 1 or not keeps_shape or (reversed_ and op == "div"):
+        if alpha != 1 or not keeps_shape:
             return self._aten(fx)
+        if reversed_ and op == "div":
+            name = f"{fx.name}_reciprocal"
+            self.nodes[name] = Node(name, "activation", (self._value(source),), shape, activation=Activation("reciprocal"))
+            consts = {"scale": tensor, "shift": torch.tensor(0.0, dtype=torch.float32)}
+            self.nodes[fx.name] = Node(fx.name, "affine", (name,), shape, consts=consts)
+            return fx.name
         one, zero = (torch.tensor(number, dtype=torch.float32) for number in (1.0, 0.0))
         scale, shift = {
             "add": (one, tensor),
@@ -299,7 +317,7 @@ class _Importer:
         node = self.nodes[self._value(fx.args[0])]
         return node.is_map and node.op != "aten" and node.shape == tuple(fx.meta["val"].shape)
 
-    def _written_out(self, fx: FxNode) -> str:
+    def _written_out(self, fx: FxNode) -> str | None:
         shape = tuple(fx.meta["val"].shape)
 
         def add(op: str, *inputs: str, activation: Activation | None = None, **consts: Tensor) -> str:
@@ -343,6 +361,14 @@ class _Importer:
         value = fx.meta["val"]
         shape = tuple(value.shape) if isinstance(value, Tensor) else ()
         return self._emit_raw(fx, Node(fx.name, "aten", tuple(inputs), shape, attrs, dtype=_own_type(_first(value))))
+
+
+def _activation(fx: FxNode) -> Activation:
+    kind, params = ACTIVATIONS[fx.target]
+    if fx.kwargs.get("approximate") == "tanh":
+        return Activation("gelu_tanh")
+    given: list[Any] = [*fx.args[1:], *[None] * len(params)]
+    return Activation(kind, tuple(default if item is None else float(item) for item, default in zip(given, params, strict=False)))
 
 
 def _is_batch_one(fx: FxNode) -> bool:

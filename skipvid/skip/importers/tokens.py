@@ -292,18 +292,22 @@ class _Pass:
             return None
         source = value.sources[0]
         if node.op == "aten":
-            made = self._written_out(node, source)
+            written = self._written_out(node, source)
+            if written is None:
+                return None
+            made = written
         else:
             consts = {key: constant_as_map(value, constant, source.shape) for key, constant in node.consts.items()}
             made = self._add(replace(node, name=f"{node.name}_{node.op}", inputs=(source.name,), shape=source.shape, consts=consts))
         return replace(value, sources=(made,))
 
-    def _written_out(self, node: Node, source: Node) -> Node:
+    def _written_out(self, node: Node, source: Node) -> Node | None:
         def add(op: str, *inputs: str, activation: Activation | None = None, **consts: Tensor) -> str:
             name = f"{node.name}_part{len(self.nodes)}"
             return self._add(Node(name, op, inputs, source.shape, consts=consts, activation=activation)).name
 
-        return self.nodes[WRITTEN_OUT[node.attrs["target"]](add, source.name, *node.attrs["args"][1:], **node.attrs["kwargs"])]
+        last = WRITTEN_OUT[node.attrs["target"]](add, source.name, *node.attrs["args"][1:], **node.attrs["kwargs"])
+        return None if last is None else self.nodes[last]
 
     def _arithmetic(self, node: Node) -> Placed | None:
         for position, name in enumerate(node.inputs):

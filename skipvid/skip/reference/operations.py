@@ -43,6 +43,17 @@ _ACTIVATIONS: dict[str, Callable[..., Tensor]] = {
     "hardsigmoid": functional.hardsigmoid,
     "leaky_relu": functional.leaky_relu,
     "elu": functional.elu,
+    "gelu": functional.gelu,
+    "gelu_tanh": lambda x: functional.gelu(x, approximate="tanh"),
+    "mish": functional.mish,
+    "softplus": functional.softplus,
+    "exp": torch.exp,
+    "log": torch.log,
+    "sqrt": torch.sqrt,
+    "rsqrt": torch.rsqrt,
+    "reciprocal": torch.reciprocal,
+    "erf": torch.erf,
+    "abs": torch.abs,
 }
 
 

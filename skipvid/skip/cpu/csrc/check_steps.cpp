@@ -81,7 +81,7 @@ class StepChecker : public Checks {
 
   template <class Row>
   static void check_activation(Int row, Int kind) {
-    check_range<Row>(row, "activation", kind, 0, static_cast<Int>(Activation::Kind::elu));
+    check_range<Row>(row, "activation", kind, 0, static_cast<Int>(Activation::last));
   }
 
   // ---- footprints

@@ -19,9 +19,31 @@ constexpr int lanes = 16;
 constexpr int padded(int channels) { return (channels + lanes - 1) / lanes * lanes; }
 
 struct Activation {
-  enum class Kind : int { none, clamp, silu, sigmoid, tanh, hardswish, hardsigmoid, leaky_relu, elu };
+  enum class Kind : int {
+    none,
+    clamp,
+    silu,
+    sigmoid,
+    tanh,
+    hardswish,
+    hardsigmoid,
+    leaky_relu,
+    elu,
+    gelu,
+    gelu_tanh,
+    mish,
+    softplus,
+    exp,
+    log,
+    sqrt,
+    rsqrt,
+    reciprocal,
+    erf,
+    absolute,
+  };
+  static constexpr Kind last = Kind::absolute;
   Kind kind = Kind::none;
-  float a = 0, b = 0;  // clamp: bounds; leaky_relu: slope; elu: alpha
+  float a = 0, b = 0;  // clamp: bounds; leaky_relu: slope; elu: alpha; softplus: beta, and where it becomes x
 };
 
 // A group of adjacent output channels that are computed together.

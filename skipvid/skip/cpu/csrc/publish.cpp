@@ -36,7 +36,16 @@ double activation_work(const Activation& activation) {
     case Activation::Kind::silu:
     case Activation::Kind::sigmoid:
     case Activation::Kind::tanh:
-    case Activation::Kind::elu: return 20;
+    case Activation::Kind::elu:
+    case Activation::Kind::gelu_tanh:
+    case Activation::Kind::mish:
+    case Activation::Kind::exp:
+    case Activation::Kind::log:
+    case Activation::Kind::sqrt:
+    case Activation::Kind::rsqrt: return 20;
+    case Activation::Kind::gelu:
+    case Activation::Kind::erf:
+    case Activation::Kind::softplus: return 30;
     default: return 4;
   }
 }
