@@ -14,12 +14,16 @@ from skipvid.skip.ir.graph import Activation, Node
 
 def evaluate(node: Node, values: Mapping[str, Tensor]) -> Tensor:
     """The dense result of one node from the values of its inputs, contiguous: the order in memory decides which kernels torch takes."""
-    inputs = [values[name] for name in node.inputs]
-    result = _aten(node, inputs) if node.op == "aten" else _OPERATIONS[node.op](node, inputs)
-    if node.activation is not None and node.op != "activation":
-        result = activate(node.activation, result)
+    result = evaluate_anyhow(node, values)
     # What comes from tokens lies pixel by pixel already, as native steps want it.
     return result if node.op == "token_map" else result.contiguous()
+
+
+def evaluate_anyhow(node: Node, values: Mapping[str, Tensor]) -> Tensor:
+    """As `evaluate`, but a result that shares the memory of an input stays where it is."""
+    inputs = [values[name] for name in node.inputs]
+    result = _aten(node, inputs) if node.op == "aten" else _OPERATIONS[node.op](node, inputs)
+    return activate(node.activation, result) if node.activation is not None and node.op != "activation" else result
 
 
 def _aten(node: Node, inputs: list[Tensor]) -> Tensor:

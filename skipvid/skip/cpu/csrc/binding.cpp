@@ -15,7 +15,7 @@
 #include <utility>
 #include <vector>
 
-#include "work.hpp"
+#include "frame.hpp"
 
 namespace nb = nanobind;
 
@@ -128,6 +128,19 @@ void set_changed(State& state, int map, const nb::ndarray<const bool, nb::ndim<2
     }
   }
   bitmap.settle();
+}
+
+// Compare rows of a map that is computed outside, one for each pixel, with those that are published, and publish those whose sum of |change|
+// exceeds the limit. Returns whether any does.
+bool take(State& state, int map, const nb::ndarray<const float, nb::ndim<2>, nb::c_contig, nb::device::cpu>& rows, float limit) {
+  const MapInfo& info = state.program.maps[checked_map(state, map)];
+  if (rows.shape(0) != info.pixels() || rows.shape(1) != static_cast<std::size_t>(info.channels)) {
+    throw std::invalid_argument("the rows are " + size_text(rows.shape(0), rows.shape(1)) + ", map " + std::to_string(map) + " has " +
+                                size_text(info.pixels(), info.channels));
+  }
+  if (state.dense) throw std::logic_error("a dense state has nothing to compare with");
+  const nb::gil_scoped_release unlocked;
+  return take_rows(state, map, rows.data(), limit);
 }
 
 // A map's own memory: floats, or the bits of bfloat16, which numpy does not know.
@@ -295,5 +308,6 @@ NB_MODULE(_native, m) {
       .def("computed", [](const State& s, int map) { return mask_of(s.computed[checked_map(s, map)]); })
       .def("weighted", &weighted)
       .def("changed", [](const State& s, int map) { return mask_of(s.changed(checked_map(s, map))); })
-      .def("set_changed", &set_changed);
+      .def("set_changed", &set_changed)
+      .def("take", &take);
 }
