@@ -53,8 +53,8 @@ TRANSFORMERS = (
 )  # fmt: skip
 GROUPS = {"convolutional": CONVOLUTIONAL, "yolo": ("own:yolov8n", "own:yolo11n"), "transformers": TRANSFORMERS}
 OWN: dict[str, tuple[Callable[[], nn.Module], int]] = {
-    "yolov8n": (lambda: Yolo(320), 320),
-    "yolo11n": (lambda: Yolo(320, newer=True), 320),
+    "yolov8n": (lambda: Yolo(640), 640),
+    "yolo11n": (lambda: Yolo(640, newer=True), 640),
     "segformer_b0": (SegFormer, 256),
 }
 

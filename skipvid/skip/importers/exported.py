@@ -63,8 +63,10 @@ ACTIVATIONS: dict[Any, tuple[str, tuple[float, ...]]] = {
     aten.clamp.default: ("hardtanh", (-math.inf, math.inf)),
     aten.clamp_min.default: ("hardtanh", (0.0, math.inf)),
 }
+OF_ANY_SHAPE = {aten.linear.default, aten.batch_norm.default, aten._native_batch_norm_legit_no_training.default, aten.addcmul.default}
 BINARY = {aten.add.Tensor: "add", aten.sub.Tensor: "sub", aten.mul.Tensor: "mul", aten.div.Tensor: "div"}
 
+SHAPED_AS = aten.reshape_as.default
 LAYOUT_FREE: dict[Any, Any] = {aten.view.default: aten.reshape.default, aten._unsafe_view.default: aten.reshape.default}
 """A view depends on strides, which our values, unlike torch's, do not promise (identities such as clone are dropped)."""
 
@@ -89,6 +91,7 @@ class _Importer:
             aten._native_batch_norm_legit_no_training.default: self._batch_norm,
             aten.cat.default: self._concat,
             aten.rsub.Scalar: self._reversed_sub,
+            aten.addcmul.default: self._add_product,
             **dict.fromkeys(LOCAL, self._local),
         }
 
@@ -187,7 +190,7 @@ class _Importer:
             written = self._written_out(fx)
             return self._aten(fx) if written is None else written
         handler = self.handlers.get(fx.target)
-        fits = _is_batch_one(fx) or fx.target is aten.linear.default
+        fits = _is_batch_one(fx) or fx.target in OF_ANY_SHAPE
         return handler(fx) if handler is not None and fits else self._aten(fx)
 
     def _filled(self, fx: FxNode) -> Tensor:
@@ -333,6 +336,19 @@ class _Importer:
         constant, alpha = (torch.tensor(float(item), dtype=torch.float32) for item in (*fx.args[1:], 1.0)[:2])  # type: ignore[arg-type]
         return self._emit(fx, "affine", (fx.args[0],), consts={"scale": -alpha, "shift": constant})
 
+    def _add_product(self, fx: FxNode) -> str:
+        """shift + value · scale · x, where only x is no constant."""
+        shift, *factors = fx.args
+        maps = [item for item in factors if self._is_map(item)]
+        shape = tuple(fx.meta["val"].shape)
+        if self._is_map(shift) or len(maps) != 1 or tuple(maps[0].meta["val"].shape) != shape:  # type: ignore[union-attr]
+            return self._aten(fx)
+        (scale,) = (self._constant(item) for item in factors if not self._is_map(item))
+        offset, times = self._constant(shift), fx.kwargs.get("value", 1)
+        if scale is None or offset is None or not isinstance(times, int | float):
+            return self._aten(fx)
+        return self._emit(fx, "affine", maps, consts={"scale": scale * times, "shift": offset})
+
     def _concat(self, fx: FxNode) -> str:
         parts: Any = fx.args[0]
         axis = fx.args[1] if len(fx.args) > 1 else 0
@@ -348,6 +364,11 @@ class _Importer:
     def _aten(self, fx: FxNode) -> str:
         """Any other operation, kept as it is. Maps among its arguments become inputs, constants are closed over."""
         inputs: list[str] = []
+        if fx.target is SHAPED_AS and self._is_map(fx.args[0]):  # of the other tensor only the shape counts
+            shape = tuple(fx.meta["val"].shape)
+            attrs = {"target": aten.reshape.default, "args": (MapArgument(0), list(shape)), "kwargs": {}, "item": None}
+            name = self._value(fx.args[0])
+            return self._emit_raw(fx, Node(fx.name, "aten", (name,), shape, attrs, dtype=self.nodes[name].dtype))
 
         def bind(item: FxNode) -> Any:
             value = self.values[item.name]

@@ -46,6 +46,7 @@ class _Pass:
             aten.softmax.int: self._softmax,
             aten.cat.default: self._concat,
             aten.mean.dim: self._mean,
+            aten.linalg_vector_norm.default: self._length,
         }
 
     def run(self) -> Graph:
@@ -335,6 +336,10 @@ class _Pass:
         """Arithmetic of a value and a vector, at that position, of one number for each of its channels."""
         name = node.inputs[1 - position]
         vector, shape = self._place(node.inputs[position]), self.nodes[node.inputs[position]].shape
+        if vector is None and shape and prod(shape) == shape[-1] > 1 and self._place(name) is not None:
+            entered = self._entered(node.inputs[position], size=(1, 1))
+            positions = torch.arange(shape[-1], dtype=torch.int32).view(shape)
+            vector = None if entered is None else Placed((entered[0],), positions, True)
         if self.nodes[name].shape != node.shape or vector is None or not vector.whole or vector.sources[0].size != (1, 1):
             return None
         varying = [axis - len(shape) for axis, extent in enumerate(shape) if extent > 1]
@@ -400,19 +405,38 @@ class _Pass:
         return self._by_row(node, made, first.pixel, axis)
 
     def _mean(self, node: Node) -> Placed | None:
-        arguments = (*node.attrs["args"], False)
+        found = self._over_pixels(node, (*node.attrs["args"], None)[1])
+        return None if found is None else self._mean_of(node, found)
+
+    def _length(self, node: Node) -> Placed | None:
+        """The root of the sum of squares over all pixels, of each channel."""
+        _, order, axes = (*node.attrs["args"], 2, None)[:3]
+        source = self._over_pixels(node, axes) if order == 2 else None
+        if source is None:
+            return None
+        squares = self._add(Node(f"{node.name}_squares", "mul", (source.name, source.name), source.shape))
+        value = self._mean_of(node, squares)
+        consts = {key: torch.tensor(number, dtype=torch.float32) for key, number in (("scale", float(prod(source.size))), ("shift", 0.0))}
+        shape = value.sources[0].shape
+        total = self._add(Node(f"{node.name}_total", "affine", (value.sources[0].name,), shape, consts=consts))
+        made = self._add(Node(f"{node.name}_root", "activation", (total.name,), shape, activation=Activation("sqrt")))
+        return replace(value, sources=(made,))
+
+    def _over_pixels(self, node: Node, axes: Any) -> Node | None:
+        """The map over all pixels of which an operation over these axes of its input goes; None where it does something else."""
         value = self._place(node.inputs[0])
-        if value is None or arguments[1] is None:
+        if value is None or axes is None:
             return None
         dims = value.positions.dim()
-        averaged = {axis % dims for axis in arguments[1]}
+        averaged = {axis % dims for axis in axes}
         kept = [axis for axis in range(dims) if axis not in averaged and value.positions.shape[axis] != 1]
         whole = self._whole(node.inputs[0])
         if len(kept) != 1 or whole is None:
             return None
         rows, source = self._in_rows(whole, kept[0]), whole.sources[0]
-        if rows is None or source.channels != value.positions.shape[kept[0]]:
-            return None
+        return None if rows is None or source.channels != value.positions.shape[kept[0]] else source
+
+    def _mean_of(self, node: Node, source: Node) -> Placed:
         made = self._add(Node(f"{node.name}_mean", "global_mean", (source.name,), (1, source.channels, 1, 1)))
         return Placed((made,), torch.arange(source.channels, dtype=torch.int32).view(node.shape), True)
 

@@ -28,6 +28,7 @@ def members() -> dict[str, nn.Module]:
         "norm": nn.LayerNorm(8),
         "inner": nn.Linear(8, 20),
         "outer": nn.Linear(20, 8),
+        "batch": nn.BatchNorm1d(8),
         "flat": nn.Linear(8 * 24, 5),
         "last": nn.Conv2d(8, 4, 3, padding=1),
         "token": nn.Parameter(torch.randn(1, 1, 8)),
@@ -71,13 +72,22 @@ NETWORKS: dict[str, Callable[[Any, Tensor], Any]] = {
     "a vector for all": lambda m, x: m.last(
         as_map((y := block(m, m.stem(x).flatten(2).transpose(1, 2))) * y.mean(1, keepdim=True).sigmoid())
     ),
+    "lengths of channels": lambda m, x: m.last(
+        (
+            (y := m.inner(m.stem(x).permute(0, 2, 3, 1)).tanh())
+            + torch.addcmul(m.outer.weight[0], m.outer.weight[1], y * ((g := y.norm(dim=(1, 2), keepdim=True)) / g.mean(-1, keepdim=True)))
+        )[..., :8].permute(0, 3, 1, 2)
+    ),
+    "norm of a batch of tokens": lambda m, x: m.last(
+        as_map(block(m, m.batch((y := m.stem(x).flatten(2).transpose(1, 2)).flatten(0, 1)).reshape_as(y)))
+    ),
     "split and joined": lambda m, x: m.last(as_map(torch.cat([m.norm(y := m.stem(x).flatten(2).transpose(1, 2)), y], -1)[..., 4:12])),
     "softmax over channels": lambda m, x: m.last(m.stem(x).softmax(1)),
     "distributions": lambda m, x: m.stem(x).flatten(2).view(1, 2, 4, 24).transpose(2, 1).softmax(1) * 2.0,
     "lists joined": lambda m, x: torch.cat([(y := m.stem(x)).flatten(2), m.last(y).repeat(1, 2, 1, 1).flatten(2)], 2).sigmoid(),
     "squeezed and enlarged": lambda m, x: m.last(functional.pixel_unshuffle(functional.pixel_shuffle(m.stem(x), 2).tanh(), 2)),
 }
-IN_TORCH = {"lists joined": {"aten", "tokens"}}
+IN_TORCH = {"lists joined", "lengths of channels"}
 """What besides handing over the result has no kernel."""
 
 
