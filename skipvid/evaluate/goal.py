@@ -21,7 +21,7 @@ from skipvid.core.errors import SourceError, UsageError
 from skipvid.core.results import Frame
 from skipvid.evaluate.bootstrap import DRAWS, Interval, blocks_of, bootstrap
 from skipvid.evaluate.material import FOLDS, Material, Seen
-from skipvid.evaluate.run import Pass
+from skipvid.evaluate.run import Pass, joined
 from skipvid.skip.recording import Recorder
 from skipvid.skip.sensitivity import Sensitivity, check_calibrated, rounded
 from skipvid.tasks.engine import Engine
@@ -166,8 +166,8 @@ class _Search:
 
     def _point(self, number: int, seen: Sequence[Seen], frames: Sequence[NDArray[np.bool_]], draws: int) -> Point:
         """What ways of running do on frames of their own, taken together. draws: of the bootstrap; 0 = no interval."""
-        own = _joined([self.material.measured(each, self.dense, some) for each, some in zip(seen, frames, strict=True)])
-        other = _joined([self.material.measured(self.yardstick, self.dense, some) for some in frames])
+        own = joined([self.material.measured(each, self.dense, some) for each, some in zip(seen, frames, strict=True)])
+        other = joined([self.material.measured(self.yardstick, self.dense, some) for some in frames])
         if not own.groups:
             raise SourceError("no frame of a block of time has a label", "give clips with labels all over their length")
         (_, mine), (_, theirs) = _first(own), _first(other)
@@ -239,17 +239,3 @@ def _first(outcome: Pass) -> tuple[str, Callable[[NDArray[np.int64]], float]]:
     measures = outcome.measures()
     name = "PCK" if "PCK" in measures else next(iter(measures))
     return name, measures[name]
-
-
-def _joined(parts: Sequence[Pass]) -> Pass:
-    whole = Pass("")
-    for part in parts:
-        for category, matches in part.matches.items():
-            whole.matches.setdefault(category, []).extend(matches)
-        whole.joints += part.joints
-        whole.groups += part.groups
-        whole.agreed += part.agreed
-        whole.macs += part.macs
-        whole.dense_macs += part.dense_macs
-        whole.model_ms += part.model_ms
-    return whole

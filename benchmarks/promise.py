@@ -1,0 +1,102 @@
+"""How often `skipvid calibrate --max-drop` keeps its promise: calibrated on one half of a clip, measured on the other.
+
+    nice -n 19 python benchmarks/promise.py --data DIR --keep FOLDER --write
+
+The three sequences with truth are measured by AP50, the clips of --folders by agreement with the dense network against its flicker, as the
+command does it. Each half of a clip is calibrated on once. "Kept": the other half loses no more than the goal; "within": no more than the
+upper end of the interval that came with the promise. "none": the command found nothing that it could promise.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from clips import FAINTEST, Passes, detector, every_video, half_of, measured, with_truth, without_truth
+from tables import ResultTable, add_write_option, interval_text
+
+from skipvid.core.errors import UsageError
+from skipvid.evaluate.bootstrap import DRAWS, Interval, blocks_of, bootstrap
+from skipvid.evaluate.goal import BLOCK_FRAMES, Found, Goal, calibrate_by_goal, with_noise
+from skipvid.evaluate.material import Material
+from skipvid.presets.preset import load_preset
+from skipvid.skip.config import SkipConfig
+from skipvid.tasks.engine import Engine
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What became of a promise. lost: on the other half, points."""
+
+    found: Found
+    lost: Interval
+    fewer: float
+
+
+def measure(engine: Engine, own: Material, other: Material, goal: Goal, folder: Path, passes: Passes) -> Kept | None:
+    """Calibrate on `own`, measure on `other`; None where nothing was promised."""
+    try:
+        found = calibrate_by_goal(engine, own, goal, keep=folder)
+    except UsageError:
+        return None
+    gated = engine.regated(replace(engine.model.config, threshold=found.threshold, thresholds=found.thresholds))
+    dense = passes.dense(engine, other).seen
+    yardstick = dense if other.labels is not None else passes.noisy(engine, other, with_noise()).seen
+    theirs, mine = (measured(other, seen, dense) for seen in (yardstick, passes.gated(gated, other).seen))
+    (reference,), (value,) = (list(each.measures().values())[:1] for each in (theirs, mine))
+    lost = bootstrap(lambda times: reference(times) - value(times), blocks_of(mine.groups, BLOCK_FRAMES), DRAWS)
+    return Kept(found, lost, mine.fewer)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder with sequences/ and videos/")
+    parser.add_argument("--preset", default="efficientdet-nano")
+    parser.add_argument("--max-drop", type=float, default=0.5)
+    parser.add_argument("--frames", type=int, default=240, help="of each clip, both halves")
+    parser.add_argument("--folders", nargs="*", default=["fixed", "sample_videos"], help="whose clips stand for cameras without truth")
+    parser.add_argument("--keep", type=Path, required=True, help="folder for passes that were measured")
+    add_write_option(parser)
+    options = parser.parse_args()
+    torch.set_num_threads(1)  # it has little to do here, and its threads spin afterwards
+    preset, goal = load_preset(options.preset), Goal("drop", options.max_drop)
+    faint = detector(preset, SkipConfig.of(preset, threads=1), FAINTEST)
+    plain = detector(preset, SkipConfig.of(preset, threads=1), preset.score_threshold)
+    chosen = [spec for spec in every_video(options.data) if Path(spec).parent.name in options.folders]
+    materials = {**with_truth(options.data, options.frames), **without_truth(chosen, options.frames)}
+    columns = [
+        "clip",
+        "calibrated on",
+        "by",
+        "promised (95 %)",
+        "fewer MACs",
+        "the other half loses (95 %)",
+        "fewer MACs",
+        "kept",
+        "within",
+    ]
+    passes, kept, within, made = Passes(options.keep), 0, 0, 0
+    note = f"{preset.name}, at most {goal.value:g} points, {options.frames} frames of each clip."
+    with ResultTable("promise", columns, options.write, note) as table:
+        for name, material in materials.items():
+            engine = plain if material.labels is None else faint
+            halves = [half_of(material, number) for number in range(2)]
+            for number, own in enumerate(halves):
+                folder = options.keep / f"promise {name} {options.frames} {number}".replace("/", "_")
+                result = measure(engine, own, halves[1 - number], goal, folder, passes)
+                place = ("first half", "second half")[number]
+                if result is None:
+                    table.row(name[:40], place, "AP50" if material.labels else "agreement", *["none"] * 6)
+                    continue
+                promised = result.found.promised
+                good, inside = result.lost.value <= goal.value, result.lost.value <= promised.lost.high
+                kept, within, made = kept + good, within + inside, made + 1
+                cells = [interval_text(promised.lost), f"{promised.fewer:.2f}×", interval_text(result.lost), f"{result.fewer:.2f}×"]
+                table.row(name[:40], place, result.found.measure, *cells, *("yes" if each else "**no**" for each in (good, inside)))
+        table.row("all", "", "", f"{made} made", "", "", "", f"{kept} of {made}", f"{within} of {made}")
+
+
+if __name__ == "__main__":
+    main()
