@@ -74,6 +74,20 @@ void compute_rows(const Job& job, std::span<const Pixel> pixels, float* values, 
   scratch.ahead = nullptr;
 }
 
+// Round scratch rows into where they belong, but for what other maps fill of them. Moves the targets.
+void put_rows(const Job& job, const float* values, std::vector<std::byte*>& targets, int count) {
+  const Program& program = job.frame->program;
+  const int channels = program.maps[job.step->map].channels, row = padded(channels);
+  const std::span<const Channels> written = job.step->operation->written();
+  if (written.empty()) return program.kernels.put(values, row, targets.data(), count, channels);
+  int at = 0;
+  for (const Channels& some : written) {
+    for (std::byte*& target : targets) target += (some.from - at) * program.value_size();
+    at = some.from;
+    program.kernels.put(values + at, row, targets.data(), count, some.count);
+  }
+}
+
 void run_direct(const Job& job, const Chunk& chunk, int worker) {
   const Frame& frame = *job.frame;
   const Operation& operation = *job.step->operation;
@@ -95,7 +109,7 @@ void run_direct(const Job& job, const Chunk& chunk, int worker) {
     compute_rows(job, pixels, values, chunk.first_part, chunk.last_part, scratch);
     if (!completes(frame, chunk)) return;
     activate_rows(kernels, operation.activation, scratch.rows.data(), chunk.count, padded(channels), padded(channels));
-    kernels.put(values, padded(channels), scratch.targets.data(), chunk.count, channels);
+    put_rows(job, values, scratch.targets, chunk.count);
   }
   if (measures_scale(frame, map)) {  // here, while the rows are in a cache
     scratch.targets.resize(chunk.count);
