@@ -22,10 +22,11 @@ from videos import clips as video_files
 
 from skipvid.core.files import write_text
 from skipvid.core.results import Frame
+from skipvid.evaluate.bootstrap import Interval, blocks_of, bootstrap
 from skipvid.evaluate.jhmdb import read_joints_json
 from skipvid.evaluate.labels import Labels
 from skipvid.evaluate.material import Material, Seen
-from skipvid.evaluate.run import Pass
+from skipvid.evaluate.run import Pass, main_measure
 from skipvid.evaluate.truth import FrameTruth, LabelledClip
 from skipvid.presets.preset import Preset
 from skipvid.presets.weights import resolve_weights
@@ -158,3 +159,14 @@ def measured(material: Material, seen: Seen, dense: Seen, part: slice = slice(No
     frames = np.zeros(len(material), np.bool_)
     frames[part] = True
     return material.measured(seen, dense, frames)
+
+
+def value_of(outcome: Pass) -> float:
+    """Its main measure, percent: PCK of poses, else AP50, or agreement with the dense network."""
+    return main_measure(outcome)[1](np.ones(len(outcome.groups), np.int64))
+
+
+def lost(own: Pass, reference: Pass, block: int) -> Interval:
+    """Points of the main measure that a pass loses to another one on the same frames. block: as in `blocks_of`."""
+    (_, mine), (_, theirs) = main_measure(own), main_measure(reference)
+    return bootstrap(lambda times: theirs(times) - mine(times), blocks_of(own.groups, block))

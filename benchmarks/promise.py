@@ -14,11 +14,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from clips import FAINTEST, Passes, detector, every_video, half_of, measured, with_truth, without_truth
+from clips import FAINTEST, Passes, detector, every_video, half_of, lost, measured, with_truth, without_truth
 from tables import ResultTable, add_write_option, interval_text
 
 from skipvid.core.errors import UsageError
-from skipvid.evaluate.bootstrap import DRAWS, Interval, blocks_of, bootstrap
+from skipvid.evaluate.bootstrap import Interval
 from skipvid.evaluate.goal import BLOCK_FRAMES, Found, Goal, calibrate_by_goal, with_noise
 from skipvid.evaluate.material import Material
 from skipvid.presets.preset import load_preset
@@ -45,9 +45,7 @@ def measure(engine: Engine, own: Material, other: Material, goal: Goal, folder: 
     dense = passes.dense(engine, other).seen
     yardstick = dense if other.labels is not None else passes.noisy(engine, other, with_noise()).seen
     theirs, mine = (measured(other, seen, dense) for seen in (yardstick, passes.gated(gated, other).seen))
-    (reference,), (value,) = (list(each.measures().values())[:1] for each in (theirs, mine))
-    lost = bootstrap(lambda times: reference(times) - value(times), blocks_of(mine.groups, BLOCK_FRAMES), DRAWS)
-    return Kept(found, lost, mine.fewer)
+    return Kept(found, lost(mine, theirs, BLOCK_FRAMES), mine.fewer)
 
 
 def main() -> None:

@@ -62,6 +62,13 @@ class Pass:
         return found
 
 
+def main_measure(outcome: Pass) -> tuple[str, Measure]:
+    """The measure that goals and verdicts are about, with its name: PCK of poses, else AP50, or agreement."""
+    measures = outcome.measures()
+    name = "PCK" if "PCK" in measures else next(iter(measures))
+    return name, measures[name]
+
+
 def joined(parts: Sequence[Pass]) -> Pass:
     """Passes over different frames as one. A category that a part does not measure has nothing in its frames."""
     whole = Pass("", {category: [] for part in parts for category in part.matches})
