@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -178,12 +179,20 @@ def show_smooth(bench: Bench, options: argparse.Namespace) -> None:
             curves = [_agreement_by_macs(bench, Way("", gate), material) for gate in ("norm", "norm-smooth")]
             cells = []
             for loss in LOSSES:
+                if not all(_reaches(curve, curves[0][0][0] - loss) for curve in curves):
+                    cells.append("not lost")
+                    continue
                 gains = [gain_at_equal_accuracy(curve, curves[0][0][0] - loss) for curve in curves]
                 assert gains[0] and gains[1], "the dense network is on every curve"
                 ratios[loss].append(gains[1] / gains[0])
                 cells.append(f"{gains[0]:.2f}×, {gains[1]:.2f}×, {gains[1] / gains[0]:.2f}")
             table.row(name[:40], *cells)
-        table.row("geometric mean", *(f"{math.exp(sum(map(math.log, each)) / len(each)):.2f}" for each in ratios.values()))
+        table.row("geometric mean", *(f"{math.exp(statistics.fmean(map(math.log, each))):.2f}" if each else "" for each in ratios.values()))
+
+
+def _reaches(curve: Sequence[tuple[float, float]], accuracy: float) -> bool:
+    """Whether the setting with the largest gain has lost so much: else nothing is known of what could be gained there."""
+    return max(curve, key=lambda point: point[1])[0] <= accuracy
 
 
 def _agreement_by_macs(bench: Bench, way: Way, material: Material) -> list[tuple[float, float]]:
