@@ -19,30 +19,56 @@ SKIPVID_INLINE void for_each(float* data, std::ptrdiff_t stride, int pixels, int
   }
 }
 
-SKIPVID_INLINE Floats logistic(Floats x) { return 1.0F / (1.0F + exp(-x)); }
+// 1 / (1 + e^-x). NaN stays.
+template <class Value>
+SKIPVID_INLINE Floats logistic(Floats x) {
+  if constexpr (std::is_same_v<Value, float>) return 1.0F / (1.0F + exp(-x));
+  return short_reciprocal(1.0F + short_exp2(x * -1.44269504F));
+}
 
-void activate(const Activation& activation, float* data, std::ptrdiff_t stride, int pixels, int channels) {
+template <class Value>
+SKIPVID_INLINE Floats silu(Floats x) {
+  if constexpr (std::is_same_v<Value, float>) return x / (1.0F + exp(-x));
+  return x * logistic<Value>(x);
+}
+
+// Calls body with the function of one vector that an activation is, for what will be stored as Value.
+template <class Value, class Body>
+SKIPVID_INLINE void with_function(const Activation& activation, Body body) {
   const Floats a = all(activation.a), b = all(activation.b), zero{}, six = all(6.0F);
   switch (activation.kind) {
     case Activation::Kind::none: break;
-    case Activation::Kind::clamp: for_each(data, stride, pixels, channels, [=](Floats x) { return clamp(x, a, b); }); break;
-    case Activation::Kind::silu: for_each(data, stride, pixels, channels, [](Floats x) { return x / (1.0F + exp(-x)); }); break;
-    case Activation::Kind::sigmoid: for_each(data, stride, pixels, channels, [](Floats x) { return logistic(x); }); break;
+    case Activation::Kind::clamp: body([=](Floats x) { return clamp(x, a, b); }); break;
+    case Activation::Kind::silu: body([](Floats x) { return silu<Value>(x); }); break;
+    case Activation::Kind::sigmoid: body([](Floats x) { return logistic<Value>(x); }); break;
     case Activation::Kind::tanh:
-      for_each(data, stride, pixels, channels, [](Floats x) {
+      body([](Floats x) {
         const Floats e = expm1(x + x);
         return e / (e + 2.0F);
       });
       break;
-    case Activation::Kind::hardswish:
-      for_each(data, stride, pixels, channels, [=](Floats x) { return x * clamp(x + 3.0F, zero, six) / 6.0F; });
-      break;
-    case Activation::Kind::hardsigmoid:
-      for_each(data, stride, pixels, channels, [=](Floats x) { return clamp(x + 3.0F, zero, six) / 6.0F; });
-      break;
-    case Activation::Kind::leaky_relu: for_each(data, stride, pixels, channels, [=](Floats x) { return x > 0.0F ? x : x * a; }); break;
-    case Activation::Kind::elu: for_each(data, stride, pixels, channels, [=](Floats x) { return x > 0.0F ? x : a * expm1(x); }); break;
+    case Activation::Kind::hardswish: body([=](Floats x) { return x * clamp(x + 3.0F, zero, six) / 6.0F; }); break;
+    case Activation::Kind::hardsigmoid: body([=](Floats x) { return clamp(x + 3.0F, zero, six) / 6.0F; }); break;
+    case Activation::Kind::leaky_relu: body([=](Floats x) { return x > 0.0F ? x : x * a; }); break;
+    case Activation::Kind::elu: body([=](Floats x) { return x > 0.0F ? x : a * expm1(x); }); break;
   }
+}
+
+template <class Value>
+void activate(const Activation& activation, float* data, std::ptrdiff_t stride, int pixels, int channels) {
+  with_function<Value>(activation, [&](auto function) { for_each(data, stride, pixels, channels, function); });
+}
+
+template <class Value>
+void put_activated(const Activation& activation, const float* values, std::ptrdiff_t stride, std::byte* const* rows, int count,
+                   int channels) {
+  with_function<Value>(activation, [&](auto function) {
+    for (int row = 0; row < count; ++row) {
+      const float* const from = values + row * stride;
+      Value* const to = view<Value>(rows[row]);
+      for (int c = 0; c < channels; c += width) store(to + c, function(load(from + c)));
+    }
+  });
 }
 
 // Calls function with as many operands as it takes, for each vector of each pixel.
