@@ -33,7 +33,8 @@ def analyse(
     """
     from skipvid.cli.dry_run import print_dry_run
     from skipvid.cli.live import plan, read_options, settle, window
-    from skipvid.cli.run_jobs import run_jobs
+    from skipvid.cli.run_jobs import Work, run_jobs
+    from skipvid.cli.side_by_side import run_side_by_side, share
     from skipvid.cli.summary import tell
     from skipvid.cli.talk import Talk
 
@@ -44,20 +45,20 @@ def analyse(
         to_stdout = any("-" in job.targets for job in jobs)
         if to_stdout and as_json:
             raise UsageError("-o - and --json both want stdout", "write one of them to a file")
+        settings, how = share(settings, jobs)
         engine = load(settings, talk)
         if settings.dry_run:
             return print_dry_run(jobs, engine, read, as_json)
-        outcome = run_jobs(
+        work = Work(
             command,
-            jobs,
             engine,
             read,
             talk,
             lambda job, header: chain(_sinks(job, header, settings, talk), more_sinks(settings)),
             _stream,
             lambda source, header: window(settings, source, header),
-            settings.csv,
         )
+        outcome = run_jobs(work, jobs, settings.csv) if how is None else run_side_by_side(work, jobs, how, settings.csv)
         return tell(outcome, talk, as_json, settings.layers, to_stderr=to_stdout)
 
 
