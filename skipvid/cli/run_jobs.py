@@ -62,7 +62,7 @@ MakeSinks = Callable[[Job, "RunHeader"], Iterable[Sink]]
 """Opens the outputs of a job, one after the other."""
 
 MakeStream = Callable[["Engine", "RunHeader"], "Stream"]
-MakeWindow = Callable[["Source", "RunHeader"], Sink | None]
+MakeWatchers = Callable[[Job, "Source", "Stream", "RunHeader"], Iterable[Sink]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,11 @@ class Beside:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What is done with each source. make_window: a window that is wanted beside the outputs, used from the calling thread alone."""
+    """What is done with each source.
+
+    make_watchers: what shows a source while it is analysed, a window or a page; used in the thread that analyses it alone.
+    on_failure: told of one of several sources that failed, and why.
+    """
 
     command: str
     engine: Engine
@@ -83,7 +87,8 @@ class Work:
     talk: Talk
     make_sinks: MakeSinks
     make_stream: MakeStream
-    make_window: MakeWindow | None = None
+    make_watchers: MakeWatchers | None = None
+    on_failure: Callable[[Job, str], None] | None = None
 
 
 def run_jobs(work: Work, jobs: Sequence[Job], csv: str | None = None) -> Outcome:
@@ -110,7 +115,7 @@ def run_jobs(work: Work, jobs: Sequence[Job], csv: str | None = None) -> Outcome
             except Exception as error:
                 if len(jobs) == 1:
                     raise
-                failed.append(told_failure(job, error, work.talk))
+                failed.append(told_failure(work, job, error))
             if stopped:
                 break
         if costs is not None:
@@ -118,12 +123,14 @@ def run_jobs(work: Work, jobs: Sequence[Job], csv: str | None = None) -> Outcome
     return Outcome(tuple(done), tuple(failed), stopped, time.perf_counter() - begin)
 
 
-def told_failure(job: Job, error: Exception, talk: Talk) -> Failed:
+def told_failure(work: Work, job: Job, error: Exception) -> Failed:
     """A source of several failed, and the user was told. To be called where the error is handled."""
-    if talk.verbose:
+    if work.talk.verbose:
         print_traceback()
     failed = _failure(job, error)
-    talk.complain(failed.error)
+    work.talk.complain(failed.error)
+    if work.on_failure is not None:
+        work.on_failure(job, failed.error)
     return failed
 
 
@@ -168,17 +175,17 @@ def run_job(
         programs = engine.prepare(info.height, info.width)
         progress = Progress(talk, info.name, expected_frames(info, work.read))
         stack.callback(progress.close)
-        window = work.make_window(source, header) if work.make_window is not None else None
-        if window is not None:
-            stack.enter_context(window)
+        stream = work.make_stream(engine, header)
+        made = work.make_watchers(job, source, stream, header) if work.make_watchers is not None else ()
+        watchers = [stack.enter_context(watcher) for watcher in made]
 
         def on_frame(result: FrameResult) -> None:
             progress(result)
-            if window is not None:
-                window.write(result)
+            for watcher in watchers:
+                watcher.write(result)
 
         with cores_for(engine):
-            summary = run(source, work.make_stream(engine, header), sinks, SummaryBuilder(header), on_frame, place.turn, place.stopped)
+            summary = run(source, stream, sinks, SummaryBuilder(header), on_frame, place.turn, place.stopped)
         del programs
     for problem in (*summary.problems, *(sink.problem for sink in sinks if sink.problem)):
         talk.warn(f"{info.name}: {problem}")

@@ -152,7 +152,7 @@ class _Runs:
             except _TooLate:
                 return
             except Exception as error:
-                self.results[number] = told_failure(job, error, self._work.talk)
+                self.results[number] = told_failure(self._work, job, error)
 
     @contextmanager
     def _beside(self, number: int, source: Source) -> Iterator[Beside]:

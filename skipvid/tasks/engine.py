@@ -22,6 +22,7 @@ from skipvid.skip.backend import Program
 from skipvid.skip.config import SkipConfig
 from skipvid.skip.kept import KeptPrograms
 from skipvid.skip.picture import Picture
+from skipvid.tasks.areas import Areas
 from skipvid.tasks.scene import SceneCutDetector
 
 ACTIVITY_STRIDE = 8
@@ -51,6 +52,8 @@ class Engine(ABC):
     weights_sha256: str
     categories: Mapping[int, str]
     model: SkipModel
+    areas: Areas | None = None
+    """What streams that begin look at; None: all of the picture."""
 
     def __init__(
         self, spec: ModelSpec, preset: Preset, config: SkipConfig, weights: Path, weights_sha256: str, programs: Path | None = None
