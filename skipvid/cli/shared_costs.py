@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from skipvid.core.errors import OutputError
 from skipvid.video.sinks.base import Sink
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ class SharedCosts:
         self._csv: CostCsv | None = None
         self._sources = 0
         self._lock = threading.Lock()
+        self._failure: OutputError | None = None
 
     def next_run(self, header: RunHeader) -> Sink:
         """The sink of one source; where it is closed without being finished, the source has no rows."""
@@ -34,24 +37,37 @@ class SharedCosts:
 
     def write(self, csv: CostCsv, header: RunHeader, result: FrameResult) -> None:
         """A frame of one source."""
-        with self._lock:
+        with self._writing():
             csv.write_of(header, result)
 
     def end(self, csv: CostCsv, header: RunHeader, summary: RunSummary) -> None:
         """The totals of a source."""
-        with self._lock:
+        with self._writing():
             csv.end_of(header, summary)
             self._sources += 1
 
     def drop(self, csv: CostCsv, header: RunHeader) -> None:
         """Take back the rows of a source that failed."""
-        with self._lock:
-            csv.drop_source(header.source.name)
+        if self._failure is None:
+            with self._writing():
+                csv.drop_source(header.source.name)
 
     def finish(self) -> None:
-        """Complete the file, if a source was analysed."""
-        if self._csv is not None and self._sources:
+        """Complete the file, if a source was analysed, and it could be written."""
+        if self._csv is not None and self._sources and self._failure is None:
             self._csv.complete()
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """One at a time. Once the file could not be written it is thrown away, and all sources that want to write to it fail alike."""
+        with self._lock:
+            if self._failure is not None:
+                raise OutputError(self._failure.message, self._failure.hint)
+            try:
+                yield
+            except OutputError as error:
+                self._failure = error
+                raise
 
 
 class _Run(Sink):

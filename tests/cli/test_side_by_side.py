@@ -18,8 +18,8 @@ from clips import write_clip
 from numpy.typing import NDArray
 
 from skipvid.cli.app import run
-from skipvid.core.errors import SourceError
-from skipvid.core.results import Frame, FrameResult
+from skipvid.core.errors import OutputError, SourceError
+from skipvid.core.results import Frame, FrameResult, RunHeader
 from skipvid.tasks.detect_engine import DetectStream
 
 
@@ -187,6 +187,31 @@ def test_recordings_that_run_side_by_side_give_what_they_give_one_by_one(place: 
     for number in range(4):
         assert results(f"many-{number}.jsonl") == results(f"one-{number}.jsonl")
     assert costs("many.csv") == costs("one.csv")
+
+
+def test_a_cost_csv_that_cannot_be_written_fails_all_that_write_to_it_with_the_same_line(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from skipvid.report import CostCsv
+
+    write = CostCsv.write_of
+    rows = 0
+
+    def full(sink: CostCsv, header: RunHeader, result: FrameResult) -> None:
+        nonlocal rows
+        rows += 1
+        if rows == 5:
+            sink.close()  # as where the disk is full
+            raise OutputError("cost.csv cannot be written: No space left on device")
+        write(sink, header, result)
+
+    monkeypatch.setattr(CostCsv, "write_of", full)
+    for number in range(3):
+        write_clip(place / f"{number}.mp4", frames=8)
+    assert run(["detect", *(f"{number}.mp4" for number in range(3)), "-o", "{stem}.jsonl", "--csv", "cost.csv", "--jobs", "3"]) == 7
+    err = capsys.readouterr().err
+    assert err.count("cost.csv cannot be written: No space left on device") == 3 and "internal error" not in err
+    assert sorted(path.name for path in place.iterdir()) == ["0.mp4", "1.mp4", "2.mp4"]
 
 
 def test_recordings_are_done_so_many_at_a_time(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
