@@ -45,4 +45,6 @@ def _load(settings: PoseSettings, talk: Talk) -> Engine:
     from skipvid.cli.networks import load_pose_engine, network_preset
     from skipvid.presets.preset import DEFAULT_POSE
 
-    return load_pose_engine(settings.network, network_preset(settings.network, DEFAULT_POSE, "pose"), talk)
+    engine = load_pose_engine(settings.network, network_preset(settings.network, DEFAULT_POSE, "pose"), talk)
+    engine.use_motion(settings.motion.motion)
+    return engine

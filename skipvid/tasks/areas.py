@@ -182,6 +182,11 @@ class HeldOut:
         return filled
 
     @property
+    def covers(self) -> NDArray[np.bool_]:
+        """(height, width) bool over the pictures, True where something is held."""
+        return self._held > 0
+
+    @property
     def note(self) -> str:
         """What was left out, in words."""
         line = f"areas left out: {self.left_out.mean():.1%} of the picture"

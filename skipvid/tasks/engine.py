@@ -50,6 +50,7 @@ class Engine(ABC):
     weights_sha256: str
     categories: Mapping[int, str]
     model: SkipModel
+    motion: str = "none"
 
     def __init__(
         self, spec: ModelSpec, preset: Preset, config: SkipConfig, weights: Path, weights_sha256: str, programs: Path | None = None
@@ -86,6 +87,10 @@ class Engine(ABC):
     def dense_macs(self, height: int, width: int) -> int:
         """MACs of all networks without gates for a frame of this size; of a pose network for one person."""
         return sum(model.program(((1, 3, *size),)).costs.dense_macs for _, model, size in self.networks(height, width))
+
+    def use_motion(self, motion: str | None) -> None:
+        """Say what streams with gates do where the camera moves, of skipvid.core.motions; None: what the detector's preset says."""
+        self.motion = motion or self.preset.motion
 
     def regated(self, config: SkipConfig, keep: bool = False) -> Self:
         """The same network with other gates; what was loaded and exported is shared. keep: as in SkipModel.regated."""

@@ -7,6 +7,7 @@ from typing import Literal
 
 from skipvid.cli.settings.fields import flag, setting
 from skipvid.cli.settings.groups import LiveSettings, NetworkSettings, ReadSettings, TalkSettings, WriteSettings
+from skipvid.cli.settings.motion import MotionSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +30,7 @@ class AnalysisSettings:
         help="Tint what was computed lately: in four frames.  [default: mask]",
     )
     network: NetworkSettings = field(default_factory=NetworkSettings)
+    motion: MotionSettings = field(default_factory=MotionSettings)
     read: ReadSettings = field(default_factory=ReadSettings)
     write: WriteSettings = field(default_factory=WriteSettings)
     layers: bool = flag("--layers", help="Show every layer in the report.")
