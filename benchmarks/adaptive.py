@@ -30,14 +30,14 @@ import argparse
 import copy
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from jhmdb import COCO_OF, read_clips
+from jhmdb import read_clips
 from numpy.typing import NDArray
 from sequences import SEQUENCES, load_frames
 from tables import ResultTable, add_write_option
@@ -45,7 +45,11 @@ from torch import nn
 
 from skipvid.core.results import Detections
 from skipvid.evaluate.bootstrap import Interval
-from skipvid.evaluate.run import Labels, Pass, add_labelled, compare
+from skipvid.evaluate.jhmdb import coco_columns
+from skipvid.evaluate.labels import Labels
+from skipvid.evaluate.precision import pck_hits
+from skipvid.evaluate.run import Pass, add_labelled, compare
+from skipvid.evaluate.true_boxes import PERSON
 from skipvid.evaluate.truth import FrameTruth
 from skipvid.models import find_spec
 from skipvid.nn import FixedPolicy, RandomPolicy, adaptive_layers, macs, reset
@@ -233,15 +237,27 @@ def pose_shots(options: argparse.Namespace, engine: PoseEngine) -> dict[str, tup
             for number, frame in enumerate(clip.frames[: options.frames]):
                 anew = window is None or not rule.holds(window, clip.boxes[number], (frame.height, frame.width))
                 window = rule.place(clip.boxes[number], engine.input_size) if anew or window is None else window
-                joints = replace(clip, joints=clip.joints[number : number + 1], sizes=clip.sizes[number : number + 1])
-
-                def score(outcome: Pass, here: NDArray[np.float32], dense: Any, joints: Any = joints) -> None:
-                    outcome.groups.append(joints.name)
-                    outcome.joints.append(joints.found(here[None, list(COCO_OF.values()), :2]))
-
+                truth, box = clip.labelled.frames[frame.index], clip.boxes[number]
+                columns = coco_columns(clip.labelled.keypoint_names, engine.preset.keypoints)
+                score = partial(_hits, clip.labelled.name, truth, box, columns)
                 shots.append(Shot(task.prepare(frame.image, window), anew, partial(_read_pose, task, window), score))
         found[f"JHMDB, {camera} camera"] = ("PCK", 0, shots)
     return found
+
+
+def _hits(
+    name: str,
+    truth: FrameTruth,
+    box: NDArray[np.float32],
+    columns: tuple[list[int], list[int]],
+    outcome: Pass,
+    here: NDArray[np.float32],
+    dense: NDArray[np.float32],
+) -> None:
+    """PCK@0.2 of one person."""
+    found = Detections(box[None], np.ones(1, np.float32), np.array([PERSON]), ("person",), keypoints=here[None])
+    outcome.groups.append(name)
+    outcome.joints.append(pck_hits(found, truth, columns))
 
 
 def _read_pose(task: Any, window: Any, maps: Arrays) -> NDArray[np.float32]:
