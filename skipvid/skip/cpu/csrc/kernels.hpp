@@ -120,7 +120,10 @@ struct DepthwiseKernels {
 // Values by themselves (kernels/pointwise.hpp).
 struct PointwiseKernels {
   void (*pointwise)(Pointwise, const Operand* operands, float* output, std::ptrdiff_t stride, int pixels, int channels);
+  // In place; in a table of bfloat16 good to a small part of the rounding that is to come.
   void (*activate)(const Activation&, float* data, std::ptrdiff_t stride, int pixels, int channels);
+  // Rows of floats, `stride` apart, with any activation but `none`, rounded and stored.
+  void (*put_activated)(const Activation&, const float* values, std::ptrdiff_t stride, std::byte* const* rows, int count, int channels);
 };
 
 // Rows reduced to one, or to a number (kernels/rows.hpp).

@@ -146,10 +146,12 @@ class Move final : public Operation {
   void compute(const Frame&, std::span<const Pixel>, float* const* rows, Scratch&, int, int) const override;
   int chunk() const override { return std::max(8, 12288 / channels_); }
   double work() const override { return static_cast<double>(channels_) / lanes; }
+  std::span<const Channels> written() const override { return written_; }
 
  private:
   int channels_;
   std::vector<Part> parts_;
+  std::vector<Channels> written_;
   std::array<int, 2> origin_;
   float outside_;
 };
