@@ -53,7 +53,7 @@ def heatmap(settings: HeatmapSettings) -> int:
     """
     from skipvid.cli.jobs import plan_jobs
     from skipvid.cli.networks import load_engine, network_preset
-    from skipvid.cli.run_jobs import run_jobs
+    from skipvid.cli.run_jobs import Work, run_jobs
     from skipvid.cli.summary import tell
     from skipvid.cli.talk import Talk
     from skipvid.core.errors import UsageError
@@ -75,16 +75,10 @@ def heatmap(settings: HeatmapSettings) -> int:
         engine.use_motion(settings.motion.motion)
         if engine.model.config.gate == "none":
             raise UsageError("there is no heatmap without gates", "leave out --gate none")
-        outcome = run_jobs(
-            "heatmap",
-            jobs,
-            engine,
-            read,
-            talk,
-            lambda job, header: _sinks(job, header, settings),
-            lambda engine, header: engine.stream(),
-            csv=settings.csv,
+        work = Work(
+            "heatmap", engine, read, talk, lambda job, header: _sinks(job, header, settings), lambda engine, header: engine.stream()
         )
+        outcome = run_jobs(work, jobs, settings.csv)
         return tell(outcome, talk, settings.talk.as_json)
 
 

@@ -60,7 +60,7 @@ def report(settings: ReportSettings) -> int:
     from skipvid.cli.app import INTERRUPTED
     from skipvid.cli.jobs import Job, check_openable
     from skipvid.cli.networks import load_detect_engine, network_preset
-    from skipvid.cli.run_jobs import run_jobs
+    from skipvid.cli.run_jobs import Work, run_jobs
     from skipvid.cli.talk import Talk
     from skipvid.pipeline.compare import ComparedStream
     from skipvid.presets.preset import DEFAULT_DETECT
@@ -88,7 +88,8 @@ def report(settings: ReportSettings) -> int:
             return compared[0]
 
         job = Job(settings.source, ())
-        (done,) = run_jobs("report", [job], engines[0], read, talk, lambda job, header: [], stream, csv=settings.csv).done
+        work = Work("report", engines[0], read, talk, lambda job, header: [], stream)
+        (done,) = run_jobs(work, [job], settings.csv).done
         _show(done.summary, compared[0], settings)
         if maps is not None and settings.gate_maps is not None:
             _show_gates(maps, done.summary, Path(settings.gate_maps), silent=settings.talk.as_json or settings.talk.quiet)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -58,8 +59,13 @@ class Planes:
 
     def levels(self, colour: tuple[int, int, int]) -> tuple[int, int, int]:
         """The levels of luma and chroma of a BGR colour."""
-        blue, green, red = (part / 255 for part in colour)
-        red_share, blue_share = SHARES[self.matrix]
-        luma = red_share * red + blue_share * blue + (1 - red_share - blue_share) * green
-        from_blue, from_red = (blue - luma) / (2 - 2 * blue_share), (red - luma) / (2 - 2 * red_share)
-        return round(BLACK + 219 * luma), round(NEUTRAL + 224 * from_blue), round(NEUTRAL + 224 * from_red)
+        return _levels(self.matrix, colour)
+
+
+@lru_cache(maxsize=1024)
+def _levels(matrix: Matrix, colour: tuple[int, int, int]) -> tuple[int, int, int]:
+    blue, green, red = (part / 255 for part in colour)
+    red_share, blue_share = SHARES[matrix]
+    luma = red_share * red + blue_share * blue + (1 - red_share - blue_share) * green
+    from_blue, from_red = (blue - luma) / (2 - 2 * blue_share), (red - luma) / (2 - 2 * red_share)
+    return round(BLACK + 219 * luma), round(NEUTRAL + 224 * from_blue), round(NEUTRAL + 224 * from_red)

@@ -19,7 +19,8 @@ from skipvid.core.errors import SourceError
 from skipvid.core.files import output_errors, write_bytes
 from skipvid.core.results import Detections, Frame
 from skipvid.evaluate.jhmdb import coco_columns
-from skipvid.evaluate.run import Labels, Pass, add_labelled
+from skipvid.evaluate.labels import Labels
+from skipvid.evaluate.run import Pass, add_labelled
 from skipvid.evaluate.truth import FrameTruth, LabelledClip
 from skipvid.report.agreement import box_iou
 from skipvid.tasks.engine import Stream

@@ -14,7 +14,7 @@ from skipvid.models import DetectorSpec
 from skipvid.models.detections import DetectionHead
 from skipvid.presets.preset import Preset
 from skipvid.skip.picture import Picture
-from skipvid.tasks.areas import Areas, HeldOut, centres_in
+from skipvid.tasks.areas import Areas, HeldOut, looked_at
 from skipvid.tasks.canvas import Canvas, cut_to_frame
 from skipvid.tasks.letterbox import Letterbox, Preprocessor
 from skipvid.tasks.motion import STANDSTILL
@@ -40,7 +40,7 @@ class DetectTask:
         self._head: DetectionHead[Any] | None = None
         self._found: dict[int, Any] = {}  # by level, as the head has it
         self._areas = areas
-        self._fill = (spec.fill,) * 3 if spec.fill is not None else _mean_colour(preset)
+        self._fill = (spec.fill,) * 3 if spec.fill is not None else mean_colour(preset)
         self._held: HeldOut | None = None
         self._motion = motion
         self._canvas: Canvas | None = None
@@ -95,12 +95,7 @@ class DetectTask:
 
     def looked_at(self, detections: Detections) -> Detections:
         """Without those whose centre lies in what is left out."""
-        if self._held is None:
-            return detections
-        kept = np.flatnonzero(~centres_in(detections.boxes, self._held.left_out))
-        ids = None if detections.ids is None else detections.ids[kept]
-        labels = tuple(detections.labels[row] for row in kept)
-        return Detections(detections.boxes[kept], detections.scores[kept], detections.category_ids[kept], labels, ids)
+        return looked_at(detections, None if self._held is None else self._held.left_out)
 
     def decode(self, maps: Sequence[NDArray[np.float32]], frame_size: tuple[int, int], changed: Sequence[bool] | None = None) -> Detections:
         """maps: all that the network returns for one frame, in order -> detections in pixels of the frame, best first.
@@ -132,7 +127,7 @@ class DetectTask:
         return cut_to_frame(letterbox.uncut_to_frame(moved), letterbox.frame_size)
 
 
-def _mean_colour(preset: Preset) -> tuple[int, int, int]:
-    """(blue, green, red), the bytes whose values in the input are nearest to 0."""
+def mean_colour(preset: Preset) -> tuple[int, int, int]:
+    """Of a preset's training data: (blue, green, red), the bytes whose values in the input are nearest to 0."""
     first, second, third = (round(255 * mean) for mean in preset.mean)
     return (third, second, first) if preset.channels == "rgb" else (first, second, third)

@@ -52,16 +52,15 @@ class DetectEngine(Engine):
         self.score_threshold = preset.score_threshold if score_threshold is None else score_threshold
         self.scene_cuts = scene_cuts
         self.follow: FollowOptions | None = None
-        self.areas: Areas | None = None
         self.count: tuple[CountOption, ...] = ()
         self.motion = preset.motion
 
     def networks(self, height: int, width: int) -> list[tuple[Preset, SkipModel, tuple[int, int]]]:
         return [(self.preset, self.model, self.preset.input_size(height, width))]
 
-    def task(self, share: float = 1.0, motion: str = "none") -> DetectTask:
+    def task(self, share: float = 1.0, areas: Areas | None = None, motion: str = "none") -> DetectTask:
         """What stands before and behind the network, for one stream. share: of the score threshold, from which on boxes are reported."""
-        return DetectTask(self.preset, self.spec, self.score_threshold * share, self.areas, motion)
+        return DetectTask(self.preset, self.spec, self.score_threshold * share, areas, motion)
 
     @property
     def motion_in_use(self) -> str:
@@ -85,7 +84,9 @@ class DetectStream(EngineStream):
         # Without gates nothing is kept from frame to frame that a scene cut could spoil.
         super().__init__(engine.model, engine.scene_cuts and not dense, dense, dense_every)
         follow = None if dense else engine.follow
-        self._task = engine.task(1.0 if follow is None else WEAK, "none" if dense else engine.motion_in_use)
+        self._engine, self._share = engine, 1.0 if follow is None else WEAK
+        self._motion = "none" if dense else engine.motion_in_use
+        self._task = engine.task(self._share, engine.areas, self._motion)
         self._session = engine.model.session()
         self._identities = None if follow is None else Identities(engine.score_threshold, engine.categories)
         self._detect_every = 1 if follow is None else follow.detect_every
@@ -93,11 +94,24 @@ class DetectStream(EngineStream):
         self._since_start = 0  # frames since everything began anew
         self._ran = True  # the detector, in the last frame
 
+    def look_at(self, areas: Areas | None) -> None:
+        """Look at these areas from the next frame on, which is a keyframe; None: at all of the picture. What has an identity keeps it.
+
+        Raises UsageError where they leave nothing of the picture.
+        """
+        self._task = self._engine.task(self._share, areas, self._motion)
+        if self._frame_size is not None:
+            self._look_from_here(self._frame_size)
+            self._resume(self._frame_size)
+
+    def _look_from_here(self, size: tuple[int, int]) -> None:
+        self._task.letterbox(size)
+        if self._cuts is not None:
+            self._cuts.leave_out(None if self._task.held is None else self._task.held.left_out)
+
     def _begin_anew(self, size: tuple[int, int]) -> None:
         self._resume(size)
-        self._task.letterbox(size)
-        if self._cuts is not None and self._task.held is not None:
-            self._cuts.leave_out(self._task.held.left_out)
+        self._look_from_here(size)
         if self._identities is not None:
             self._identities.clear()
         if self._counts is not None:

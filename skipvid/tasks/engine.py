@@ -18,9 +18,11 @@ from skipvid.core.results import Detections, Frame, FrameResult
 from skipvid.models import ModelSpec, find_spec
 from skipvid.presets.preset import FILE, Preset
 from skipvid.skip.api import SkipModel, Source
+from skipvid.skip.backend import Program
 from skipvid.skip.config import SkipConfig
 from skipvid.skip.kept import KeptPrograms
 from skipvid.skip.picture import Picture
+from skipvid.tasks.areas import Areas
 from skipvid.tasks.scene import SceneCutDetector
 
 ACTIVITY_STRIDE = 8
@@ -50,6 +52,8 @@ class Engine(ABC):
     weights_sha256: str
     categories: Mapping[int, str]
     model: SkipModel
+    areas: Areas | None = None
+    """What streams that begin look at; None: all of the picture."""
     motion: str = "none"
 
     def __init__(
@@ -75,10 +79,10 @@ class Engine(ABC):
         """Name of what the network runs on."""
         return self.model.backend.name
 
-    def prepare(self, height: int, width: int) -> None:
-        """Build the plans for frames of this size, so that the first frame need not wait for them."""
-        for _, model, size in self.networks(height, width):
-            model.program(((1, 3, *size),))
+    def prepare(self, height: int, width: int) -> tuple[Program, ...]:
+        """Build the programs for frames of this size, so that the first frame need not wait for them. They are kept for as long as the
+        caller keeps them, however many other sizes there are."""
+        return tuple(model.program(((1, 3, *size),)) for _, model, size in self.networks(height, width))
 
     @abstractmethod
     def networks(self, height: int, width: int) -> list[tuple[Preset, SkipModel, tuple[int, int]]]:

@@ -12,7 +12,8 @@ from rich.console import Console
 
 from skipvid.core.results import Detections, Frame, FrameResult
 from skipvid.evaluate.baselines import EveryKth
-from skipvid.evaluate.run import Labels, Pass, compare, run_clip
+from skipvid.evaluate.labels import Labels
+from skipvid.evaluate.run import Pass, compare, run_clip
 from skipvid.evaluate.show import Row, document, render_rows, verdict, write_csv
 from skipvid.evaluate.truth import FrameTruth, LabelledClip
 from skipvid.video.sources.base import Source

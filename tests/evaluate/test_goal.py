@@ -15,8 +15,8 @@ from skipvid.core.results import Detections, Frame
 from skipvid.evaluate.bootstrap import Interval
 from skipvid.evaluate.frontier import comment, document, lines, write_page
 from skipvid.evaluate.goal import LEVELS, Found, Goal, Point, _Search, with_noise
+from skipvid.evaluate.labels import Labels
 from skipvid.evaluate.material import FOLDS, Material, Seen, agreed
-from skipvid.evaluate.run import Labels
 from skipvid.evaluate.truth import FrameTruth, LabelledClip
 from skipvid.skip.config import SkipConfig
 

@@ -44,6 +44,7 @@ class Scale:
         return cls(text, max(1, round(0.7 + size / 600)), max(2, round(text * 0.28)))
 
 
+@lru_cache(maxsize=4096)
 def printable(text: str, ascii_only: bool = not TRUETYPE) -> str:
     """One line that the font can draw: control characters become spaces; with ascii_only accents go, and what is not ASCII becomes "?"."""
     text = "".join(" " if unicodedata.category(c).startswith(("C", "Z")) else c for c in text)
