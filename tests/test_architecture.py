@@ -21,7 +21,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"skip"}),
     frozenset({"video"}),
     frozenset({"report", "tasks"}),
-    frozenset({"pipeline", "train", "bench", "evaluate"}),
+    frozenset({"pipeline", "train", "bench", "evaluate", "web"}),
     frozenset({"cli"}),
 )
 """Each part may import what stands before it, and nothing beside or behind it. A new part must be given its place here."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, TypeVar
@@ -12,10 +13,12 @@ from skipvid.core.errors import UsageError
 
 if TYPE_CHECKING:
     from skipvid.cli.jobs import Job
+    from skipvid.cli.page import Page
     from skipvid.cli.talk import Talk
     from skipvid.core.results import RunHeader
     from skipvid.tasks.engine import Engine, Stream
     from skipvid.video.sinks.base import Sink
+    from skipvid.video.sources.base import Source
 
 DENSE_EVERY = 40
 """The dense network is timed beside the gated one in every so many frames of a recording: enough for a median in a short clip, under the
@@ -33,7 +36,8 @@ def analyse(
     """
     from skipvid.cli.dry_run import print_dry_run
     from skipvid.cli.live import plan, read_options, settle, window
-    from skipvid.cli.run_jobs import run_jobs
+    from skipvid.cli.run_jobs import Work, run_jobs
+    from skipvid.cli.side_by_side import run_side_by_side, share
     from skipvid.cli.summary import tell
     from skipvid.cli.talk import Talk
 
@@ -44,21 +48,40 @@ def analyse(
         to_stdout = any("-" in job.targets for job in jobs)
         if to_stdout and as_json:
             raise UsageError("-o - and --json both want stdout", "write one of them to a file")
+        settings, how = share(settings, jobs)
+        page = _page(settings, jobs)
         engine = load(settings, talk)
         if settings.dry_run:
             return print_dry_run(jobs, engine, read, as_json)
-        outcome = run_jobs(
-            command,
-            jobs,
-            engine,
-            read,
-            talk,
-            lambda job, header: chain(_sinks(job, header, settings, talk), more_sinks(settings)),
-            _stream,
-            lambda source, header: window(settings, source, header),
-            settings.csv,
-        )
+        with page if page is not None else nullcontext():
+
+            def watchers(job: Job, source: Source, stream: Stream, header: RunHeader) -> Iterable[Sink]:
+                if (opened := window(settings, source, header)) is not None:
+                    yield opened
+                if page is not None:
+                    yield page.watch(job, source, stream, header, engine.areas)
+
+            work = Work(
+                command,
+                engine,
+                read,
+                talk,
+                lambda job, header: chain(_sinks(job, header, settings, talk), more_sinks(settings)),
+                _stream,
+                watchers,
+                None if page is None else page.failed,
+            )
+            outcome = run_jobs(work, jobs, settings.csv) if how is None else run_side_by_side(work, jobs, how, settings.csv)
         return tell(outcome, talk, as_json, settings.layers, to_stderr=to_stdout)
+
+
+def _page(settings: AnalysisSettings, jobs: Sequence[Job]) -> Page | None:
+    """The page of a run, where one is wanted."""
+    if settings.live.web is None or settings.dry_run:
+        return None
+    from skipvid.cli.page import Page
+
+    return Page(settings.live.web, jobs)
 
 
 def _stream(engine: Engine, header: RunHeader) -> Stream:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from skipvid.cli.analysis import analyse
 from skipvid.cli.settings.analysis import AnalysisSettings
 from skipvid.cli.settings.command import command
-from skipvid.cli.settings.follow import FollowSettings
+from skipvid.cli.settings.follow import AreaSettings, FollowSettings
 from skipvid.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 class DetectSettings(AnalysisSettings):
     """Settings of `detect`."""
 
+    area: AreaSettings = field(default_factory=AreaSettings)
     follow: FollowSettings = field(default_factory=FollowSettings)
 
 
@@ -40,8 +41,9 @@ def _load(settings: DetectSettings, talk: Talk) -> Engine:
     from skipvid.presets.preset import DEFAULT_DETECT
 
     _check_events(settings)
-    areas, counts = settings.follow.areas(), settings.follow.counts()
+    areas, counts = settings.area.areas(), settings.follow.counts()
     engine = load_detect_engine(settings.network, network_preset(settings.network, DEFAULT_DETECT, "detect"), talk)
+    engine.use_motion(settings.motion.motion)
     engine.follow, engine.areas, engine.count = settings.follow.options(settings.output), areas, counts
     return engine
 

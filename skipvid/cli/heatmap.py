@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from skipvid.cli.settings.command import command
 from skipvid.cli.settings.fields import setting
 from skipvid.cli.settings.groups import PeopleNetworkSettings, ReadSettings, SourceSettings, TalkSettings, WriteSettings
+from skipvid.cli.settings.motion import MotionSettings
 
 if TYPE_CHECKING:
     from skipvid.cli.jobs import Job
@@ -37,6 +38,7 @@ class HeatmapSettings:
         help="Mean of about the last second, or each frame by itself.  [default: mean]",
     )
     network: PeopleNetworkSettings = field(default_factory=PeopleNetworkSettings)
+    motion: MotionSettings = field(default_factory=MotionSettings)
     read: ReadSettings = field(default_factory=ReadSettings)
     write: WriteSettings = field(default_factory=WriteSettings)
     talk: TalkSettings = field(default_factory=TalkSettings)
@@ -51,7 +53,7 @@ def heatmap(settings: HeatmapSettings) -> int:
     """
     from skipvid.cli.jobs import plan_jobs
     from skipvid.cli.networks import load_engine, network_preset
-    from skipvid.cli.run_jobs import run_jobs
+    from skipvid.cli.run_jobs import Work, run_jobs
     from skipvid.cli.summary import tell
     from skipvid.cli.talk import Talk
     from skipvid.core.errors import UsageError
@@ -70,18 +72,13 @@ def heatmap(settings: HeatmapSettings) -> int:
             companion=_picture_beside,
         )
         engine = load_engine(settings.network, network_preset(settings.network, DEFAULT_DETECT), talk)
+        engine.use_motion(settings.motion.motion)
         if engine.model.config.gate == "none":
             raise UsageError("there is no heatmap without gates", "leave out --gate none")
-        outcome = run_jobs(
-            "heatmap",
-            jobs,
-            engine,
-            read,
-            talk,
-            lambda job, header: _sinks(job, header, settings),
-            lambda engine, header: engine.stream(),
-            csv=settings.csv,
+        work = Work(
+            "heatmap", engine, read, talk, lambda job, header: _sinks(job, header, settings), lambda engine, header: engine.stream()
         )
+        outcome = run_jobs(work, jobs, settings.csv)
         return tell(outcome, talk, settings.talk.as_json)
 
 

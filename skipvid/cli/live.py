@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from skipvid.cli.jobs import Job, check_openable, plan_jobs
+from skipvid.cli.jobs import Job, check_openable, expand_each, plan_jobs
 from skipvid.cli.settings.analysis import AnalysisSettings
 from skipvid.cli.settings.groups import LiveSettings
 from skipvid.core.errors import UsageError
@@ -33,7 +33,7 @@ def settle(settings: S) -> S:
     else:
         if live.sources:
             raise UsageError(f"--webcam and {live.sources[0]} are two sources", "give one of them; a camera's number directly: --webcam 1")
-        output = settings.output if settings.output or live.show else (f"webcam{live.webcam}_skipvid.mp4",)
+        output = settings.output if settings.output or live.watched else (f"webcam{live.webcam}_skipvid.mp4",)
         settings = replace(settings, live=replace(live, sources=(f"webcam://{live.webcam}",)), output=output)
     if live.stream.segment is not None and live.stream.segment < 1:
         raise UsageError(f"--segment is {live.stream.segment:g} s", "give a second or more")
@@ -66,15 +66,13 @@ def read_options(settings: AnalysisSettings) -> ReadOptions:
 
 
 def plan(settings: AnalysisSettings) -> list[Job]:
-    """The work: with --show alone, nothing is written."""
-    from skipvid.video.sources.specs import expand_specs
-
+    """The work: with --show or --web alone, nothing is written."""
     sources, read = settings.live.sources, read_options(settings)
-    if settings.output or not settings.live.show:
+    if settings.output or not settings.live.watched:
         return plan_jobs(sources, settings.output, settings.csv, settings.write, read, ending="_skipvid.mp4", check=not settings.dry_run)
-    specs = expand_specs(sources)
+    specs, failed = expand_each(sources)
     check_openable(specs, read)
-    return [Job(spec, ()) for spec in specs]
+    return [*(Job(spec, ()) for spec in specs), *failed]
 
 
 def window(settings: AnalysisSettings, source: Source, header: RunHeader) -> Sink | None:

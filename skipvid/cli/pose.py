@@ -9,6 +9,7 @@ from skipvid.cli.analysis import analyse
 from skipvid.cli.settings.analysis import AnalysisSettings
 from skipvid.cli.settings.command import command
 from skipvid.cli.settings.fields import setting
+from skipvid.cli.settings.follow import AreaSettings
 from skipvid.cli.settings.groups import PRESET_HELP, PeopleNetworkSettings
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ class PoseSettings(AnalysisSettings):
     """Settings of `pose`."""
 
     network: PoseNetworkSettings = field(default_factory=PoseNetworkSettings)
+    area: AreaSettings = field(default_factory=AreaSettings)
 
 
 @command(PoseSettings)
@@ -45,4 +47,10 @@ def _load(settings: PoseSettings, talk: Talk) -> Engine:
     from skipvid.cli.networks import load_pose_engine, network_preset
     from skipvid.presets.preset import DEFAULT_POSE
 
-    return load_pose_engine(settings.network, network_preset(settings.network, DEFAULT_POSE, "pose"), talk)
+    areas = settings.area.areas()
+    engine = load_pose_engine(settings.network, network_preset(settings.network, DEFAULT_POSE, "pose"), talk)
+    engine.areas = areas
+    if engine.detector is not None:
+        engine.detector.areas = areas
+    engine.use_motion(settings.motion.motion)
+    return engine

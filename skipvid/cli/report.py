@@ -12,6 +12,7 @@ import click
 from skipvid.cli.settings.command import command
 from skipvid.cli.settings.fields import argument, flag, setting
 from skipvid.cli.settings.groups import NetworkSettings, ReadSettings, TalkSettings
+from skipvid.cli.settings.motion import MotionSettings
 from skipvid.cli.settings.types import Thresholds
 from skipvid.core.errors import UsageError
 
@@ -45,6 +46,7 @@ class ReportSettings:
     layers: bool = flag("--layers", help="Show every layer.")
     overwrite: bool = flag("--overwrite", help="Replace existing outputs.")
     network: NetworkSettings = field(default_factory=NetworkSettings)
+    motion: MotionSettings = field(default_factory=MotionSettings)
     read: ReadSettings = field(default_factory=ReadSettings)
     talk: TalkSettings = field(default_factory=TalkSettings)
 
@@ -58,7 +60,7 @@ def report(settings: ReportSettings) -> int:
     from skipvid.cli.app import INTERRUPTED
     from skipvid.cli.jobs import Job, check_openable
     from skipvid.cli.networks import load_detect_engine, network_preset
-    from skipvid.cli.run_jobs import run_jobs
+    from skipvid.cli.run_jobs import Work, run_jobs
     from skipvid.cli.talk import Talk
     from skipvid.pipeline.compare import ComparedStream
     from skipvid.presets.preset import DEFAULT_DETECT
@@ -74,6 +76,7 @@ def report(settings: ReportSettings) -> int:
         # Several thresholds are all in proportion to the preset's.
         network = replace(settings.network, threshold=None) if settings.thresholds else settings.network
         engine = load_detect_engine(network, network_preset(network, DEFAULT_DETECT, "detect"), talk)
+        engine.use_motion(settings.motion.motion)
         if engine.model.config.gate == "none":
             raise UsageError("there is nothing to compare without gates", "leave out --gate none")
         engines = [engine.regated(engine.model.config.at(t), keep=True) for t in settings.thresholds or ()] or [engine]
@@ -85,7 +88,8 @@ def report(settings: ReportSettings) -> int:
             return compared[0]
 
         job = Job(settings.source, ())
-        (done,) = run_jobs("report", [job], engines[0], read, talk, lambda job, header: [], stream, csv=settings.csv).done
+        work = Work("report", engines[0], read, talk, lambda job, header: [], stream)
+        (done,) = run_jobs(work, [job], settings.csv).done
         _show(done.summary, compared[0], settings)
         if maps is not None and settings.gate_maps is not None:
             _show_gates(maps, done.summary, Path(settings.gate_maps), silent=settings.talk.as_json or settings.talk.quiet)

@@ -1,10 +1,11 @@
-"""Running the pipeline over the sources of a command: open, analyse, write; one failed source does not stop the others."""
+"""Running the pipeline over the sources of a command, one after the other: open, analyse, write. One that fails stops no other."""
 
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,7 +22,10 @@ from skipvid.video.sinks.base import Sink
 from skipvid.video.sources.specs import display_name
 
 if TYPE_CHECKING:
+    from threading import Event
+
     from skipvid.core.results import FrameResult, RunHeader, RunSummary, SourceInfo
+    from skipvid.pipeline.turns import Turn
     from skipvid.tasks.engine import Engine, Stream
     from skipvid.video.sources.base import Source
     from skipvid.video.sources.options import ReadOptions
@@ -46,33 +50,49 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of all sources. stopped: a signal ended the work before the last of them was done."""
+    """What became of all sources. stopped: a signal ended the work before the last of them was done. seconds: that all took together."""
 
     done: tuple[Done, ...]
     failed: tuple[Failed, ...] = ()
     stopped: bool = False
+    seconds: float = 0.0
 
 
 MakeSinks = Callable[[Job, "RunHeader"], Iterable[Sink]]
 """Opens the outputs of a job, one after the other."""
 
 MakeStream = Callable[["Engine", "RunHeader"], "Stream"]
-MakeWindow = Callable[["Source", "RunHeader"], Sink | None]
+MakeWatchers = Callable[[Job, "Source", "Stream", "RunHeader"], Iterable[Sink]]
 
 
-def run_jobs(
-    command: str,
-    jobs: Sequence[Job],
-    engine: Engine,
-    read: ReadOptions,
-    talk: Talk,
-    make_sinks: MakeSinks,
-    make_stream: MakeStream,
-    make_window: MakeWindow | None = None,
-    csv: str | None = None,
-) -> Outcome:
-    """Analyse all jobs. make_window: a window that is wanted beside the outputs; it is used from the calling thread alone. csv: the cost
-    CSV of all of them together.
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What a run needs that is one of several at a time; as in skipvid.pipeline.run.run. The default: it is the only one."""
+
+    turn: Turn | None = None
+    stopped: Event | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What is done with each source.
+
+    make_watchers: what shows a source while it is analysed, a window or a page; used in the thread that analyses it alone.
+    on_failure: told of one of several sources that failed, and why.
+    """
+
+    command: str
+    engine: Engine
+    read: ReadOptions
+    talk: Talk
+    make_sinks: MakeSinks
+    make_stream: MakeStream
+    make_watchers: MakeWatchers | None = None
+    on_failure: Callable[[Job, str], None] | None = None
+
+
+def run_jobs(work: Work, jobs: Sequence[Job], csv: str | None = None) -> Outcome:
+    """Analyse all jobs. csv: the cost CSV of all of them together.
 
     Raises the error of a single job. One of several that fails, for whatever reason, is told and does not stop the others; nor is what
     is done lost where a signal ends the work.
@@ -80,12 +100,13 @@ def run_jobs(
     done: list[Done] = []
     failed: list[Failed] = []
     stopped = False
+    begin = time.perf_counter()
     with ExitStack() as stack:
         costs = SharedCosts(csv, stack) if csv else None
         for job in jobs:
             try:
                 interrupts.check()
-                done.append(_run_job(command, job, engine, read, talk, make_sinks, make_stream, make_window, costs))
+                done.append(run_job(work, job, costs))
                 stopped = done[-1].summary.interrupted
             except KeyboardInterrupt:
                 if not done and not failed:
@@ -94,15 +115,23 @@ def run_jobs(
             except Exception as error:
                 if len(jobs) == 1:
                     raise
-                if talk.verbose:
-                    print_traceback()
-                failed.append(_failure(job, error))
-                talk.complain(failed[-1].error)
+                failed.append(told_failure(work, job, error))
             if stopped:
                 break
         if costs is not None:
             costs.finish()
-    return Outcome(tuple(done), tuple(failed), stopped)
+    return Outcome(tuple(done), tuple(failed), stopped, time.perf_counter() - begin)
+
+
+def told_failure(work: Work, job: Job, error: Exception) -> Failed:
+    """A source of several failed, and the user was told. To be called where the error is handled."""
+    if work.talk.verbose:
+        print_traceback()
+    failed = _failure(job, error)
+    work.talk.complain(failed.error)
+    if work.on_failure is not None:
+        work.on_failure(job, failed.error)
+    return failed
 
 
 def _failure(job: Job, error: Exception) -> Failed:
@@ -117,48 +146,47 @@ def _failure(job: Job, error: Exception) -> Failed:
     return Failed(name, text if name in text else f"{name}: {text}", code)
 
 
-def _run_job(
-    command: str,
+def run_job(
+    work: Work,
     job: Job,
-    engine: Engine,
-    read: ReadOptions,
-    talk: Talk,
-    make_sinks: MakeSinks,
-    make_stream: MakeStream,
-    make_window: MakeWindow | None,
     costs: SharedCosts | None,
+    beside: Callable[[Source], AbstractContextManager[Beside]] | None = None,
 ) -> Done:
+    """Analyse one source. beside: called with it once it is open, where other sources are analysed meanwhile."""
     from skipvid.pipeline.run import run
     from skipvid.report import SummaryBuilder
     from skipvid.video.sources.open import open_source
 
     if job.problem is not None:
         raise job.problem
+    engine, talk = work.engine, work.talk
     with ExitStack() as stack:
-        source = stack.enter_context(open_source(job.spec, read))
+        source = stack.enter_context(open_source(job.spec, work.read))
+        place = stack.enter_context(beside(source)) if beside is not None else Beside()
         info = source.info
         source.tell = talk.warn
         talk.say(f"{info.name}: {info.width}x{info.height}, {info.fps:.4g} fps", detail=True)
-        header = make_header(command, engine, info)
+        header = make_header(work.command, engine, info)
         for left in [path for target in job.targets if target != "-" for path in left_behind(Path(target))]:
             talk.say(f"a run that was killed left {left}: it is removed when this run is done; move it to keep it")
-        sinks = [stack.enter_context(sink) for sink in make_sinks(job, header)]
+        sinks = [stack.enter_context(sink) for sink in work.make_sinks(job, header)]
         if costs is not None:
-            sinks.append(costs.next_run(header))
-        engine.prepare(info.height, info.width)
-        progress = Progress(talk, info.name, expected_frames(info, read))
+            sinks.append(stack.enter_context(costs.next_run(header)))
+        programs = engine.prepare(info.height, info.width)
+        progress = Progress(talk, info.name, expected_frames(info, work.read))
         stack.callback(progress.close)
-        window = make_window(source, header) if make_window is not None else None
-        if window is not None:
-            stack.enter_context(window)
+        stream = work.make_stream(engine, header)
+        made = work.make_watchers(job, source, stream, header) if work.make_watchers is not None else ()
+        watchers = [stack.enter_context(watcher) for watcher in made]
 
         def on_frame(result: FrameResult) -> None:
             progress(result)
-            if window is not None:
-                window.write(result)
+            for watcher in watchers:
+                watcher.write(result)
 
         with cores_for(engine):
-            summary = run(source, make_stream(engine, header), sinks, SummaryBuilder(header), on_frame)
+            summary = run(source, stream, sinks, SummaryBuilder(header), on_frame, place.turn, place.stopped)
+        del programs
     for problem in (*summary.problems, *(sink.problem for sink in sinks if sink.problem)):
         talk.warn(f"{info.name}: {problem}")
     return Done(summary, tuple(sink.path.resolve() for sink in sinks if sink.path is not None))

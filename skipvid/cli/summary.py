@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -13,9 +12,6 @@ from skipvid.cli.run_jobs import Outcome
 from skipvid.cli.talk import Talk
 from skipvid.core import interrupts
 from skipvid.core.errors import SomeSourcesFailed
-
-if TYPE_CHECKING:
-    from skipvid.core.results import RunSummary
 
 
 def tell(outcome: Outcome, talk: Talk, as_json: bool, layers: bool = False, to_stderr: bool = False) -> int:
@@ -29,11 +25,13 @@ def tell(outcome: Outcome, talk: Talk, as_json: bool, layers: bool = False, to_s
     if as_json:
         runs = [{**summary_document(d.summary), "outputs": [str(path) for path in d.written]} for d in done]
         document: dict[str, Any] = {"runs": runs}
+        if len(done) > 1:
+            document["all"] = _in_all(outcome)
         if failed:
             document["failed"] = [{"source": f.source, "error": f.error, "exit_code": f.exit_code} for f in failed]
         click.echo(json.dumps(document, indent=2))
     elif done and not talk.quiet and not interrupts.reader_gone():
-        print_reports([d.summary for d in done], layers, to_stderr)
+        print_reports(outcome, layers, to_stderr)
     for path in dict.fromkeys(path for d in done for path in d.written):
         talk.say(f"wrote {path}")
     if outcome.stopped:
@@ -46,15 +44,41 @@ def tell(outcome: Outcome, talk: Talk, as_json: bool, layers: bool = False, to_s
     return 0
 
 
-def print_reports(summaries: Sequence[RunSummary], layers: bool, to_stderr: bool) -> None:
-    """The report of one source; of several, a line each."""
+def print_reports(outcome: Outcome, layers: bool, to_stderr: bool) -> None:
+    """The report of one source; of several, a line each, and one on all of them."""
     from rich.console import Console
 
     from skipvid.report import render_report
 
+    summaries = [done.summary for done in outcome.done]
     if len(summaries) == 1:
         render_report(summaries[0], console=Console(stderr=to_stderr), layers=layers)
         return
     for summary in summaries:
-        saved = f", {summary.cost.saving:.1%} MACs saved" if summary.cost is not None else ""
-        click.echo(f"{summary.header.source.name}: {summary.frames} frames{saved}, {summary.fps:.1f} fps", err=to_stderr)
+        saving = None if summary.cost is None else summary.cost.saving
+        click.echo(_line(summary.header.source.name, summary.frames, saving, summary.fps, summary.dropped), err=to_stderr)
+    whole = _in_all(outcome)
+    name = f"all {len(summaries)} together"
+    click.echo(_line(name, whole["frames"], whole["saving"], whole["fps"], whole["dropped"]), err=to_stderr)
+
+
+def _line(name: str, frames: int, saving: float | None, fps: float, dropped: int) -> str:
+    saved = "" if saving is None else f", {saving:.1%} MACs saved"
+    return f"{name}: {frames} frames{saved}, {fps:.1f} fps" + (f", {dropped} dropped" if dropped else "")
+
+
+def _in_all(outcome: Outcome) -> dict[str, Any]:
+    """Sums over all sources that were analysed. fps: frames of all in a second of the whole command."""
+    summaries = [done.summary for done in outcome.done]
+    frames = sum(summary.frames for summary in summaries)
+    costs = [summary.cost for summary in summaries if summary.cost is not None]
+    dense = sum(cost.dense_macs for cost in costs)
+    macs = sum(cost.dense_macs * (1 - cost.saving) for cost in costs)
+    return {
+        "sources": len(summaries),
+        "frames": frames,
+        "dropped": sum(summary.dropped for summary in summaries),
+        "seconds": outcome.seconds,
+        "fps": frames / outcome.seconds if outcome.seconds else 0.0,
+        "saving": 1 - macs / dense if dense else None,
+    }

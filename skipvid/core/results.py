@@ -84,6 +84,7 @@ class Frame:
     picture: (H, W, 3) uint8, BGR, upright; or the picture as it was decoded. index: 0-based number of the frame in its source.
     time: presentation time in seconds. file: of images, the file that the picture came from, relative to the folder that is the source;
     "" for frames of a video. resumed: the first frame after a live source was lost and came back; it becomes a keyframe.
+    arrived: seconds on time.monotonic() at which a frame of a live source was there; None for others.
     """
 
     picture: NDArray[np.uint8] | StoredPicture
@@ -93,6 +94,7 @@ class Frame:
     decode_ms: float = 0.0
     file: str = ""
     resumed: bool = False
+    arrived: float | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.picture, np.ndarray):

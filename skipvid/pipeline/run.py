@@ -1,4 +1,5 @@
-"""The pipeline: reader thread -> engine -> writer thread, with bounded channels between them.
+"""The pipeline: reader thread -> engine -> writer thread, with bounded channels between them. A live source has a thread of its own that
+keeps the newest frame, which is taken when the engine is free: a frame that waited in a channel would be an old one.
 
 An exception in any of the three ends all of them and comes out of `run`. Ctrl-C, SIGTERM and SIGHUP end the reading; what is under way is
 written and every output is finished, so that files are whole and valid.
@@ -15,6 +16,7 @@ from typing import Generic, Protocol, TypeVar
 
 from skipvid.core import interrupts
 from skipvid.core.results import Frame, FrameResult, RunSummary
+from skipvid.pipeline.turns import Turn
 from skipvid.tasks.engine import Stream
 from skipvid.video.sinks.base import Sink
 from skipvid.video.sources.base import Source
@@ -23,7 +25,7 @@ DEPTH = 4
 """Frames that wait between two threads: enough to smooth out a slow frame, few enough to keep memory small."""
 
 LIVE_DEPTH = 1
-"""The same for live sources, where a waiting frame is a late one."""
+"""Results that wait for the outputs of a live source, where what waits comes late."""
 
 T = TypeVar("T")
 
@@ -110,24 +112,33 @@ def run(
     sinks: Sequence[Sink],
     summariser: Summariser,
     on_frame: Callable[[FrameResult], None] | None = None,
+    turn: Turn | None = None,
+    stopped: threading.Event | None = None,
 ) -> RunSummary:
     """Analyse a whole source, finish all sinks, and return the summary. A KeyboardInterrupt ends it early: summary.interrupted.
 
-    on_frame: called in the calling thread after each frame, for a progress bar. Raises whatever the source, the engine, a sink or on_frame
-    raises; the sinks are then left for their context managers to clean up.
+    on_frame: called in the calling thread after each frame, for a progress bar. turn: taken for each frame, where other runs go on beside
+    this one; then nothing is said of how busy stages were, as they wait for the others. stopped: set by who closes the source to end the
+    run early from another thread.
+    Raises whatever the source, the engine, a sink or on_frame raises; the sinks are then left for their context managers to clean up.
     """
-    depth = LIVE_DEPTH if source.info.live else DEPTH
-    frames: Channel[Frame] = Channel(depth)
-    results: Channel[FrameResult] = Channel(depth)
-    reader = _Worker("skipvid-reader", lambda: _read(source, frames))
+    incoming = _Waited(source) if source.info.live else _Read(source)
+    results: Channel[FrameResult] = Channel(LIVE_DEPTH if source.info.live else DEPTH)
     writer = _Worker("skipvid-writer", lambda: _write(results, sinks, summariser))
+    if turn is not None and source.info.live:
+        source.turn = turn
     begin, cpu_begin = time.perf_counter(), time.process_time()
-    reader.start()
     writer.start()
     interrupted = False
     try:
-        for frame in frames:
+        for frame in incoming:
+            if stopped is not None and stopped.is_set():
+                break
+            if turn is not None:
+                turn.take()
             result = stream.process(frame)
+            if turn is not None:
+                turn.give()
             if not results.put(result):
                 break  # the writer failed
             if on_frame is not None:
@@ -136,30 +147,90 @@ def run(
         interrupted = True
     finally:
         with interrupts.shielded():
-            frames.close(discard=True)
+            interrupted = interrupted or (stopped is not None and stopped.is_set())
+            if turn is not None:
+                turn.give()
             results.close()
             if interrupted:
                 source.close()  # a reader may wait for a frame that does not come
             writer.join()
-            # A source that hangs in a driver must not keep the outputs from being finished: its thread is left behind.
-            reader.join(timeout=5 if interrupted else None)
+            incoming.end(interrupted)
     with interrupts.shielded():
-        for worker in (reader, writer):
-            if worker.failure is not None:
-                raise worker.failure
+        for failure in (incoming.failure, writer.failure):
+            if failure is not None:
+                raise failure
         problems = [*source.notes, *stream.notes, *([source.problem] if source.problem else [])]
         seconds = time.perf_counter() - begin
         waited = {
-            "decode": frames.full_seconds,
-            "network": frames.empty_seconds + results.full_seconds,
+            "decode": incoming.full_seconds,
+            "network": incoming.empty_seconds + results.full_seconds,
             "output": results.empty_seconds,
         }
-        busy = {stage: max(0.0, 1.0 - idle / max(seconds, 1e-9)) for stage, idle in waited.items()}
+        busy = {stage: max(0.0, 1.0 - idle / max(seconds, 1e-9)) for stage, idle in waited.items()} if turn is None else {}
         summary = summariser.build(wall_seconds=seconds, dropped=source.dropped, problems=problems, interrupted=interrupted)
-        cpu = time.process_time() - cpu_begin
+        cpu = time.process_time() - cpu_begin if turn is None else 0.0
         summary = replace(summary, complete=source.problem is None, busy=busy, cpu_seconds=cpu)
         _finish(sinks, summary)
     return summary
+
+
+class _Read:
+    """The frames of a recording, which a thread reads ahead."""
+
+    def __init__(self, source: Source) -> None:
+        self._frames: Channel[Frame] = Channel(DEPTH)
+        self._reader = _Worker("skipvid-reader", lambda: _read(source, self._frames))
+
+    def __iter__(self) -> Iterator[Frame]:
+        self._reader.start()
+        yield from self._frames
+
+    def end(self, interrupted: bool) -> None:
+        """Let nothing more be read."""
+        self._frames.close(discard=True)
+        if self._reader.ident is not None:
+            # A source that hangs in a driver must not keep the outputs from being finished: its thread is left behind.
+            self._reader.join(timeout=5 if interrupted else None)
+
+    @property
+    def failure(self) -> BaseException | None:
+        return self._reader.failure
+
+    @property
+    def full_seconds(self) -> float:
+        """How long reading has waited for the engine."""
+        return self._frames.full_seconds
+
+    @property
+    def empty_seconds(self) -> float:
+        """How long the engine has waited for a frame."""
+        return self._frames.empty_seconds
+
+
+class _Waited:
+    """The frames of a live source, each the newest when it is asked for."""
+
+    failure: BaseException | None = None
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self.full_seconds = self.empty_seconds = 0.0
+
+    def __iter__(self) -> Iterator[Frame]:
+        frames = iter(self._source)
+        done = time.perf_counter()
+        while True:
+            asked = time.perf_counter()
+            self.full_seconds += asked - done
+            frame = next(frames, None)
+            done = time.perf_counter()
+            self.empty_seconds += done - asked
+            if frame is None:
+                return
+            yield frame
+
+    def end(self, interrupted: bool) -> None:
+        """Nothing is read ahead."""
 
 
 def _finish(sinks: Sequence[Sink], summary: RunSummary) -> None:

@@ -37,6 +37,9 @@ COLUMNS = (
     *(f"{phase}_ms" for phase in PHASES),
 )
 
+_PIECE = 1 << 20
+"""Bytes of rows that are looked at together; a row is far shorter."""
+
 
 class CostCsv(TextSink):
     """Writes `cost.csv`. Every row has the same COLUMNS; what does not apply to it is empty, so `pandas.read_csv` sees numbers.
@@ -45,7 +48,8 @@ class CostCsv(TextSink):
     (name) or "total". dense_macs, macs, gate_macs, gate_ops, outputs, active: of that frame, or summed over `frames` frames.
     macs: executed, gate_macs (learned gates) included. saving = 1 - macs / dense_macs. skip_ratio = 1 - active / outputs.
     *_ms: milliseconds of the frame, or the medians of the run in the row "total".
-    Frames come in order, the other rows at the end of each run. Several runs (sources, thresholds) may share a file: see `next_run`.
+    Frames come in order, the other rows at the end of each run. Several runs (sources, thresholds) may share a file, one after the other
+    (`next_run`) or side by side, each with its own source (`write_of`, `end_of`, `drop_source`).
     """
 
     def __init__(self, path: Path, header: RunHeader) -> None:
@@ -53,30 +57,36 @@ class CostCsv(TextSink):
         super().__init__(path)
         self._header = header
         self._write({column: column for column in COLUMNS}, flush=True)
-        self._begin = self._end
 
     def write(self, result: FrameResult) -> None:
         """Append one frame."""
+        self.write_of(self._header, result)
+
+    def write_of(self, header: RunHeader, result: FrameResult) -> None:
+        """Append one frame of the run that the header describes."""
         cost = {} if result.cost is None else cost_fields(total_cost(result.cost))
         when = {"frame": result.frame.index, "time": result.frame.time, "keyframe": int(result.keyframe), "frames": 1}
-        self._write({**self._run(), "scope": "frame", **when, **cost, **_times(result.ms)})
+        self._write({**_run(header), "scope": "frame", **when, **cost, **_times(result.ms)})
 
     def end_run(self, summary: RunSummary) -> None:
         """Append the sums of a run, after its frames."""
-        self._write_sums(summary)
+        self.end_of(self._header, summary)
+
+    def end_of(self, header: RunHeader, summary: RunSummary) -> None:
+        """Append the sums of the run that the header describes."""
+        self._write_sums(header, summary)
         self._flush()
-        self._begin = self._end
 
     def next_run(self, header: RunHeader) -> None:
-        """Go on with the frames of another run; `end_run` or `drop_run` comes first."""
+        """Go on with the frames of another run; `end_run` comes first."""
         self._header = header
 
-    def drop_run(self) -> None:
-        """Take back the rows of a run that failed."""
+    def drop_source(self, name: str) -> None:
+        """Take back the rows of a source that failed."""
         self._flush()
-        self._end = self._begin
         with output_errors(self.path):
             if self._text is not None:
+                self._end = _without_rows(self._text, name, self._end)
                 self._text.truncate(self._end)
 
     def finish(self, summary: RunSummary) -> None:
@@ -88,8 +98,8 @@ class CostCsv(TextSink):
         self._close_file()
         self._commit()
 
-    def _write_sums(self, summary: RunSummary) -> None:
-        run = {**self._run(), "frames": summary.frames}
+    def _write_sums(self, header: RunHeader, summary: RunSummary) -> None:
+        run = {**_run(header), "frames": summary.frames}
         if summary.cost is not None:
             for layer in summary.cost.layers:
                 names = {"name": layer.name, "stage": layer.stage, "kind": layer.kind}
@@ -99,14 +109,32 @@ class CostCsv(TextSink):
         total = {} if summary.cost is None else cost_fields(total_cost(summary.cost))
         self._write({**run, "scope": "total", **total, **_times(summary.median_ms)})
 
-    def _run(self) -> dict[str, Any]:
-        return {"source": self._header.source.name, "preset": self._header.preset, "threshold": self._header.threshold}
-
     def _write(self, row: dict[str, Any], flush: bool = False) -> None:
         rounded = {column: round(value, 6) if isinstance(value, float) else value for column, value in row.items()}
         line = io.StringIO(newline="")
         csv.DictWriter(line, COLUMNS, restval="").writerow(rounded)
         self._put(line.getvalue(), flush)
+
+
+def _run(header: RunHeader) -> dict[str, Any]:
+    return {"source": header.source.name, "preset": header.preset, "threshold": header.threshold}
+
+
+def _without_rows(file: io.FileIO, source: str, end: int) -> int:
+    """Move the rows of other sources up over those of one, line by line; returns where they end. end: of the rows, before."""
+    line = io.StringIO(newline="")
+    csv.writer(line).writerow([source])
+    beginning = line.getvalue().rstrip("\r\n").encode("utf-8", "backslashreplace") + b","
+    reading = writing = 0
+    while reading < end:
+        file.seek(reading)
+        piece = file.read(min(_PIECE, end - reading))
+        piece = piece[: piece.rindex(b"\n") + 1]
+        kept = b"".join(row for row in piece.splitlines(keepends=True) if not row.startswith(beginning))
+        file.seek(writing)
+        file.write(kept)
+        reading, writing = reading + len(piece), writing + len(kept)
+    return writing
 
 
 def _times(ms: Mapping[str, float]) -> dict[str, float]:

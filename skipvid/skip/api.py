@@ -5,7 +5,9 @@ from __future__ import annotations
 import statistics
 import threading
 import time
+import weakref
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
@@ -34,7 +36,7 @@ DENSE_TRIALS = 3
 """Runs of the dense network by all threads and by one, before the faster way alone is timed."""
 
 MOST_PLANS = 4
-"""Input sizes whose plans are kept; a stream whose size changes often pays for a new export now and then."""
+"""Input sizes whose plans are kept where no stream runs them, those used last; a program that is in use is never built a second time."""
 
 
 def convert(
@@ -51,9 +53,12 @@ def convert(
     exported, is no function of its inputs (memory, random numbers, sizes that depend on values) or the batch is not 1; UsageError where
     it is in training mode, or where the arguments are no network and no tensors; WeightsError for a file that is missing or damaged.
     """
+    import torch
+
     from skipvid.skip.conversion import describe
     from skipvid.skip.importers.arguments import check_examples, module_of
     from skipvid.skip.importers.probing import check_function
+    from skipvid.skip.verdict import measured
 
     if isinstance(net, str | Path):
         net, example = _from_file(net, example)
@@ -63,7 +68,12 @@ def convert(
     program = model.planned(shapes_of(examples))
     # Values of integer inputs may be indices; they are taken as they are.
     check_function(model.source.load(), tuple(item if item.is_meta else item.detach().cpu() for item in examples))
-    return model, describe(program.plan, program)
+    report = describe(program.plan, program)
+    maps = all(node.is_map and node.attrs.get("given", torch.float32).is_floating_point for node in program.plan.graph.inputs)
+    if program.fallbacks and maps and model.config.gate != "none":
+        with in_main_memory():
+            report = replace(report, verdict=measured(program, shapes_of(examples)))
+    return model, report
 
 
 def _from_file(path: str | Path, example: Any) -> tuple[nn.Module, Any]:
@@ -117,6 +127,7 @@ class SkipModel:
         self.backend: Backend = make_backend(config)
         self.precision = precision_of(config)
         self._programs: dict[Shapes, Program] = {}
+        self._in_use: weakref.WeakValueDictionary[Shapes, Program] = weakref.WeakValueDictionary()
         self._planned: dict[Shapes, PlannedProgram] = {}
         self._dense_ran: set[Shapes] = set()
         self._dense_times: dict[Shapes, dict[bool, list[float]]] = {}  # by shapes, and by whether one thread did it alone
@@ -190,7 +201,9 @@ class SkipModel:
     def program(self, shapes: Shapes) -> Program:
         """What runs inputs of these shapes: kept on disk, or compiled when first asked for, and then kept."""
         with self.source.lock, in_main_memory():
-            return _remember(self._programs, shapes, lambda: self._found(shapes) or self._compiled(shapes))
+            program = _remember(self._programs, shapes, lambda: self._in_use.get(shapes) or self._found(shapes) or self._compiled(shapes))
+            self._in_use[shapes] = program
+            return program
 
     def planned(self, shapes: Shapes) -> PlannedProgram:
         """The same, compiled here from the network, so that its plan can be asked for."""
@@ -249,10 +262,11 @@ def _source_of(net: nn.Module, dtypes: tuple[torch.dtype, ...]) -> Source:
 
 
 def _remember(cache: dict[Shapes, T], shapes: Shapes, make: Callable[[], T]) -> T:
-    """cache[shapes], made when missing; the oldest of MOST_PLANS entries goes."""
-    if shapes not in cache:
+    """cache[shapes], made when missing; of MOST_PLANS entries the one goes that was used longest ago."""
+    made = cache.pop(shapes, None)
+    if made is None:
         made = make()
         while len(cache) >= MOST_PLANS:
             cache.pop(next(iter(cache)))
-        cache[shapes] = made
-    return cache[shapes]
+    cache[shapes] = made
+    return made

@@ -18,6 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skipvid.core.errors import UsageError
+from skipvid.core.results import Detections
+from skipvid.tasks.crops import CropWindow
 
 Points = tuple[tuple[float, float], ...]
 FORM = "write it as 'x,y x,y x,y', in pixels or in shares of the picture, or name a JSON or PNG file"
@@ -108,6 +110,17 @@ def centres_in(boxes: NDArray[np.float32], mask: NDArray[np.bool_]) -> NDArray[n
     return result
 
 
+def looked_at(found: Detections, left_out: NDArray[np.bool_] | None) -> Detections:
+    """Without those whose centre lies in what is left out, (H, W) bool over the frame; None: nothing is."""
+    if left_out is None or not len(found):
+        return found
+    kept = np.flatnonzero(~centres_in(found.boxes, left_out))
+    ids = None if found.ids is None else found.ids[kept]
+    keypoints = None if found.keypoints is None else found.keypoints[kept]
+    labels = tuple(found.labels[row] for row in kept)
+    return Detections(found.boxes[kept], found.scores[kept], found.category_ids[kept], labels, ids, keypoints)
+
+
 def _polygons(content: Any, text: str) -> tuple[Points, ...]:
     if not isinstance(content, list) or not content:
         raise UsageError(f"the area {text} holds no list of polygons", "write [[[x, y], [x, y], [x, y]], ...]")
@@ -142,6 +155,39 @@ def _bytes(text: str) -> bytes:
     except OSError as error:
         raise UsageError(f"the area {text} cannot be read: {error.strerror}", FORM) from None
 
+
+def share_note(left_out: NDArray[np.bool_]) -> str:
+    """How much of the picture is left out, in words."""
+    return f"areas left out: {left_out.mean():.1%} of the picture"
+
+
+class HeldWindows:
+    """Holds what is left out constant in what is seen through windows of the frame.
+
+    left_out: (H, W) bool over the frame. fill: (3,) the colour that stands there, BGR. As in HeldOut, a pixel is held where it, or a
+    neighbour, covers any of what is left out; so are two pixels of the frame around it, as far as a video's colours reach.
+    """
+
+    def __init__(self, left_out: NDArray[np.bool_], fill: Sequence[int]) -> None:
+        self.left_out = left_out
+        self._wide = cv2.dilate(left_out.astype(np.float32), np.ones((5, 5), np.uint8))
+        self._fill = np.array(fill, np.uint8)
+        self._held: dict[CropWindow, NDArray[np.bool_]] = {}  # of windows that stay where they are for many frames
+
+    def hold(self, pixels: NDArray[np.uint8], window: CropWindow) -> NDArray[np.uint8]:
+        """pixels: (h, w, 3) uint8 BGR, cut by the window -> the same, or a copy with the fill where something is held."""
+        held = self._held.get(window)
+        if held is None:
+            covered = (np.asarray(window.cut(self._wide)) > 0).astype(np.uint8)
+            held = np.asarray(cv2.dilate(covered, np.ones((3, 3), np.uint8)) > 0, np.bool_)
+            while len(self._held) >= MOST_WINDOWS:
+                self._held.pop(next(iter(self._held)))
+            self._held[window] = held
+        return np.where(held[..., None], self._fill, pixels) if held.any() else pixels
+
+
+MOST_WINDOWS = 64
+"""Windows whose areas are remembered."""
 
 MOVED = 12
 """Levels of 255 in one colour by which a pixel differs from the last frame to count as changed, in the report."""
@@ -182,7 +228,12 @@ class HeldOut:
         return filled
 
     @property
+    def covers(self) -> NDArray[np.bool_]:
+        """(height, width) bool over the pictures, True where something is held."""
+        return self._held > 0
+
+    @property
     def note(self) -> str:
         """What was left out, in words."""
-        line = f"areas left out: {self.left_out.mean():.1%} of the picture"
+        line = share_note(self.left_out)
         return line + (f", {self._changed_held / self._changed:.0%} of the pixels that changed" if self._changed else "")

@@ -7,6 +7,7 @@ pixels and never between them, and is left alone until the person needs another 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -52,22 +53,24 @@ class CropWindow:
         """Pixels of the frame per pixel of the input, in x and y."""
         return self.width / self.input_size[1], self.height / self.input_size[0]
 
-    def cut(self, picture: NDArray[np.uint8] | StoredPicture) -> NDArray[np.uint8]:
-        """picture: a frame's, (H, W, 3) uint8 BGR where it is an array -> (h, w, 3) uint8 of input_size."""
+    def cut(self, picture: NDArray[Any] | StoredPicture) -> NDArray[Any]:
+        """picture: a frame's, (H, W, 3) uint8 BGR where it is an array -> (h, w, 3) uint8 of input_size. A map over the frame, (H, W)
+        float32, becomes (h, w) float32 in the same way."""
         height, width = picture.shape[:2] if isinstance(picture, np.ndarray) else (picture.height, picture.width)
         left, top = max(0, -self.x), max(0, -self.y)
         right, bottom = max(0, self.x + self.width - width), max(0, self.y + self.height - height)
         x1, y1 = min(max(self.x, 0), width), min(max(self.y, 0), height)
         x2, y2 = min(max(self.x + self.width, x1), width), min(max(self.y + self.height, y1), height)
         if x2 == x1 or y2 == y1:
-            return np.zeros((*self.input_size, 3), np.uint8)
+            blank = np.zeros(3, np.uint8) if not isinstance(picture, np.ndarray) else np.zeros(picture.shape[2:], picture.dtype)
+            return np.zeros((*self.input_size, *blank.shape), blank.dtype)
         part = picture[y1:y2, x1:x2] if isinstance(picture, np.ndarray) else picture.part(x1, y1, x2, y2)
         if left or top or right or bottom:
-            part = cv2.copyMakeBorder(part, top, bottom, left, right, cv2.BORDER_CONSTANT)  # type: ignore[assignment]
+            part = cv2.copyMakeBorder(part, top, bottom, left, right, cv2.BORDER_CONSTANT)
         # Area averaging when shrinking: it also averages sensor noise away, so that less counts as changed.
         shrinks = self.height > self.input_size[0]
         resized = cv2.resize(part, self.input_size[::-1], interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-        return resized  # type: ignore[return-value]
+        return resized
 
     def to_frame(self, points: NDArray[np.float32]) -> NDArray[np.float32]:
         """(…, 2) x, y in pixels of the input -> in pixels of the frame; whole numbers are pixel centres in both."""

@@ -18,9 +18,11 @@ from skipvid.core.results import Detections, Frame, FrameResult
 from skipvid.models import ModelSpec, find_spec
 from skipvid.presets.preset import FILE, Preset
 from skipvid.skip.api import SkipModel, Source
+from skipvid.skip.backend import Program
 from skipvid.skip.config import SkipConfig
 from skipvid.skip.kept import KeptPrograms
 from skipvid.skip.picture import Picture
+from skipvid.tasks.areas import Areas
 from skipvid.tasks.scene import SceneCutDetector
 
 ACTIVITY_STRIDE = 8
@@ -50,6 +52,9 @@ class Engine(ABC):
     weights_sha256: str
     categories: Mapping[int, str]
     model: SkipModel
+    areas: Areas | None = None
+    """What streams that begin look at; None: all of the picture."""
+    motion: str = "none"
 
     def __init__(
         self, spec: ModelSpec, preset: Preset, config: SkipConfig, weights: Path, weights_sha256: str, programs: Path | None = None
@@ -74,10 +79,10 @@ class Engine(ABC):
         """Name of what the network runs on."""
         return self.model.backend.name
 
-    def prepare(self, height: int, width: int) -> None:
-        """Build the plans for frames of this size, so that the first frame need not wait for them."""
-        for _, model, size in self.networks(height, width):
-            model.program(((1, 3, *size),))
+    def prepare(self, height: int, width: int) -> tuple[Program, ...]:
+        """Build the programs for frames of this size, so that the first frame need not wait for them. They are kept for as long as the
+        caller keeps them, however many other sizes there are."""
+        return tuple(model.program(((1, 3, *size),)) for _, model, size in self.networks(height, width))
 
     @abstractmethod
     def networks(self, height: int, width: int) -> list[tuple[Preset, SkipModel, tuple[int, int]]]:
@@ -86,6 +91,10 @@ class Engine(ABC):
     def dense_macs(self, height: int, width: int) -> int:
         """MACs of all networks without gates for a frame of this size; of a pose network for one person."""
         return sum(model.program(((1, 3, *size),)).costs.dense_macs for _, model, size in self.networks(height, width))
+
+    def use_motion(self, motion: str | None) -> None:
+        """Say what streams with gates do where the camera moves, of skipvid.core.motions; None: what the detector's preset says."""
+        self.motion = motion or self.preset.motion
 
     def regated(self, config: SkipConfig, keep: bool = False) -> Self:
         """The same network with other gates; what was loaded and exported is shared. keep: as in SkipModel.regated."""

@@ -11,7 +11,9 @@ from skipvid.core.results import StoredPicture
 from skipvid.models import PoseSpec
 from skipvid.presets.preset import Preset
 from skipvid.skip.picture import Picture
+from skipvid.tasks.areas import Areas, HeldWindows
 from skipvid.tasks.crops import CropWindow
+from skipvid.tasks.detect import mean_colour
 from skipvid.tasks.letterbox import Letterbox, Preprocessor
 
 SURE = 0.3
@@ -22,16 +24,33 @@ FEWEST = 3
 
 
 class PoseTask:
-    """Prepares windows of frames for a pose network and reads its output. spec: of the preset's network."""
+    """Prepares windows of frames for a pose network and reads its output. spec: of the preset's network.
 
-    def __init__(self, preset: Preset, spec: PoseSpec) -> None:
+    areas: what is looked at; None: everything.
+    """
+
+    def __init__(self, preset: Preset, spec: PoseSpec, areas: Areas | None = None) -> None:
+        self._areas, self._fill = areas, mean_colour(preset)
+        self._held: HeldWindows | None = None
         self._preprocess = Preprocessor(preset.channels, preset.mean, preset.std)
         self._head = spec.head(preset.keypoints)
 
     def prepare(self, picture: NDArray[np.uint8] | StoredPicture, window: CropWindow) -> Picture:
         """picture: a frame's, (H, W, 3) uint8 BGR where it is an array -> the network's input, of shape (1, 3, h, w)."""
         size = window.input_size
-        return self._preprocess(window.cut(picture), Letterbox(size, size, size))
+        pixels = window.cut(picture)
+        if self._held is not None:
+            pixels = self._held.hold(pixels, window)
+        return self._preprocess(pixels, Letterbox(size, size, size))
+
+    def frame_size(self, size: tuple[int, int]) -> None:
+        """Frames of (height, width) are to come. Raises UsageError where nothing of them is left to look at."""
+        self._held = None if self._areas is None else HeldWindows(self._areas.left_out(*size), self._fill)
+
+    @property
+    def left_out(self) -> NDArray[np.bool_] | None:
+        """(H, W) bool over frames of that size; None: nothing."""
+        return None if self._held is None else self._held.left_out
 
     def decode(self, maps: Sequence[NDArray[np.float32]], window: CropWindow) -> NDArray[np.float32]:
         """maps: all that the network returns -> (J, 3) float32: x, y in pixels of the frame, whole numbers being centres, and score."""

@@ -18,7 +18,9 @@ from skipvid.models import PoseSpec
 from skipvid.presets.preset import Preset
 from skipvid.skip.api import SkipModel
 from skipvid.skip.config import SkipConfig
+from skipvid.tasks.areas import Areas, looked_at, share_note
 from skipvid.tasks.crops import whole_frame
+from skipvid.tasks.detect_engine import DetectStream
 from skipvid.tasks.engine import ACTIVITY_STRIDE, Clock, Engine, EngineStream, spec_with
 from skipvid.tasks.join import Patch, join_activity
 from skipvid.tasks.people import DetectedPeople, Person, PersonInFrame, Pose, PoseOptions
@@ -62,6 +64,11 @@ class PoseEngine(Engine):
         """(height, width) of the pose network's input for frames of (height, width)."""
         return self.input_size if self.detector is not None else whole_frame(frame_size, self.input_size).input_size
 
+    def use_motion(self, motion: str | None) -> None:
+        """As Engine.use_motion; it is the detector whose pictures are registered."""
+        if self.detector is not None:
+            self.detector.use_motion(motion)
+
     def networks(self, height: int, width: int) -> list[tuple[Preset, SkipModel, tuple[int, int]]]:
         own = (self.preset, self.model, self.window_size((height, width)))
         return [*(self.detector.networks(height, width) if self.detector is not None else []), own]
@@ -73,7 +80,7 @@ class PoseEngine(Engine):
 
     def task(self) -> PoseTask:
         """What stands before and behind the pose network."""
-        return PoseTask(self.preset, self.spec)
+        return PoseTask(self.preset, self.spec, self.areas)
 
     def stream(self, dense_every: int = 0) -> PoseStream:
         """As Engine.stream; nothing is measured where the detector skips frames: those with the dense run would not be like the others."""
@@ -98,6 +105,19 @@ class PoseStream(EngineStream):
         self._found: FrameResult | None = None  # what the detector said of the last frame, where it ran
         self._viewed: list[Person] = []  # who was looked at in the last frame
 
+    def look_at(self, areas: Areas | None) -> None:
+        """Look at these areas from the next frame on; None: at all of the picture. Raises UsageError where they leave nothing of it."""
+        self._task = PoseTask(self._engine.preset, self._engine.spec, areas)
+        if self._frame_size is not None:
+            self._look_from_here(self._frame_size)
+        if isinstance(self._detector, DetectStream):
+            self._detector.look_at(areas)
+
+    def _look_from_here(self, size: tuple[int, int]) -> None:
+        self._task.frame_size(size)
+        if self._cuts is not None:
+            self._cuts.leave_out(self._task.left_out)
+
     @property
     def memory_bytes(self) -> int:
         """Bytes that the sessions of all persons hold."""
@@ -105,10 +125,14 @@ class PoseStream(EngineStream):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """A line where persons were left out."""
-        return () if self._people.problem is None else (self._people.problem,)
+        """Which areas were left out, and a line where persons were."""
+        areas: tuple[str, ...] = ()
+        if self._task.left_out is not None:
+            areas = (share_note(self._task.left_out),) if self._detector is None else self._detector.notes
+        return areas if self._people.problem is None else (*areas, self._people.problem)
 
     def _begin_anew(self, size: tuple[int, int]) -> None:
+        self._look_from_here(size)
         self._people.clear()
         self._since_start = 0
 
@@ -120,7 +144,8 @@ class PoseStream(EngineStream):
         poses = [self._look(frame, person, clock, carried=found is None) for person in self._viewed]
         clock.lap("postprocess")
         self._since_start += 1
-        return _detections([pose for pose in poses if pose is not None], len(self._engine.preset.keypoints))
+        found_poses = _detections([pose for pose in poses if pose is not None], len(self._engine.preset.keypoints))
+        return looked_at(found_poses, self._task.left_out)
 
     def _find(self, frame: Frame) -> FrameResult | None:
         """Run the detector and the tracker where this frame's turn has come."""

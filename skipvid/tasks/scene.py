@@ -22,8 +22,11 @@ class SceneCutDetector:
         self._previous: NDArray[np.float32] | None = None
         self._weights: NDArray[np.float32] | None = None
 
-    def leave_out(self, area: NDArray[np.bool_]) -> None:
-        """Look at what is not in an area only. area: (H, W) bool over the frame, somewhere False."""
+    def leave_out(self, area: NDArray[np.bool_] | None) -> None:
+        """Look at what is not in an area only. area: (H, W) bool over the frame, somewhere False; None: look at all."""
+        if area is None:
+            self._weights = None
+            return
         kept = cv2.resize((~area).astype(np.float32), THUMBNAIL, interpolation=cv2.INTER_AREA)
         self._weights = np.asarray(kept / kept.mean(), np.float32)
 

@@ -123,6 +123,17 @@ def test_pose_of_one_person_in_the_whole_frame_needs_no_detector(place: Path) ->
         assert not any("detector." in cell for row in csv.reader(file) for cell in row)
 
 
+@pytest.mark.parametrize("more", [[], ["--full-frame"]])
+def test_areas_are_left_out_of_poses(more: list[str], place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["pose", "clip.mp4", "-o", "a.jsonl", "--ignore", "0,0 1,0 1,0.5 0,0.5", "--conf", "0", "--json", *more]
+    assert run(words) == 0
+    for frame in frames_of(place / "a.jsonl"):
+        assert all((person["box"][1] + person["box"][3]) / 2 >= 23 for person in frame["detections"])
+    (document,) = json.loads(capsys.readouterr().out)["runs"]
+    assert any(problem.startswith("areas left out: 5") for problem in document["problems"])
+    assert run(["pose", "clip.mp4", "-o", "b.jsonl", "--ignore", "1,2"]) == 2
+
+
 def test_the_heatmap_of_a_pose_preset_shows_the_work_on_persons(place: Path) -> None:
     assert run(["heatmap", "clip.mp4", "--preset", "hrnet_w32_256x192", "-o", "heat.mp4", "--conf", "0", "-q"]) == 0
     with av.open(str(place / "heat.mp4")) as container:

@@ -94,24 +94,24 @@ def test_several_runs_share_a_file(tmp_path: Path) -> None:
         assert len([row for row in rows if row["scope"] == "frame" and row["threshold"] == threshold]) == len(results)
 
 
-def test_the_rows_of_a_run_that_failed_are_taken_back(tmp_path: Path) -> None:
+def test_rows_of_a_source_that_failed_are_taken_back_from_among_those_of_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("skipvid.report.csvs._PIECE", 500)  # so that rows are cut where pieces end
     path = tmp_path / "cost.csv"
-    first, failed, last = run_of(3), run_of(4, seed=20), run_of(2, seed=40)
-    with CostCsv(path, header("first.mp4")) as sink:
-        for one in first:
-            sink.write(one)
-        sink.end_run(summed(first))
-        sink.next_run(header("failed.mp4"))
-        for one in failed:
-            sink.write(one)
-        sink.drop_run()
-        sink.next_run(header("last.mp4"))
-        for one in last:
-            sink.write(one)
-        sink.finish(summed(last, name="last.mp4"))
+    names = ("first, one.mp4", 'failed, "two".mp4', "last.mp4")
+    headers = [header(name) for name in names]
+    runs = [run_of(4), run_of(4, seed=20), run_of(4, seed=40)]
+    with CostCsv(path, headers[0]) as sink:
+        for results in zip(*runs, strict=True):
+            for its_header, one in zip(headers, results, strict=True):
+                sink.write_of(its_header, one)
+        sink.end_of(headers[0], summed(runs[0]))
+        sink.drop_source(names[1])
+        sink.end_of(headers[2], summed(runs[2]))
+        sink.complete()
     rows = rows_of(path)
-    assert [row["source"] for row in rows if row["scope"] == "frame"] == ["first.mp4"] * 3 + ["last.mp4"] * 2
-    assert [row["scope"] for row in rows].count("total") == 2 and all(len(row) == len(COLUMNS) and None not in row for row in rows)
+    assert [row["source"] for row in rows if row["scope"] == "frame"] == [names[0], names[2]] * 4
+    assert {row["source"] for row in rows if row["scope"] == "total"} == {names[0], names[2]}
+    assert all(len(row) == len(COLUMNS) and None not in row for row in rows)
 
 
 def test_a_run_without_gates_has_times_alone(tmp_path: Path) -> None:

@@ -282,3 +282,28 @@ def test_the_first_dense_run_of_a_size_is_not_timed(monkeypatch: pytest.MonkeyPa
     frames = [torch.zeros(1, 3, 16, 16)] * 2 + [torch.zeros(1, 3, 16, 24)] * 2
     assert [model.dense_ms(frame) for frame in frames] == [1000.0] * 4
     assert clock[0] == 2 * 100 + 2 * 4  # each by all threads and by one
+
+
+def test_streams_of_more_sizes_than_are_kept_build_each_program_once(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Six cameras of six sizes, which lose their connections in turns; and a size that nobody uses any more is forgotten."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU()).eval()
+    shapes = [(1, 3, 8 + 2 * number, 16) for number in range(6)]
+    model, _ = convert(net, torch.zeros(shapes[0]), SkipConfig(backend=backend))
+    built: list[Any] = []
+    compiled = SkipModel._compiled
+
+    def counted(self: SkipModel, shapes: Any) -> Any:
+        built.append(shapes)
+        return compiled(self, shapes)
+
+    monkeypatch.setattr(SkipModel, "_compiled", counted)
+    sessions = [model.session() for _ in shapes]
+    for _ in range(3):
+        for session, shape in zip(sessions, shapes, strict=True):
+            session(torch.rand(shape))
+            model.session()(torch.rand(shape))  # one that comes later shares it
+    assert len(built) == 6
+    del session, sessions
+    model.session()(torch.rand(shapes[0]))
+    assert len(built) == 7

@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+import click
+
 from skipvid.cli.settings.fields import flag, setting
 from skipvid.cli.settings.groups import LiveSettings, NetworkSettings, ReadSettings, TalkSettings, WriteSettings
+from skipvid.cli.settings.motion import MotionSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,8 +32,16 @@ class AnalysisSettings:
         help="Tint what was computed lately: in four frames.  [default: mask]",
     )
     network: NetworkSettings = field(default_factory=NetworkSettings)
+    motion: MotionSettings = field(default_factory=MotionSettings)
     read: ReadSettings = field(default_factory=ReadSettings)
     write: WriteSettings = field(default_factory=WriteSettings)
+    jobs: int = setting(
+        "--jobs",
+        default=1,
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="Analyse N recordings at a time; cameras always run side by side.  [default: 1]",
+    )
     layers: bool = flag("--layers", help="Show every layer in the report.")
     dry_run: bool = flag("--dry-run", help="Say what would be done and what it costs at most; write nothing.")
     talk: TalkSettings = field(default_factory=TalkSettings)

@@ -18,18 +18,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FollowSettings:
-    """Where to look, and whether and how detections get identities. Raises UsageError where settings contradict each other."""
-
-    track: bool = flag("--track", help="Give detections identities that stay. On by default for .mot.txt.")
-    no_track: bool = flag("--no-track", help="Give them none, whatever is written.")
-    detect_every: int = setting(
-        "--detect-every",
-        default=1,
-        type=click.IntRange(min=1),
-        metavar="N",
-        help="Run the detector in every N-th frame; in between, what has an identity goes on as it went. Implies --track.",
-    )
+class AreaSettings:
+    """Where to look."""
 
     ignore: tuple[str, ...] = setting(
         "--ignore",
@@ -40,6 +30,28 @@ class FollowSettings:
     )
     only: tuple[str, ...] = setting("--only", default=(), metavar="AREA", help="Leave out what lies outside. May be given several times.")
 
+    def areas(self) -> Areas | None:
+        """Where to look; None: everywhere. Raises UsageError where an area cannot be read."""
+        from skipvid.tasks.areas import Areas, read_area
+
+        if not self.ignore and not self.only:
+            return None
+        return Areas(tuple(read_area(text) for text in self.ignore), tuple(read_area(text) for text in self.only))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FollowSettings:
+    """Whether and how detections get identities, and what is counted. Raises UsageError where settings contradict each other."""
+
+    track: bool = flag("--track", help="Give detections identities that stay. On by default for .mot.txt.")
+    no_track: bool = flag("--no-track", help="Give them none, whatever is written.")
+    detect_every: int = setting(
+        "--detect-every",
+        default=1,
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="Run the detector in every N-th frame; in between, what has an identity goes on as it went. Implies --track.",
+    )
     count: tuple[str, ...] = setting(
         "--count",
         default=(),
@@ -61,14 +73,6 @@ class FollowSettings:
 
         needed = self.track or self.detect_every > 1 or bool(self.count) or any(output.lower().endswith(".mot.txt") for output in outputs)
         return FollowOptions(self.detect_every) if needed and not self.no_track else None
-
-    def areas(self) -> Areas | None:
-        """Where to look; None: everywhere. Raises UsageError where an area cannot be read."""
-        from skipvid.tasks.areas import Areas, read_area
-
-        if not self.ignore and not self.only:
-            return None
-        return Areas(tuple(read_area(text) for text in self.ignore), tuple(read_area(text) for text in self.only))
 
     def counts(self) -> tuple[CountOption, ...]:
         """What to count. Raises UsageError where a line or zone cannot be read, or two have one name."""

@@ -41,7 +41,19 @@ class LiveSettings:
         "--webcam", default=None, type=click.IntRange(min=0), bare=0, metavar="[N]", help="Read camera N; 0 is the first one."
     )
     show: bool = flag("--show", help="Show a window: q ends, space halts, m switches the mask. Files are then written only with -o.")
+    web: str | None = setting(
+        "--web",
+        default=None,
+        metavar="[HOST:]PORT",
+        help="Show all sources on a page at http://127.0.0.1:PORT (needs skipvid[web]); other machines reach it at another HOST, with the "
+        "token that is printed. Files are then written only with -o.",
+    )
     stream: StreamSettings = field(default_factory=StreamSettings)
+
+    @property
+    def watched(self) -> bool:
+        """Whether somebody looks on, so that nothing needs to be written."""
+        return self.show or self.web is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -118,6 +118,7 @@ def cost_record(cost: FrameCost | None) -> Record | None:
 def summary_record(summary: RunSummary) -> Record:
     return {
         "type": "summary",
+        "source": summary.header.source.name,
         "frames": summary.frames,
         "keyframes": summary.keyframes,
         "detections": summary.detections,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,12 +37,12 @@ def suffix_of(target: str) -> str:
     return max(known, key=len)
 
 
-def default_output(source: str, ending: str = "_skipvid.mp4", folder: str = ".") -> str:
+def default_output(source: str, ending: str = "_skipvid.mp4", folder: str = ".", stem: str | None = None) -> str:
     """The name of a source's output where the user gave none, in the working directory: clip.mp4 -> clip_skipvid.mp4.
 
-    A stem that is too long for a name in that folder is cut, and gets a number made of all of it.
+    stem: where it is not the source's own. One that is too long for a name in that folder is cut, and gets a number made of all of it.
     """
-    return cut_name(_stem(source), longest_name(Path(folder)) - len(os.fsencode(ending))) + ending
+    return cut_name(_stem(source) if stem is None else stem, longest_name(Path(folder)) - len(os.fsencode(ending))) + ending
 
 
 def check_target(target: str, sources: Sequence[str], overwrite: bool) -> None:
@@ -128,10 +129,10 @@ def plan_outputs(
     """
     plans: list[OutputPlan] = []
     taken: dict[str, str] = {}
-    for n, source in enumerate(sources, start=1):
+    for n, (source, stem) in enumerate(zip(sources, _stems(sources), strict=True), start=1):
         wanted: list[str] = []
-        for pattern in targets or [default_output(source, ending)]:
-            target = _fill(pattern, source, n, ending)
+        for pattern in targets or [default_output(source, ending, stem=stem)]:
+            target = _fill(pattern, stem, n, ending)
             if target != STDOUT:
                 _check_name(target)
                 _claim(target, source, taken)
@@ -143,12 +144,12 @@ def plan_outputs(
     return plans
 
 
-def _fill(pattern: str, source: str, n: int, ending: str) -> str:
+def _fill(pattern: str, stem: str, n: int, ending: str) -> str:
     if pattern == STDOUT:
         return pattern
     if pattern.endswith(("/", os.sep)) or os.path.isdir(pattern):
-        return str(Path(pattern) / default_output(source, ending, pattern))
-    values = {"stem": _stem(source), "n": str(n)}
+        return str(Path(pattern) / default_output("", ending, pattern, stem))
+    values = {"stem": stem, "n": str(n)}
 
     def value(match: re.Match[str]) -> str:
         if match[1] not in values:
@@ -167,12 +168,27 @@ def _claim(target: str, source: str, taken: dict[str, str]) -> None:
     raise UsageError(f"{target} would be written {both}", "give -o a folder, or a name with {stem} or {n}")
 
 
+def _stems(sources: Sequence[str]) -> list[str]:
+    """The stem of each. Cameras of one make have addresses that end alike: where two would have one stem, the whole address makes it."""
+    stems = [_stem(source) for source in sources]
+    counts = Counter(stems)
+    return [_long_stem(source) if "://" in source and counts[stem] > 1 else stem for source, stem in zip(sources, stems, strict=True)]
+
+
+def _long_stem(source: str) -> str:
+    parts = urlsplit(without_secrets(source))
+    host = parts.netloc.rpartition("@")[2]
+    return re.sub(r"[^\w.+-]+", "_", host + str(Path(unquote(parts.path)).with_suffix("") if parts.path.strip("/") else ""))
+
+
 def _stem(source: str) -> str:
     """The source's name without folders and suffix, fit for a file name."""
     if source == "-":
         return "stdin"
     if "://" in source:
         source = without_secrets(source)
+        if source.lower().startswith("webcam://"):
+            return source.lower().replace("://", "")
         name = unquote(Path(urlsplit(source).path).stem) or urlsplit(source).hostname or "stream"
         return re.sub(r"[^\w.+-]+", "_", name)
     path = Path(source)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import signal
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -18,6 +19,9 @@ FLUSH_SECONDS = 0.5
 """Most that a killed run loses of a text output, or one frame where frames take longer."""
 
 _MOST_WAITING = 1 << 12  # characters
+
+_PRINTING = threading.Lock()
+"""Sources that are analysed side by side share stdout, line by line."""
 
 
 class TextSink(Sink):
@@ -124,8 +128,9 @@ def _print(text: str) -> None:
     if interrupts.reader_gone():
         return
     try:
-        sys.stdout.write(text)
-        sys.stdout.flush()
+        with _PRINTING:
+            sys.stdout.write(text)
+            sys.stdout.flush()
     except BrokenPipeError:
         if not hasattr(signal, "SIGPIPE") or not interrupts.send(signal.SIGPIPE):
             raise

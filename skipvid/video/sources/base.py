@@ -5,9 +5,19 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 from skipvid.core.results import Frame, SourceInfo
+
+
+class Turn(Protocol):
+    """Where several sources are read side by side: the right to be worked on."""
+
+    def take(self) -> None:
+        """Wait for it. Does nothing where it is held."""
+
+    def give(self) -> None:
+        """Give it back, if it is held."""
 
 
 class Source(ABC):
@@ -16,12 +26,14 @@ class Source(ABC):
     After (or during) iteration `problem` holds one line where the input turned out to be damaged or shorter than it said,
     `notes` lines on what was done to make sense of it (colours mapped, a clock repaired), and
     `dropped` counts frames of a live source that came and were not delivered. `tell` may be set: it is called, from whatever thread, with a
-    line on what cannot wait for the end (a connection that is lost).
+    line on what cannot wait for the end (a connection that is lost). `turn` may be set: a live source takes it once a frame is there, so
+    that the one it then delivers is the newest, and gives it back where it waits for the next.
     """
 
     info: SourceInfo
     problem: str | None = None
     dropped: int = 0
+    turn: Turn | None = None
     tell: Callable[[str], None] = staticmethod(lambda line: None)
     _noted: tuple[str, ...] = ()
 

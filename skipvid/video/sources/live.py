@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -113,6 +113,15 @@ class LiveClock:
         return self._last
 
 
+class _Arrived(NamedTuple):
+    """A picture that came. clock: seconds since the first one. arrival: on a steady clock."""
+
+    shot: Shot
+    number: int
+    clock: float
+    arrival: float
+
+
 class LiveSource(Source):
     """Frames of a feed, newest first served.
 
@@ -128,10 +137,10 @@ class LiveSource(Source):
         self._options = options or ReadOptions()
         self._stall = stall
         self._changed = threading.Condition()
-        self._newest: tuple[Shot, int, float] | None = None  # shot, number, seconds on the clock
+        self._newest: _Arrived | None = None
         self._clock = LiveClock()
         self._arrived = 0
-        self._arrival = 0.0  # of the newest
+        self._arrival = 0.0  # of the last one
         self._gone = self._closing = self._iterated = self._delivering = False
         self._deadline: float | None = None
         self._error: Exception | None = None
@@ -142,7 +151,7 @@ class LiveSource(Source):
                 self._closing = True
                 feed.stop()
                 raise self._refusal()
-            picture = self._newest[0].picture
+            picture = self._newest.shot.picture
         height, width = picture.shape[:2] if isinstance(picture, np.ndarray) else (picture.height, picture.width)
         self.info = SourceInfo(name, width, height, feed.fps, live=True, codec=feed.codec)
         self.facts: ContainerFacts = feed.facts
@@ -164,13 +173,11 @@ class LiveSource(Source):
         origin = 0.0
         resumed = False
         while not self._closing:
-            begin = time.monotonic()
-            taken = self._take()
-            waited = time.monotonic() - begin
+            taken, waited = self._take()
             if taken is None:
                 silent = not self._gone and not self._closing and not self._over()
                 break
-            shot, number, clock = taken
+            shot, number, clock, arrival = taken
             if waited >= self._stall and not shot.resumed:
                 stalls, stalled = stalls + 1, stalled + waited
             if first is None:
@@ -179,7 +186,7 @@ class LiveSource(Source):
             seconds = clock - origin
             resumed = resumed or shot.resumed
             if selection.take(seconds):
-                yield Frame(shot.picture, number - first, seconds, self._name, waited * 1e3, resumed=resumed)
+                yield Frame(shot.picture, number - first, seconds, self._name, waited * 1e3, resumed=resumed, arrived=arrival)
                 resumed = False
             if selection.finished(seconds) or self._over():
                 break
@@ -206,9 +213,9 @@ class LiveSource(Source):
                     self._arrived += shot.passed_over
                     if self._newest is not None:
                         self.dropped += 1
-                        if self._newest[0].resumed:
+                        if self._newest.shot.resumed:
                             shot = Shot(shot.picture, shot.stamp, 0, True)
-                    self._newest = (shot, self._arrived, clock)
+                    self._newest = _Arrived(shot, self._arrived, clock, arrival)
                     self._arrived += 1
                     self._arrival = arrival
                     self._changed.notify_all()
@@ -220,17 +227,24 @@ class LiveSource(Source):
                 self._changed.notify_all()
             self._feed.release()
 
-    def _take(self) -> tuple[Shot, int, float] | None:
-        """The newest picture that was not delivered; None at the end."""
+    def _take(self) -> tuple[_Arrived | None, float]:
+        """The newest picture that was not delivered, None at the end; and how many seconds it was waited for."""
+        begin = time.monotonic()
+        if self.turn is not None:
+            self.turn.give()
         with self._changed:
             if not self._delivering and not self._gone and time.monotonic() - self._arrival > FRESH:
                 self._newest = None  # the feed was lost while networks were loaded
             self._changed.wait_for(lambda: self._newest is not None or self._gone or self._closing, self._patience())
+        waited = time.monotonic() - begin
+        if self.turn is not None:
+            self.turn.take()
+        with self._changed:
             taken, self._newest = self._newest, None
             if not self._delivering:
                 # What came before the first frame was asked for, while networks were loaded, is not missed.
                 self._delivering, self.dropped = True, 0
-            return None if self._closing else taken
+            return None if self._closing else taken, waited
 
     def _patience(self) -> float | None:
         limits = [] if self._feed.steadfast else [self._options.timeout]

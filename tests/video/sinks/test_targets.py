@@ -156,3 +156,16 @@ def test_output_that_is_another_source_is_refused() -> None:
     Path("a.mkv").touch()
     with pytest.raises(OutputError, match="also the input"):
         plan_outputs(["{stem}.mp4"], ["a.mkv", "clip.mp4"], overwrite=True)
+
+
+def test_cameras_whose_addresses_end_alike_get_names_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    sources = [
+        "rtsp://a:se/cr@et@10.0.0.1:554/live",
+        "rtsp://10.0.0.2/live",
+        "rtsp://10.0.0.2/yard/live",
+        "webcam://1",
+        "rtsp://10.0.0.3/door",
+    ]
+    targets = [plan.targets[0] for plan in plan_outputs(["{stem}.jsonl"], sources)]
+    assert targets == ["10.0.0.1_554_live.jsonl", "10.0.0.2_live.jsonl", "10.0.0.2_yard_live.jsonl", "webcam1.jsonl", "door.jsonl"]

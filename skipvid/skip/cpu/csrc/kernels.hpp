@@ -19,9 +19,31 @@ constexpr int lanes = 16;
 constexpr int padded(int channels) { return (channels + lanes - 1) / lanes * lanes; }
 
 struct Activation {
-  enum class Kind : int { none, clamp, silu, sigmoid, tanh, hardswish, hardsigmoid, leaky_relu, elu };
+  enum class Kind : int {
+    none,
+    clamp,
+    silu,
+    sigmoid,
+    tanh,
+    hardswish,
+    hardsigmoid,
+    leaky_relu,
+    elu,
+    gelu,
+    gelu_tanh,
+    mish,
+    softplus,
+    exp,
+    log,
+    sqrt,
+    rsqrt,
+    reciprocal,
+    erf,
+    absolute,
+  };
+  static constexpr Kind last = Kind::absolute;
   Kind kind = Kind::none;
-  float a = 0, b = 0;  // clamp: bounds; leaky_relu: slope; elu: alpha
+  float a = 0, b = 0;  // clamp: bounds; leaky_relu: slope; elu: alpha; softplus: beta, and where it becomes x
 };
 
 // A group of adjacent output channels that are computed together.
@@ -66,6 +88,9 @@ struct Operand {
 
 // How a change is measured over channels: sum of magnitudes, sum of squares, largest magnitude.
 enum class Norm : int { magnitudes, squares, largest };
+
+// What is computed of a pixel from all of its channels.
+enum class ChannelOperation : int { normalise, softmax };
 
 enum class Pointwise : int { copy, add, sub, mul, div, multiply_add };
 
@@ -119,6 +144,14 @@ struct RowKernels {
   void (*round)(float* const* rows, int count, int channels);
 };
 
+// Rows by themselves, with sums over their channels (kernels/channelwise.hpp).
+struct ChannelKernels {
+  // (x - mean) / sqrt(variance + epsilon) * weights + bias; weights and bias are padded, channels are not.
+  void (*normalise)(const std::byte* const* rows, int count, int channels, float epsilon, const float* weights, const float* bias,
+                    float* const* outputs);
+  void (*softmax)(const std::byte* const* rows, int count, int channels, float* const* outputs);
+};
+
 // Rows compared with what was published, or last seen (kernels/gates.hpp).
 struct GateKernels {
   // The norm gate on up to 64 rows: bit i = the sum over channels (not padded) of |new - published row i|, the new one rounded as it would be
@@ -151,7 +184,7 @@ struct InputKernels {
                                                           int many);
 };
 
-struct Kernels : GemmKernels, DepthwiseKernels, PointwiseKernels, RowKernels, GateKernels, InputKernels {
+struct Kernels : GemmKernels, DepthwiseKernels, PointwiseKernels, RowKernels, ChannelKernels, GateKernels, InputKernels {
   const char* name;
   Element element;
   int width;  // floats per vector

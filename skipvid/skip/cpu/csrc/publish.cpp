@@ -41,7 +41,16 @@ double activation_work(const Activation& activation) {
     case Activation::Kind::silu:
     case Activation::Kind::sigmoid:
     case Activation::Kind::tanh:
-    case Activation::Kind::elu: return 20;
+    case Activation::Kind::elu:
+    case Activation::Kind::gelu_tanh:
+    case Activation::Kind::mish:
+    case Activation::Kind::exp:
+    case Activation::Kind::log:
+    case Activation::Kind::sqrt:
+    case Activation::Kind::rsqrt: return 20;
+    case Activation::Kind::gelu:
+    case Activation::Kind::erf:
+    case Activation::Kind::softplus: return 30;
     default: return 4;
   }
 }
@@ -247,6 +256,34 @@ void run_buffered(const Job& job) {
     }
     run_buffer(job, job.pixels.subspan(from, to - from));
   }
+}
+
+bool take_rows(State& state, int map, const float* values, float limit) {
+  constexpr int at_a_time = 64;
+  const MapInfo& info = state.program.maps[map];
+  const Kernels& kernels = state.program.kernels;
+  const Rows target = state.rows(map);
+  const int channels = info.channels, row = padded(channels), pixels = static_cast<int>(info.pixels());
+  Bitmap& changed = state.changed(map);
+  changed.clear();
+  // A kernel reads whole vectors: rows that end within one are copied first.
+  Buffer copies(row == channels ? 0 : static_cast<std::size_t>(at_a_time) * row);
+  std::byte* published[at_a_time];
+  for (int first = 0; first < pixels; first += at_a_time) {
+    const int count = std::min(at_a_time, pixels - first);
+    const float* from = values + static_cast<std::ptrdiff_t>(first) * channels;
+    for (int i = 0; i < count; ++i) {
+      published[i] = target.at((first + i) / info.width, (first + i) % info.width);
+      if (row != channels) std::copy_n(from + static_cast<std::ptrdiff_t>(i) * channels, channels, copies.data() + i * row);
+    }
+    std::uint64_t opened = kernels.publish(row == channels ? from : copies.data(), row, published, count, channels, limit, true);
+    for (; opened != 0; opened &= opened - 1) {
+      const int pixel = first + __builtin_ctzll(opened), x = pixel % info.width;
+      changed.row(pixel / info.width)[x / 64] |= std::uint64_t{1} << (x % 64);
+    }
+  }
+  changed.settle();
+  return changed.any();
 }
 
 }  // namespace skipvid

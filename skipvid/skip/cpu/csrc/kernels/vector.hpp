@@ -248,5 +248,42 @@ SKIPVID_INLINE Floats short_reciprocal(Floats x) {
 #endif
 }
 
+// As exp(), to the ends of what a float can hold.
+SKIPVID_INLINE Floats full_exp(Floats x) {
+  const Floats half = exp(x * 0.5F);
+  const Floats inside = exp(x), outside = half * half;
+  return (x < -87.0F) | (x > 88.0F) ? outside : inside;
+}
+
+SKIPVID_INLINE Floats sqrt(Floats x) {
+  for (int i = 0; i < width; ++i) x[i] = __builtin_sqrtf(x[i]);
+  return x;
+}
+
+// ln x = ln m + e ln 2 with sqrt(1/2) <= m < sqrt(2), by a polynomial (coefficients: Cephes logf).
+SKIPVID_INLINE Floats log(Floats x) {
+  const Floats tiny = all(1.17549435e-38F), scaled = x < tiny ? x * 33554432.0F : x;  // 2^25, for denormal numbers
+  Ints bits = as_ints(scaled) - 0x3f3504f3;
+  const Ints exponent = bits >> 23;
+  const Floats m = as_floats((bits & 0x007fffff) + 0x3f3504f3) - 1.0F;
+  const Floats n = __builtin_convertvector(exponent, Floats) - (x < tiny ? all(25.0F) : all(0.0F));
+  const Floats squared = m * m;
+  Floats p = all(7.0376836292e-2F);
+  p = p * m - 1.1514610310e-1F;
+  p = p * m + 1.1676998740e-1F;
+  p = p * m - 1.2420140846e-1F;
+  p = p * m + 1.4249322787e-1F;
+  p = p * m - 1.6668057665e-1F;
+  p = p * m + 2.0000714765e-1F;
+  p = p * m - 2.4999993993e-1F;
+  p = p * m + 3.3333331174e-1F;
+  Floats result = p * m * squared + n * -2.12194440e-4F - squared * 0.5F;
+  result = result + m + n * 0.693359375F;
+  const Floats infinite = all(__builtin_inff());
+  result = x == 0.0F ? -infinite : result;
+  result = x < 0.0F ? all(__builtin_nanf("")) : result;
+  return (x == infinite) | (x != x) ? x : result;
+}
+
 }  // namespace
 }  // namespace skipvid
