@@ -34,6 +34,8 @@ from skipvid.skip.conversion import DENSE, PYTORCH, SPARSE
 
 PATCH = 0.05
 """Share of the picture that changes."""
+SETTLING = 9
+"""Frames until a session knows whether gated ones pay."""
 COLUMNS = ("network", "sparse", "dense", "PyTorch", "executed", "gated ms", "still ms", "dense ms", "PyTorch ms", "dense/gated",
            "PyTorch/gated", "in PyTorch")  # fmt: skip
 CONVOLUTIONAL = (
@@ -149,17 +151,21 @@ def measure(name: str, count: int, threshold: float, report: bool) -> Measured:
     """One network. Raises SkipvidError where it cannot be converted, ImportError where its package is missing."""
     net, size = build(name)
     settle_norms(net, size)
-    sequence = frames(size, count + 3)
+    sequence = frames(size, count + SETTLING)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model, conversion = convert(net, sequence[0], SkipConfig(threshold=threshold, threads=1))
     if report:
         print(conversion)
     session, still = model.session(), model.session()
+    for frame in sequence[:SETTLING]:
+        session(frame)
+    for once in (net, model.dense, still, still):
+        once(sequence[0])
     times: dict[str, list[float]] = {way: [] for way in ("gated", "still", "dense", "pytorch")}
     executed = []
     with torch.no_grad():
-        for number, frame in enumerate(sequence):
+        for frame in sequence[SETTLING:]:
             runs: dict[str, Callable[[], object]] = {
                 "pytorch": functools.partial(net, frame),
                 "dense": functools.partial(model.dense, frame),
@@ -167,15 +173,13 @@ def measure(name: str, count: int, threshold: float, report: bool) -> Measured:
                 "still": functools.partial(still, sequence[0]),
             }
             for way, run in runs.items():
-                taken = milliseconds(run)
-                if number >= 3:
-                    times[way].append(taken)
+                times[way].append(milliseconds(run))
             executed.append(1 - session.cost.saving)
     medians = {way: statistics.median(taken) for way, taken in times.items()}
     operations = {name: target.removeprefix("aten.").split(".")[0] for name, target, _ in conversion.dense}
     others = Counter(operations[name] for name in conversion.fallbacks)
     shares = {way: conversion.share(way) for way in (SPARSE, DENSE, PYTORCH)}
-    return Measured(shares, statistics.median(executed[3:]), others=others, **medians)
+    return Measured(shares, statistics.median(executed), others=others, **medians)
 
 
 def show(table: ResultTable, name: str, found: Measured) -> None:
@@ -201,7 +205,7 @@ def sum_up(table: ResultTable, group: str, found: list[Measured]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--frames", type=int, default=7, help="that are timed, after three that are not")
+    parser.add_argument("--frames", type=int, default=7, help="that are timed, when the session has settled")
     parser.add_argument("--threshold", type=float, default=SkipConfig().threshold)
     parser.add_argument("--groups", default=",".join(GROUPS))
     parser.add_argument("--only", default="", help="names of networks, without their packages")

@@ -28,7 +28,7 @@ LOCAL = frozenset(
         "global_mean",
     }
 )
-HANDED_OVER = {"tokens": "PyTorch reads it", "token_map": "PyTorch computes it"}
+HANDED_OVER = {"tokens": "it hands a map to PyTorch", "token_map": "it hands on what PyTorch has computed"}
 LONGEST_CHAIN = 8
 
 

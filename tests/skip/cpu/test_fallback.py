@@ -139,7 +139,7 @@ def test_a_transformer_remembers_little_more_than_its_result() -> None:
     for inputs in streams(attention, 4):
         session(*inputs)
     result = 8 * 16 * 16 * 4
-    assert memory_of(session) <= 8 * result
+    assert memory_of(session) <= 3 * result
 
 
 def test_a_frame_that_fails_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import description_tables as tables
 import native_plans as plans
 import pytest
 import torch
@@ -9,6 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from native_plans import KERNELS, conv, image, node
 
+from skipvid.skip.cpu._native import Program, ThreadPool
+from skipvid.skip.cpu.lowering import lower
 from skipvid.skip.gates.norm import NormGate
 from skipvid.skip.ir.graph import Node
 
@@ -86,3 +89,54 @@ def test_softmax_of_large_numbers_is_that_of_torch(kernels: tuple[str, str]) -> 
     plans.assert_close(
         plans.native(plan, 1, instruction_set).run_dense([frame])[0], expected, "softmax", 1e-2 if precision == "bf16" else 1e-5
     )
+
+
+DAMAGES: dict[str, tuple[str, str, int | float, str]] = {
+    "a read that is none": ("gathers", "reads", 10**9, r"gathers\[0\]: reads"),
+    "channels behind those of the source": ("gathers", "channels", 0, r"gathers\[0\]: channels: number \d+ is -?\d+, not from 0 to"),
+    "a table of pixels behind the constants": ("footprints", "rows", 10**9, r"footprints\[\d\]: rows"),
+    "an operation of no kind": ("channelwise", "operation", 2, r"channelwise\[0\]: operation is 2"),
+    "a negative epsilon": ("channelwise", "epsilon", -1.0, r"channelwise\[0\]: epsilon is -1"),
+    "weights behind the constants": ("channelwise", "weights", 10**9, r"channelwise\[0\]: weights or bias are"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damage_is_refused_with_its_place_and_reason(damage: str) -> None:
+    table, field, value, message = DAMAGES[damage]
+    source = image(5, 4, 6)
+    data = lower(
+        plans.plan_of([source, gather("y", [source], 3, 4, 6, 0), node("z", "layer_norm", "y", epsilon=1e-5)])
+    ).description.to_bytes()
+    parts = tables.take_apart(data)
+    rows = parts[table]
+    # The first channels of the pixels are taken for those of the table of pixels, which count further.
+    rows[field][rows["kind"] == 3 if table == "footprints" else 0] = parts["footprints"]["rows"].max() if field == "channels" else value
+    with pytest.raises(ValueError, match=message):
+        Program(tables.put_together(data, parts), ThreadPool(1))
+
+
+@pytest.mark.parametrize("channels", [16, 5])
+@pytest.mark.parametrize("kernels", KERNELS)
+def test_rows_from_outside_are_compared_with_what_is_held(kernels: tuple[str, str], channels: int) -> None:
+    torch.manual_seed(0)
+    nodes = [
+        Node("x", "input", (), (1, 12, channels)),
+        Node("m", "token_map", ("x",), (1, channels, 3, 4), {"order": torch.arange(12).flip(0)}),
+        conv("w", "m", channels, 4),
+    ]
+    plan = plans.plan_of(nodes, [NormGate("m", 0.5, 1.0)], precision=kernels[0])
+    program = plans.native(plan, 1, kernels[1])
+    state, x = program.new_state(), torch.rand(1, 12, channels)
+    program.run(state, [x], True)
+    x = x.clone()
+    x[0, 0] += 1.0
+    x[0, 5] += 0.25  # below the threshold
+    run = program.run(state, [x], False)
+    assert run.active == [1] and run.computed[0][2, 3] and state.fallback.memory_bytes() < 2 * x.numel() * 4
+    x = x.clone()
+    x[0, 5] += 0.5  # together with what stayed closed
+    assert program.run(state, [x], False).active == [1]
+    assert program.run(state, [x], False).active == [0]
+    with pytest.raises(ValueError, match="the rows are 3 x 4"):
+        state.core.take(program._lowered.maps["m"], torch.rand(3, 4).numpy(), 0.0)
