@@ -3,8 +3,10 @@
     nice -n 19 python benchmarks/adaptive.py train detect --data DIR --work FOLDER
     nice -n 19 python benchmarks/adaptive.py measure detect --data DIR --work FOLDER --write
     python benchmarks/adaptive.py alike detect --data DIR --work FOLDER --write
+    python benchmarks/adaptive.py time detect --data DIR --work FOLDER --write
 
-"alike" needs no training: how much of a rebuilt channel's variance its best depthwise 3 x 3 leaves unexplained, on clips that it was not
+"alike" and "time" need no training. "time": what half of the channels in all those layers save on the engine's own back end, by turns with
+the dense network. "alike": how much of a rebuilt channel's variance its best depthwise 3 x 3 leaves unexplained, on clips that it was not
 fitted to, with the channels as they are numbered and renumbered (skipvid.train.adaptive_order); medians over layers.
 
 Two trainings of each subject, alike in clips, steps and rates (`skipvid train adaptive` without labels): "adaptive", whose policies learn,
@@ -28,14 +30,14 @@ import argparse
 import copy
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from jhmdb import COCO_OF, read_clips
+from jhmdb import read_clips
 from numpy.typing import NDArray
 from sequences import SEQUENCES, load_frames
 from tables import ResultTable, add_write_option
@@ -43,8 +45,13 @@ from torch import nn
 
 from skipvid.core.results import Detections
 from skipvid.evaluate.bootstrap import Interval
-from skipvid.evaluate.run import Labels, Pass, add_labelled, compare
+from skipvid.evaluate.jhmdb import coco_columns
+from skipvid.evaluate.labels import Labels
+from skipvid.evaluate.precision import pck_hits
+from skipvid.evaluate.run import Pass, add_labelled, compare
+from skipvid.evaluate.true_boxes import PERSON
 from skipvid.evaluate.truth import FrameTruth
+from skipvid.models import find_spec
 from skipvid.nn import FixedPolicy, RandomPolicy, adaptive_layers, macs, reset
 from skipvid.nn.adaptive import partners
 from skipvid.presets.preset import DEFAULT_DETECT, DEFAULT_POSE, Preset, load_preset
@@ -57,7 +64,7 @@ from skipvid.tasks.crops import StickyRule
 from skipvid.tasks.detect_engine import DetectEngine
 from skipvid.tasks.pose_engine import PoseEngine
 from skipvid.train.adaptive import AdaptiveRecipe, Maps, open_student, train_adaptive
-from skipvid.train.adaptive_net import Student, layer_choices, make_student, worth_adapting
+from skipvid.train.adaptive_net import Student, layer_choices, make_student, narrowed_state, worth_adapting
 from skipvid.train.adaptive_order import pair_channels
 from skipvid.train.clips import cut_pieces, split_pieces
 from skipvid.train.gates import piece_length
@@ -123,13 +130,15 @@ class Shot:
 
 @dataclass(slots=True, eq=False)
 class Way:
-    """A way to run a network. start: forgets the last frame. run: picture -> maps, and MACs. model: for the processor time, if native."""
+    """A way to run a network. start: forgets the last frame. run: picture -> maps, and MACs. timed: what the processor time is taken of, if
+    native. macs: without gates, for an input of a shape."""
 
     name: str
     start: Callable[[], None]
     run: Callable[[Picture], tuple[Arrays, int]]
     timed: Callable[[Picture], Arrays] | None = None
     every: int = 1
+    macs: Callable[[tuple[int, ...]], int] = lambda shape: 0
     ms: list[float] = field(default_factory=list)
 
 
@@ -141,7 +150,14 @@ def native(name: str, model: SkipModel, every: int = 1) -> Way:
         maps = tuple(each.copy() for each in streams[-1].maps(picture))
         return maps, streams[-1].cost.macs
 
-    return Way(name, lambda: streams[-1].reset(), run, lambda picture: streams[-1].maps(picture), every)
+    return Way(
+        name,
+        lambda: streams[-1].reset(),
+        run,
+        lambda picture: streams[-1].maps(picture),
+        every,
+        lambda shape: model.program((shape,)).costs.dense_macs,
+    )
 
 
 def adaptive_way(name: str, student: Student) -> Way:
@@ -221,15 +237,27 @@ def pose_shots(options: argparse.Namespace, engine: PoseEngine) -> dict[str, tup
             for number, frame in enumerate(clip.frames[: options.frames]):
                 anew = window is None or not rule.holds(window, clip.boxes[number], (frame.height, frame.width))
                 window = rule.place(clip.boxes[number], engine.input_size) if anew or window is None else window
-                joints = replace(clip, joints=clip.joints[number : number + 1], sizes=clip.sizes[number : number + 1])
-
-                def score(outcome: Pass, here: NDArray[np.float32], dense: Any, joints: Any = joints) -> None:
-                    outcome.groups.append(joints.name)
-                    outcome.joints.append(joints.found(here[None, list(COCO_OF.values()), :2]))
-
+                truth, box = clip.labelled.frames[frame.index], clip.boxes[number]
+                columns = coco_columns(clip.labelled.keypoint_names, engine.preset.keypoints)
+                score = partial(_hits, clip.labelled.name, truth, box, columns)
                 shots.append(Shot(task.prepare(frame.image, window), anew, partial(_read_pose, task, window), score))
         found[f"JHMDB, {camera} camera"] = ("PCK", 0, shots)
     return found
+
+
+def _hits(
+    name: str,
+    truth: FrameTruth,
+    box: NDArray[np.float32],
+    columns: tuple[list[int], list[int]],
+    outcome: Pass,
+    here: NDArray[np.float32],
+    dense: NDArray[np.float32],
+) -> None:
+    """PCK@0.2 of one person."""
+    found = Detections(box[None], np.ones(1, np.float32), np.array([PERSON]), ("person",), keypoints=here[None])
+    outcome.groups.append(name)
+    outcome.joints.append(pck_hits(found, truth, columns))
 
 
 def _read_pose(task: Any, window: Any, maps: Arrays) -> NDArray[np.float32]:
@@ -369,6 +397,31 @@ def alike(options: argparse.Namespace) -> None:
             table.row(name, len(left), *middle, own, f"{np.median(apart):.3f}", f"{max(apart):.3f}")
 
 
+def time_half(options: argparse.Namespace) -> None:
+    task = options.task
+    preset = load_preset(PRESETS[task])
+    subject = open_subject(preset, resolve_weights(preset).path)
+    plain = SkipConfig(gate="none", threads=1)
+    engine = _engine(preset, plain)
+    material = detection_shots(options, engine) if isinstance(engine, DetectEngine) else pose_shots(options, engine)
+    shots = [shot for _, _, each in material.values() for shot in each[: options.timed]]
+    ways = [native("dense", engine.model)]
+    for number, name in ((1, "1/2"), (2, "1/4")):
+        student = make_student(subject.teacher, task, shots[0].picture.tensor())
+        state = narrowed_state(student, subject.teacher, {path: number for path, _ in adaptive_layers(student.net)})
+        net = find_spec(preset.model).load(state, preset.label_set.num_outputs)
+        ways.append(native(f"all those layers at {name}", SkipModel(net, plain)))
+    time_ways(ways, shots)
+    columns = ["network", "MACs", "CPU ms", "of dense: median of the frames"]
+    with ResultTable(f"adaptive-time-{task}", columns, options.write, f"{preset.name}; {len(ways[0].ms)} frames.") as table:
+        dense = np.array(ways[0].ms)
+        size = shots[0].picture.tensor().shape
+        whole = ways[0].macs(tuple(size))
+        for way in ways:
+            part = np.median(np.array(way.ms) / dense)
+            table.row(way.name, f"{way.macs(tuple(size)) / whole:.0%}", f"{np.median(way.ms):.1f}", f"{part:.0%}")
+
+
 def _convs(net: nn.Module) -> list[tuple[str, nn.Conv2d]]:
     return [(path, module) for path, module in net.named_modules() if isinstance(module, nn.Conv2d)]
 
@@ -406,7 +459,7 @@ def _one_by_one(student: Student, subject: Subject, x: torch.Tensor) -> list[flo
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("action", choices=["train", "measure", "alike"])
+    parser.add_argument("action", choices=["train", "measure", "alike", "time"])
     parser.add_argument("task", choices=list(PRESETS))
     parser.add_argument("--data", type=Path, required=True, help="folder with sequences/ and videos/")
     parser.add_argument("--work", type=Path, required=True, help="where trainings are kept; one that was broken off goes on")
@@ -417,7 +470,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    {"train": train, "measure": measure, "alike": alike}[options.action](options)
+    {"train": train, "measure": measure, "alike": alike, "time": time_half}[options.action](options)
 
 
 if __name__ == "__main__":

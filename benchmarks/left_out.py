@@ -5,9 +5,10 @@
 Two tables. `left-out`: a way to gate is tried at several levels of its thresholds. The highest level at which two sequences, taken
 together, lose at most GOAL points of AP50 is chosen; what the third one loses there, with its bootstrap interval, is the row of the table.
 Beside it stand the preset as it is, and what people do instead: the dense network in every k-th frame, its boxes held or moved. "Norm gates
-at equal MACs" and "at equal time": AP50 of the preset's gates where their MACs, or the processor time of the whole pass (reading, network,
-boxes), are those of the row, interpolated over logarithms. `smooth`: how many times fewer MACs smoothed gates need than norm gates that
-agree as much with the dense network, on clips without truth (benchmarks/tradeoff.py): AP50 on a hundred frames could not tell.
+at equal MACs": AP50 of the preset's gates where their MACs are those of the row, interpolated over logarithms. --time adds the processor
+time of the whole pass (reading, network, boxes) over that of the dense pass, and the same at equal time: only for a machine of one's own.
+`smooth`: how many times fewer MACs smoothed gates need than norm gates that agree as much with the dense network, on clips without truth
+(benchmarks/tradeoff.py): AP50 on a hundred frames could not tell.
 """
 
 from __future__ import annotations
@@ -124,10 +125,9 @@ class Bench:
 
 
 def show_left_out(bench: Bench, options: argparse.Namespace) -> None:
-    columns = ["measured on", "way", "level", "AP50", "lost (95 %)", "fewer MACs", "time", "norm gates at equal MACs", "at equal time"]
-    note = (
-        f"{bench.preset.name}, {options.frames} frames; level: factor on the thresholds; time: processor time over that of the dense pass."
-    )
+    columns = ["measured on", "way", "level", "AP50", "lost (95 %)", "fewer MACs", "norm gates at equal MACs"]
+    columns += ["time", "norm gates at equal time"] if options.time else []
+    note = f"{bench.preset.name}, {options.frames} frames; level: factor on the thresholds."
     with ResultTable("left-out", columns, options.write, note) as table:
         for name, material in bench.sequences.items():
             curve = bench.curve(Way("", "norm"), material)
@@ -136,13 +136,12 @@ def show_left_out(bench: Bench, options: argparse.Namespace) -> None:
             others = {other: each for other, each in bench.sequences.items() if other != name}
             for way, level, spent in rows(bench, material, others, options):
                 own = bench.measured(material, spent)
-                found = lost(own, curve[0][1], BLOCK)
+                cells = ["", ""]
+                if way != "dense":
+                    cells = [interval_text(lost(own, curve[0][1], BLOCK), 1), _or_none(at_equal_gain(by_macs, own.fewer))]
                 as_fast = curve[0][2] / spent.seconds
-                beside = (
-                    ["", ""] if way == "dense" else [_or_none(at_equal_gain(by_macs, own.fewer)), _or_none(at_equal_gain(by_time, as_fast))]
-                )
-                points = "" if way == "dense" else interval_text(found, 1)
-                table.row(name, way, level, f"{value_of(own):.1f}", points, f"{own.fewer:.2f}×", f"{1 / as_fast:.2f}", *beside)
+                timed = [f"{1 / as_fast:.2f}", _or_none(at_equal_gain(by_time, as_fast))] if options.time else []
+                table.row(name, way, level, f"{value_of(own):.1f}", cells[0], f"{own.fewer:.2f}×", cells[1], *timed)
 
 
 def _or_none(value: float | None) -> str:
@@ -206,6 +205,7 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=800, help="frames of each clip")
     parser.add_argument("--levels", type=numbers, default=[0.5, 0.71, 1.0, 1.41, 2.0], help="factors on the thresholds")
     parser.add_argument("--every", type=numbers, default=[2, 3, 4], help="dense in every so many frames")
+    parser.add_argument("--time", action="store_true", help="add processor times")
     parser.add_argument("--calibrate", action="store_true", help="measure thresholds calibrated on the two other sequences, too")
     parser.add_argument("--folders", nargs="*", default=["fixed", "sample_videos"], help="whose clips stand for cameras without truth")
     parser.add_argument("--only", choices=["left-out", "smooth"], help="leave the other table out")
