@@ -70,7 +70,7 @@ def convert(
     check_function(model.source.load(), tuple(item if item.is_meta else item.detach().cpu() for item in examples))
     report = describe(program.plan, program)
     maps = all(node.is_map and node.attrs.get("given", torch.float32).is_floating_point for node in program.plan.graph.inputs)
-    if program.fallbacks and maps and model.config.gate != "none":
+    if program.interrupted and maps and model.config.gate != "none":
         with in_main_memory():
             report = replace(report, verdict=measured(program, shapes_of(examples)))
     return model, report

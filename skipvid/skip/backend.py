@@ -109,6 +109,8 @@ class Program(Protocol):
     costs: CostModel
     fallbacks: tuple[tuple[str, str], ...]
     """(node, reason) of what PyTorch computes because this back end has no kernel for it."""
+    interrupted: bool
+    """Whether native steps read what PyTorch computes."""
 
     def new_state(self, dense: bool = False) -> State:
         """An empty state; the first frame run on it must be a keyframe. dense: promises that all will be, so that little is remembered."""

@@ -1,4 +1,4 @@
-"""Whether gated frames take less time than dense ones: found out while running, for networks of which PyTorch computes a part.
+"""Whether gated frames take less time than dense ones: found out while running, for networks in whose midst PyTorch computes a part.
 
 Where all kernels are native, the executed MACs tell (`dense_above`). What PyTorch computes runs as a whole whenever anything changed, so
 that few MACs may take as long as all of them.

@@ -173,7 +173,7 @@ class Session:
         if program is not self._program:
             self._state = self._dense_state = self._run = None
             # A threshold of dense runs of 1 says that there are to be none.
-            self._gate_choice = GateChoice() if program.fallbacks and self._dense_above < 1 else None
+            self._gate_choice = GateChoice() if program.interrupted and self._dense_above < 1 else None
         self._program, self._shapes = program, shapes
 
     def _schedule_keyframes(self, costs: CostModel, run: FrameRun) -> None:

@@ -61,13 +61,13 @@ def test_the_first_dense_frame_fetches_memory_and_does_not_count() -> None:
 
 def attention(m: Any, x: Tensor) -> Tensor:
     tokens = m.conv(x).flatten(2).transpose(1, 2)
-    return (tokens @ tokens.transpose(1, 2)).softmax(2) @ tokens  # type: ignore[no-any-return]
+    return m.last((tokens @ tokens.transpose(1, 2)).softmax(2) @ tokens)  # type: ignore[no-any-return]
 
 
 @needs_native
 def test_a_session_runs_densely_where_fallbacks_take_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
     frame = torch.rand(1, 3, 16, 16)
-    model, report = convert(Net(attention, conv=nn.Conv2d(3, 8, 1)), frame, SkipConfig(backend="cpu", threshold=0.0))
+    model, report = convert(Net(attention, conv=nn.Conv2d(3, 8, 1), last=nn.Linear(8, 4)), frame, SkipConfig(backend="cpu", threshold=0.0))
     assert "tried with 5% of the picture changing" in report.verdict and report.verdict in str(report)
     now = [0.0]
     monkeypatch.setattr("skipvid.skip.session.time.perf_counter", lambda: now[0])

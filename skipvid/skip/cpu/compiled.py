@@ -69,6 +69,7 @@ class CompiledProgram:
     """See skipvid.skip.backend.Program. Outputs are arrays. Raises BackendError for a description that C++ refuses."""
 
     fallbacks: tuple[tuple[str, str], ...] = ()
+    interrupted = False
 
     def __init__(self, content: ProgramFile, pool: ThreadPool, instruction_set: str = "") -> None:
         self._program = content.build(pool, instruction_set)

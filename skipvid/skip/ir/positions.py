@@ -85,7 +85,7 @@ def joined(parts: Sequence[Placed | Tensor], axis: int) -> Placed:
             constants.append(part)
             continue
         positions.append(torch.where(part.positions < 0, -1, part.positions + offset))
-        constants.append(torch.zeros(part.positions.shape) if part.constant is None else part.constant)
+        constants.append(torch.zeros(part.positions.shape, dtype=torch.float32) if part.constant is None else part.constant)
         sources += part.sources
         offset += sum(numbers_of(source) for source in part.sources)
     together = torch.cat(positions, axis)
@@ -116,7 +116,7 @@ def constant_as_map(value: Placed, constant: Tensor, shape: tuple[int, ...]) -> 
     source = value.sources[0]
     if constant.numel() == 1:
         return constant.reshape(())
-    flat = torch.empty(numbers_of(source))
+    flat = torch.empty(numbers_of(source), dtype=torch.float32)
     flat[value.positions.flatten().long()] = constant.expand(value.positions.shape).flatten()
     height, width = source.size
     spread = flat.view(1, height, width, source.channels).permute(0, 3, 1, 2).contiguous()

@@ -126,7 +126,7 @@ def _pad(node: Node, inputs: Sequence[Tensor]) -> Tensor:
 
 def _gather(node: Node, inputs: Sequence[Tensor]) -> Tensor:
     source, pixel, channel = (node.attrs[key] for key in ("source", "pixel", "channel"))
-    result = torch.zeros(len(source), node.channels)
+    result = torch.zeros(len(source), node.channels, dtype=torch.float32)
     channels = torch.arange(node.channels)
     for number, value in enumerate(inputs):
         own = source == number

@@ -121,6 +121,17 @@ def test_threshold_zero_has_the_bits_of_the_dense_run(name: str, precision: str,
         assert torch.equal(session(x), model.dense(x)), f"frame {number}"
 
 
+def test_another_default_type_changes_nothing() -> None:
+    net, x = net_of("a token in front"), torch.rand(SHAPE)
+    expected = net(x)
+    torch.set_default_dtype(torch.float64)
+    try:
+        model, _ = convert(net, x, SkipConfig(threshold=0.0))
+        assert relative_error(model.session()(x), expected) < 1e-5
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
 @pytest.mark.parametrize("name", ["tokens", "channels last", "windows", "a token in front", "all tokens at once"])
 def test_a_patch_costs_its_own_tokens_alone(name: str, backend: str) -> None:
     x = torch.rand(SHAPE)
