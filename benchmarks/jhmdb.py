@@ -1,103 +1,56 @@
-"""The JHMDB clips: one person each, 15 annotated joints per frame, and a box around them that stands in for a detector."""
+"""The JHMDB clips with their frames and true boxes in memory: one person each, 15 annotated joints per frame."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from skipvid.core.results import Detections, Frame, FrameResult
-from skipvid.tasks.pose_engine import PERSON
+from skipvid.core.results import Detections, Frame
+from skipvid.evaluate.jhmdb import coco_columns, read_joints_json
+from skipvid.evaluate.precision import pck_hits
+from skipvid.evaluate.true_boxes import PERSON
+from skipvid.evaluate.truth import LabelledClip
 from skipvid.video.sources.open import open_source
-
-COCO_OF = {
-    # JHMDB's joint -> COCO's
-    "face": 0,
-    "lshoulder": 5,
-    "rshoulder": 6,
-    "lelbow": 7,
-    "relbow": 8,
-    "lwrist": 9,
-    "rwrist": 10,
-    "lhip": 11,
-    "rhip": 12,
-    "lknee": 13,
-    "rknee": 14,
-    "lankle": 15,
-    "rankle": 16,
-}
-MARGIN = 0.1
-"""How far a person reaches beyond the joints, as a fraction of the longer side of their extent."""
 
 
 @dataclass(frozen=True, eq=False)
 class Clip:
-    """frames: of (H, W, 3) uint8. joints: (n, 13, 2) in pixels. boxes: (n, 4) xyxy of the person. sizes: (n,) that PCK is relative to."""
+    """frames: those that have a label. boxes: (n, 4) xyxy of the person. sizes: (n,) the longer side of the joints' extent, pixels."""
 
-    name: str
+    labelled: LabelledClip
     static: bool
     frames: list[Frame]
-    joints: NDArray[np.float32]
     boxes: NDArray[np.float32]
     sizes: NDArray[np.float32]
 
-    def found(self, points: NDArray[np.float32]) -> NDArray[np.float32]:
-        """PCK@0.2: which joints lie within 0.2 of the person's size. points: (n, 13, 2). Returns (n, 13): 1, 0, NaN outside the frame."""
-        height, width = self.frames[0].height, self.frames[0].width
-        outside = ((self.joints < 0) | (self.joints >= [width, height])).any(2)
-        distance = np.linalg.norm(points - self.joints, axis=2) / self.sizes[:, None]
-        return np.where(outside, np.nan, distance <= 0.2).astype(np.float32)
+    def found(self, poses: NDArray[np.float32], joints: tuple[str, ...]) -> NDArray[np.float64]:
+        """PCK@0.2: which joints are near enough. poses: (n, 17, 3), NaN where nobody was found. Returns (n, joints): 1, 0, NaN outside."""
+        columns = coco_columns(self.labelled.keypoint_names, joints)
+        return np.concatenate([self._hits(number, pose, columns) for number, pose in enumerate(poses)])
+
+    def _hits(self, number: int, pose: NDArray[np.float32], columns: tuple[list[int], list[int]]) -> NDArray[np.float64]:
+        one, score, person = self.boxes[number][None], np.ones(1, np.float32), np.array([PERSON])
+        return pck_hits(Detections(one, score, person, ("person",), keypoints=pose[None]), self.labelled.frames[number], columns)
 
 
 def read_clips(folder: Path) -> list[Clip]:
     """folder: jhmdb with joints.json and the clips."""
-    index = json.loads((folder / "joints.json").read_text())
-    columns = [index["joint_names"].index(name) for name in COCO_OF]
-    limit = np.array([index["width"], index["height"]], np.float32)
-    clips = []
-    for name, about in index["clips"].items():
-        with open_source(str(folder / name)) as source:
-            frames = list(source)[: len(about["joints"])]
-        points = np.array(about["joints"], np.float32)[: len(frames)]
-        boxes, sizes = [], []
-        for frame in points:
-            seen = frame[((frame >= 0) & (frame < limit)).all(1)]
-            low, high = seen.min(0), seen.max(0)
-            size = float((high - low).max())
-            sizes.append(size)
-            boxes.append(np.concatenate([np.clip(low - MARGIN * size, 0, limit), np.clip(high + MARGIN * size, 0, limit)]))
-        static = about["camera"] == "static"
-        clips.append(Clip(name, static, frames, points[:, columns], np.array(boxes, np.float32), np.array(sizes, np.float32)))
-    return clips
+    cameras = {Path(name).stem: about["camera"] for name, about in json.loads((folder / "joints.json").read_text())["clips"].items()}
+    return [_clip(each, cameras[each.name] == "static") for each in read_joints_json(folder / "joints.json")]
 
 
-class Truth:
-    """Stands in for a detector: delivers the true box of each frame of a clip."""
-
-    backend = "truth"
-    weights_sha256 = ""
-    categories: Mapping[int, str] = {PERSON: "person"}
-
-    def __init__(self) -> None:
-        self.boxes = np.zeros((0, 4), np.float32)
-
-    def prepare(self, height: int, width: int) -> None: ...
-
-    def networks(self, height: int, width: int) -> list[Any]:
-        return []
-
-    def stream(self, dense_every: int = 0) -> Truth:
-        return self
-
-    def dense_stream(self) -> Truth:
-        return self
-
-    def process(self, frame: Frame) -> FrameResult:
-        box = self.boxes[frame.index : frame.index + 1]
-        found = Detections(box, np.ones(len(box), np.float32), np.full(len(box), PERSON, np.int64), ("person",) * len(box))
-        return FrameResult(frame, found, frame.index == 0, {})
+def _clip(labelled: LabelledClip, static: bool) -> Clip:
+    with open_source(labelled.source) as source:
+        frames = [frame for frame in source if frame.index in labelled.frames]
+    boxes, sizes = [], []
+    for frame in frames:
+        truth = labelled.frames[frame.index]
+        assert truth.keypoints is not None
+        seen = truth.keypoints[0][truth.keypoints[0, :, 2] > 0, :2]
+        boxes.append(truth.boxes[0])
+        sizes.append(float((seen.max(0) - seen.min(0)).max()))
+    return Clip(labelled, static, frames, np.array(boxes, np.float32), np.array(sizes, np.float32))

@@ -2,47 +2,46 @@
 
     nice -n 19 python benchmarks/left_out.py --data DIR --keep FOLDER --write
 
-A way to gate is tried at several levels of its thresholds. Of two sequences, the highest level at which neither loses more than GOAL
-points of AP50 is chosen; what the third one loses there, with its bootstrap interval, is the row of the table. Beside it stand the preset
-as it is, and what people do instead: the dense network in every k-th frame, its boxes held or moved. "The preset's norm gates at equal
-MACs": their AP50 at the MACs of the row, interpolated over the logarithm of the MACs. --keep: what was measured is kept there, so that a
-run goes on where another one ended.
+Two tables. `left-out`: a way to gate is tried at several levels of its thresholds. The highest level at which two sequences, taken
+together, lose at most GOAL points of AP50 is chosen; what the third one loses there, with its bootstrap interval, is the row of the table.
+Beside it stand the preset as it is, and what people do instead: the dense network in every k-th frame, its boxes held or moved. "Norm gates
+at equal MACs": AP50 of the preset's gates where their MACs are those of the row, interpolated over logarithms. --time adds the processor
+time of the whole pass (reading, network, boxes) over that of the dense pass, and the same at equal time: only for a machine of one's own.
+`smooth`: how many times fewer MACs smoothed gates need than norm gates that agree as much with the dense network, on clips without truth
+(benchmarks/tradeoff.py): AP50 on a hundred frames could not tell.
 """
 
 from __future__ import annotations
 
 import argparse
 import math
-import pickle
-from collections.abc import Callable, Iterator, Sequence
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import torch
-from gates_table import make_engine, numbers
-from numpy.typing import NDArray
-from sequences import SEQUENCES, load_frames
-from sequences import Sequence as Material
-from tables import ResultTable, add_write_option
-from tradeoff import gain_at_equal_accuracy
+from clips import FAINTEST, Passes, Spent, detector, every_video, lost, measured, value_of, with_truth, without_truth
+from gates_table import numbers
+from tables import ResultTable, add_write_option, interval_text
+from tradeoff import at_equal_gain, gain_at_equal_accuracy
 
-from skipvid.core.results import Frame
 from skipvid.evaluate.baselines import EveryKth
-from skipvid.evaluate.bootstrap import Interval
-from skipvid.evaluate.run import Labels, Pass, compare, run_clip
-from skipvid.evaluate.truth import FrameTruth, LabelledClip
-from skipvid.presets.preset import Preset, load_preset
+from skipvid.evaluate.material import Material
+from skipvid.evaluate.run import Pass, joined
+from skipvid.presets.preset import load_preset
 from skipvid.skip.config import SkipConfig
 from skipvid.skip.picture import as_tensors
 from skipvid.skip.sensitivity import Sensitivity
 from skipvid.tasks.detect_engine import DetectEngine
-from skipvid.tasks.engine import Stream
 
 GOAL = 0.5
 BLOCK = 25
 SAMPLES = 4
 """Frames of each sequence that the sensitivity is measured on."""
+
+LOSSES = (1.0, 2.0, 4.0)
+"""Points of agreement with the dense network at which two kinds of gate are compared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,161 +54,170 @@ class Way:
 
 
 class Bench:
-    """The three sequences, and what was measured on them. levels: factors on a way's thresholds."""
+    """The sequences, the clips without truth, and what was measured on them. levels: factors on a way's thresholds."""
 
     def __init__(self, options: argparse.Namespace) -> None:
-        self.preset: Preset = load_preset(options.preset)
-        self.engine: DetectEngine = make_engine(self.preset, SkipConfig.of(self.preset, threads=options.threads))
-        self.keep: Path | None = options.keep
-        self.most: int = options.frames
-        self.calibrates: bool = options.calibrate
+        self.preset = load_preset(options.preset)
+        config = SkipConfig.of(self.preset, threads=1)
+        self._faint, self._plain = (detector(self.preset, config, score) for score in (FAINTEST, self.preset.score_threshold))
+        self.passes = Passes(options.keep)
         self.levels: list[float] = options.levels
-        self.every: list[int] = [int(k) for k in options.every]
-        self.frames: dict[str, list[NDArray[np.uint8]]] = {}
-        self.clips: dict[str, LabelledClip] = {}
-        self.labels = {each.name: Labels(each.categories, merged=True) for each in SEQUENCES}
-        for each in SEQUENCES:
-            images, truths = load_frames(options.data, each, options.frames)
-            found = {
-                number: FrameTruth(truth.boxes, np.full(len(truth.boxes), each.categories[0], np.int64), truth.ignore)
-                for number, truth in enumerate(truths)
-            }
-            self.frames[each.name], self.clips[each.name] = images, LabelledClip(each.name, each.clip, found)
+        self.sequences = with_truth(options.data, options.frames)
+        self.videos = without_truth(
+            [spec for spec in every_video(options.data) if Path(spec).parent.name in options.folders], options.frames
+        )
         self._proportions: dict[tuple[str, ...], dict[str, float]] = {}
 
-    def config(self, way: Way, level: float) -> SkipConfig:
-        own = self.engine.model.config
+    def engine(self, on: Material) -> DetectEngine:
+        """Average precision needs faint detections; agreement is that of what would be shown."""
+        return self._plain if on.labels is None else self._faint
+
+    def spent(self, way: Way, level: float, on: Material) -> Spent:
+        engine = self.engine(on)
+        config = replace(engine.model.config, gate=way.gate)
         if way.of:
-            own = replace(own, thresholds=self._thresholds(way.of))
-        return replace(own.at(level * own.threshold), gate=way.gate)
+            config = replace(config, thresholds=self._thresholds(way.of))
+        return self.passes.gated(engine.regated(config), on, level)
 
-    def gated(self, way: Way, level: float, on: str) -> Pass:
-        config = self.config(way, level)
-        return self._kept(f"{way.gate} {'+'.join(way.of)} {level:g} {on}", lambda: self._run(on, self.engine.regated(config).stream()))
+    def gated(self, way: Way, level: float, on: Material) -> Pass:
+        return self.measured(on, self.spent(way, level, on))
 
-    def dense(self, on: str) -> Pass:
-        return self._kept(f"dense {on}", lambda: self._run(on, self.engine.dense_stream()))
+    def dense(self, on: Material) -> Pass:
+        return self.measured(on, self.passes.dense(self.engine(on), on))
 
-    def skipping(self, every: int, moved: bool, on: str) -> Pass:
-        return self._kept(f"every {every} {moved} {on}", lambda: self._run(on, EveryKth(self.engine.dense_stream(), every, moved)))
+    def instead(self, every: int, moved: bool, on: Material) -> Spent:
+        name = f"every {every}, {'moved' if moved else 'held'}"
+        return self.passes.instead(self.engine(on), on, name, lambda: EveryKth(self.engine(on).dense_stream(), every, moved))
 
-    def chosen(self, way: Way, on: Sequence[str]) -> float | None:
-        """The highest level at which none of these sequences loses more than GOAL; None where all lose more."""
-        good = [level for level in self.levels if all(self.lost(self.gated(way, level, each), each) <= GOAL for each in on)]
-        return max(good, default=None)
+    def chosen(self, way: Way, on: Sequence[Material]) -> float | None:
+        """The highest level up to which these sequences together lose no more than GOAL; None where the lowest loses more."""
+        good = None
+        dense = joined([self.dense(each) for each in on])
+        for level in sorted(self.levels):
+            if value_of(dense) - value_of(joined([self.gated(way, level, each) for each in on])) > GOAL:
+                break
+            good = level
+        return good
 
-    def lost(self, own: Pass, on: str) -> float:
-        times = np.ones(len(own.groups), np.int64)
-        return self.dense(on).measures()["AP50"](times) - own.measures()["AP50"](times)
+    def curve(self, way: Way, on: Material) -> list[tuple[float, Pass, float]]:
+        """(level, pass, processor seconds), the dense network first."""
+        dense = self.passes.dense(self.engine(on), on)
+        found = [(0.0, self.measured(on, dense), dense.seconds)]
+        for level in self.levels:
+            spent = self.spent(way, level, on)
+            found.append((level, self.measured(on, spent), spent.seconds))
+        return found
 
-    def _run(self, on: str, stream: Stream) -> Pass:
-        outcome, images = Pass(on), self.frames[on]
-        frames = (Frame(image, number, number / 25, on) for number, image in enumerate(images))
-        height, width = images[0].shape[:2]
-        run_clip(outcome, stream, frames, self.clips[on], self.labels[on], self.engine.dense_macs(height, width))
-        return outcome
-
-    def _kept(self, name: str, run: Callable[[], Pass]) -> Pass:
-        about = f"{self.preset.name} {self.most} {name}".replace(" ", "_")
-        path = None if self.keep is None else self.keep / f"{about}.pickle"
-        if path is not None and path.exists():
-            kept: Pass = pickle.loads(path.read_bytes())
-            return kept
-        outcome = run()
-        if path is not None:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(pickle.dumps(outcome))
-        return outcome
+    def measured(self, on: Material, spent: Spent) -> Pass:
+        return measured(on, spent.seen, self.passes.dense(self.engine(on), on).seen)
 
     def _thresholds(self, of: tuple[str, ...]) -> dict[str, float]:
         if of not in self._proportions:
-            sensitivity = Sensitivity(self.engine.model)
+            sensitivity = Sensitivity(self._plain.model)
             for name in of:
-                images = self.frames[name]
-                for image in images[:: max(1, len(images) // SAMPLES)]:
-                    sensitivity.add(*as_tensors((self.engine.task().prepare(image),)))
+                material = self.sequences[name]
+                step = max(1, len(material) // SAMPLES)
+                for number, _, frame in material.frames():
+                    if number % step == 0:
+                        sensitivity.add(*as_tensors((self._plain.task().prepare(frame.picture),)))
             self._proportions[of] = sensitivity.thresholds(self.preset.threshold)
         return self._proportions[of]
+
+
+def show_left_out(bench: Bench, options: argparse.Namespace) -> None:
+    columns = ["measured on", "way", "level", "AP50", "lost (95 %)", "fewer MACs", "norm gates at equal MACs"]
+    columns += ["time", "norm gates at equal time"] if options.time else []
+    note = f"{bench.preset.name}, {options.frames} frames; level: factor on the thresholds."
+    with ResultTable("left-out", columns, options.write, note) as table:
+        for name, material in bench.sequences.items():
+            curve = bench.curve(Way("", "norm"), material)
+            by_macs = [(value_of(own), own.fewer if level else 1.0) for level, own, _ in curve]
+            by_time = [(value_of(own), curve[0][2] / seconds) for _, own, seconds in curve]
+            others = {other: each for other, each in bench.sequences.items() if other != name}
+            for way, level, spent in rows(bench, material, others, options):
+                own = bench.measured(material, spent)
+                cells = ["", ""]
+                if way != "dense":
+                    cells = [interval_text(lost(own, curve[0][1], BLOCK), 1), _or_none(at_equal_gain(by_macs, own.fewer))]
+                as_fast = curve[0][2] / spent.seconds
+                timed = [f"{1 / as_fast:.2f}", _or_none(at_equal_gain(by_time, as_fast))] if options.time else []
+                table.row(name, way, level, f"{value_of(own):.1f}", cells[0], f"{own.fewer:.2f}×", cells[1], *timed)
+
+
+def _or_none(value: float | None) -> str:
+    return "" if value is None else f"{value:.1f}"
+
+
+def rows(bench: Bench, left: Material, others: Mapping[str, Material], options: argparse.Namespace) -> Iterator[tuple[str, str, Spent]]:
+    yield "dense", "", bench.passes.dense(bench.engine(left), left)
+    yield "the preset", "1", bench.spent(Way("", "norm"), 1.0, left)
+    for way in ways(tuple(others), options.calibrate):
+        level = bench.chosen(way, list(others.values()))
+        if level is not None:
+            yield way.name, f"{level:g}", bench.spent(way, level, left)
+    for every in map(int, options.every):
+        for moved in (False, True):
+            yield f"every {every}: {'moved' if moved else 'held'}", "", bench.instead(every, moved, left)
 
 
 def ways(others: tuple[str, ...], calibrates: bool) -> Iterator[Way]:
     """What is compared on a sequence that these `others` choose for."""
     for gate in ("norm", "norm-smooth"):
         yield Way(f"{gate}, the preset's proportions", gate)
-    if calibrates:
-        for gate in ("norm", "norm-smooth"):
+        if calibrates:
             yield Way(f"{gate}, calibrated on the others", gate, others)
 
 
-def at_equal_macs(curve: Sequence[tuple[float, float]], fewer: float) -> float | None:
-    """AP50 where a curve of (AP50, fewer) comes to `fewer`, interpolated over its logarithm; None outside of the curve."""
-    points = sorted(curve, key=lambda point: point[1])
-    for (low_ap, low), (high_ap, high) in zip(points, points[1:], strict=False):
-        if low <= fewer <= high:
-            share = math.log(fewer / low) / math.log(high / low) if high > low else 0.0
-            return low_ap + share * (high_ap - low_ap)
-    return None
+def show_smooth(bench: Bench, options: argparse.Namespace) -> None:
+    """Smoothed gates against norm gates."""
+    columns = ["clip", *(f"{loss:g} lost: norm, smooth, ratio" for loss in LOSSES)]
+    ratios: dict[float, list[float]] = {loss: [] for loss in LOSSES}
+    note = f"{bench.preset.name}, {options.frames} frames; times fewer MACs than dense where so many points of agreement are lost."
+    with ResultTable("smooth", columns, options.write, note) as table:
+        for name, material in bench.videos.items():
+            curves = [_agreement_by_macs(bench, Way("", gate), material) for gate in ("norm", "norm-smooth")]
+            cells = []
+            for loss in LOSSES:
+                if not all(_reaches(curve, curves[0][0][0] - loss) for curve in curves):
+                    cells.append("not lost")
+                    continue
+                gains = [gain_at_equal_accuracy(curve, curves[0][0][0] - loss) for curve in curves]
+                assert gains[0] and gains[1], "the dense network is on every curve"
+                ratios[loss].append(gains[1] / gains[0])
+                cells.append(f"{gains[0]:.2f}×, {gains[1]:.2f}×, {gains[1] / gains[0]:.2f}")
+            table.row(name[:40], *cells)
+        table.row("geometric mean", *(f"{math.exp(statistics.fmean(map(math.log, each))):.2f}" if each else "" for each in ratios.values()))
 
 
-def text(interval: Interval) -> str:
-    return f"{interval.value:.1f}" if math.isinf(interval.low) else f"{interval.value:.1f} ({interval.low:.1f} … {interval.high:.1f})"
+def _reaches(curve: Sequence[tuple[float, float]], accuracy: float) -> bool:
+    """Whether the setting with the largest gain has lost so much: else nothing is known of what could be gained there."""
+    return max(curve, key=lambda point: point[1])[0] <= accuracy
 
 
-def show(bench: Bench, target: Path | None) -> None:
-    columns = ["measured on", "way", "level", "AP50", "lost (95 %)", "fewer MACs", "the preset's norm gates at equal MACs"]
-    note = f"{bench.preset.name}; level: factor on the thresholds, the highest at which neither of the other two loses more than {GOAL:g}."
-    with ResultTable("left-out", columns, target, note) as table:
-        for left in SEQUENCES:
-            others = tuple(each.name for each in SEQUENCES if each is not left)
-            curve = curve_of(bench, Way("", "norm"), left)
-            for name, level, own in rows(bench, left, others):
-                found = compare(own, bench.dense(left.name), BLOCK, 1000)["AP50"]
-                equal = at_equal_macs(curve, own.fewer)
-                lost = "" if name == "dense" else text(found.lost)
-                beside = "" if equal is None or name == "dense" else f"{equal:.1f}"
-                table.row(left.name, name, level, f"{found.value.value:.1f}", lost, f"{own.fewer:.2f}×", beside)
-    print("\nfewer MACs of norm-smooth against norm, the preset's proportions, at an equal loss of AP50")
-    for left in SEQUENCES:
-        dense = bench.dense(left.name).measures()["AP50"](np.ones(len(bench.dense(left.name).groups), np.int64))
-        plain, smooth = (curve_of(bench, Way("", gate), left) for gate in ("norm", "norm-smooth"))
-        for loss in (0.5, 1.0, 2.0, 4.0):
-            gains = [gain_at_equal_accuracy(curve, dense - loss) for curve in (plain, smooth)]
-            factor = f"{gains[1] / gains[0]:.2f}" if gains[0] and gains[1] else "unknown"
-            print(f"{left.name}, {loss:g} lost: {factor} ({', '.join(f'{gain:.2f}x' for gain in gains if gain)})")
-
-
-def curve_of(bench: Bench, way: Way, on: Material) -> list[tuple[float, float]]:
-    found = [(0.0, bench.dense(on.name)), *((level, bench.gated(way, level, on.name)) for level in bench.levels)]
-    times = np.ones(len(found[0][1].groups), np.int64)
-    return [(each.measures()["AP50"](times), each.fewer if level else 1.0) for level, each in found]
-
-
-def rows(bench: Bench, left: Material, others: tuple[str, ...]) -> Iterator[tuple[str, str, Pass]]:
-    yield "dense", "", bench.dense(left.name)
-    yield "the preset", "1", bench.gated(Way("", "norm"), 1.0, left.name)
-    for way in ways(others, bench.calibrates):
-        level = bench.chosen(way, others)
-        if level is not None:
-            yield way.name, f"{level:g}", bench.gated(way, level, left.name)
-    for every in bench.every:
-        for moved in (False, True):
-            yield f"every {every}: {'moved' if moved else 'held'}", "", bench.skipping(every, moved, left.name)
+def _agreement_by_macs(bench: Bench, way: Way, material: Material) -> list[tuple[float, float]]:
+    return [(value_of(own), own.fewer if level else 1.0) for level, own, _ in bench.curve(way, material)]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder with sequences/")
+    parser.add_argument("--data", type=Path, required=True, help="folder with sequences/ and videos/")
     parser.add_argument("--preset", default="efficientdet-nano")
-    parser.add_argument("--frames", type=int, default=800, help="frames of each sequence")
-    parser.add_argument("--levels", type=numbers, default=[0.7, 1.0, 1.2, 1.4, 1.8, 2.2, 2.8], help="factors on the thresholds")
+    parser.add_argument("--frames", type=int, default=800, help="frames of each clip")
+    parser.add_argument("--levels", type=numbers, default=[0.5, 0.71, 1.0, 1.41, 2.0], help="factors on the thresholds")
     parser.add_argument("--every", type=numbers, default=[2, 3, 4], help="dense in every so many frames")
+    parser.add_argument("--time", action="store_true", help="add processor times")
     parser.add_argument("--calibrate", action="store_true", help="measure thresholds calibrated on the two other sequences, too")
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--folders", nargs="*", default=["fixed", "sample_videos"], help="whose clips stand for cameras without truth")
+    parser.add_argument("--only", choices=["left-out", "smooth"], help="leave the other table out")
     parser.add_argument("--keep", type=Path, help="folder for passes that were measured")
     add_write_option(parser)
     options = parser.parse_args()
     torch.set_num_threads(1)  # it has little to do here, and its threads spin afterwards
-    show(Bench(options), options.write)
+    bench = Bench(options)
+    if options.only != "smooth":
+        show_left_out(bench, options)
+    if options.only != "left-out":
+        show_smooth(bench, options)
 
 
 if __name__ == "__main__":

@@ -27,12 +27,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from jhmdb import COCO_OF, Clip, Truth, read_clips
+from jhmdb import Clip, read_clips
 from numpy.typing import NDArray
 from tables import ResultTable, add_write_option
 
 from skipvid.core.costs import FrameCost
 from skipvid.core.results import FrameResult
+from skipvid.evaluate.true_boxes import TrueBoxes
 from skipvid.pipeline.calibrate import measure, record
 from skipvid.presets.preset import DEFAULT_DETECT, load_preset
 from skipvid.presets.weights import resolve_weights
@@ -63,22 +64,24 @@ CALIBRATION_FRAMES = 4
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """Of one clip. keypoints: (n, 17, 3), NaN where nobody was found. cost: of the pose network over the clip. starts: dense frames."""
+    """Of one clip. joints: their names. keypoints: (n, 17, 3), NaN where nobody was found. cost: of the pose network over the clip.
+    starts: dense frames."""
 
     clip: Clip
+    joints: tuple[str, ...]
     keypoints: NDArray[np.float32]
     cost: FrameCost | None
     starts: int
 
     @property
-    def found(self) -> NDArray[np.float32]:
-        return self.clip.found(self.keypoints[:, list(COCO_OF.values()), :2])
+    def found(self) -> NDArray[np.float64]:
+        return self.clip.found(self.keypoints, self.joints)
 
 
 def through_engine(engine: PoseEngine, clip: Clip, dense: bool = False) -> Outcome:
     """One pass as `skipvid pose` does it; the person is the one who overlaps the true box most."""
-    if isinstance(engine.detector, Truth):
-        engine.detector.boxes = clip.boxes
+    if isinstance(engine.detector, TrueBoxes):
+        engine.detector.clip = clip.labelled
     stream = engine.dense_stream() if dense else engine.stream()
     keypoints, total, starts = [], None, 0
     for frame in clip.frames:
@@ -89,7 +92,7 @@ def through_engine(engine: PoseEngine, clip: Clip, dense: bool = False) -> Outco
         pose = FrameCost.of(tuple(layer for layer in result.cost.layers if layer.name.startswith("pose.")))
         starts += 0 < pose.dense_macs == pose.macs
         total = pose if total is None else total + pose
-    return Outcome(clip, np.array(keypoints), total, starts)
+    return Outcome(clip, engine.preset.keypoints, np.array(keypoints), total, starts)
 
 
 def _best(result: FrameResult, box: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -106,10 +109,10 @@ def following(engine: PoseEngine, clip: Clip, dense: bool = False) -> Outcome:
     for frame, box in zip(clip.frames, clip.boxes, strict=True):
         window = CropWindow.around(box, engine.input_size)
         prepared = task.prepare(frame.image, window)
-        keypoints.append(task.decode(engine.model.dense(prepared) if dense else session(prepared), window))
+        keypoints.append(task.decode(engine.model.dense_maps(prepared) if dense else session.maps(prepared), window))
         if not dense:
             total = session.cost if total is None else total + session.cost
-    return Outcome(clip, np.array(keypoints), total, 1)
+    return Outcome(clip, engine.preset.keypoints, np.array(keypoints), total, 1)
 
 
 def pck(outcomes: list[Outcome]) -> float:
@@ -134,7 +137,7 @@ def main() -> None:
     preset = load_preset(arguments.preset)
     options = PoseOptions(scene_cuts=False, rule=StickyRule(room=arguments.room))
     plain = SkipConfig(threads=arguments.threads)
-    engine = PoseEngine(preset, plain, arguments.weights, detector=Truth(), options=options)
+    engine = PoseEngine(preset, plain, arguments.weights, detector=TrueBoxes(), options=options)
     gates: Gates = {f"{t:g}": (replace(plain, threshold=t),) * 2 for t in arguments.thresholds}
     gates |= _calibrated(engine, every, arguments.levels)
     for path in [arguments.preset, *arguments.learned]:
@@ -165,8 +168,8 @@ def _calibrated(engine: PoseEngine, clips: list[Clip], levels: list[float]) -> G
     for half in (1, 0):
         runs = []
         for clip in clips[half::2]:
-            assert isinstance(engine.detector, Truth)
-            engine.detector.boxes = clip.boxes
+            assert isinstance(engine.detector, TrueBoxes)
+            engine.detector.clip = clip.labelled
             runs += record(engine, [clip.frames], CALIBRATION_FRAMES)
         sensitivities.append(measure(engine.model, runs))
     config = engine.model.config

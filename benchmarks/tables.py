@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import math
 import os
 import re
 import sys
@@ -16,6 +17,7 @@ from types import TracebackType
 from typing import Self
 
 from skipvid.bench.machine import machine_line
+from skipvid.evaluate.bootstrap import Interval
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
 
@@ -79,3 +81,10 @@ def caption(arguments: Sequence[str]) -> str:
 
 def _line(cells: Sequence[object]) -> str:
     return "| " + " | ".join(str(cell) for cell in cells) + " |"
+
+
+def interval_text(found: Interval, digits: int = 2) -> str:
+    """A value and its interval, where there is one."""
+    if math.isinf(found.low):
+        return f"{found.value:.{digits}f}"
+    return f"{found.value:.{digits}f} ({found.low:.{digits}f} … {found.high:.{digits}f})"

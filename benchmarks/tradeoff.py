@@ -26,3 +26,13 @@ def gain_at_equal_accuracy(curve: Sequence[tuple[float, float]], accuracy: float
             return math.exp((1 - share) * math.log(gain) + share * math.log(below[1]))
         below = (reached, gain)
     return None
+
+
+def at_equal_gain(curve: Sequence[tuple[float, float]], gain: float) -> float | None:
+    """The accuracy where a curve of (accuracy, gain) comes to `gain`, interpolated over its logarithm; None outside of the curve."""
+    points = sorted(curve, key=lambda point: point[1])
+    for (low_accuracy, low), (high_accuracy, high) in zip(points, points[1:], strict=False):
+        if low <= gain <= high:
+            share = math.log(gain / low) / math.log(high / low) if high > low else 0.0
+            return low_accuracy + share * (high_accuracy - low_accuracy)
+    return None

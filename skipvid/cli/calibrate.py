@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from skipvid.cli.talk import Talk
     from skipvid.core.results import Frame
     from skipvid.evaluate.goal import Goal
-    from skipvid.evaluate.run import Labels
+    from skipvid.evaluate.labels import Labels
     from skipvid.evaluate.truth import LabelledClip
     from skipvid.pipeline.calibrate import Calibration
     from skipvid.presets.preset import Preset
@@ -106,7 +106,7 @@ def calibrate(settings: CalibrateSettings) -> int:
         preset = network_preset(network, DEFAULT_DETECT)
         engine = load_engine(network, preset, talk)
         sources = [_frames(spec, read) for spec in specs]
-        result = run(engine, sources, None, settings.inputs, settings.floor, talk.say)
+        result = run(engine, sources, settings.inputs, settings.floor, talk.say)
         save_preset(_preset(preset, engine, result, target.stem, network.weights), target)
         _tell(result, target, settings.talk.as_json, talk)
     return 0
@@ -132,13 +132,13 @@ def _by_goal(settings: CalibrateSettings, goal: Goal, target: Path, specs: list[
     import shutil
 
     import skipvid
-    from skipvid.cli.eval import FAINTEST
     from skipvid.cli.networks import load_engine, network_preset
     from skipvid.cli.run_jobs import cores_for
     from skipvid.cli.talk import Talk
     from skipvid.core.files import write_text
     from skipvid.evaluate.frontier import comment, document, lines, promise, write_page
     from skipvid.evaluate.goal import calibrate_by_goal
+    from skipvid.evaluate.labels import FAINTEST
     from skipvid.evaluate.material import Material
     from skipvid.presets.preset import DEFAULT_DETECT, dump_preset
     from skipvid.skip.sensitivity import check_calibrated
@@ -180,7 +180,7 @@ def _by_goal(settings: CalibrateSettings, goal: Goal, target: Path, specs: list[
 
 def _labelled(settings: CalibrateSettings, preset: Preset, specs: list[str]) -> tuple[list[LabelledClip], Labels | None]:
     """The clips, and what is compared with their truth, if they have one."""
-    from skipvid.cli.eval import labels_for
+    from skipvid.evaluate.labels import labels_for
     from skipvid.evaluate.layouts import open_clips
     from skipvid.evaluate.truth import LabelledClip
 

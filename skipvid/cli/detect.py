@@ -43,6 +43,7 @@ def _load(settings: DetectSettings, talk: Talk) -> Engine:
     _check_events(settings)
     areas, counts = settings.area.areas(), settings.follow.counts()
     engine = load_detect_engine(settings.network, network_preset(settings.network, DEFAULT_DETECT, "detect"), talk)
+    engine.use_motion(settings.motion.motion)
     engine.follow, engine.areas, engine.count = settings.follow.options(settings.output), areas, counts
     return engine
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -18,17 +17,12 @@ from skipvid.core.errors import UsageError
 
 if TYPE_CHECKING:
     from skipvid.cli.talk import Talk
-    from skipvid.evaluate.run import Labels, Pass
+    from skipvid.evaluate.labels import Labels
+    from skipvid.evaluate.run import Pass
     from skipvid.evaluate.show import Row
     from skipvid.evaluate.truth import LabelledClip
     from skipvid.presets.preset import Preset
     from skipvid.tasks.engine import Engine, Stream
-
-FAINTEST = 0.02
-"""Score from which detections are measured: average precision needs those that would not be shown, too."""
-
-VEHICLES = {"vehicle": (3, 4, 6, 8)}
-"""A class that datasets of traffic have in place of COCO's cars, motorcycles, buses and trucks."""
 
 
 def _at_least_two(text: str) -> int:
@@ -100,6 +94,7 @@ def eval(settings: EvalSettings) -> int:
 
     from skipvid.cli.networks import network_preset
     from skipvid.cli.talk import Talk
+    from skipvid.evaluate.labels import VEHICLES
     from skipvid.evaluate.layouts import open_clips
     from skipvid.evaluate.show import document, render_rows, write_csv
     from skipvid.presets.preset import DEFAULT_DETECT, DEFAULT_POSE
@@ -108,7 +103,7 @@ def eval(settings: EvalSettings) -> int:
     if settings.csv is not None:
         check_path(settings.csv, [settings.source], settings.overwrite)
     split = None if settings.split == "all" else int(settings.split)
-    vehicle = VEHICLES["vehicle"][0] if settings.classes == ("vehicle",) else None
+    vehicle = VEHICLES[0] if settings.classes == ("vehicle",) else None
     clips = open_clips(settings.source, settings.truth, settings.layout, first=settings.first_frame, split=split, category=vehicle)
     default = DEFAULT_POSE if settings.layout in ("jhmdb", "joints") or settings.boxes == "truth" else DEFAULT_DETECT
     preset = network_preset(settings.network, default)
@@ -129,6 +124,7 @@ def eval(settings: EvalSettings) -> int:
 def _engine(settings: EvalSettings, preset: Preset, talk: Talk) -> Engine:
     """The network; faint detections are kept, and for poses the true boxes may stand in for a detector."""
     from skipvid.cli.networks import load_detect_engine, load_pose_engine
+    from skipvid.evaluate.labels import FAINTEST
     from skipvid.evaluate.true_boxes import TrueBoxes
 
     if preset.task == "detect":
@@ -149,6 +145,7 @@ def _engine(settings: EvalSettings, preset: Preset, talk: Talk) -> Engine:
 
 def _measure(settings: EvalSettings, engine: Engine, preset: Preset, clips: list[LabelledClip], talk: Talk) -> list[Row]:
     """A row for the dense network, for each threshold, and for what people do instead of gates."""
+    from skipvid.evaluate.labels import labels_for
     from skipvid.evaluate.run import compare
     from skipvid.evaluate.show import Row
 
@@ -192,35 +189,3 @@ def _pass(
     if not outcome.groups:
         raise UsageError("no frame that was read has a label", "check --truth, --first-frame and the frames chosen")
     return outcome
-
-
-def labels_for(preset: Preset, clips: list[LabelledClip], classes: tuple[str, ...] = (), layout: str | None = None) -> Labels:
-    """What is measured: of the preset's classes those that are named, or else those that the truth has. Raises UsageError."""
-    from skipvid.evaluate.run import Labels
-
-    if preset.task == "pose":
-        if not any(clip.keypoint_names for clip in clips):
-            raise UsageError("the truth has no keypoints", "choose a detection preset: skipvid presets list")
-        return Labels((1,), keypoints=preset.keypoints)
-    numbers = {name.lower(): number for number, name in preset.label_set.categories.items()}
-    if classes == ("vehicle",) or layout == "detrac" or (not classes and _is_detrac(clips)):
-        return Labels(tuple(number for number in VEHICLES["vehicle"] if number in numbers.values()), merged=True)
-    for name in classes:
-        if name.lower() not in numbers:
-            raise UsageError(f"preset {preset.name} does not know the class '{name}'", f"known: {', '.join(numbers)}")
-    if classes:
-        return Labels(tuple(numbers[name.lower()] for name in classes))
-    present = sorted(set(_categories(clips)) & set(numbers.values()))
-    if not present:
-        raise UsageError("the truth has no class that the preset knows", f"known: {', '.join(numbers)}")
-    return Labels(tuple(present))
-
-
-def _is_detrac(clips: list[LabelledClip]) -> bool:
-    return all(clip.name.startswith("MVI_") and clip.group for clip in clips)
-
-
-def _categories(clips: list[LabelledClip]) -> Iterator[int]:
-    for clip in clips:
-        for truth in (*clip.frames.values(), *clip.by_file.values()):
-            yield from truth.category_ids[~truth.crowd].tolist()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from skipvid.cli.settings.command import command
 from skipvid.cli.settings.fields import setting
 from skipvid.cli.settings.groups import PeopleNetworkSettings, ReadSettings, SourceSettings, TalkSettings, WriteSettings
+from skipvid.cli.settings.motion import MotionSettings
 
 if TYPE_CHECKING:
     from skipvid.cli.jobs import Job
@@ -37,6 +38,7 @@ class HeatmapSettings:
         help="Mean of about the last second, or each frame by itself.  [default: mean]",
     )
     network: PeopleNetworkSettings = field(default_factory=PeopleNetworkSettings)
+    motion: MotionSettings = field(default_factory=MotionSettings)
     read: ReadSettings = field(default_factory=ReadSettings)
     write: WriteSettings = field(default_factory=WriteSettings)
     talk: TalkSettings = field(default_factory=TalkSettings)
@@ -70,6 +72,7 @@ def heatmap(settings: HeatmapSettings) -> int:
             companion=_picture_beside,
         )
         engine = load_engine(settings.network, network_preset(settings.network, DEFAULT_DETECT), talk)
+        engine.use_motion(settings.motion.motion)
         if engine.model.config.gate == "none":
             raise UsageError("there is no heatmap without gates", "leave out --gate none")
         work = Work(

@@ -52,4 +52,5 @@ def _load(settings: PoseSettings, talk: Talk) -> Engine:
     engine.areas = areas
     if engine.detector is not None:
         engine.detector.areas = areas
+    engine.use_motion(settings.motion.motion)
     return engine

@@ -12,6 +12,7 @@ import click
 from skipvid.cli.settings.command import command
 from skipvid.cli.settings.fields import argument, flag, setting
 from skipvid.cli.settings.groups import NetworkSettings, ReadSettings, TalkSettings
+from skipvid.cli.settings.motion import MotionSettings
 from skipvid.cli.settings.types import Thresholds
 from skipvid.core.errors import UsageError
 
@@ -45,6 +46,7 @@ class ReportSettings:
     layers: bool = flag("--layers", help="Show every layer.")
     overwrite: bool = flag("--overwrite", help="Replace existing outputs.")
     network: NetworkSettings = field(default_factory=NetworkSettings)
+    motion: MotionSettings = field(default_factory=MotionSettings)
     read: ReadSettings = field(default_factory=ReadSettings)
     talk: TalkSettings = field(default_factory=TalkSettings)
 
@@ -74,6 +76,7 @@ def report(settings: ReportSettings) -> int:
         # Several thresholds are all in proportion to the preset's.
         network = replace(settings.network, threshold=None) if settings.thresholds else settings.network
         engine = load_detect_engine(network, network_preset(network, DEFAULT_DETECT, "detect"), talk)
+        engine.use_motion(settings.motion.motion)
         if engine.model.config.gate == "none":
             raise UsageError("there is nothing to compare without gates", "leave out --gate none")
         engines = [engine.regated(engine.model.config.at(t), keep=True) for t in settings.thresholds or ()] or [engine]

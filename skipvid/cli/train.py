@@ -13,6 +13,7 @@ COMMANDS = {
     "detector": "skipvid.cli.train_detector",
     "pose": "skipvid.cli.train_pose",
     "gates": "skipvid.cli.train_gates",
+    "adaptive": "skipvid.cli.train_adaptive",
     "grade": "skipvid.cli.train_detector",
     "grade-pose": "skipvid.cli.train_pose",
 }

@@ -21,7 +21,7 @@ from skipvid.core.errors import SourceError, UsageError
 from skipvid.core.results import Frame
 from skipvid.evaluate.bootstrap import DRAWS, Interval, blocks_of, bootstrap
 from skipvid.evaluate.material import FOLDS, Material, Seen
-from skipvid.evaluate.run import Pass
+from skipvid.evaluate.run import joined, main_measure
 from skipvid.skip.recording import Recorder
 from skipvid.skip.sensitivity import Sensitivity, check_calibrated, rounded
 from skipvid.tasks.engine import Engine
@@ -131,7 +131,7 @@ class _Search:
         thresholds = {name: rounded(value) for name, value in _together(sensitivities, None).thresholds(level, self.floor).items()}
         everything = np.ones(len(self.material), np.bool_)
         reference = self.material.measured(self.yardstick, self.dense, everything)
-        measure, value = _first(reference)
+        measure, value = main_measure(reference)
         times = np.ones(len(reference.groups), np.int64)
         return Found(level, thresholds, promised, frontier, measure, value(times), float(np.median(self.dense.ms)), len(self.material))
 
@@ -166,11 +166,11 @@ class _Search:
 
     def _point(self, number: int, seen: Sequence[Seen], frames: Sequence[NDArray[np.bool_]], draws: int) -> Point:
         """What ways of running do on frames of their own, taken together. draws: of the bootstrap; 0 = no interval."""
-        own = _joined([self.material.measured(each, self.dense, some) for each, some in zip(seen, frames, strict=True)])
-        other = _joined([self.material.measured(self.yardstick, self.dense, some) for some in frames])
+        own = joined([self.material.measured(each, self.dense, some) for each, some in zip(seen, frames, strict=True)])
+        other = joined([self.material.measured(self.yardstick, self.dense, some) for some in frames])
         if not own.groups:
             raise SourceError("no frame of a block of time has a label", "give clips with labels all over their length")
-        (_, mine), (_, theirs) = _first(own), _first(other)
+        (_, mine), (_, theirs) = main_measure(own), main_measure(other)
         blocks = blocks_of(own.groups, BLOCK_FRAMES)
 
         def lost(times: NDArray[np.int64]) -> float:
@@ -232,24 +232,3 @@ def _spread(frames: NDArray[np.int64]) -> NDArray[np.int64]:
 def _together(sensitivities: Sequence[Sensitivity], without: int | None) -> Sensitivity:
     first, *others = [each for fold, each in enumerate(sensitivities) if fold != without]
     return first.with_those_of(others)
-
-
-def _first(outcome: Pass) -> tuple[str, Callable[[NDArray[np.int64]], float]]:
-    """The measure that goals are about: PCK of poses, else AP50, or agreement."""
-    measures = outcome.measures()
-    name = "PCK" if "PCK" in measures else next(iter(measures))
-    return name, measures[name]
-
-
-def _joined(parts: Sequence[Pass]) -> Pass:
-    whole = Pass("")
-    for part in parts:
-        for category, matches in part.matches.items():
-            whole.matches.setdefault(category, []).extend(matches)
-        whole.joints += part.joints
-        whole.groups += part.groups
-        whole.agreed += part.agreed
-        whole.macs += part.macs
-        whole.dense_macs += part.dense_macs
-        whole.model_ms += part.model_ms
-    return whole

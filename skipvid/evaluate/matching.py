@@ -35,6 +35,11 @@ class FrameMatches:
     total: int
 
 
+_NONE = np.zeros((len(LEVELS), 0), np.bool_)
+NO_MATCHES = FrameMatches(np.zeros(0, np.float32), _NONE, _NONE, 0)
+"""Of a frame in which nothing of a category is to be found, and nothing was."""
+
+
 def match_boxes(found: Detections, truth: FrameTruth, category: int, levels: NDArray[np.float64] = LEVELS) -> FrameMatches:
     """Detections of a category against its true boxes. In a crowd region the overlap is relative to the detection's own area."""
     own = found.category_ids == category

@@ -19,7 +19,8 @@ from skipvid.core.errors import SourceError
 from skipvid.core.files import output_errors, write_bytes
 from skipvid.core.results import Detections, Frame
 from skipvid.evaluate.jhmdb import coco_columns
-from skipvid.evaluate.run import Labels, Pass, add_labelled
+from skipvid.evaluate.labels import Labels
+from skipvid.evaluate.run import Pass, add_labelled
 from skipvid.evaluate.truth import FrameTruth, LabelledClip
 from skipvid.report.agreement import box_iou
 from skipvid.tasks.engine import Stream
@@ -104,7 +105,10 @@ class Seen:
     def of(
         cls, material: Material, start: Callable[[], Stream], dense_macs: int = 0, change: Callable[[Frame], Frame] = lambda f: f
     ) -> Seen:
-        """Run over all frames, each clip a stream of its own. dense_macs: of a frame whose result names no cost. change: spoils a frame."""
+        """Run over all frames, each clip a stream of its own. dense_macs: of a frame whose result names no cost, if its network ran.
+
+        change: spoils a frame.
+        """
         found, macs, dense, ms = [], list[int](), list[int](), list[float]()
         last: LabelledClip | None = None
         for _, clip, frame in material.frames():
@@ -113,7 +117,7 @@ class Seen:
             result = stream.process(change(frame))
             cost = result.cost
             found.append(result.detections)
-            macs.append(cost.macs if cost is not None else dense_macs)
+            macs.append(cost.macs if cost is not None else dense_macs if result.ms["model"] else 0)
             dense.append(cost.dense_macs if cost is not None else dense_macs)
             ms.append(result.ms["model"])
         return cls(found, np.array(macs), np.array(dense), np.array(ms))

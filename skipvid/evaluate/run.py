@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,47 +11,14 @@ from numpy.typing import NDArray
 from skipvid.core.results import Detections, Frame
 from skipvid.evaluate.bootstrap import Interval, blocks_of, bootstrap
 from skipvid.evaluate.jhmdb import coco_columns
-from skipvid.evaluate.matching import FrameMatches, match_boxes, match_keypoints
+from skipvid.evaluate.labels import Labels
+from skipvid.evaluate.matching import NO_MATCHES, FrameMatches, match_boxes, match_keypoints
 from skipvid.evaluate.precision import PrecisionTable, mean_over_categories, pck_hits
 from skipvid.evaluate.truth import FrameTruth, LabelledClip
-from skipvid.models.detections import class_wise_nms
 from skipvid.tasks.engine import Stream
-
-SAME_OBJECT = 0.6
-"""IoU above which two boxes of merged categories are one object."""
 
 Measure = Callable[[NDArray[np.int64]], float]
 """A measure in percent, given how often each labelled frame counts."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Labels:
-    """What is compared. categories: COCO's numbers, each a class of its own. merged: all of them are one class (a van is a car or a truck).
-
-    keypoints: names of the joints that the network finds, () for boxes.
-    """
-
-    categories: tuple[int, ...]
-    merged: bool = False
-    keypoints: tuple[str, ...] = ()
-
-    def found(self, detections: Detections) -> Detections:
-        """The detections as one class, where the categories are merged; of boxes on the same object the best stays."""
-        if not self.merged:
-            return detections
-        keep = np.flatnonzero(np.isin(detections.category_ids, self.categories))
-        one_class = np.zeros(len(keep), np.int64)
-        keep = keep[class_wise_nms(detections.boxes[keep], detections.scores[keep], one_class, SAME_OBJECT, len(keep))]
-        poses = None if detections.keypoints is None else detections.keypoints[keep]
-        ids = np.full(len(keep), self.categories[0], np.int64)
-        return Detections(detections.boxes[keep], detections.scores[keep], ids, ("",) * len(keep), keypoints=poses)
-
-    def true(self, truth: FrameTruth) -> FrameTruth:
-        """The truth likewise."""
-        if not self.merged:
-            return truth
-        ids = np.where(np.isin(truth.category_ids, self.categories), self.categories[0], truth.category_ids)
-        return replace(truth, category_ids=ids)
 
 
 @dataclass(slots=True, eq=False)
@@ -93,6 +60,28 @@ class Pass:
             same, whole = np.array(self.agreed).T
             found["agreement"] = lambda times: float(100 * (same @ times) / (whole @ times)) if whole @ times else 100.0
         return found
+
+
+def main_measure(outcome: Pass) -> tuple[str, Measure]:
+    """The measure that goals and verdicts are about, with its name: PCK of poses, else AP50, or agreement."""
+    measures = outcome.measures()
+    name = "PCK" if "PCK" in measures else next(iter(measures))
+    return name, measures[name]
+
+
+def joined(parts: Sequence[Pass]) -> Pass:
+    """Passes over different frames as one. A category that a part does not measure has nothing in its frames."""
+    whole = Pass("", {category: [] for part in parts for category in part.matches})
+    for part in parts:
+        for category, matches in whole.matches.items():
+            matches += part.matches.get(category) or [NO_MATCHES] * len(part.groups)
+        whole.joints += part.joints
+        whole.groups += part.groups
+        whole.agreed += part.agreed
+        whole.macs += part.macs
+        whole.dense_macs += part.dense_macs
+        whole.model_ms += part.model_ms
+    return whole
 
 
 def run_clip(outcome: Pass, stream: Stream, frames: Iterable[Frame], clip: LabelledClip, labels: Labels, dense_macs: int) -> None:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
 
 from skipvid.core.errors import WeightsError
+from skipvid.models.narrow import narrow
 
 _WRAPPERS = ("state_dict_ema", "state_dict", "model_ema", "model")
 """Keys under which training programs keep the parameters, the averaged ones first (timm, effdet, MMPose)."""
@@ -28,8 +29,9 @@ def load_weights(net: nn.Module, weights: str | Path | Mapping[str, Any]) -> Non
     """Loads a checkpoint into a network in place, converting to the network's dtype; every parameter must be there and fit.
 
     weights: a file written by torch.save, or a state dict; parameters may lie under "state_dict", "model" and the like, with "module."
-    before every name; a network with a method `adapt_keys` translates other names of upstream's. The file is read with weights_only,
-    so that it cannot run code. Raises WeightsError with one line that names the file, the first key that does not fit and the network.
+    before every name; a network with a method `adapt_keys` translates other names of upstream's. Layers that the file holds narrowed
+    (skipvid.models.narrow) are narrowed first. The file is read with weights_only, so that it cannot run code. Raises WeightsError with one
+    line that names the file, the first key that does not fit and the network.
     """
     if isinstance(weights, Mapping):
         origin, state = "state dict", _unwrap(weights, "state dict")
@@ -39,6 +41,7 @@ def load_weights(net: nn.Module, weights: str | Path | Mapping[str, Any]) -> Non
     adapt = getattr(net, "adapt_keys", None)
     if adapt is not None:
         state = adapt(state)
+    narrow(net, state)
     expected = net.state_dict()
     name = _network_name(net)
     problem = _first_misfit(expected, state)

@@ -9,12 +9,16 @@ Habibian, Abati, Cohen, Bejnordi: Skip-Convolutions for Efficient Video Processi
     net, report = convert_modules(net, gate=GumbelGate())             # a whole network
     loss = task_loss(run_clip(net, clip)) + beta * sparsity_loss(net)
 
-The layers compute densely and take over what the gates opened: they are for research and training, and say what could be saved. The speed
-is in skipvid.convert and its back ends.
+    net, report = convert_adaptive(net)                               # channels by what a frame shows: skipvid.nn.adaptive
+
+The skip layers compute densely and take over what the gates opened: they are for research and training, and say what could be saved.
+The speed is in skipvid.convert and its back ends.
 """
 
 from __future__ import annotations
 
+from skipvid.nn.adaptive import AdaptiveConv2d, adaptive_layers, convert_adaptive
+from skipvid.nn.adaptive_policy import FixedPolicy, LearnedPolicy, Policy, RandomPolicy
 from skipvid.nn.base import SkipLayer
 from skipvid.nn.convert import ModuleReport, convert_modules
 from skipvid.nn.cost import Cost, ModelCost
@@ -25,19 +29,26 @@ from skipvid.nn.model import macs, reset, run_clip, skip_layers, sparsity_loss
 from skipvid.nn.window import Window
 
 __all__ = [
+    "AdaptiveConv2d",
     "Cost",
     "Decision",
+    "FixedPolicy",
     "Gate",
     "GumbelGate",
+    "LearnedPolicy",
     "ModelCost",
     "ModuleReport",
     "NormGate",
+    "Policy",
+    "RandomPolicy",
     "Site",
     "SkipConv2d",
     "SkipConvTranspose2d",
     "SkipLayer",
     "SkipLinear",
     "Window",
+    "adaptive_layers",
+    "convert_adaptive",
     "convert_modules",
     "macs",
     "reset",

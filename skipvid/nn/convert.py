@@ -6,7 +6,7 @@ import copy
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -15,8 +15,11 @@ from skipvid.core.errors import UsageError
 from skipvid.nn.base import SkipLayer
 from skipvid.nn.gates import Gate, NormGate
 from skipvid.nn.layers import SkipConv2d, SkipConvTranspose2d, SkipLinear, has_own_forward
+from skipvid.nn.streams import StreamLayer
 
 KINDS = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
+
+L = TypeVar("L", bound=StreamLayer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,37 +59,57 @@ def convert_modules(
     a learned gate would cost as many MACs as the layer itself (depthwise convolutions). Raises UsageError for settings out of range,
     where the example does not run, and where the model itself, having no parent, would have to be replaced in place.
     """
-    if inplace and isinstance(model, KINDS):
+
+    def selected(path: str, module: nn.Module) -> bool:
+        return not isinstance(module, nn.Linear) if select is None else select(path, module)
+
+    def make(module: nn.Module, calls: int) -> SkipLayer | str:
+        return _make(module, _gate_for(module, gate), reference, calls)
+
+    return swap_layers(model, KINDS, selected, make, _describe, example, inplace)
+
+
+def swap_layers(
+    model: nn.Module,
+    kinds: tuple[type[nn.Module], ...],
+    select: Callable[[str, nn.Module], bool],
+    make: Callable[[nn.Module, int], L | str],
+    describe: Callable[[L], str],
+    example: Tensor | tuple[Tensor, ...] | None,
+    inplace: bool,
+) -> tuple[nn.Module, ModuleReport]:
+    """As convert_modules. kinds: classes of torch that are considered. make: called with a layer and how often a frame calls it; returns
+    what is put in its place, or why there is nothing. describe: what was made, for the report."""
+    if inplace and isinstance(model, kinds):
         raise UsageError(f"a single {type(model).__name__} cannot be replaced in place", "use what is returned with inplace=False")
     calls = None if example is None else _count_calls(model, example if isinstance(example, tuple) else (example,))
     if not inplace:
         model = copy.deepcopy(model)
-    made: dict[nn.Module, SkipLayer] = {}
+    made: dict[nn.Module, L] = {}
     left: list[tuple[str, str, str]] = []
     modules = list(model.named_modules())
+    inner = {part for _, module in modules if isinstance(module, StreamLayer) for part in module.modules() if part is not module}
     for path, module in modules:
-        if not isinstance(module, KINDS):
+        if not isinstance(module, kinds) or module in inner:
             continue
-        selected = not isinstance(module, nn.Linear) if select is None else select(path, module)
-        reason = _why_left(path, module, selected, calls)
-        result = reason or _make(module, _gate_for(module, gate), reference, 1 if calls is None else calls[path])
-        if isinstance(result, SkipLayer):
-            made[module] = result
-        else:
+        result = _why_left(path, module, select(path, module), calls) or make(module, 1 if calls is None else calls[path])
+        if isinstance(result, str):
             left.append((path, type(module).__name__, result))
+        else:
+            made[module] = result
     for _, parent in modules:
         for name, child in parent._modules.items():
             if child in made:
                 parent._modules[name] = made[child]
-    converted = tuple((path, _describe(made[module])) for path, module in modules if module in made)
+    converted = tuple((path, describe(made[module])) for path, module in modules if module in made)
     return made.get(model, model), ModuleReport(converted, tuple(left))
 
 
 def _why_left(path: str, module: nn.Module, selected: bool, calls: Counter[str] | None) -> str | None:
     kind = next(kind for kind in KINDS if isinstance(module, kind))
     own = f"{type(module).__name__} has a forward of its own" if has_own_forward(module, kind) else ""
-    if isinstance(module, SkipLayer):
-        return "gated already"
+    if isinstance(module, StreamLayer):
+        return "converted already"
     if not selected:
         return "not selected"
     if isinstance(module.weight, nn.UninitializedParameter):
@@ -94,7 +117,7 @@ def _why_left(path: str, module: nn.Module, selected: bool, calls: Counter[str] 
     if own and kind is not nn.Conv2d:
         return own
     if own and calls is None:
-        return f"{own}; pass an example to find out whether it can be gated"
+        return f"{own}; pass an example to find out whether it can be converted"
     if calls is not None and calls[path] == 0:
         return f"{own} that does not use Conv2d's" if own else "the example does not reach it"
     return None

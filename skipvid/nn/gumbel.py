@@ -88,7 +88,7 @@ class GumbelGate(Gate):
         size, logits = (pixels.shape[2], pixels.shape[3]), pool_blocks(pixels, self.block)
         if not self.training:
             return Decision(spread_blocks(~(logits < 0), self.block, size))
-        noisy = logits + _gumbel(logits) - _gumbel(logits)
+        noisy = logits + gumbel(logits) - gumbel(logits)
         maps = (~(noisy < 0), (noisy / self.temperature).sigmoid(), logits.sigmoid())
         return Decision(*(spread_blocks(each, self.block, size) for each in maps))
 
@@ -115,5 +115,6 @@ class GumbelGate(Gate):
         return ", ".join(part for part in parts if part)
 
 
-def _gumbel(like: Tensor) -> Tensor:
+def gumbel(like: Tensor) -> Tensor:
+    """Samples of the standard Gumbel distribution, of the shape and type of `like`."""
     return -torch.empty_like(like).exponential_().log()

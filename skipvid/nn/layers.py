@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Self, cast
+from typing import Any, ClassVar, Self, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -11,38 +11,13 @@ from torch.nn import functional
 from skipvid.core.errors import UsageError
 from skipvid.nn.base import SkipLayer
 from skipvid.nn.gates import Gate
+from skipvid.nn.streams import OnMaps, StreamLayer
 from skipvid.nn.window import POINT, Pair, Window, same_pads, transposed_window
 
 Size = int | tuple[int, int]
 
 
-class _OnMaps(SkipLayer):
-    """Frames are (N, C, H, W), or (C, H, W) for a single stream."""
-
-    in_channels: int
-    out_channels: int
-    _channel_axis: ClassVar[int] = -3
-
-    def _channels(self) -> tuple[int, int]:
-        return self.in_channels, self.out_channels
-
-    def _to_map(self, x: Tensor) -> Tensor:
-        channels = self.in_channels
-        if x.dim() not in (3, 4) or x.shape[-3] != channels or not x.is_floating_point():
-            raise UsageError(
-                f"{type(self).__name__} is given a tensor {tuple(x.shape)} of {x.dtype}",
-                f"it takes frames (N, {channels}, H, W) or clips (N, T, {channels}, H, W) of floating-point numbers",
-            )
-        return x if x.dim() == 4 else x.unsqueeze(0)
-
-    def _from_map(self, y: Tensor, like: Tensor) -> Tensor:
-        return y if like.dim() == 4 else y.squeeze(0)
-
-    def _frame_or_clip(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        return self._clip(x, weight, bias) if x.dim() == 5 else self._advance(x, weight, bias)
-
-
-class SkipConv2d(_OnMaps, nn.Conv2d):
+class SkipConv2d(OnMaps, SkipLayer, nn.Conv2d):
     """A drop-in for torch.nn.Conv2d that computes only what its gate opens (paper, section 3.1). All arguments of Conv2d, and three more.
 
     x: one frame, (N, C, H, W) or (C, H, W), of N streams whose state the layer keeps; or a clip, (N, T, C, H, W). Returns the same with the
@@ -83,9 +58,8 @@ class SkipConv2d(_OnMaps, nn.Conv2d):
         gated. A subclass that calls torch.nn.functional.conv2d by itself stays dense; `convert_modules` finds that out from an example.
         Raises UsageError for anything but a convolution in two dimensions that is not gated yet.
         """
-        _check_kind(conv, nn.Conv2d, cls)
-        kind = cls if type(conv) is nn.Conv2d else _mixed(type(conv))
-        return kind._adopt(conv, gate, reference, calls)
+        check_kind(conv, nn.Conv2d, cls)
+        return mixed(type(conv), cls)._adopt(conv, gate, reference, calls)
 
     def _window(self) -> Window:
         kernel, dilation = _pair(self.kernel_size), _pair(self.dilation)
@@ -105,7 +79,7 @@ class SkipConv2d(_OnMaps, nn.Conv2d):
         return self._frame_or_clip(input, weight, bias)
 
 
-class SkipConvTranspose2d(_OnMaps, nn.ConvTranspose2d):
+class SkipConvTranspose2d(OnMaps, SkipLayer, nn.ConvTranspose2d):
     """A drop-in for torch.nn.ConvTranspose2d; everything else as for SkipConv2d. The output size is fixed by output_padding."""
 
     def __init__(
@@ -147,7 +121,7 @@ class SkipConvTranspose2d(_OnMaps, nn.ConvTranspose2d):
     @classmethod
     def from_conv(cls, conv: nn.ConvTranspose2d, gate: Gate | None = None, reference: str = "accumulated", calls: int = 1) -> Self:
         """As SkipConv2d.from_conv; subclasses with a forward of their own are refused."""
-        _check_kind(conv, nn.ConvTranspose2d, cls)
+        check_kind(conv, nn.ConvTranspose2d, cls)
         return cls._adopt(conv, gate, reference, calls)
 
     def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
@@ -192,7 +166,7 @@ class SkipLinear(SkipLayer, nn.Linear):
     @classmethod
     def from_linear(cls, linear: nn.Linear, gate: Gate | None = None, reference: str = "accumulated", calls: int = 1) -> Self:
         """As SkipConv2d.from_conv; subclasses with a forward of their own are refused."""
-        _check_kind(linear, nn.Linear, cls)
+        check_kind(linear, nn.Linear, cls)
         return cls._adopt(linear, gate, reference, calls)
 
     def forward(self, input: Tensor) -> Tensor:
@@ -224,34 +198,40 @@ def has_own_forward(layer: nn.Module, kind: type[nn.Module]) -> bool:
     return any(getattr(type(layer), name, None) is not getattr(kind, name, None) for name in ("forward", "_conv_forward"))
 
 
-def _check_kind(layer: nn.Module, kind: type[nn.Module], target: type[SkipLayer]) -> None:
+def check_kind(layer: nn.Module, kind: type[nn.Module], target: type[StreamLayer]) -> None:
+    """Raises UsageError where `target` cannot be made from a layer, which must be a torch layer of this kind."""
     name = type(layer).__name__
-    if isinstance(layer, SkipLayer) or not isinstance(layer, kind):
-        raise UsageError(f"{target.__name__} cannot be made from {name}", f"it takes a torch.nn.{kind.__name__} that is not gated yet")
+    if isinstance(layer, StreamLayer) or not isinstance(layer, kind):
+        raise UsageError(f"{target.__name__} cannot be made from {name}", f"it takes a torch.nn.{kind.__name__} that is not converted yet")
     if isinstance(layer.weight, nn.UninitializedParameter):
         raise UsageError(f"{name} has no weights yet", "run the network once before its layers are converted")
     if kind is not nn.Conv2d and has_own_forward(layer, kind):
         raise UsageError(f"{name} has a forward of its own, which {target.__name__} would not call", "convert the layer by hand")
 
 
-_MIXED: dict[type[nn.Conv2d], type[SkipConv2d]] = {}
+M = TypeVar("M", bound=StreamLayer)
+
+_MIXED: dict[tuple[type[nn.Conv2d], type[StreamLayer]], type[Any]] = {}
 
 
-def _mixed(kind: type[nn.Conv2d]) -> type[SkipConv2d]:
-    """A class whose forward is that of `kind`, a subclass of Conv2d, and whose convolution is SkipConv2d's."""
-    if kind not in _MIXED:
-        _MIXED[kind] = cast(type[SkipConv2d], type(f"Skip{kind.__name__}", (kind, SkipConv2d), {"__reduce__": _reduce_mixed}))
-    return _MIXED[kind]
+def mixed(kind: type[nn.Conv2d], target: type[M]) -> type[M]:
+    """`target`, a class derived from Conv2d; for a subclass of Conv2d a class with that one's forward and with target's convolution."""
+    if kind is nn.Conv2d:
+        return target
+    if (kind, target) not in _MIXED:
+        name = f"{target.__name__.removesuffix('Conv2d')}{kind.__name__}"
+        _MIXED[kind, target] = type(name, (kind, target), {"__reduce__": _reduce_mixed})
+    return cast(type[M], _MIXED[kind, target])
 
 
-def _reduce_mixed(self: SkipConv2d) -> tuple[Any, ...]:
+def _reduce_mixed(self: StreamLayer) -> tuple[Any, ...]:
     # A class made at run time cannot be found by its name; what it was made of can.
-    return _new_mixed, (type(self).__bases__[0],), self.__getstate__()
+    return _new_mixed, type(self).__bases__, self.__getstate__()
 
 
-def _new_mixed(kind: type[nn.Conv2d]) -> SkipConv2d:
-    mixed = _mixed(kind)
-    return mixed.__new__(mixed)
+def _new_mixed(kind: type[nn.Conv2d], target: type[StreamLayer]) -> StreamLayer:
+    made = mixed(kind, target)
+    return made.__new__(made)
 
 
 def _pair(value: Any) -> Pair:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from skipvid.core.errors import UsageError
 from skipvid.nn.base import SkipLayer
 from skipvid.nn.cost import ModelCost
+from skipvid.nn.streams import StreamLayer
 
 
 def skip_layers(model: nn.Module) -> Iterator[tuple[str, SkipLayer]]:
@@ -22,10 +23,17 @@ def skip_layers(model: nn.Module) -> Iterator[tuple[str, SkipLayer]]:
             yield name, module
 
 
+def stream_layers(model: nn.Module) -> Iterator[tuple[str, StreamLayer]]:
+    """The layers of a model that remember the last frame, skip layers and adaptive ones, with their module paths, each once."""
+    for name, module in model.named_modules():
+        if isinstance(module, StreamLayer):
+            yield name, module
+
+
 def reset(model: nn.Module, elements: Iterable[int] | Tensor | None = None) -> None:
-    """Reset all skip layers of a model: the next frame is a keyframe. elements: as for SkipLayer.reset."""
+    """Reset all skip and adaptive layers of a model: the next frame is a keyframe. elements: as for StreamLayer.reset."""
     chosen = elements if elements is None or isinstance(elements, Tensor) else list(elements)
-    for _, layer in skip_layers(model):
+    for _, layer in stream_layers(model):
         layer.reset(chosen)
 
 
@@ -40,7 +48,7 @@ def run_clip(model: nn.Module, clip: Tensor) -> Any:
         raise UsageError(f"run_clip is given a tensor {tuple(clip.shape)}", "a clip is (N, T, C, H, W), one frame or more")
     count, length = clip.shape[:2]
     with ExitStack() as stack:
-        for _, layer in skip_layers(model):
+        for _, layer in stream_layers(model):
             stack.enter_context(layer._frames_in_batch(length))
         return _split(model(clip.flatten(0, 1)), count, length)
 
@@ -64,9 +72,11 @@ def _split(output: Any, count: int, length: int) -> Any:
 
 def macs(model: nn.Module) -> ModelCost:
     """What the last forward of a model cost. Layers that have not run are left out; raises UsageError where none has."""
-    layers = {name: layer.cost for name, layer in skip_layers(model) if layer.has_run}
+    layers = {name: layer.cost for name, layer in stream_layers(model) if layer.has_run}
     if not layers:
-        raise UsageError("no skip layer of this model has run a frame yet", "run the model first; convert_modules makes skip layers")
+        raise UsageError(
+            "no skip or adaptive layer of this model has run a frame yet", "run the model first; convert_modules makes such layers"
+        )
     return ModelCost(layers, functools.reduce(operator.add, layers.values()))
 
 
@@ -76,7 +86,8 @@ def sparsity_loss(model: nn.Module) -> Tensor:
     It is the sum over layers of m_l · E[g_l], averaged over batch and frames (paper, section 3.2, L_gate), over the sum of m_l: 1 where
     everything is open, so that β does not depend on the network. m_l: MACs of layer l. E[g_l]: mean probability that an output is
     computed; its gradient reaches the gates' weights. Keyframes do not count, nor does the cost of the gates: it cannot be learned away.
-    Returns a scalar, 0 where the last forward was a keyframe. Raises UsageError where no skip layer has run.
+    An adaptive layer has no keyframes in this sense: its channels are chosen in every frame, the first one, too.
+    Returns a scalar, 0 where the last forward was a keyframe. Raises UsageError where no skip or adaptive layer has run.
     """
     total = macs(model).total
     gated = ~total.keyframe

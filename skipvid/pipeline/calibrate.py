@@ -1,4 +1,4 @@
-"""Calibration: a threshold for each map, from material without labels, for as many MACs saved as are wanted."""
+"""Calibration: a threshold for each map, from material without labels, for as many MACs saved as one threshold saves."""
 
 from __future__ import annotations
 
@@ -36,17 +36,16 @@ class Calibration:
 def calibrate(
     engine: Engine,
     sources: Sequence[Iterable[Frame]],
-    saving: float | None = None,
     most: int = 200,
     floor: float = 0.0,
     tell: Callable[[str], None] = lambda text: None,
 ) -> Calibration:
     """Calibrate an engine's network (of a pose engine: the pose network) on the frames of `sources`, each a stream of its own.
 
-    saving: the fraction of MACs that gates are to save on this material, keyframes included; None: as much as the engine's own thresholds
-    save, with a smaller error. most: network inputs to use, shared fairly among the sources. floor: the lowest threshold of a map. tell:
-    called with a line for each stage.
-    Raises UsageError where the engine has no norm gates or the saving cannot be reached, SourceError where there is nothing to look at.
+    As many MACs are saved as the engine's own thresholds save on this material, keyframes included, with a smaller error.
+    most: network inputs to use, shared fairly among the sources. floor: the lowest threshold of a map. tell: called with a line for each
+    stage.
+    Raises UsageError where the engine has no norm gates or no level saves as much, SourceError where there is nothing to look at.
     """
     model = engine.model
     check_calibrated(model.config)
@@ -57,7 +56,7 @@ def calibrate(
     tell(f"recorded {frames} inputs of the network")
     sensitivity = measure(model, runs)
     tell("measured how much the outputs depend on each map")
-    return _search(model, runs, partial(sensitivity.thresholds, floor=floor), saving, frames)
+    return _search(model, runs, partial(sensitivity.thresholds, floor=floor), frames)
 
 
 def record(engine: Engine, sources: Sequence[Iterable[Frame]], most: int) -> list[Recording]:
@@ -84,22 +83,20 @@ def measure(model: SkipModel, runs: Sequence[Recording]) -> Sensitivity:
     return sensitivity
 
 
-def _search(
-    model: SkipModel, runs: Sequence[Recording], thresholds_at: Callable[[float], dict[str, float]], saving: float | None, frames: int
-) -> Calibration:
-    """The level at which the thresholds save what is wanted."""
+def _search(model: SkipModel, runs: Sequence[Recording], thresholds_at: Callable[[float], dict[str, float]], frames: int) -> Calibration:
+    """The level at which the thresholds save what one threshold saves."""
     # Frames that are computed densely because nearly everything moved would make the saving jump from level to level.
     model = model.regated(replace(model.config, dense_above=1.0))
     unit = model.config.threshold or 0.03
     levels = [unit * factor for factor in LEVELS]
     configs = [replace(model.config, threshold=level, thresholds=thresholds_at(level)) for level in levels]
     before, *tried = replay(model, runs, [model.config, *configs])
-    wanted = before.saving if saving is None else saving
+    wanted = before.saving
     savings = [result.saving for result in tried]
     if not savings[0] <= wanted <= savings[-1]:
         reach = f"from {savings[0]:.1%} to {savings[-1]:.1%}"
         raise UsageError(
-            f"{wanted:.1%} of the MACs cannot be saved on this material: thresholds reach {reach}", "choose --saving in between"
+            f"{wanted:.1%} of the MACs cannot be saved on this material: thresholds reach {reach}", "choose another --threshold"
         )
     upper = next(number for number, value in enumerate(savings) if value >= wanted)
     level = levels[upper]

@@ -7,6 +7,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
@@ -52,9 +53,12 @@ def convert(
     exported, is no function of its inputs (memory, random numbers, sizes that depend on values) or the batch is not 1; UsageError where
     it is in training mode, or where the arguments are no network and no tensors; WeightsError for a file that is missing or damaged.
     """
+    import torch
+
     from skipvid.skip.conversion import describe
     from skipvid.skip.importers.arguments import check_examples, module_of
     from skipvid.skip.importers.probing import check_function
+    from skipvid.skip.verdict import measured
 
     if isinstance(net, str | Path):
         net, example = _from_file(net, example)
@@ -64,7 +68,12 @@ def convert(
     program = model.planned(shapes_of(examples))
     # Values of integer inputs may be indices; they are taken as they are.
     check_function(model.source.load(), tuple(item if item.is_meta else item.detach().cpu() for item in examples))
-    return model, describe(program.plan, program)
+    report = describe(program.plan, program)
+    maps = all(node.is_map and node.attrs.get("given", torch.float32).is_floating_point for node in program.plan.graph.inputs)
+    if program.fallbacks and maps and model.config.gate != "none":
+        with in_main_memory():
+            report = replace(report, verdict=measured(program, shapes_of(examples)))
+    return model, report
 
 
 def _from_file(path: str | Path, example: Any) -> tuple[nn.Module, Any]:

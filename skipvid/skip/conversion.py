@@ -38,7 +38,7 @@ class ConversionReport:
     operations: node count by kind. gated: number of gated maps. gated_layers: of convolutions with an output gate.
     dense: (node, torch operation, reason) of what runs on whole maps, all that PyTorch computes for a native back end among them.
     layers: all of them. fallbacks: names of the nodes that PyTorch computes between native steps. state_bytes: memory of one stream.
-    notes: what else a user should know.
+    notes: what else a user should know. verdict: of a short run, where PyTorch computes a part; "" = there was none.
     """
 
     operations: Mapping[str, int]
@@ -50,6 +50,7 @@ class ConversionReport:
     fallbacks: tuple[str, ...] = ()
     state_bytes: int = 0
     notes: tuple[str, ...] = ()
+    verdict: str = ""
 
     def share(self, way: str) -> float:
         """Fraction of the MACs in layers that run that way, one of WAYS."""
@@ -70,6 +71,8 @@ class ConversionReport:
         yield f"{self.dense_macs / 1e6:.1f} M MACs: {shares}; {_size(self.state_bytes)} of state per stream; {gates}"
         kinds = sorted(self.operations.items(), key=lambda item: -item[1])
         yield "operations: " + ", ".join(f"{count} {kind}" for kind, count in kinds)
+        if self.verdict:
+            yield self.verdict
         if self.share(PYTORCH) > HOPELESS:
             yield f"{self.share(PYTORCH):.0%} of the MACs are in fallbacks: skipping will not pay"
         yield from self.notes

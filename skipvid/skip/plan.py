@@ -133,7 +133,7 @@ def _kind(node: Node) -> str:
         return str(node.attrs["target"]).removeprefix("aten.").split(".")[0]
     if node.op == "conv" and node.attrs["groups"] == node.channels > 1:
         return "depthwise"
-    return node.op
+    return str(node.attrs.get("kind", node.op))
 
 
 def _layer_names(nodes: list[Node]) -> dict[str, str]:

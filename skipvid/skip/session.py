@@ -18,6 +18,7 @@ from skipvid.skip.backend import FrameRun, Output, Program, State, as_arrays, un
 from skipvid.skip.config import SkipConfig
 from skipvid.skip.cost_model import CostModel
 from skipvid.skip.devices import in_main_memory
+from skipvid.skip.gate_choice import SEEN, GateChoice
 from skipvid.skip.gates.registry import kind_for
 from skipvid.skip.picture import Input, Layout, Shapes, copied, layout_of, prepared, same_values, shapes_of
 from skipvid.skip.thread_choice import ThreadChoice
@@ -64,8 +65,10 @@ class Session:
         self._shapes: Shapes = ()
         self._layout: Layout = ()
         self._since_keyframe = 0
+        self._seconds = 0.0  # that the last frame took
         # By whether the frame is computed densely. A number of threads that was asked for is kept to.
         self._choices = {dense: ThreadChoice() for dense in (False, True)} if model.config.threads == 0 else {}
+        self._gate_choice: GateChoice | None = None
         self._dense_left = self._dense_run = 0
         self._seen: tuple[Input, ...] | None = None  # the inputs of the last frame
         self._unit_wait, self._unit_checks = 1, 0
@@ -126,6 +129,7 @@ class Session:
             self._run = self._timed(self._dense_state, inputs, gated_next=False)
         self._since_keyframe = 1 if self.keyframe else self._since_keyframe + 1
         self._schedule_keyframes(self._program.costs, self._run)
+        self._compare_times(not gated_next)
         if gated and (self._dense_left > 0 or not self._current):
             self._seen = copied(inputs)  # only where the next frame would be dense: to see whether it has to be
         return self._run.outputs
@@ -134,12 +138,13 @@ class Session:
         """Run the frame on as many threads as pay."""
         assert self._program is not None
         choice = self._choices.get(self.keyframe)
-        if choice is None:
-            return self._program.run(state, inputs, self.keyframe, gated_next)
-        state.alone = choice.alone
+        if choice is not None:
+            state.alone = choice.alone
         begin = time.perf_counter()
         run = self._program.run(state, inputs, self.keyframe, gated_next)
-        choice.took(time.perf_counter() - begin)
+        self._seconds = time.perf_counter() - begin
+        if choice is not None:
+            choice.took(self._seconds)
         return run
 
     def _repeat(self) -> tuple[Output, ...]:
@@ -167,6 +172,8 @@ class Session:
         program = self.model.program(shapes)
         if program is not self._program:
             self._state = self._dense_state = self._run = None
+            # A threshold of dense runs of 1 says that there are to be none.
+            self._gate_choice = GateChoice() if program.fallbacks and self._dense_above < 1 else None
         self._program, self._shapes = program, shapes
 
     def _schedule_keyframes(self, costs: CostModel, run: FrameRun) -> None:
@@ -180,6 +187,20 @@ class Session:
         busy = costs.executed_macs(run.active) > self._dense_above * costs.dense_macs
         self._dense_run = min(2 * self._dense_run or 1, LONGEST_DENSE_RUN) if busy else 0
         self._dense_left = self._dense_run
+
+    def _compare_times(self, dense: bool) -> None:
+        """Where gated frames take longer than dense ones, the next ones are keyframes. dense: whether this one left nothing to the next."""
+        if self._gate_choice is None or (self.keyframe and not dense):
+            return
+        run = self._gate_choice.took(self._seconds, dense)
+        if run and self._current:
+            self._dense_left = max(self._dense_left, run)
+
+    @property
+    def verdict(self) -> str:
+        """Why frames are computed densely although gates were asked for, where their times say so; otherwise nothing."""
+        run = self._gate_choice.dense_run if self._gate_choice is not None else 0
+        return f"gated frames take longer than dense ones: {run} of {run + SEEN} are computed densely" if run else ""
 
     def _unit_is_stale(self, run: FrameRun) -> bool:
         """Whether a gate's unit no longer fits. Looked for seldom; ever more seldom where keyframes do not help, as units swing."""

@@ -228,6 +228,11 @@ class HeldOut:
         return filled
 
     @property
+    def covers(self) -> NDArray[np.bool_]:
+        """(height, width) bool over the pictures, True where something is held."""
+        return self._held > 0
+
+    @property
     def note(self) -> str:
         """What was left out, in words."""
         line = share_note(self.left_out)

@@ -16,6 +16,7 @@ from skipvid.presets.preset import Preset
 from skipvid.skip.api import SkipModel
 from skipvid.skip.config import SkipConfig
 from skipvid.tasks.areas import Areas
+from skipvid.tasks.canvas import to_picture
 from skipvid.tasks.counting import CountOption, Counts
 from skipvid.tasks.detect import DetectTask
 from skipvid.tasks.engine import ACTIVITY_STRIDE, Clock, Engine, EngineStream, spec_with
@@ -30,6 +31,8 @@ class DetectEngine(Engine):
     score_threshold: detections below are left out. scene_cuts: begin anew where the picture changes as a whole. programs: as in Engine.
     follow: how detections get identities in the streams with gates; None, which is the default: they get none.
     areas: what is looked at, in all streams; None: everything. count: lines and zones at which those with identities are counted.
+    motion: what the streams with gates do where the camera moves, of skipvid.core.motions: at first what the preset says. With threshold 0,
+    which promises the dense network's results, "auto" is "none".
     Raises PresetError for a preset of another task, WeightsError where the weights do not fit.
     """
 
@@ -50,13 +53,21 @@ class DetectEngine(Engine):
         self.scene_cuts = scene_cuts
         self.follow: FollowOptions | None = None
         self.count: tuple[CountOption, ...] = ()
+        self.motion = preset.motion
 
     def networks(self, height: int, width: int) -> list[tuple[Preset, SkipModel, tuple[int, int]]]:
         return [(self.preset, self.model, self.preset.input_size(height, width))]
 
-    def task(self, share: float = 1.0, areas: Areas | None = None) -> DetectTask:
+    def task(self, share: float = 1.0, areas: Areas | None = None, motion: str = "none") -> DetectTask:
         """What stands before and behind the network, for one stream. share: of the score threshold, from which on boxes are reported."""
-        return DetectTask(self.preset, self.spec, self.score_threshold * share, areas)
+        return DetectTask(self.preset, self.spec, self.score_threshold * share, areas, motion)
+
+    @property
+    def motion_in_use(self) -> str:
+        """What a stream with gates does where the camera moves."""
+        config = self.model.config
+        without = config.gate == "none" or (self.motion == "auto" and config.threshold == 0)
+        return "none" if without else self.motion
 
     def stream(self, dense_every: int = 0) -> DetectStream:
         """As Engine.stream; nothing is measured where the detector skips frames: those with the dense run would not be like the others."""
@@ -74,7 +85,8 @@ class DetectStream(EngineStream):
         super().__init__(engine.model, engine.scene_cuts and not dense, dense, dense_every)
         follow = None if dense else engine.follow
         self._engine, self._share = engine, 1.0 if follow is None else WEAK
-        self._task = engine.task(self._share, engine.areas)
+        self._motion = "none" if dense else engine.motion_in_use
+        self._task = engine.task(self._share, engine.areas, self._motion)
         self._session = engine.model.session()
         self._identities = None if follow is None else Identities(engine.score_threshold, engine.categories)
         self._detect_every = 1 if follow is None else follow.detect_every
@@ -87,7 +99,7 @@ class DetectStream(EngineStream):
 
         Raises UsageError where they leave nothing of the picture.
         """
-        self._task = self._engine.task(self._share, areas)
+        self._task = self._engine.task(self._share, areas, self._motion)
         if self._frame_size is not None:
             self._look_from_here(self._frame_size)
             self._resume(self._frame_size)
@@ -107,13 +119,16 @@ class DetectStream(EngineStream):
 
     def _resume(self, size: tuple[int, int]) -> None:
         self._session.reset()
+        self._task.begin_anew()
         self._since_start = 0
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was left out, and what was counted."""
-        left_out = () if self._task.held is None else (self._task.held.note,)
-        return left_out if self._counts is None else (*left_out, *self._counts.notes)
+        """What was left out, what was registered, and what was counted."""
+        canvas, held = self._task.canvas, self._task.held
+        said = (None if held is None else held.note, None if canvas is None else canvas.note)
+        notes = tuple(note for note in said if note is not None)
+        return notes if self._counts is None else (*notes, *self._counts.notes)
 
     def process(self, frame: Frame) -> FrameResult:
         """As EngineStream.process; what was counted is added."""
@@ -137,6 +152,8 @@ class DetectStream(EngineStream):
 
     def _detect(self, frame: Frame, clock: Clock) -> Detections:
         prepared = self._task.prepare(frame.picture)
+        if self._task.canvas is not None and self._task.canvas.anchored:
+            self._session.reset()
         clock.lap("preprocess")
         self._time_dense(prepared, clock)
         maps = self._model.dense_maps(prepared) if self._dense else self._session.maps(prepared)
@@ -151,13 +168,22 @@ class DetectStream(EngineStream):
 
     def _account(self, size: tuple[int, int]) -> tuple[FrameCost, NDArray[np.float32]]:
         cost, grid = self._session.cost, self._session.activity(ACTIVITY_STRIDE)
+        canvas = self._task.canvas
         if not self._ran:
             cost, grid = FrameCost.nothing(cost.table), np.zeros_like(grid)
-        return cost, self._task.letterbox(size).crop_grid(grid, ACTIVITY_STRIDE)
+        elif canvas is not None:
+            canvas.spent(cost.macs / cost.dense_macs)
+        seen = self._task.letterbox(size).crop_grid(grid, ACTIVITY_STRIDE)
+        return cost, seen if canvas is None else to_picture(seen, canvas.motion, (ACTIVITY_STRIDE, ACTIVITY_STRIDE))
 
     def computed(self, frame_size: tuple[int, int]) -> dict[str, NDArray[np.bool_]]:
         """By layer the outputs that the last frame computed, (h, w) bool over a frame of (height, width); the input's filling is cut."""
         box = self._task.letterbox(frame_size)
         rows, columns = (part / whole for part, whole in zip(box.content_size, box.input_size, strict=True))
         masks = self._session.computed
-        return {name: mask[: math.ceil(mask.shape[0] * rows), : math.ceil(mask.shape[1] * columns)] for name, mask in masks.items()}
+        seen = {name: mask[: math.ceil(mask.shape[0] * rows), : math.ceil(mask.shape[1] * columns)] for name, mask in masks.items()}
+        canvas = self._task.canvas
+        if canvas is None:
+            return seen
+        cells = {name: (box.input_size[0] / mask.shape[0], box.input_size[1] / mask.shape[1]) for name, mask in masks.items()}
+        return {name: to_picture(mask, canvas.motion, cells[name]) for name, mask in seen.items()}

@@ -54,6 +54,7 @@ class Engine(ABC):
     model: SkipModel
     areas: Areas | None = None
     """What streams that begin look at; None: all of the picture."""
+    motion: str = "none"
 
     def __init__(
         self, spec: ModelSpec, preset: Preset, config: SkipConfig, weights: Path, weights_sha256: str, programs: Path | None = None
@@ -90,6 +91,10 @@ class Engine(ABC):
     def dense_macs(self, height: int, width: int) -> int:
         """MACs of all networks without gates for a frame of this size; of a pose network for one person."""
         return sum(model.program(((1, 3, *size),)).costs.dense_macs for _, model, size in self.networks(height, width))
+
+    def use_motion(self, motion: str | None) -> None:
+        """Say what streams with gates do where the camera moves, of skipvid.core.motions; None: what the detector's preset says."""
+        self.motion = motion or self.preset.motion
 
     def regated(self, config: SkipConfig, keep: bool = False) -> Self:
         """The same network with other gates; what was loaded and exported is shared. keep: as in SkipModel.regated."""

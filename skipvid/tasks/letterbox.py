@@ -33,9 +33,13 @@ class Letterbox:
     def boxes_to_frame(self, boxes: NDArray[np.float32]) -> NDArray[np.float32]:
         """(K, 4) xyxy in input pixels -> (K, 4) xyxy in frame pixels, clipped to the frame."""
         height, width = self.frame_size
+        return np.clip(self.uncut_to_frame(boxes), 0, np.array([width, height, width, height], np.float32))
+
+    def uncut_to_frame(self, boxes: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The same, of boxes that may reach beyond the frame."""
+        height, width = self.frame_size
         scale_y, scale_x = height / self.content_size[0], width / self.content_size[1]
-        scaled = boxes * np.array([scale_x, scale_y, scale_x, scale_y], np.float32)
-        return np.clip(scaled, 0, np.array([width, height, width, height], np.float32))
+        return boxes * np.array([scale_x, scale_y, scale_x, scale_y], np.float32)
 
     def crop_grid(self, grid: NDArray[np.float32], stride: int) -> NDArray[np.float32]:
         """The part of a grid over the input, in cells of stride x stride pixels, that the frame covers."""

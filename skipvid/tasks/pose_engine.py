@@ -64,6 +64,11 @@ class PoseEngine(Engine):
         """(height, width) of the pose network's input for frames of (height, width)."""
         return self.input_size if self.detector is not None else whole_frame(frame_size, self.input_size).input_size
 
+    def use_motion(self, motion: str | None) -> None:
+        """As Engine.use_motion; it is the detector whose pictures are registered."""
+        if self.detector is not None:
+            self.detector.use_motion(motion)
+
     def networks(self, height: int, width: int) -> list[tuple[Preset, SkipModel, tuple[int, int]]]:
         own = (self.preset, self.model, self.window_size((height, width)))
         return [*(self.detector.networks(height, width) if self.detector is not None else []), own]

@@ -68,10 +68,7 @@ class GateRecipe:
     def pressure(self, share: Tensor, step: int) -> Tensor:
         """The loss that closes gates. share: of MACs expected to be spent, 0 to 1."""
         rise = min(1.0, (step + 1) / max(self.warmup * self.schedule.steps, 1))
-        if self.target_saving is None:
-            return self.beta * rise * share
-        allowed = 1 - self.target_saving * rise
-        return PRESSURE * self.beta * (share / allowed - 1).clamp(min=0).square()
+        return price(share, rise, self.beta, self.target_saving)
 
     def temperature(self, step: int) -> float:
         """Of the backward pass, falling linearly."""
@@ -81,6 +78,14 @@ class GateRecipe:
 
 PRESSURE = 10.0
 """Weight of missing the target saving: at 10 % too many MACs it is as large as a tenth of beta."""
+
+
+def price(share: Tensor, rise: float, beta: float, target_saving: float | None) -> Tensor:
+    """The loss of spending a share of the MACs. rise: 0 to 1, of its weight while a training begins. The rest as in GateRecipe."""
+    if target_saving is None:
+        return beta * rise * share
+    allowed = 1 - target_saving * rise
+    return PRESSURE * beta * (share / allowed - 1).clamp(min=0).square()
 
 
 def make_student(subject: Subject, recipe: GateRecipe, example: Tensor) -> nn.Module:

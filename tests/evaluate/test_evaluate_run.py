@@ -12,7 +12,8 @@ from rich.console import Console
 
 from skipvid.core.results import Detections, Frame, FrameResult
 from skipvid.evaluate.baselines import EveryKth
-from skipvid.evaluate.run import Labels, Pass, compare, run_clip
+from skipvid.evaluate.labels import Labels
+from skipvid.evaluate.run import Pass, compare, joined, main_measure, run_clip
 from skipvid.evaluate.show import Row, document, render_rows, verdict, write_csv
 from skipvid.evaluate.truth import FrameTruth, LabelledClip
 from skipvid.video.sources.base import Source
@@ -64,6 +65,18 @@ def test_exact_detections_score_a_hundred_and_unlabelled_frames_only_cost() -> N
     everything = np.ones(38, np.int64)
     assert len(outcome.groups) == 38 and len(outcome.model_ms) == 40 and outcome.macs == outcome.dense_macs == 4000
     assert {name: measure(everything) for name, measure in outcome.measures().items()} == pytest.approx({"AP50": 100, "AP": 100})
+
+
+def test_joined_passes_keep_each_frame_with_its_category() -> None:
+    """Persons are missed in the first pass; cars, which only the second one measures, are found."""
+    persons, cars = passed(Right(off=200), count=30), passed(Right(), count=10)
+    cars.matches = {3: cars.matches.pop(1)}
+    both = joined([persons, cars])
+    name, measure = main_measure(both)
+    assert name == "AP50" and len(both.groups) == 40 and both.macs == persons.macs + cars.macs
+    assert measure(np.ones(40, np.int64)) == pytest.approx(50)
+    first, last = np.repeat([1, 0], [30, 10]), np.repeat([0, 1], [30, 10])
+    assert measure(first) == 0 and measure(last) == pytest.approx(100)
 
 
 def test_every_third_frame_costs_a_third_and_held_boxes_fall_behind() -> None:

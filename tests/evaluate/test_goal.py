@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from skipvid.core.errors import SourceError, UsageError
-from skipvid.core.results import Detections, Frame
+from skipvid.core.results import Detections, Frame, FrameResult
 from skipvid.evaluate.bootstrap import Interval
 from skipvid.evaluate.frontier import comment, document, lines, write_page
 from skipvid.evaluate.goal import LEVELS, Found, Goal, Point, _Search, with_noise
+from skipvid.evaluate.labels import Labels
 from skipvid.evaluate.material import FOLDS, Material, Seen, agreed
-from skipvid.evaluate.run import Labels
 from skipvid.evaluate.truth import FrameTruth, LabelledClip
 from skipvid.skip.config import SkipConfig
 
@@ -152,6 +152,17 @@ def test_what_was_kept_is_what_was_seen(tmp_path: Path) -> None:
     assert kept is not None and [len(each) for each in kept.detections] == [1, 0, 1]
     assert np.array_equal(kept.detections[2].keypoints, poses) and kept.macs.tolist() == [1, 2, 3] and kept.ms.tolist() == [1, 2, 3]
     assert Seen.load(tmp_path / "a.npz", 4) is None and Seen.load(tmp_path / "b.npz", 3) is None
+
+
+def test_a_frame_that_is_filled_in_costs_nothing() -> None:
+    class Half:
+        notes: tuple[str, ...] = ()
+
+        def process(self, frame: Frame) -> FrameResult:
+            return FrameResult(frame, detections(), False, {"model": 5.0 if frame.index % 2 == 0 else 0.0})
+
+    found = Seen.of(material(count=10), Half, dense_macs=100)
+    assert found.macs.tolist() == [100, 0] * 5 and found.dense_macs.tolist() == [100] * 10
 
 
 def test_agreement_is_weighted_by_score_and_by_the_distance_of_keypoints() -> None:

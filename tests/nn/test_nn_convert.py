@@ -103,7 +103,9 @@ def test_every_kind_of_layer_is_converted_or_left_with_a_reason(inplace: bool) -
 def test_without_an_example_layers_with_a_forward_of_their_own_are_left() -> None:
     _, report = convert_modules(nn.Sequential(SamePadded(3, 4, 3), nn.Conv2d(4, 4, 1)))
     assert report.converted == (("1", "SkipConv2d, NormGate"),)
-    assert report.left == (("0", "SamePadded", "SamePadded has a forward of its own; pass an example to find out whether it can be gated"),)
+    assert report.left == (
+        ("0", "SamePadded", "SamePadded has a forward of its own; pass an example to find out whether it can be converted"),
+    )
 
 
 def test_layers_with_a_forward_of_their_own_survive_copies_and_pickles() -> None:
@@ -156,7 +158,7 @@ def test_converting_twice_leaves_gated_layers_and_their_streams_as_they_are() ->
     once, _ = convert_modules(nn.Sequential(nn.Conv2d(3, 4, 3)), gate=NormGate(0.5))
     once(torch.ones(1, 3, 5, 5))
     twice, report = convert_modules(once, example=torch.zeros(1, 3, 8, 8), inplace=True)
-    assert report.left == (("0", "SkipConv2d", "gated already"),) and twice[0].gate.threshold == 0.5
+    assert report.left == (("0", "SkipConv2d", "converted already"),) and twice[0].gate.threshold == 0.5
     twice(torch.ones(1, 3, 5, 5))
     assert not twice[0].cost.keyframe.any()
 

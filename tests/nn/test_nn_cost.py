@@ -60,7 +60,7 @@ def test_the_saving_counts_what_a_learned_gate_costs() -> None:
 def test_before_the_first_frame_there_is_no_cost() -> None:
     with pytest.raises(UsageError, match="has run no frame yet; run the model first"):
         _ = SkipConv2d(1, 1, 1).cost
-    with pytest.raises(UsageError, match="no skip layer of this model has run"):
+    with pytest.raises(UsageError, match="no skip or adaptive layer of this model has run"):
         macs(nn.Sequential(nn.Conv2d(1, 1, 1)))
 
 

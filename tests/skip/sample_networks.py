@@ -137,6 +137,20 @@ def _attention(m: Any, x: Tensor) -> Tensor:
     return m.last(m.project(weights @ tokens).transpose(1, 2).reshape(1, c, h, w))
 
 
+def _windows(m: Any, x: Tensor) -> Tensor:
+    """A block of a transformer on shifted windows of 4 x 4 pixels, and a token of its own in front of the list."""
+    y = m.conv(x).permute(0, 2, 3, 1)
+    _, h, w, c = y.shape
+    shifted = functional.layer_norm(y, (c,)).roll((-1, -2), (1, 2))
+    windows = shifted.view(1, h // 4, 4, w // 4, 4, c).permute(0, 1, 3, 2, 4, 5).reshape(-1, 16, c)
+    q, k, v = m.qkv(windows).chunk(3, -1)
+    windows = m.project(functional.scaled_dot_product_attention(q, k, v))
+    back = windows.view(1, h // 4, w // 4, 4, 4, c).permute(0, 1, 3, 2, 4, 5).reshape(1, h, w, c).roll((1, 2), (1, 2))
+    tokens = torch.cat([m.token, (y + back).flatten(1, 2)], 1)
+    tokens = tokens + m.outer(functional.gelu(m.inner(tokens))).softmax(-1)
+    return m.last(tokens[:, 1:].transpose(1, 2).reshape(1, c, h, w)) * m.head(tokens[:, 0]).view(1, 4, 1, 1)
+
+
 def _spatial_attention(m: Any, x: Tensor) -> Tensor:
     y = m.conv(x)
     return y * torch.sigmoid(m.attend(torch.cat([y.mean(1, keepdim=True), y.amax(1, keepdim=True)], 1)))
@@ -309,6 +323,20 @@ NETWORKS: Mapping[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "shuffle, 4 groups": (lambda: Net(_shuffle(4), conv=_conv(3, 8), last=_conv(8)), (1, 3, 8, 8)),
     "ShuffleNet unit": (lambda: Net(_shufflenet, conv=_conv(3, 8), branch=_conv(4)), (1, 3, 8, 8)),
     "slice assignment": (lambda: Net(_slice_assigned, conv=_conv(), last=_conv(4)), (1, 3, 8, 8)),
+    "windows of tokens": (
+        lambda: Net(
+            _windows,
+            conv=_conv(),
+            qkv=nn.Linear(4, 12),
+            project=nn.Linear(4, 4),
+            token=nn.Parameter(torch.randn(1, 1, 4)),
+            inner=nn.Linear(4, 8),
+            outer=nn.Linear(8, 4),
+            head=nn.Linear(4, 4),
+            last=_conv(4),
+        ),
+        (1, 3, 8, 12),
+    ),
     "spatial attention": (lambda: Net(_spatial_attention, conv=_conv(), attend=_conv(2, 1)), (1, 3, 8, 8)),
     "two images in a batch": (
         lambda: Net(_two_images_in_a_batch, conv=_conv(), last=_conv(4), bias=torch.randn(1, 4, 1, 1)),

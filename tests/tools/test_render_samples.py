@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from tools.render_samples import CATEGORIES, SCENES, Annotation, render_scene, skeleton  # noqa: E402
+from tools.render_samples import CATEGORIES, SCENES, Annotation, exercise, render_scene, skeleton  # noqa: E402
 from tools.render_samples.__main__ import SHIPPED, main  # noqa: E402
 from tools.render_samples.camera import Camera  # noqa: E402
 from tools.render_samples.canvas import Canvas  # noqa: E402
@@ -26,6 +26,7 @@ from tools.render_samples.paints import Plain  # noqa: E402
 from tools.render_samples.person import Person  # noqa: E402
 from tools.render_samples.raster import rasterise  # noqa: E402
 from tools.render_samples.routes import Route, walking  # noqa: E402
+from tools.render_samples.scene import QUALITIES  # noqa: E402
 from tools.render_samples.scenery import Scenery  # noqa: E402
 from tools.render_samples.truth import coco, mot  # noqa: E402
 from tools.render_samples.vehicle import Vehicle  # noqa: E402
@@ -74,6 +75,17 @@ def test_an_identity_moves_little_from_frame_to_frame() -> None:
             if item.track in known and item.visibility > 0.9:
                 assert np.abs(item.box - known[item.track].box).max() < 0.12 * SMALL[0]
                 assert item.category == known[item.track].category
+
+
+def test_a_scene_of_one_exercise_shows_it_all_the_time() -> None:
+    def lowest_hip(only: str) -> float:
+        scene = exercise.build(3, 96, 96, 2.4, only)
+        shots = [objects[0] for _, objects in scene.frames(6, 2.5, QUALITIES["fast"])]
+        ankle = np.mean([shot.keypoints[15:17, 1].max() for shot in shots])
+        return float(max(shot.keypoints[11:13, 1].max() for shot in shots) - ankle)
+
+    # In squats the hips come near the ankles; in jumping jacks they never do.
+    assert lowest_hip("squat") > lowest_hip("jack") + 6
 
 
 def test_the_exerciser_s_visible_joints_lie_in_the_box() -> None:

@@ -180,7 +180,8 @@ def _lamp(rng: np.random.Generator) -> Light:
     return Light(to_sun, strength * tint, sky, 0.35 * sky, rng.uniform(0.06, 0.16))
 
 
-def build(seed: int, width: int, height: int, seconds: float) -> Scene:
+def build(seed: int, width: int, height: int, seconds: float, only: str | None = None) -> Scene:
+    """only: one of EXERCISES, which is all that the person does; None: one after the other."""
     rng = np.random.default_rng([seed, 4])
     noise = Noise(rng)
     light = _lamp(rng)
@@ -204,6 +205,8 @@ def build(seed: int, width: int, height: int, seconds: float) -> Scene:
     plan = [(str(name), 4 if EXERCISES[str(name)][1] < 1.5 else 2) for name in names]
     if seconds <= 14 and "squat" not in [name for name, _ in plan[:3]]:
         plan.insert(0, ("squat", 2))
+    if only is not None:
+        plan = [(only, 2)]
     heading = np.pi + rng.uniform(-0.6, 0.6)
     move = workout(look.scale, person_at, heading, plan, rng.uniform(0.85, 1.15), rng.uniform(-1, 1, 4))
     person = Person(1, look, move, scenery.sunlight, noise)

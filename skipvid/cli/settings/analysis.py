@@ -9,6 +9,7 @@ import click
 
 from skipvid.cli.settings.fields import flag, setting
 from skipvid.cli.settings.groups import LiveSettings, NetworkSettings, ReadSettings, TalkSettings, WriteSettings
+from skipvid.cli.settings.motion import MotionSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +32,7 @@ class AnalysisSettings:
         help="Tint what was computed lately: in four frames.  [default: mask]",
     )
     network: NetworkSettings = field(default_factory=NetworkSettings)
+    motion: MotionSettings = field(default_factory=MotionSettings)
     read: ReadSettings = field(default_factory=ReadSettings)
     write: WriteSettings = field(default_factory=WriteSettings)
     jobs: int = setting(

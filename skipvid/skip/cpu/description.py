@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skipvid.skip.cpu._native import MAGIC, TABLES, VERSION, ActivationKind, Element, FootprintKind, Pointwise, StepKind
+from skipvid.skip.cpu._native import MAGIC, TABLES, VERSION, ActivationKind, ChannelOperation, Element, FootprintKind, Pointwise, StepKind
 
 NAME_BYTES = 24
 NOWHERE = -1
@@ -196,6 +196,20 @@ class PartRow:
 
 
 @dataclass(frozen=True, slots=True)
+class GatherRow:
+    reads: int
+    channels: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelwiseRow:
+    operation: ChannelOperation
+    epsilon: float
+    weights: int = NOWHERE
+    bias: int = NOWHERE
+
+
+@dataclass(frozen=True, slots=True)
 class SegmentRow:
     first: int
     last: int
@@ -252,6 +266,8 @@ class Description:
     resizes: list[ResizeRow] = field(default_factory=list)
     moves: list[MoveRow] = field(default_factory=list)
     parts: list[PartRow] = field(default_factory=list)
+    gathers: list[GatherRow] = field(default_factory=list)
+    channelwise: list[ChannelwiseRow] = field(default_factory=list)
     segments: list[SegmentRow] = field(default_factory=list)
     kept: list[KeptRow] = field(default_factory=list)
     integers: Constants = field(default_factory=lambda: Constants("<i4"))

@@ -16,11 +16,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from skipvid.skip.gates.norm import NormGate
 from skipvid.skip.ir.footprint import SPARSE_OPS
 from skipvid.skip.ir.graph import Node
+from skipvid.skip.ir.positions import MOVING
 from skipvid.skip.plan import Plan
 from skipvid.skip.reference.executor import Masks, ReferenceState, advance, start
-from skipvid.skip.reference.operations import evaluate
+from skipvid.skip.reference.operations import evaluate, evaluate_anyhow
 
 _SOME, _NONE = torch.ones(1, 1, 1, 1, dtype=torch.bool, device="cpu"), torch.zeros(1, 1, 1, 1, dtype=torch.bool, device="cpu")
 
@@ -30,6 +32,12 @@ class NativeMaps(Protocol):
 
     def values(self, name: str) -> Tensor:
         """A copy of the map, (1, C, H, W) or of its shape in the network."""
+
+    def rows(self, name: str) -> Tensor:
+        """The map, (H, W, C) float32, in its own memory where that is of floats."""
+
+    def take(self, name: str, rows: Tensor, limit: float) -> bool:
+        """Write those rows, (H · W, C) float32, whose sum of |change| exceeds the limit. Returns whether any does."""
 
     def any_changed(self, name: str) -> bool:
         """Whether any pixel may differ from the frame before, as readers see it."""
@@ -61,7 +69,11 @@ class FallbackNodes:
         own = [node for node in plan.graph if node.name in names]
         self._compared = {node.name for node in own if node.op == "input" or node.name in (plan.gates.keys() | plan.graph.output_names)}
         self._compared.update(mapped)
-        self.remembered = self._compared | self._staying(own)
+        consumers = plan.graph.consumers()
+        self._taken = {node.name for node in own if self._is_taken(node, consumers[node.name])}
+        self.remembered = (self._compared | self._staying(own)) - self._taken
+        self._moves = {node.name for node in own if node.op == "aten" and node.attrs["target"] in MOVING} - self._compared
+        self._lent = self._lendable(consumers)
         self._last_read = _last_read(own, self.remembered)
         self.unchanged = Masks({name: self._none(name) for name in names}, {name: self._none(name) for name in names})
 
@@ -72,6 +84,23 @@ class FallbackNodes:
             read = [frozenset((name,)) if self._cuts(name) else sources[name] for name in node.inputs]
             sources[node.name] = frozenset().union(*read)
         return {name for node in own for name in node.inputs if not self._cuts(name) and sources[name] != sources[node.name]}
+
+    def _is_taken(self, node: Node, readers: list[Node]) -> bool:
+        """Whether the native side compares a value with what it holds of it, so that nothing need be remembered here."""
+        gate = self.plan.gates.get(node.name)
+        plain = gate is None or (type(gate) is NormGate and gate.block == 1)
+        inside = node.name in self.plan.graph.output_names or any(reader.name in self.names for reader in readers)
+        return node.op == "token_map" and plain and not inside
+
+    def _lendable(self, consumers: Mapping[str, list[Node]]) -> set[str]:
+        """Nodes that read a native map in its place: nothing that may share its memory is remembered."""
+
+        def passes(node: Node) -> bool:
+            if node.name in self.remembered:
+                return False
+            return all(passes(reader) for reader in consumers[node.name] if reader.name in self.names and _may_share(reader))
+
+        return {name for name in self.names if self._by_name[name].op == "tokens" and passes(self._by_name[name])}
 
     @property
     def remembered_bytes(self) -> int:
@@ -93,18 +122,48 @@ class FallbackNodes:
         if given is None and not (keyframe or any(changed)):
             masks.computed[node.name] = masks.changed[node.name] = self.unchanged.changed[node.name]
         else:
-            for name in node.inputs:
-                self._value(name, state, native)
+            if not self._reads_rows(node):
+                for name in node.inputs:
+                    self._value(name, state, native)
+            if node.name in self._taken and not keyframe:
+                self._take(node, state, native, masks)
+                return
             if node.name in self._compared:
+                if self._reads_rows(node):
+                    self._value(node.inputs[0], state, native)
                 run_node = start if keyframe else advance
                 run_node(self.plan, node, given, state, masks)  # layers with an output gate are never fallback
             else:
-                state.values[node.name] = self.plan.stored(node, evaluate(node, state.values))
+                state.values[node.name] = self._evaluated(node, state.values, native)
                 masks.computed[node.name] = masks.changed[node.name] = _SOME.expand(1, 1, *node.size)
         if node.name in self._mapped:
             self._hand_over(node.name, state, native, masks.changed[node.name])
         for name in self._last_read.get(node.name, ()):
             state.values.pop(name, None)
+
+    def _take(self, node: Node, state: FallbackState, native: NativeMaps, masks: Masks) -> None:
+        """Have the native side compare a map of tokens with what it holds."""
+        gate = self.plan.gates.get(node.name)
+        limit = 0.0 if gate is None else gate.limit(state.scales[node.name]) * node.channels
+        rows = self._evaluated(node, state.values, native).permute(0, 2, 3, 1).reshape(-1, node.channels).contiguous()
+        some = native.take(node.name, rows, limit)
+        (state.written.add if some else state.written.discard)(node.name)
+        masks.computed[node.name] = _SOME.expand(1, 1, *node.size)
+        masks.changed[node.name] = masks.computed[node.name] if some else self.unchanged.changed[node.name]
+        for name in self._last_read.get(node.name, ()):
+            state.values.pop(name, None)
+
+    def _reads_rows(self, node: Node) -> bool:
+        return node.op == "tokens" and node.inputs[0] not in self.names
+
+    def _evaluated(self, node: Node, values: Mapping[str, Tensor], native: NativeMaps) -> Tensor:
+        """A node's value as it is stored. What only moves numbers is not copied, so that in every frame it lies in the same order."""
+        if self._reads_rows(node):
+            rows, order = native.rows(node.inputs[0]).flatten(0, 1), node.attrs["order"]
+            if order is None and node.name not in self._lent:
+                rows = rows.clone()
+            return self.plan.stored(node, (rows if order is None else rows[order]).reshape(node.shape))
+        return self.plan.stored(node, (evaluate_anyhow if node.name in self._moves else evaluate)(node, values))
 
     def _changed(self, name: str, reader: Node, native: NativeMaps, masks: Masks) -> bool:
         """Whether an input changed; which pixels of it did is looked up only where the reader's own mask follows from that."""
@@ -125,8 +184,8 @@ class FallbackNodes:
             if name not in self.names:
                 state.values[name] = native.values(name)
             else:
-                sources = {source: self._value(source, state, native) for source in node.inputs}
-                state.values[name] = self.plan.stored(node, evaluate(node, sources))
+                sources = {} if self._reads_rows(node) else {source: self._value(source, state, native) for source in node.inputs}
+                state.values[name] = self._evaluated(node, sources, native)
         return state.values[name]
 
     def _hand_over(self, name: str, state: FallbackState, native: NativeMaps, changed: Tensor) -> None:
@@ -145,15 +204,24 @@ class FallbackNodes:
     @torch.no_grad()
     def run_dense(self, node: Node, values: dict[str, Tensor], native: NativeMaps) -> None:
         """Compute one node without memory. values: what PyTorch has computed so far, or been given; what nobody reads any more goes."""
-        for name in node.inputs:
-            if name not in values:
-                values[name] = native.values(name)
+        if not self._reads_rows(node):
+            for name in node.inputs:
+                if name not in values:
+                    values[name] = native.values(name)
         if node.op != "input":
-            values[node.name] = self.plan.stored(node, evaluate(node, values))
+            values[node.name] = self._evaluated(node, values, native)
         if node.name in self._mapped:
             native.write(node.name, values[node.name], np.ones(node.size, np.bool_))
         for name in self._last_read.get(node.name, ()):
             values.pop(name, None)
+
+
+def _may_share(node: Node) -> bool:
+    """Whether an operation's result may lie in the memory of what it reads."""
+    if node.op != "aten":
+        return node.op in {"tokens", "token_map"}
+    schema = getattr(node.attrs["target"], "_schema", None)
+    return schema is None or any(result.alias_info is not None for result in schema.returns)
 
 
 def _last_read(own: list[Node], remembered: Collection[str]) -> Mapping[str, list[str]]:

@@ -8,12 +8,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from skipvid.core.errors import BackendError
 from skipvid.skip.cpu import description as flat
 from skipvid.skip.cpu import tables
-from skipvid.skip.cpu._native import LARGEST_EXTENT, Element, FootprintKind, Norm, Pointwise, StepKind
+from skipvid.skip.cpu._native import LARGEST_EXTENT, ChannelOperation, Element, FootprintKind, Norm, Pointwise, StepKind
 from skipvid.skip.cpu.description import Description, append, extend
 from skipvid.skip.cpu.layout import Layout, make_layout
 from skipvid.skip.gates.learned import LearnedGate
@@ -72,6 +73,9 @@ class _Lowering:
             "max_pool": self._pool,
             "avg_pool": self._pool,
             "pad": self._pad,
+            "gather": self._gather,
+            "layer_norm": self._layer_norm,
+            "softmax": lambda node: self._channelwise(node, flat.ChannelwiseRow(ChannelOperation.SOFTMAX, 0.0)),
             "publish": self._publish,
             "global_mean": self._global_mean,
         }
@@ -350,6 +354,25 @@ class _Lowering:
 
     def _global_mean(self, node: Node) -> None:
         self._step(StepKind.GLOBAL_MEAN, node, [(node.inputs[0], flat.ANY)])
+
+    def _gather(self, node: Node) -> None:
+        source, integers = node.attrs["source"], self.description.integers
+        reads: list[Read] = []
+        for number, name in enumerate(node.inputs):
+            pixels = torch.where(source == number, node.attrs["pixel"], -1)
+            reads.append((name, flat.FootprintRow(FootprintKind.PIXELS, rows=integers.add(pixels.numpy()))))
+        row = flat.GatherRow(integers.add(source.numpy()), integers.add(node.attrs["channel"].numpy()))
+        self._step(StepKind.GATHER, node, reads, append(self.description.gathers, row))
+
+    def _layer_norm(self, node: Node) -> None:
+        weights, bias = (
+            self.description.numbers.add(tables.array(node.consts[key])) if key in node.consts else flat.NOWHERE
+            for key in ("weight", "bias")
+        )
+        self._channelwise(node, flat.ChannelwiseRow(ChannelOperation.NORMALISE, node.attrs["epsilon"], weights, bias))
+
+    def _channelwise(self, node: Node, row: flat.ChannelwiseRow) -> None:
+        self._step(StepKind.CHANNELWISE, node, self._same(node), append(self.description.channelwise, row))
 
     def _publish(self, node: Node) -> None:
         self._move(node, self._same(node), [flat.PartRow(0, 0, node.channels, 0)])

@@ -48,6 +48,13 @@ class _Maps:
     def values(self, name: str) -> Tensor:
         return _copy(_as_tensor(self._core.rows(self._maps[name]), self._by_name[name]))
 
+    def rows(self, name: str) -> Tensor:
+        rows = self._core.rows(self._maps[name])
+        return torch.from_numpy(rows) if rows.dtype == np.float32 else torch.from_numpy(rows).view(torch.bfloat16).float()
+
+    def take(self, name: str, rows: Tensor, limit: float) -> bool:
+        return bool(self._core.take(self._maps[name], rows.numpy(), limit))
+
     def any_changed(self, name: str) -> bool:
         return bool(self._core.any_changed(self._maps[name]))
 
@@ -178,7 +185,10 @@ class NativeProgram(CompiledProgram):
             return False
         name, gate = to_check(self.plan.measured_units, number)
         if not self._is_native(name):
-            return is_stale(gate.measured, state.fallback.values[name], state.fallback.scales[name])
+            value = state.fallback.values.get(name)
+            if value is None:
+                value = _Maps(state.core, self._lowered.maps, self._by_name).values(name)
+            return is_stale(gate.measured, value, state.fallback.scales[name])
         return self._left_behind(state.core, _unit(self._lowered, name, gate, self._by_name[name]))
 
     def _segment_of_last_input(self) -> int:

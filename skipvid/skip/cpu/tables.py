@@ -30,6 +30,17 @@ KINDS = {
     "hardsigmoid": ActivationKind.HARDSIGMOID,
     "leaky_relu": ActivationKind.LEAKY_RELU,
     "elu": ActivationKind.ELU,
+    "gelu": ActivationKind.GELU,
+    "gelu_tanh": ActivationKind.GELU_TANH,
+    "mish": ActivationKind.MISH,
+    "softplus": ActivationKind.SOFTPLUS,
+    "exp": ActivationKind.EXP,
+    "log": ActivationKind.LOG,
+    "sqrt": ActivationKind.SQRT,
+    "rsqrt": ActivationKind.RSQRT,
+    "reciprocal": ActivationKind.RECIPROCAL,
+    "erf": ActivationKind.ERF,
+    "abs": ActivationKind.ABSOLUTE,
 }
 
 
@@ -44,8 +55,8 @@ def activation_code(activation: Activation | None) -> Code:
         return (ActivationKind.CLAMP, low, high)
     if activation.kind not in KINDS:
         raise BackendError(f"the back end cpu has no activation {activation.kind}", "use the back end reference")
-    first = activation.params[0] if activation.params else 0.0
-    return (KINDS[activation.kind], first, 0.0)
+    first, second = (*activation.params, 0.0, 0.0)[:2]
+    return (KINDS[activation.kind], first, second)
 
 
 def array(tensor: Tensor) -> Floats:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -16,6 +18,7 @@ from skipvid.core.errors import BackendError
 from skipvid.skip.importers.attributes import LOCAL, conv_attributes, conv_transpose_attributes
 from skipvid.skip.importers.checks import check_operation, check_size, exact_in_float32
 from skipvid.skip.importers.pointwise import WRITTEN_OUT
+from skipvid.skip.importers.tokens import tokens_as_maps
 from skipvid.skip.ir.graph import Activation, Graph, MapArgument, Node
 
 aten = torch.ops.aten
@@ -27,6 +30,10 @@ IDENTITIES = {
     aten.detach.default,
     aten.lift_fresh_copy.default,
 }
+PADS = {aten.pad.default, aten.constant_pad_nd.default}
+FILLED = {aten.new_zeros.default, aten.new_ones.default, aten.new_full.default, aten.zeros_like.default, aten.ones_like.default,
+          aten.full_like.default}  # fmt: skip
+"""What makes a tensor of constants like a given one."""
 CASTS = {aten.to.dtype, aten.to.dtype_layout, aten.to.device, aten.to.other, aten.type_as.default, aten._to_copy.default}
 FLOATS = {torch.float16, torch.bfloat16, torch.float32, torch.float64}
 """All computed in float32; what the network returns in another of them is cast back at the end."""
@@ -43,16 +50,30 @@ ACTIVATIONS: dict[Any, tuple[str, tuple[float, ...]]] = {
     aten.hardsigmoid.default: ("hardsigmoid", ()),
     aten.leaky_relu.default: ("leaky_relu", (0.01,)),
     aten.elu.default: ("elu", (1.0,)),
+    aten.gelu.default: ("gelu", ()),
+    aten.mish.default: ("mish", ()),
+    aten.softplus.default: ("softplus", (1.0, 20.0)),
+    aten.exp.default: ("exp", ()),
+    aten.log.default: ("log", ()),
+    aten.sqrt.default: ("sqrt", ()),
+    aten.rsqrt.default: ("rsqrt", ()),
+    aten.reciprocal.default: ("reciprocal", ()),
+    aten.erf.default: ("erf", ()),
+    aten.abs.default: ("abs", ()),
+    aten.clamp.default: ("hardtanh", (-math.inf, math.inf)),
+    aten.clamp_min.default: ("hardtanh", (0.0, math.inf)),
 }
+OF_ANY_SHAPE = {aten.linear.default, aten.batch_norm.default, aten._native_batch_norm_legit_no_training.default, aten.addcmul.default}
 BINARY = {aten.add.Tensor: "add", aten.sub.Tensor: "sub", aten.mul.Tensor: "mul", aten.div.Tensor: "div"}
 
+SHAPED_AS = aten.reshape_as.default
 LAYOUT_FREE: dict[Any, Any] = {aten.view.default: aten.reshape.default, aten._unsafe_view.default: aten.reshape.default}
 """A view depends on strides, which our values, unlike torch's, do not promise (identities such as clone are dropped)."""
 
 
 def import_exported(exported: ExportedProgram) -> Graph:
-    """Translate an exported network. Parameters and buffers become constants of the nodes that use them."""
-    return _Importer(exported).run()
+    """Translate an exported network. Parameters and buffers become constants of the nodes that use them; tokens become pixels of maps."""
+    return tokens_as_maps(_Importer(exported).run())
 
 
 class _Importer:
@@ -70,6 +91,7 @@ class _Importer:
             aten._native_batch_norm_legit_no_training.default: self._batch_norm,
             aten.cat.default: self._concat,
             aten.rsub.Scalar: self._reversed_sub,
+            aten.addcmul.default: self._add_product,
             **dict.fromkeys(LOCAL, self._local),
         }
 
@@ -149,6 +171,8 @@ class _Importer:
         check_operation(fx)
         if self._is_identity(fx):
             return self._value(fx.args[0])
+        if fx.target in FILLED:
+            return self._filled(fx)
         if not any(self._is_map(item) for item in fx.all_input_nodes):
             args, kwargs = torch.fx.node.map_arg((fx.args, fx.kwargs), lambda item: self.values[item.name])
             target: Any = fx.target
@@ -158,22 +182,34 @@ class _Importer:
         check_size(fx)
         if not self._is_float(fx):
             return self._aten(fx)
-        if fx.target in ACTIVATIONS:
-            kind, defaults = ACTIVATIONS[fx.target]
-            given = tuple(float(item) for item in fx.args[1:] if isinstance(item, int | float))
-            return self._emit(fx, "activation", (fx.args[0],), activation=Activation(kind, given + defaults[len(given) :]))
+        if fx.target in ACTIVATIONS and not (fx.target is aten.elu.default and len(fx.args) > 2):  # a scaled one
+            return self._emit(fx, "activation", (fx.args[0],), activation=_activation(fx))
         if fx.target in BINARY:
             return self._binary(fx, BINARY[fx.target])
         if fx.target in WRITTEN_OUT and self._is_native_map(fx) and not any(self._is_map(item) for item in fx.args[1:]):
-            return self._written_out(fx)
+            written = self._written_out(fx)
+            return self._aten(fx) if written is None else written
         handler = self.handlers.get(fx.target)
-        return handler(fx) if handler is not None and _is_batch_one(fx) else self._aten(fx)
+        fits = _is_batch_one(fx) or fx.target in OF_ANY_SHAPE
+        return handler(fx) if handler is not None and fits else self._aten(fx)
+
+    def _filled(self, fx: FxNode) -> Tensor:
+        """A tensor that has its shape and type from another one, and no number."""
+        val = fx.meta["val"]
+        like = torch.zeros(val.shape, dtype=val.dtype, device="cpu")
+        target: Any = fx.target
+        args, kwargs = torch.fx.node.map_arg((fx.args[1:], fx.kwargs), lambda item: self.values[item.name])
+        result: Tensor = target(like, *args, **kwargs)
+        return result
 
     def _is_identity(self, fx: FxNode) -> bool:
         if not (fx.args and self._is_map(fx.args[0])):
             return False
         if fx.target is aten.dropout.default:
             return fx.args[2] is False or bool(fx.args[1] == 0)
+        if fx.target in PADS:
+            amounts: Any = fx.args[1]
+            return not any(amounts)
         return fx.target in IDENTITIES or (fx.target in CASTS and _own_type(fx.meta["val"]) == self.nodes[self._value(fx.args[0])].dtype)
 
     def _is_float(self, fx: FxNode) -> bool:
@@ -195,14 +231,16 @@ class _Importer:
 
     def _weighted(self, fx: FxNode, op: str, attrs: dict[str, Any]) -> str:
         """A layer with constant weight and bias; a weight that is computed from the input leaves no choice but a dense call."""
-        if self._is_map(fx.args[1]) or (len(fx.args) > 2 and self._is_map(fx.args[2])):
-            return self._aten(fx)
+        path = self.paths.get(id(self._value(fx.args[1])), fx.name).removesuffix(".weight")
+        if op == "aten" or self._is_map(fx.args[1]) or (len(fx.args) > 2 and self._is_map(fx.args[2])):
+            name = self._aten(fx)
+            self.nodes[name] = replace(self.nodes[name], layer=path)
+            return name
         weight = self._constant(fx.args[1])
         assert weight is not None
         bias = self._constant(fx.args[2]) if len(fx.args) > 2 else None
         consts = {"weight": weight} if bias is None else {"weight": weight, "bias": bias}
-        path = self.paths.get(id(self._value(fx.args[1])), fx.name)
-        return self._emit(fx, op, (fx.args[0],), attrs=attrs, consts=consts, layer=path.removesuffix(".weight"))
+        return self._emit(fx, op, (fx.args[0],), attrs=attrs, consts=consts, layer=path)
 
     def _conv(self, fx: FxNode) -> str:
         kernel = self._value(fx.args[1]).shape[2:] if not self._is_map(fx.args[1]) else (1, 1)
@@ -212,8 +250,8 @@ class _Importer:
         return self._weighted(fx, "conv_transpose", conv_transpose_attributes(fx))
 
     def _linear(self, fx: FxNode) -> str:
-        # Only a single vector is one "pixel"; a batch of tokens has no notion of skipping yet.
-        return self._weighted(fx, "linear", {}) if len(fx.meta["val"].shape) == 2 else self._aten(fx)
+        # Only a single vector is one "pixel"; what tokens are made of is known when the whole graph is.
+        return self._weighted(fx, "linear" if len(fx.meta["val"].shape) == 2 else "aten", {})
 
     def _batch_norm(self, fx: FxNode) -> str:
         weight, bias, mean, variance = (self._constant(item) for item in fx.args[1:5])
@@ -260,8 +298,14 @@ class _Importer:
         reversed_ = source is right
         tensor = constant.float() if isinstance(constant, Tensor) else torch.tensor(float(constant), dtype=torch.float32)
         keeps_shape = isinstance(source, FxNode) and tuple(source.meta["val"].shape) == shape
-        if alpha != 1 or not keeps_shape or (reversed_ and op == "div"):
+        if alpha != 1 or not keeps_shape:
             return self._aten(fx)
+        if reversed_ and op == "div":
+            name = f"{fx.name}_reciprocal"
+            self.nodes[name] = Node(name, "activation", (self._value(source),), shape, activation=Activation("reciprocal"))
+            consts = {"scale": tensor, "shift": torch.tensor(0.0, dtype=torch.float32)}
+            self.nodes[fx.name] = Node(fx.name, "affine", (name,), shape, consts=consts)
+            return fx.name
         one, zero = (torch.tensor(number, dtype=torch.float32) for number in (1.0, 0.0))
         scale, shift = {
             "add": (one, tensor),
@@ -276,7 +320,7 @@ class _Importer:
         node = self.nodes[self._value(fx.args[0])]
         return node.is_map and node.op != "aten" and node.shape == tuple(fx.meta["val"].shape)
 
-    def _written_out(self, fx: FxNode) -> str:
+    def _written_out(self, fx: FxNode) -> str | None:
         shape = tuple(fx.meta["val"].shape)
 
         def add(op: str, *inputs: str, activation: Activation | None = None, **consts: Tensor) -> str:
@@ -291,6 +335,19 @@ class _Importer:
         """constant − alpha · x"""
         constant, alpha = (torch.tensor(float(item), dtype=torch.float32) for item in (*fx.args[1:], 1.0)[:2])  # type: ignore[arg-type]
         return self._emit(fx, "affine", (fx.args[0],), consts={"scale": -alpha, "shift": constant})
+
+    def _add_product(self, fx: FxNode) -> str:
+        """shift + value · scale · x, where only x is no constant."""
+        shift, *factors = fx.args
+        maps = [item for item in factors if self._is_map(item)]
+        shape = tuple(fx.meta["val"].shape)
+        if self._is_map(shift) or len(maps) != 1 or tuple(maps[0].meta["val"].shape) != shape:  # type: ignore[union-attr]
+            return self._aten(fx)
+        (scale,) = (self._constant(item) for item in factors if not self._is_map(item))
+        offset, times = self._constant(shift), fx.kwargs.get("value", 1)
+        if scale is None or offset is None or not isinstance(times, int | float):
+            return self._aten(fx)
+        return self._emit(fx, "affine", maps, consts={"scale": scale * times, "shift": offset})
 
     def _concat(self, fx: FxNode) -> str:
         parts: Any = fx.args[0]
@@ -307,6 +364,11 @@ class _Importer:
     def _aten(self, fx: FxNode) -> str:
         """Any other operation, kept as it is. Maps among its arguments become inputs, constants are closed over."""
         inputs: list[str] = []
+        if fx.target is SHAPED_AS and self._is_map(fx.args[0]):  # of the other tensor only the shape counts
+            shape = tuple(fx.meta["val"].shape)
+            attrs = {"target": aten.reshape.default, "args": (MapArgument(0), list(shape)), "kwargs": {}, "item": None}
+            name = self._value(fx.args[0])
+            return self._emit_raw(fx, Node(fx.name, "aten", (name,), shape, attrs, dtype=self.nodes[name].dtype))
 
         def bind(item: FxNode) -> Any:
             value = self.values[item.name]
@@ -320,6 +382,14 @@ class _Importer:
         value = fx.meta["val"]
         shape = tuple(value.shape) if isinstance(value, Tensor) else ()
         return self._emit_raw(fx, Node(fx.name, "aten", tuple(inputs), shape, attrs, dtype=_own_type(_first(value))))
+
+
+def _activation(fx: FxNode) -> Activation:
+    kind, params = ACTIVATIONS[fx.target]
+    if fx.kwargs.get("approximate") == "tanh":
+        return Activation("gelu_tanh")
+    given: list[Any] = [*fx.args[1:], *[None] * len(params)]
+    return Activation(kind, tuple(default if item is None else float(item) for item, default in zip(given, params, strict=False)))
 
 
 def _is_batch_one(fx: FxNode) -> bool:

@@ -12,7 +12,23 @@ import torch
 from skipvid.skip.ir.graph import Graph, Node
 
 POINTWISE = frozenset({"affine", "activation", "add", "sub", "mul", "div"})
-LOCAL = frozenset({"conv", "conv_transpose", "channels", "resize", "max_pool", "avg_pool", "pad", "publish", "global_mean"})
+LOCAL = frozenset(
+    {
+        "conv",
+        "conv_transpose",
+        "channels",
+        "resize",
+        "max_pool",
+        "avg_pool",
+        "pad",
+        "gather",
+        "layer_norm",
+        "softmax",
+        "publish",
+        "global_mean",
+    }
+)
+HANDED_OVER = {"tokens": "it hands a map to PyTorch", "token_map": "it hands on what PyTorch has computed"}
 LONGEST_CHAIN = 8
 
 
@@ -34,6 +50,8 @@ def _why_fallback(node: Node, by_name: Mapping[str, Node], fallback: Mapping[str
         return f"its values are {str(node.dtype).removeprefix('torch.')}"
     if node.op == "aten":
         return f"{node.attrs['target']} has no kernel"
+    if node.op in HANDED_OVER:
+        return HANDED_OVER[node.op]
     if node.op in POINTWISE:
         maps = node.is_map and all(source.is_map for source in sources)
         if not maps and any(name in fallback for name in node.inputs):

@@ -14,7 +14,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from skipvid.skip.ir.aten import call
-from skipvid.skip.ir.graph import Graph, Node
+from skipvid.skip.ir.graph import Graph, MapArgument, Node
 
 
 def dense_macs(node: Node, inputs: Sequence[Node]) -> int:
@@ -41,6 +41,10 @@ def _matrix_macs(node: Node, inputs: Sequence[Node]) -> int:
     name = str(node.attrs["target"])
     if not any(part in name for part in MULTIPLYING):
         return 0
+    if "scaled_dot_product_attention" in name:  # which torch's counter knows on some processors only
+        given = node.attrs["args"][:3]
+        q, k, v = (inputs[item].shape if isinstance(item, MapArgument) else tuple(item.shape) for item in given)
+        return math.prod(q[:-1]) * k[-2] * (q[-1] + v[-1])
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         call(node, [torch.zeros(source.shape, dtype=source.dtype, device="cpu") for source in inputs])
     return int(counter.get_total_flops()) // 2

@@ -104,6 +104,15 @@ def _pad(node: Node, masks: Sequence[Tensor]) -> Tensor:
     return functional.pad(masks[0].float(), (left, right, top, bottom)) > 0
 
 
+def _gather(node: Node, masks: Sequence[Tensor]) -> Tensor:
+    source, pixel = node.attrs["source"], node.attrs["pixel"]
+    reached = torch.zeros(source.shape, dtype=torch.bool)
+    for number, mask in enumerate(masks):
+        own = source == number
+        reached[own] = mask.flatten()[pixel[own]]
+    return reached.view(1, 1, *node.size)
+
+
 def _anything(node: Node, masks: Sequence[Tensor]) -> Tensor:
     return masks[0].any().view(1, 1, 1, 1)
 
@@ -128,6 +137,9 @@ _RULES: dict[str, Callable[[Node, Sequence[Tensor]], Tensor]] = {
     "max_pool": _pool,
     "avg_pool": _pool,
     "pad": _pad,
+    "gather": _gather,
+    "layer_norm": _same,
+    "softmax": _same,
     "publish": _same,
     "global_mean": _anything,
 }

@@ -18,6 +18,12 @@ which of them it runs sparsely:
   avg_pool     kernel, stride, pads, count_include_pad
   pad          pads, value
   global_mean  over H and W, giving (1, C, 1, 1)
+  gather       pixel p of the result, row by row, is channels channel[p], channel[p] + 1, … of pixel pixel[p] of input source[p]; zeros
+               where source[p] is -1
+  layer_norm   over the channels of each pixel; epsilon; weight, bias (C,), or none
+  softmax      over the channels of each pixel
+  tokens       a map as a value of another shape, for what PyTorch computes: pixel order[i] is row i, all if there is no order
+  token_map    the other way round: (…, C) as a map, row order[i] of it as pixel i
   publish      its input, unchanged: a map of its own for a gate that only one reader shall see
   aten         any other operation: target, arguments (maps by position in `inputs`), run densely
 """
@@ -35,7 +41,7 @@ if TYPE_CHECKING:
 
 WEIGHTED = frozenset({"conv", "conv_transpose", "linear"})
 """Operations with a weight: what a gate in front of them saves."""
-REARRANGEMENTS = frozenset({"concat", "channels", "pad"})
+REARRANGEMENTS = frozenset({"concat", "channels", "pad", "gather"})
 """Operations that only move values: a gate belongs in front of them, not behind."""
 
 

@@ -14,11 +14,16 @@ from skipvid.skip.ir.graph import Activation, Node
 
 def evaluate(node: Node, values: Mapping[str, Tensor]) -> Tensor:
     """The dense result of one node from the values of its inputs, contiguous: the order in memory decides which kernels torch takes."""
+    result = evaluate_anyhow(node, values)
+    # What comes from tokens lies pixel by pixel already, as native steps want it.
+    return result if node.op == "token_map" else result.contiguous()
+
+
+def evaluate_anyhow(node: Node, values: Mapping[str, Tensor]) -> Tensor:
+    """As `evaluate`, but a result that shares the memory of an input stays where it is."""
     inputs = [values[name] for name in node.inputs]
     result = _aten(node, inputs) if node.op == "aten" else _OPERATIONS[node.op](node, inputs)
-    if node.activation is not None and node.op != "activation":
-        result = activate(node.activation, result)
-    return result.contiguous()
+    return activate(node.activation, result) if node.activation is not None and node.op != "activation" else result
 
 
 def _aten(node: Node, inputs: list[Tensor]) -> Tensor:
@@ -42,6 +47,17 @@ _ACTIVATIONS: dict[str, Callable[..., Tensor]] = {
     "hardsigmoid": functional.hardsigmoid,
     "leaky_relu": functional.leaky_relu,
     "elu": functional.elu,
+    "gelu": functional.gelu,
+    "gelu_tanh": lambda x: functional.gelu(x, approximate="tanh"),
+    "mish": functional.mish,
+    "softplus": functional.softplus,
+    "exp": torch.exp,
+    "log": torch.log,
+    "sqrt": torch.sqrt,
+    "rsqrt": torch.rsqrt,
+    "reciprocal": torch.reciprocal,
+    "erf": torch.erf,
+    "abs": torch.abs,
 }
 
 
@@ -108,6 +124,33 @@ def _pad(node: Node, inputs: Sequence[Tensor]) -> Tensor:
     return functional.pad(inputs[0], (left, right, top, bottom), value=node.attrs["value"])
 
 
+def _gather(node: Node, inputs: Sequence[Tensor]) -> Tensor:
+    source, pixel, channel = (node.attrs[key] for key in ("source", "pixel", "channel"))
+    result = torch.zeros(len(source), node.channels)
+    channels = torch.arange(node.channels)
+    for number, value in enumerate(inputs):
+        own = source == number
+        rows = value[0].flatten(1).T
+        result[own] = rows[pixel[own].unsqueeze(1), channel[own].unsqueeze(1) + channels]
+    return result.T.reshape(node.shape)
+
+
+def _layer_norm(node: Node, inputs: Sequence[Tensor]) -> Tensor:
+    rows = inputs[0].permute(0, 2, 3, 1)
+    normed = functional.layer_norm(rows, rows.shape[3:], node.consts.get("weight"), node.consts.get("bias"), node.attrs["epsilon"])
+    return normed.permute(0, 3, 1, 2)
+
+
+def _tokens(node: Node, inputs: Sequence[Tensor]) -> Tensor:
+    rows, order = inputs[0][0].permute(1, 2, 0).flatten(0, 1), node.attrs["order"]
+    return (rows if order is None else rows[order]).reshape(node.shape)
+
+
+def _token_map(node: Node, inputs: Sequence[Tensor]) -> Tensor:
+    rows, order = inputs[0].reshape(-1, node.channels), node.attrs["order"]
+    return (rows if order is None else rows[order]).view(1, *node.size, -1).permute(0, 3, 1, 2)
+
+
 _OPERATIONS: dict[str, Callable[[Node, Sequence[Tensor]], Tensor]] = {
     "conv": _conv,
     "conv_transpose": _conv_transpose,
@@ -125,5 +168,10 @@ _OPERATIONS: dict[str, Callable[[Node, Sequence[Tensor]], Tensor]] = {
     "avg_pool": _avg_pool,
     "pad": _pad,
     "global_mean": lambda node, inputs: inputs[0].mean((2, 3), keepdim=True),
+    "gather": _gather,
+    "layer_norm": _layer_norm,
+    "softmax": lambda node, inputs: inputs[0].softmax(1),
+    "tokens": _tokens,
+    "token_map": _token_map,
     "publish": lambda node, inputs: inputs[0],
 }

@@ -35,7 +35,7 @@ def softmax_between(m: Any, x: Tensor) -> Tensor:
 
 def two_inputs(m: Any, x: Tensor, z: Tensor) -> Tensor:
     side = nn.functional.gelu(m.conv(z).flatten(2)).softmax(2).cumsum(2)
-    return m.last(m.conv(x).roll(1, 3) + side.reshape(1, 8, 16, 16).flip(3))  # type: ignore[no-any-return]
+    return m.last(m.conv(x).tril() + side.reshape(1, 8, 16, 16).flip(3))  # type: ignore[no-any-return]
 
 
 def outputs_inside(m: Any, x: Tensor) -> Any:
@@ -125,7 +125,7 @@ def test_only_what_reads_the_changed_input_is_run(monkeypatch: pytest.MonkeyPatc
     x = x.clone()
     x[..., 4, 4] += 1
     session(x, z)
-    assert any(name.startswith("roll") for name in counts.evaluated)
+    assert any(name.startswith("tril") for name in counts.evaluated)
     assert not any(name.startswith(("cumsum", "softmax")) for name in counts.evaluated)
 
 
@@ -139,7 +139,7 @@ def test_a_transformer_remembers_little_more_than_its_result() -> None:
     for inputs in streams(attention, 4):
         session(*inputs)
     result = 8 * 16 * 16 * 4
-    assert memory_of(session) <= 2 * result
+    assert memory_of(session) <= 3 * result
 
 
 def test_a_frame_that_fails_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -175,6 +175,31 @@ def test_what_lies_behind_an_odd_number_of_channels_does_not_matter(channels: in
     assert expected.isfinite().all() and torch.equal(program.run_dense([frame])[0], expected)
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("instruction_set", HALF_SETS)
+@pytest.mark.parametrize("read", [True, False])
+@pytest.mark.parametrize("order", ["mi", "im", "mim", "imi", "mmi", "mii"])
+def test_a_concatenation_copies_no_more_than_what_does_not_lie_in_it(order: str, read: bool, instruction_set: str) -> None:
+    """Of its parts, slices of another map are copied (m), and what layers compute for it alone lies inside (i)."""
+    nodes = [image(20, 9, 11), plans.conv("whole", "x", 20, 96, 1)]
+    for number, kind in enumerate(order):
+        if kind == "m":
+            nodes.append(node(f"part{number}", "channels", "whole", index=tuple(range(32 * number, 32 * number + 32))))
+        else:
+            nodes.append(plans.conv(f"part{number}", "whole", 96, 32, 3))
+    inside = {f"part{number}" for number, kind in enumerate(order) if kind == "i"}
+    nodes.append(node("cat", "concat", *(f"part{number}" for number in range(len(order)))))
+    if read:
+        nodes.append(plans.conv("y", "cat", 32 * len(order), 7, 3))
+    gates = [NormGate(name, 0.2, None, 1) for name in ("x", *inside)]
+    plan = plans.plan_of(nodes, gates, precision="bf16")
+    program = plans.native(plan, 2, instruction_set)
+    assert inside == {name for name, part in program._lowered.layout.parts.items() if part.of == "cat"}
+    assert_each_map_follows(program, [(frame,) for frame in plans.frames((1, 20, 9, 11), 4, 0, 0.2)])
+    exact = plans.plan_of(nodes, [NormGate(gate.map, 0.0, None, 1) for gate in gates], precision="bf16")
+    plans.assert_same_bits_as_dense(exact, [[frame] for frame in plans.frames((1, 20, 9, 11), 4, 1, 0.2)], 2, instruction_set)
+
+
 @pytest.mark.parametrize("instruction_set", HALF_SETS)
 def test_values_are_rounded_to_nearest_even_as_torch_does(instruction_set: str) -> None:
     """Inputs of any bits, and sums that need more of them than bfloat16 has, some half way between two of its numbers."""

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import math
+
 import native_plans as plans
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
 from skipvid.skip.cpu import _native
-from skipvid.skip.gates.smooth_norm import SmoothNormGate
+from skipvid.skip.gates.smooth_norm import ALONE, SmoothNormGate, _window_sums
 from skipvid.skip.picture import Picture
+
+CLOSE = 3e-5
+"""Of a limit: how near to it a change may lie and still be judged in another way, because sums are rounded in another order."""
 
 SETS = _native.instruction_sets()
 SCALES = st.sampled_from([None, 0.7])
@@ -36,6 +41,21 @@ def network(channels: int, size: tuple[int, int]) -> list[plans.Node]:
     return [*nodes, right, plans.node("sum", "add", "left", "right"), plans.conv("last", "sum", channels, 4, 3, seed=3)]
 
 
+class Watched(SmoothNormGate):
+    """Notes how near to its limits any finite change lay, as a part of them."""
+
+    closest = math.inf
+
+    def opened(self, new: Tensor, published: Tensor, scale: float) -> Tensor:
+        own = (new - published).abs().sum(1, keepdim=True)
+        limit = self.threshold * scale * new.shape[1]
+        if limit > 0:
+            counts = _window_sums(torch.ones_like(own))
+            apart = [own / limit / ALONE, _window_sums(torch.where(own.isfinite(), own, 0.0)) / limit / counts]
+            Watched.closest = min([Watched.closest, *(float((ratio - 1).abs().min()) for ratio in apart)])
+        return super().opened(new, published, scale)
+
+
 @settings(max_examples=80, deadline=None)
 @given(data=st.data())
 def test_smoothed_gates_agree_with_the_reference(data: st.DataObject) -> None:
@@ -43,7 +63,7 @@ def test_smoothed_gates_agree_with_the_reference(data: st.DataObject) -> None:
     channels = data.draw(st.sampled_from([1, 5, 16, 40, 160]), label="channels")
     block = data.draw(st.sampled_from([1, 1, 2, 8]), label="block")
     threshold = data.draw(st.sampled_from([0.0, 0.1, 0.3, 0.8]), label="threshold")
-    gates = [SmoothNormGate(name, threshold, data.draw(SCALES), block) for name in ("x", "first", "left", "sum")]
+    gates = [Watched(name, threshold, data.draw(SCALES), block) for name in ("x", "first", "left", "sum")]
     plan = plans.plan_of(network(channels, size), gates)
     seed, sigma, share = (
         data.draw(st.integers(0, 1000)),
@@ -51,7 +71,12 @@ def test_smoothed_gates_agree_with_the_reference(data: st.DataObject) -> None:
         data.draw(st.sampled_from([0.0, 0.02, 0.3])),
     )
     stream = [[frame] for frame in noisy_frames((1, 3, *size), 6, seed, sigma, share)]
-    plans.assert_agrees(plan, stream, data.draw(st.sampled_from([1, 2, 4])), data.draw(st.sampled_from(SETS)))
+    Watched.closest = math.inf
+    try:
+        plans.assert_agrees(plan, stream, data.draw(st.sampled_from([1, 2, 4])), data.draw(st.sampled_from(SETS)))
+    except AssertionError:
+        assume(Watched.closest > CLOSE)
+        raise
 
 
 @pytest.mark.parametrize(("precision", "instruction_set"), plans.KERNELS)

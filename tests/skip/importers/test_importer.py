@@ -33,7 +33,7 @@ IMPORTED: dict[str, tuple[Callable[[Any, Tensor], Any], dict[str, int]]] = {
     "concat of rows": (lambda m, x: torch.cat([x, x], 2), {"aten": 1}),
     "concat with a constant": (lambda m, x: torch.cat([x, torch.ones(1, 1, 8, 6)], 1), {"aten": 1}),
     "scalar operations": (lambda m, x: (2 - x) * 3 / 4 + 5, {"affine": 4}),
-    "a constant divided": (lambda m, x: 1 / x, {"aten": 1, "affine": 1}),  # torch writes a reciprocal, times one
+    "a constant divided": (lambda m, x: 1 / x, {"activation": 1, "affine": 1}),  # torch writes a reciprocal, times one
     "alpha": (lambda m, x: torch.add(x, x, alpha=2), {"aten": 1}),
     "broadcast by a constant": (lambda m, x: x[:, :, :1] + torch.ones(1, 1, 8, 1), {"aten": 2}),
     "dilated pool": (lambda m, x: functional.max_pool2d(x, 2, 1, 0, 2), {"max_pool": 1}),

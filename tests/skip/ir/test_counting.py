@@ -53,6 +53,15 @@ def test_dense_macs_are_those_counted_by_hand_and_by_torch(name: str) -> None:
     assert counter.get_total_flops() == 2 * macs
 
 
+def test_attention_counts_both_of_its_products() -> None:
+    def attend(m: Any, x: Tensor) -> Tensor:
+        q, k = x.flatten(2).view(1, 2, 4, -1).transpose(2, 3), m.keys(x).flatten(2).view(1, 2, 4, -1).transpose(2, 3)
+        return nn.functional.scaled_dot_product_attention(q, k, k)
+
+    plan = plan_of(Net(attend, keys=nn.Conv2d(8, 8, 2, 2)), (1, 8, 6, 4))
+    assert [layer.dense_macs for layer in plan.layers] == [6 * 8 * 8 * 4, 24 * 6 * (4 + 4) * 2]
+
+
 def test_matrix_products_between_maps_are_counted() -> None:
     def attend(m: Any, x: Tensor) -> Tensor:
         tokens = x.flatten(2)

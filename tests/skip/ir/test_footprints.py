@@ -240,6 +240,35 @@ def test_global_mean_and_linear_change_as_a_whole() -> None:
     assert [bool(footprint(node, (torch.full((1, 1, 1, 1), given),))) for given in (True, False)] == [True, False]
 
 
+@given(st.data())
+@examples
+def test_a_gathered_pixel_changes_with_the_one_that_it_is_taken_from(data: st.DataObject) -> None:
+    sizes = [(data.draw(extents), data.draw(extents)) for _ in range(2)]
+    inputs = tuple(torch.rand(1, channels, *size) for channels, size in zip((3, 5), sizes, strict=True))
+    masks = tuple(masks_of(data.draw, size) for size in sizes)
+    height, width = data.draw(extents), data.draw(extents)
+    source = torch.tensor(data.draw(st.lists(st.integers(-1, 1), min_size=height * width, max_size=height * width)))
+    pixel = torch.tensor([data.draw(st.integers(0, sizes[number][0] * sizes[number][1] - 1)) for number in source.tolist()])
+    channel = torch.tensor([data.draw(st.integers(0, inputs[number].shape[1] - 2)) for number in source.tolist()])
+    attrs = {"source": source, "pixel": pixel, "channel": channel}
+    node = Node("out", "gather", ("0", "1"), (1, 2, height, width), attrs)
+    check(node, inputs, masks)
+
+
+@given(st.data())
+@examples
+def test_norms_and_softmax_over_channels_keep_pixels_in_place(data: st.DataObject) -> None:
+    size = (data.draw(extents), data.draw(extents))
+    x, mask = torch.rand(1, 3, *size), masks_of(data.draw, size)
+    for op, attrs in (("layer_norm", {"epsilon": 1e-5}), ("softmax", {})):
+        node = operation(op, (x,), **attrs)
+        moved = x + 10 * mask * torch.tensor([1.0, -1.0, 2.0]).view(1, 3, 1, 1)
+        assert torch.equal(footprint(node, (mask,)), (run(node, (moved,)) != run(node, (x,))).any(1, keepdim=True))
+
+
 def test_every_rule_is_tested_here() -> None:
     tested = {"conv", "conv_transpose", "max_pool", "avg_pool", "pad", "resize", "add", "sub", "mul", "div"}
-    assert tested | {"concat", "channels", "activation", "affine", "global_mean", "linear", "publish"} == SPARSE_OPS
+    assert (
+        tested | {"concat", "channels", "activation", "affine", "global_mean", "linear", "publish", "gather", "layer_norm", "softmax"}
+        == SPARSE_OPS
+    )

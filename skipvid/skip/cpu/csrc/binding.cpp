@@ -15,7 +15,7 @@
 #include <utility>
 #include <vector>
 
-#include "work.hpp"
+#include "frame.hpp"
 
 namespace nb = nanobind;
 
@@ -130,6 +130,19 @@ void set_changed(State& state, int map, const nb::ndarray<const bool, nb::ndim<2
   bitmap.settle();
 }
 
+// Compare rows of a map that is computed outside, one for each pixel, with those that are published, and publish those whose sum of |change|
+// exceeds the limit. Returns whether any does.
+bool take(State& state, int map, const nb::ndarray<const float, nb::ndim<2>, nb::c_contig, nb::device::cpu>& rows, float limit) {
+  const MapInfo& info = state.program.maps[checked_map(state, map)];
+  if (rows.shape(0) != info.pixels() || rows.shape(1) != static_cast<std::size_t>(info.channels)) {
+    throw std::invalid_argument("the rows are " + size_text(rows.shape(0), rows.shape(1)) + ", map " + std::to_string(map) + " has " +
+                                size_text(info.pixels(), info.channels));
+  }
+  if (state.dense) throw std::logic_error("a dense state has nothing to compare with");
+  const nb::gil_scoped_release unlocked;
+  return take_rows(state, map, rows.data(), limit);
+}
+
 // A map's own memory: floats, or the bits of bfloat16, which numpy does not know.
 template <class Value>
 nb::ndarray<nb::numpy, Value, nb::ndim<3>> view_of(nb::handle_t<State> self, int map) {
@@ -214,11 +227,14 @@ void bind_format(nb::module_& m) {
       .value("POOL", StepKind::pool)
       .value("RESIZE", StepKind::resize)
       .value("MOVE", StepKind::move)
-      .value("GLOBAL_MEAN", StepKind::global_mean);
+      .value("GLOBAL_MEAN", StepKind::global_mean)
+      .value("GATHER", StepKind::gather)
+      .value("CHANNELWISE", StepKind::channelwise);
   nb::enum_<Footprint::Kind>(m, "FootprintKind", nb::is_arithmetic())
       .value("SAME", Footprint::Kind::same)
       .value("WINDOW", Footprint::Kind::window)
       .value("TAPS", Footprint::Kind::taps)
+      .value("PIXELS", Footprint::Kind::pixels)
       .value("ANY", Footprint::Kind::any);
   nb::enum_<Activation::Kind>(m, "ActivationKind", nb::is_arithmetic())
       .value("NONE", Activation::Kind::none)
@@ -229,11 +245,25 @@ void bind_format(nb::module_& m) {
       .value("HARDSWISH", Activation::Kind::hardswish)
       .value("HARDSIGMOID", Activation::Kind::hardsigmoid)
       .value("LEAKY_RELU", Activation::Kind::leaky_relu)
-      .value("ELU", Activation::Kind::elu);
+      .value("ELU", Activation::Kind::elu)
+      .value("GELU", Activation::Kind::gelu)
+      .value("GELU_TANH", Activation::Kind::gelu_tanh)
+      .value("MISH", Activation::Kind::mish)
+      .value("SOFTPLUS", Activation::Kind::softplus)
+      .value("EXP", Activation::Kind::exp)
+      .value("LOG", Activation::Kind::log)
+      .value("SQRT", Activation::Kind::sqrt)
+      .value("RSQRT", Activation::Kind::rsqrt)
+      .value("RECIPROCAL", Activation::Kind::reciprocal)
+      .value("ERF", Activation::Kind::erf)
+      .value("ABSOLUTE", Activation::Kind::absolute);
   nb::enum_<Norm>(m, "Norm", nb::is_arithmetic())
       .value("MAGNITUDES", Norm::magnitudes)
       .value("SQUARES", Norm::squares)
       .value("LARGEST", Norm::largest);
+  nb::enum_<ChannelOperation>(m, "ChannelOperation", nb::is_arithmetic())
+      .value("NORMALISE", ChannelOperation::normalise)
+      .value("SOFTMAX", ChannelOperation::softmax);
   nb::enum_<Pointwise>(m, "Pointwise", nb::is_arithmetic())
       .value("COPY", Pointwise::copy)
       .value("ADD", Pointwise::add)
@@ -278,5 +308,6 @@ NB_MODULE(_native, m) {
       .def("computed", [](const State& s, int map) { return mask_of(s.computed[checked_map(s, map)]); })
       .def("weighted", &weighted)
       .def("changed", [](const State& s, int map) { return mask_of(s.changed(checked_map(s, map))); })
-      .def("set_changed", &set_changed);
+      .def("set_changed", &set_changed)
+      .def("take", &take);
 }

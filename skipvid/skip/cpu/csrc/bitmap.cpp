@@ -121,6 +121,15 @@ void spread_taps(const Footprint& f, const Bitmap& input, Bitmap& output, int to
   }
 }
 
+void spread_pixels(const Footprint& f, const Bitmap& input, Bitmap& output, int top, int bottom) {
+  for (int y = top; y < bottom; ++y) {
+    const Pixel* const read = f.pixels.data() + static_cast<std::ptrdiff_t>(y) * output.width();
+    for (int x = 0; x < output.width(); ++x) {
+      if (read[x] != no_pixel && input.test(read[x])) output.row(y)[x / 64] |= std::uint64_t{1} << (x % 64);
+    }
+  }
+}
+
 void spread_same(const Bitmap& input, Bitmap& output, int top, int bottom) {
   for (int y = top; y < bottom; ++y) {
     const std::uint64_t* source = input.row(input.height() == 1 ? 0 : y);
@@ -275,6 +284,7 @@ void spread(const Footprint& footprint, const Bitmap& input, Bitmap& output, int
     case Footprint::Kind::same: spread_same(input, output, top, bottom); break;
     case Footprint::Kind::window: spread_window(footprint, input, output, top, bottom); break;
     case Footprint::Kind::taps: spread_taps(footprint, input, output, top, bottom); break;
+    case Footprint::Kind::pixels: spread_pixels(footprint, input, output, top, bottom); break;
     case Footprint::Kind::any: output.fill(); break;
   }
 }

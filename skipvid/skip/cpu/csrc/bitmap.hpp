@@ -14,6 +14,9 @@ using Pixel = std::uint32_t;
 // Rows, and columns, that a map may have.
 constexpr int largest_extent = 0xffff;
 
+// Lies outside of every map.
+constexpr Pixel no_pixel = 0xffffffffU;
+
 inline int row_of(Pixel pixel) { return static_cast<int>(pixel >> 16); }
 inline int column_of(Pixel pixel) { return static_cast<int>(pixel & 0xffffU); }
 
@@ -72,6 +75,7 @@ struct Footprint {
     same,    // pixel to pixel; an extent of 1 in the input spreads over the whole output
     window,  // a convolution's or pool's window
     taps,    // tables of the input rows and columns that each output row and column reads
+    pixels,  // a table of the input pixel that each output pixel reads
     any      // any change reaches the single output
   };
   Kind kind = Kind::same;
@@ -86,6 +90,9 @@ struct Footprint {
   };
   std::vector<Reach> reached;
   std::vector<int> starts;
+
+  // pixels: by output pixel; `no_pixel`: reads nothing.
+  std::vector<Pixel> pixels;
 
   static Footprint taps(std::vector<std::int32_t> rows, std::vector<std::int32_t> columns, int width);
 };

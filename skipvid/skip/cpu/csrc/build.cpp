@@ -27,7 +27,7 @@ Activation activation_of(Int kind, double a, double b) {
   return {static_cast<Activation::Kind>(kind), static_cast<float>(a), static_cast<float>(b)};
 }
 
-Footprint footprint_of(const Description& description, const FootprintRow& row, const MapInfo& target) {
+Footprint footprint_of(const Description& description, const FootprintRow& row, const MapInfo& source, const MapInfo& target) {
   const auto kind = static_cast<Footprint::Kind>(row.kind);
   if (kind == Footprint::Kind::taps) {
     return Footprint::taps(integers(description, row.rows, target.height * row.row_taps),
@@ -35,6 +35,12 @@ Footprint footprint_of(const Description& description, const FootprintRow& row, 
   }
   Footprint footprint;
   footprint.kind = kind;
+  if (kind == Footprint::Kind::pixels) {
+    for (const int read : integers(description, row.rows, target.height * target.width)) {
+      footprint.pixels.push_back(read < 0 ? no_pixel
+                                          : static_cast<Pixel>(read / source.width) << 16 | static_cast<Pixel>(read % source.width));
+    }
+  }
   if (kind == Footprint::Kind::window) {
     for (int axis = 0; axis < 2; ++axis) {
       footprint.kernel[axis] = number(axis == 0 ? row.kernel_y : row.kernel_x);
@@ -61,6 +67,8 @@ class Maker {
       case StepKind::resize: return resize();
       case StepKind::move: return move();
       case StepKind::global_mean: return std::make_unique<GlobalMean>(program_, step_.sources[0]);
+      case StepKind::gather: return gather();
+      case StepKind::channelwise: return channelwise();
       default: return nullptr;
     }
   }
@@ -153,6 +161,28 @@ class Maker {
       parts.push_back({step_.sources[static_cast<std::size_t>(part.read)], number(part.target), number(part.count), std::move(channels)});
     }
     return std::make_unique<Move>(program_, step_.map, std::move(parts), pair(row.origin_y, row.origin_x), static_cast<float>(row.outside));
+  }
+
+  std::unique_ptr<Operation> gather() const {
+    const GatherRow& row = d_.row<GatherRow>(row_.details);
+    std::vector<Gather::Place> places;
+    for (int pixel = 0; pixel < static_cast<int>(target().pixels()); ++pixel) {
+      const int read = d_.integers[static_cast<std::size_t>(row.reads + pixel)];
+      if (read < 0) {
+        places.push_back({-1, no_pixel, 0});
+      } else {
+        places.push_back({step_.sources[static_cast<std::size_t>(read)], step_.footprints[static_cast<std::size_t>(read)].pixels[pixel],
+                          d_.integers[static_cast<std::size_t>(row.channels + pixel)]});
+      }
+    }
+    return std::make_unique<Gather>(program_, step_.map, std::move(places));
+  }
+
+  std::unique_ptr<Operation> channelwise() const {
+    const ChannelwiseRow& row = d_.row<ChannelwiseRow>(row_.details);
+    const auto given = [&](Int first) { return first < 0 ? std::span<const float>() : numbers(d_, first, target().channels); };
+    return std::make_unique<Channelwise>(program_, step_.sources[0], step_.map, static_cast<ChannelOperation>(row.operation),
+                                         static_cast<float>(row.epsilon), given(row.weights), given(row.bias));
   }
 
   const Program& program_;
@@ -260,7 +290,8 @@ void Program::add_steps(const Description& description) {
     for (Int index = row.first_read; index < row.first_read + row.reads; ++index) {
       const ReadRow& read = description.row<ReadRow>(index);
       step.sources.push_back(number(read.map));
-      step.footprints.push_back(footprint_of(description, description.row<FootprintRow>(read.footprint), maps[step.map]));
+      step.footprints.push_back(footprint_of(description, description.row<FootprintRow>(read.footprint),
+                                             maps[static_cast<std::size_t>(read.map)], maps[step.map]));
     }
     step.operation = Maker(*this, description, row, step).make();
     if (step.operation) step.operation->index = step.index;

@@ -21,7 +21,7 @@ class StepChecker : public Checks {
  private:
   void check_step(Int row) {
     const StepRow& step = steps_[static_cast<std::size_t>(row)];
-    check_range<StepRow>(row, "kind", step.kind, 0, static_cast<Int>(StepKind::global_mean));
+    check_range<StepRow>(row, "kind", step.kind, 0, static_cast<Int>(StepKind::channelwise));
     check_range<StepRow>(row, "map", step.map, 0, last<MapRow>());
     check_slice<StepRow, ReadRow>(row, "reads", step.first_read, step.reads);
     for (Int number = 0; number < step.reads; ++number) check_read(row, step, number);
@@ -54,6 +54,8 @@ class StepChecker : public Checks {
         if (static_cast<Footprint::Kind>(footprint(step, 0).kind) != Footprint::Kind::any)
           refuse<StepRow>(row, "any change must reach a mean");
         break;
+      case StepKind::gather: check_gather(row, step); break;
+      case StepKind::channelwise: check_channelwise(row, step); break;
     }
     if (step_of(step.map) >= 0) refuse<StepRow>(row, "maps[", step.map, "] is computed by steps[", step_of(step.map), "] already");
     step_of_[static_cast<std::size_t>(step.map)] = row;
@@ -79,7 +81,7 @@ class StepChecker : public Checks {
 
   template <class Row>
   static void check_activation(Int row, Int kind) {
-    check_range<Row>(row, "activation", kind, 0, static_cast<Int>(Activation::Kind::elu));
+    check_range<Row>(row, "activation", kind, 0, static_cast<Int>(Activation::last));
   }
 
   // ---- footprints
@@ -104,6 +106,9 @@ class StepChecker : public Checks {
         check_range<FootprintRow>(row, "column_taps", f.column_taps, 1, most_rows);
         check_integers<FootprintRow>(row, "rows", f.rows, to.height * f.row_taps, -1, from.height - 1);
         check_integers<FootprintRow>(row, "columns", f.columns, to.width * f.column_taps, -1, from.width - 1);
+        break;
+      case Footprint::Kind::pixels:
+        check_integers<FootprintRow>(row, "rows", f.rows, to.height * to.width, -1, from.height * from.width - 1);
         break;
       case Footprint::Kind::any:
         if (to.height != 1 || to.width != 1)
@@ -135,6 +140,7 @@ class StepChecker : public Checks {
         const Int distance = input - output * stride - (axis == 0 ? f.origin_y : f.origin_x);
         return distance >= 0 && distance % dilation == 0 && distance / dilation < (axis == 0 ? f.kernel_y : f.kernel_x);
       }
+      case Footprint::Kind::pixels: return false;  // it says nothing about rows and columns by themselves
       case Footprint::Kind::taps: break;
     }
     const Int taps = axis == 0 ? f.row_taps : f.column_taps, first = (axis == 0 ? f.rows : f.columns) + output * taps;
@@ -311,6 +317,44 @@ class StepChecker : public Checks {
     if (r.bilinear == 0) return;
     axis(0, "high_rows", from.height, to.height, r.high_rows, r.high_row_weights);
     axis(1, "high_columns", from.width, to.width, r.high_columns, r.high_column_weights);
+  }
+
+  void check_gather(Int row, const StepRow& step) const {
+    check_range<StepRow>(row, "details", step.details, 0, last<GatherRow>());
+    const GatherRow& gather = d_.row<GatherRow>(step.details);
+    const MapRow& to = map(step.map);
+    const Int pixels = to.height * to.width;
+    for (Int number = 0; number < step.reads; ++number) {
+      if (static_cast<Footprint::Kind>(footprint(step, number).kind) != Footprint::Kind::pixels)
+        refuse<StepRow>(row, "the footprint of maps[", read(step, number).map, "] does not say which pixels it reads");
+      if (source(step, number).channels < to.channels)
+        refuse<StepRow>(row, "it takes ", to.channels, " channels of maps[", read(step, number).map, "], which has ",
+                        source(step, number).channels);
+    }
+    check_integers<GatherRow>(step.details, "reads", gather.reads, pixels, -1, step.reads - 1);
+    check_integers<GatherRow>(step.details, "channels", gather.channels, pixels, 0, most_channels);
+    for (Int pixel = 0; pixel < pixels; ++pixel) {
+      const Int number = integer(gather.reads + pixel);
+      if (number < 0) continue;
+      if (integer(footprint(step, number).rows + pixel) < 0)
+        refuse<StepRow>(row, "its pixel ", pixel, " reads maps[", read(step, number).map, "], which its footprint leaves out");
+      const Int first = integer(gather.channels + pixel), most = source(step, number).channels - to.channels;
+      if (first > most) refuse<GatherRow>(step.details, "channels: number ", pixel, " is ", first, ", not from 0 to ", most);
+    }
+  }
+
+  void check_channelwise(Int row, const StepRow& step) const {
+    check_reads(row, step, 1);
+    check_same_channels(row, step);
+    check_same_size(row, step, 0);
+    check_range<StepRow>(row, "details", step.details, 0, last<ChannelwiseRow>());
+    const ChannelwiseRow& c = d_.row<ChannelwiseRow>(step.details);
+    check_range<ChannelwiseRow>(step.details, "operation", c.operation, 0, static_cast<Int>(ChannelOperation::softmax));
+    if (!(c.epsilon >= 0)) refuse<ChannelwiseRow>(step.details, "epsilon is ", c.epsilon, ", not a number from 0 on");
+    for (const Int first : {c.weights, c.bias}) {
+      if (first < -1) refuse<ChannelwiseRow>(step.details, "weights or bias are at ", first);
+      if (first >= 0) check_numbers<ChannelwiseRow>(step.details, "weights or bias", first, map(step.map).channels);
+    }
   }
 
   void check_move(Int row, const StepRow& step) const {

@@ -22,7 +22,7 @@ class DescriptionError : public std::invalid_argument {
 
 constexpr std::string_view description_magic = "SKIPPROG";
 // To be raised with every change of the tables or of the meaning of a number in them.
-constexpr std::uint32_t description_version = 3;
+constexpr std::uint32_t description_version = 4;
 
 enum class StepKind : std::int64_t {
   input,     // given: network input number `details`
@@ -36,6 +36,8 @@ enum class StepKind : std::int64_t {
   resize,
   move,
   global_mean,
+  gather,
+  channelwise,
 };
 
 // Every field is a 64-bit integer or a double. A number that refers to a row, or to a place among the constants, is -1 where there is none.
@@ -117,7 +119,9 @@ struct OutputGateRow {
 struct FootprintRow {
   Int kind;                                                                                            // Footprint::Kind
   Int kernel_y, kernel_x, stride_y, stride_x, dilation_y, dilation_x, origin_y, origin_x;  // of a window
-  Int row_taps, rows, column_taps, columns;  // of tables: input rows (columns) by output row (column), `row_taps` of each
+  // Of tables: input rows (columns) by output row (column), `row_taps` of each. Of pixels: `rows` is the number of the input pixel that each
+  // output pixel reads, counted row by row, or -1.
+  Int row_taps, rows, column_taps, columns;
   static constexpr const char* table = "footprints";
   static constexpr auto fields() {
     return std::tuple{
@@ -136,10 +140,10 @@ struct ReadRow {  // a map that a step reads, and how its changes spread
 };
 
 struct StepRow {  // in the order of computation
-  Int kind;       // StepKind
-  Int map;        // that it computes, or whose change it measures
+  Int kind;  // StepKind
+  Int map;  // that it computes, or whose change it measures
   Int first_read, reads;
-  Int details;     // row of the kind's own table; number of a network input; Norm of a change
+  Int details;  // row of the kind's own table; number of a network input; Norm of a change
   Int activation;  // Activation::Kind, and its parameters
   double a, b;
   static constexpr const char* table = "steps";
@@ -174,7 +178,7 @@ struct PhaseRow {
 };
 
 struct DepthwiseRow {  // its window is the footprint's
-  Int weights;         // [tap][channel]
+  Int weights;  // [tap][channel]
   Int bias;
   static constexpr const char* table = "depthwise";
   static constexpr auto fields() { return std::tuple{SKIPVID_FIELD(DepthwiseRow, weights), SKIPVID_FIELD(DepthwiseRow, bias)}; }
@@ -196,10 +200,10 @@ struct PointwiseRow {  // a chain of operations
 };
 
 struct OperandRow {
-  Int read;              // number among the step's reads, or -1: a constant
-  Int values;            // of a constant: [pixel][channel]
+  Int read;  // number among the step's reads, or -1: a constant
+  Int values;  // of a constant: [pixel][channel]
   Int pixels, channels;  // of a constant: 1 or all of the map's
-  Int rows, columns;     // of a map: integers, the row (column) to look up for each of the result; -1: the same
+  Int rows, columns;  // of a map: integers, the row (column) to look up for each of the result; -1: the same
   static constexpr const char* table = "operands";
   static constexpr auto fields() {
     return std::tuple{SKIPVID_FIELD(OperandRow, read),     SKIPVID_FIELD(OperandRow, values), SKIPVID_FIELD(OperandRow, pixels),
@@ -208,7 +212,7 @@ struct OperandRow {
 };
 
 struct OperationRow {
-  Int operation;             // Pointwise
+  Int operation;  // Pointwise
   Int first, second, third;  // operands of the chain, and behind them its operations' results
   Int activation;
   double a, b;
@@ -245,13 +249,31 @@ struct MoveRow {  // result (y, x) is what lies at (y, x) + origin, or `outside`
 };
 
 struct PartRow {  // channels [target, target + count) of a move
-  Int read;       // number among the step's reads
+  Int read;  // number among the step's reads
   Int target, count;
   Int first, listed;  // the channels there: `count` from `first` on, or (listed = 1) `count` integers at `first`
   static constexpr const char* table = "parts";
   static constexpr auto fields() {
     return std::tuple{SKIPVID_FIELD(PartRow, read), SKIPVID_FIELD(PartRow, target), SKIPVID_FIELD(PartRow, count),
                       SKIPVID_FIELD(PartRow, first), SKIPVID_FIELD(PartRow, listed)};
+  }
+};
+
+struct GatherRow {  // each pixel of the result is a piece of one pixel of one of the maps, which the footprints name
+  Int reads;  // integers: by pixel of the result, which of the step's reads, or -1: zeros
+  Int channels;  // integers: by pixel of the result, the first channel there
+  static constexpr const char* table = "gathers";
+  static constexpr auto fields() { return std::tuple{SKIPVID_FIELD(GatherRow, reads), SKIPVID_FIELD(GatherRow, channels)}; }
+};
+
+struct ChannelwiseRow {  // each pixel of the result depends on all channels of its own pixel
+  Int operation;  // ChannelOperation
+  double epsilon;  // of a norm, added to the variance
+  Int weights, bias;  // of a norm, by channel; -1: none
+  static constexpr const char* table = "channelwise";
+  static constexpr auto fields() {
+    return std::tuple{SKIPVID_FIELD(ChannelwiseRow, operation), SKIPVID_FIELD(ChannelwiseRow, epsilon),
+                      SKIPVID_FIELD(ChannelwiseRow, weights), SKIPVID_FIELD(ChannelwiseRow, bias)};
   }
 };
 
@@ -272,9 +294,9 @@ struct KeptRow {  // a map that others read or write between two segments, or re
 // In the order in which the tables are written. `integers` (32 bits) and `numbers` (float32), the constants, come behind them.
 template <class... Rows>
 using Tables = std::tuple<std::vector<Rows>...>;
-using DescriptionTables =
-    Tables<ProgramRow, MapRow, LearnedGateRow, GateRow, OutputGateRow, FootprintRow, ReadRow, StepRow, ConvolutionRow, PhaseRow,
-           DepthwiseRow, PoolRow, PointwiseRow, OperandRow, OperationRow, ResizeRow, MoveRow, PartRow, SegmentRow, KeptRow>;
+using DescriptionTables = Tables<ProgramRow, MapRow, LearnedGateRow, GateRow, OutputGateRow, FootprintRow, ReadRow, StepRow, ConvolutionRow,
+                                 PhaseRow, DepthwiseRow, PoolRow, PointwiseRow, OperandRow, OperationRow, ResizeRow, MoveRow, PartRow,
+                                 GatherRow, ChannelwiseRow, SegmentRow, KeptRow>;
 
 struct Description {
   DescriptionTables tables;

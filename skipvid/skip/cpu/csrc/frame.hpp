@@ -33,6 +33,10 @@ void run_chunk(const Job& job, const Chunk& chunk, int worker);
 // Compute all pixels of a job into a buffer, then publish: for gates that open in blocks.
 void run_buffered(const Job& job);
 
+// Publish those rows of a map that is computed outside, one for each pixel and without padding, whose sum of |change| exceeds the limit.
+// Returns whether any does.
+bool take_rows(State& state, int map, const float* values, float limit);
+
 // Whether the scale of a map's gate is measured in this frame: a threshold of 0 needs none.
 bool measures_scale(const Frame& frame, int map);
 // Set the limit of the gate of an step's map after a keyframe.

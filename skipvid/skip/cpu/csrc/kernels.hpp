@@ -19,9 +19,31 @@ constexpr int lanes = 16;
 constexpr int padded(int channels) { return (channels + lanes - 1) / lanes * lanes; }
 
 struct Activation {
-  enum class Kind : int { none, clamp, silu, sigmoid, tanh, hardswish, hardsigmoid, leaky_relu, elu };
+  enum class Kind : int {
+    none,
+    clamp,
+    silu,
+    sigmoid,
+    tanh,
+    hardswish,
+    hardsigmoid,
+    leaky_relu,
+    elu,
+    gelu,
+    gelu_tanh,
+    mish,
+    softplus,
+    exp,
+    log,
+    sqrt,
+    rsqrt,
+    reciprocal,
+    erf,
+    absolute,
+  };
+  static constexpr Kind last = Kind::absolute;
   Kind kind = Kind::none;
-  float a = 0, b = 0;  // clamp: bounds; leaky_relu: slope; elu: alpha
+  float a = 0, b = 0;  // clamp: bounds; leaky_relu: slope; elu: alpha; softplus: beta, and where it becomes x
 };
 
 // A group of adjacent output channels that are computed together.
@@ -67,6 +89,9 @@ struct Operand {
 // How a change is measured over channels: sum of magnitudes, sum of squares, largest magnitude.
 enum class Norm : int { magnitudes, squares, largest };
 
+// What is computed of a pixel from all of its channels.
+enum class ChannelOperation : int { normalise, softmax };
+
 enum class Pointwise : int { copy, add, sub, mul, div, multiply_add };
 
 // Matrix products (kernels/gemm.hpp).
@@ -95,7 +120,10 @@ struct DepthwiseKernels {
 // Values by themselves (kernels/pointwise.hpp).
 struct PointwiseKernels {
   void (*pointwise)(Pointwise, const Operand* operands, float* output, std::ptrdiff_t stride, int pixels, int channels);
+  // In place; in a table of bfloat16 good to a small part of the rounding that is to come.
   void (*activate)(const Activation&, float* data, std::ptrdiff_t stride, int pixels, int channels);
+  // Rows of floats, `stride` apart, with any activation but `none`, rounded and stored.
+  void (*put_activated)(const Activation&, const float* values, std::ptrdiff_t stride, std::byte* const* rows, int count, int channels);
 };
 
 // Rows reduced to one, or to a number (kernels/rows.hpp).
@@ -114,6 +142,14 @@ struct RowKernels {
   void (*put)(const float* values, std::ptrdiff_t stride, std::byte* const* rows, int count, int channels);
   // Rows of floats, rounded in their place to what would be stored.
   void (*round)(float* const* rows, int count, int channels);
+};
+
+// Rows by themselves, with sums over their channels (kernels/channelwise.hpp).
+struct ChannelKernels {
+  // (x - mean) / sqrt(variance + epsilon) * weights + bias; weights and bias are padded, channels are not.
+  void (*normalise)(const std::byte* const* rows, int count, int channels, float epsilon, const float* weights, const float* bias,
+                    float* const* outputs);
+  void (*softmax)(const std::byte* const* rows, int count, int channels, float* const* outputs);
 };
 
 // Rows compared with what was published, or last seen (kernels/gates.hpp).
@@ -148,7 +184,7 @@ struct InputKernels {
                                                           int many);
 };
 
-struct Kernels : GemmKernels, DepthwiseKernels, PointwiseKernels, RowKernels, GateKernels, InputKernels {
+struct Kernels : GemmKernels, DepthwiseKernels, PointwiseKernels, RowKernels, ChannelKernels, GateKernels, InputKernels {
   const char* name;
   Element element;
   int width;  // floats per vector

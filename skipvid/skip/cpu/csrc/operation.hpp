@@ -12,6 +12,11 @@ namespace skipvid {
 struct Frame;
 struct Scratch;
 
+// Adjacent channels of a row, from a multiple of `lanes` on.
+struct Channels {
+  int from, count;
+};
+
 class Operation {
  public:
   virtual ~Operation() = default;
@@ -22,6 +27,8 @@ class Operation {
   // Once per frame in which anything is to be computed, before compute().
   virtual void prepare(const Frame& frame) const { static_cast<void>(frame); }
   virtual int parts() const { return 1; }
+  // What compute() fills of a row in which other maps lie, which fill the rest; none: all of it.
+  virtual std::span<const Channels> written() const { return {}; }
   // Pixels that are best computed together.
   virtual int chunk() const = 0;
   // Floats that are read however few pixels are computed.

@@ -146,12 +146,53 @@ class Move final : public Operation {
   void compute(const Frame&, std::span<const Pixel>, float* const* rows, Scratch&, int, int) const override;
   int chunk() const override { return std::max(8, 12288 / channels_); }
   double work() const override { return static_cast<double>(channels_) / lanes; }
+  std::span<const Channels> written() const override { return written_; }
 
  private:
   int channels_;
   std::vector<Part> parts_;
+  std::vector<Channels> written_;
   std::array<int, 2> origin_;
   float outside_;
+};
+
+// Pieces of pixels of other maps: windows and lists of tokens, maps one behind the other.
+class Gather final : public Operation {
+ public:
+  struct Place {  // source: map, or -1: zeros
+    int source;
+    Pixel pixel;
+    int channel;
+  };
+  // places: by pixel of the result.
+  Gather(const Program& program, int target, std::vector<Place> places);
+
+  void compute(const Frame&, std::span<const Pixel>, float* const* rows, Scratch&, int, int) const override;
+  int chunk() const override { return std::max(8, 12288 / padded(channels_)); }
+  double work() const override { return 4.0 + static_cast<double>(padded(channels_)) / lanes; }
+
+ private:
+  int channels_, width_;
+  std::vector<Place> places_;
+};
+
+// Norm over the channels of each pixel, or their softmax.
+class Channelwise final : public Operation {
+ public:
+  // weights, bias: by channel, or empty.
+  Channelwise(const Program& program, int source, int target, ChannelOperation operation, float epsilon, std::span<const float> weights,
+              std::span<const float> bias);
+
+  void compute(const Frame&, std::span<const Pixel>, float* const* rows, Scratch&, int, int) const override;
+  int chunk() const override { return std::max(8, 12288 / padded(channels_)); }
+  double work() const override { return (operation_ == ChannelOperation::normalise ? 6.0 : 24.0) * padded(channels_) / lanes + 20.0; }
+
+ private:
+  const Kernels& kernels_;
+  int source_, channels_;
+  ChannelOperation operation_;
+  float epsilon_;
+  Buffer weights_, bias_;
 };
 
 // Mean over height and width. Keeps sums of segments of 16 pixels and of rows, and adds up anew only where the map changed: the same

@@ -17,9 +17,14 @@ namespace {
 
 constexpr std::size_t buffered_floats = std::size_t{1} << 20;  // of rows buffered at a time
 
+// Whether an activation is still to come when a step has computed its rows: it clamps them itself.
+bool remains(const Activation& activation) {
+  return activation.kind != Activation::Kind::none && activation.kind != Activation::Kind::clamp;
+}
+
 void activate_rows(const Kernels& kernels, const Activation& activation, float* const* rows, int count, std::ptrdiff_t stride,
                    int channels) {
-  if (activation.kind == Activation::Kind::none || activation.kind == Activation::Kind::clamp) return;  // clamped by the step itself
+  if (!remains(activation)) return;
   for (int from = 0; from < count;) {
     int to = from + 1;
     while (to < count && rows[to] == rows[to - 1] + stride) ++to;
@@ -36,7 +41,16 @@ double activation_work(const Activation& activation) {
     case Activation::Kind::silu:
     case Activation::Kind::sigmoid:
     case Activation::Kind::tanh:
-    case Activation::Kind::elu: return 20;
+    case Activation::Kind::elu:
+    case Activation::Kind::gelu_tanh:
+    case Activation::Kind::mish:
+    case Activation::Kind::exp:
+    case Activation::Kind::log:
+    case Activation::Kind::sqrt:
+    case Activation::Kind::rsqrt: return 20;
+    case Activation::Kind::gelu:
+    case Activation::Kind::erf:
+    case Activation::Kind::softplus: return 30;
     default: return 4;
   }
 }
@@ -74,6 +88,27 @@ void compute_rows(const Job& job, std::span<const Pixel> pixels, float* values, 
   scratch.ahead = nullptr;
 }
 
+// Activate scratch rows and round them into where they belong, but for what other maps fill of them. Moves the targets.
+void put_rows(const Job& job, const float* values, std::vector<std::byte*>& targets, int count) {
+  const Program& program = job.frame->program;
+  const Operation& operation = *job.step->operation;
+  const int channels = program.maps[job.step->map].channels, row = padded(channels);
+  const auto put = [&](int from, int some) {
+    if (remains(operation.activation)) {
+      program.kernels.put_activated(operation.activation, values + from, row, targets.data(), count, some);
+    } else {
+      program.kernels.put(values + from, row, targets.data(), count, some);
+    }
+  };
+  if (operation.written().empty()) return put(0, channels);
+  int at = 0;
+  for (const Channels& part : operation.written()) {
+    for (std::byte*& target : targets) target += (part.from - at) * program.value_size();
+    at = part.from;
+    put(at, part.count);
+  }
+}
+
 void run_direct(const Job& job, const Chunk& chunk, int worker) {
   const Frame& frame = *job.frame;
   const Operation& operation = *job.step->operation;
@@ -94,8 +129,7 @@ void run_direct(const Job& job, const Chunk& chunk, int worker) {
     float* const values = rows_for(job, chunk, scratch);
     compute_rows(job, pixels, values, chunk.first_part, chunk.last_part, scratch);
     if (!completes(frame, chunk)) return;
-    activate_rows(kernels, operation.activation, scratch.rows.data(), chunk.count, padded(channels), padded(channels));
-    kernels.put(values, padded(channels), scratch.targets.data(), chunk.count, channels);
+    put_rows(job, values, scratch.targets, chunk.count);
   }
   if (measures_scale(frame, map)) {  // here, while the rows are in a cache
     scratch.targets.resize(chunk.count);
@@ -222,6 +256,34 @@ void run_buffered(const Job& job) {
     }
     run_buffer(job, job.pixels.subspan(from, to - from));
   }
+}
+
+bool take_rows(State& state, int map, const float* values, float limit) {
+  constexpr int at_a_time = 64;
+  const MapInfo& info = state.program.maps[map];
+  const Kernels& kernels = state.program.kernels;
+  const Rows target = state.rows(map);
+  const int channels = info.channels, row = padded(channels), pixels = static_cast<int>(info.pixels());
+  Bitmap& changed = state.changed(map);
+  changed.clear();
+  // A kernel reads whole vectors: rows that end within one are copied first.
+  Buffer copies(row == channels ? 0 : static_cast<std::size_t>(at_a_time) * row);
+  std::byte* published[at_a_time];
+  for (int first = 0; first < pixels; first += at_a_time) {
+    const int count = std::min(at_a_time, pixels - first);
+    const float* from = values + static_cast<std::ptrdiff_t>(first) * channels;
+    for (int i = 0; i < count; ++i) {
+      published[i] = target.at((first + i) / info.width, (first + i) % info.width);
+      if (row != channels) std::copy_n(from + static_cast<std::ptrdiff_t>(i) * channels, channels, copies.data() + i * row);
+    }
+    std::uint64_t opened = kernels.publish(row == channels ? from : copies.data(), row, published, count, channels, limit, true);
+    for (; opened != 0; opened &= opened - 1) {
+      const int pixel = first + __builtin_ctzll(opened), x = pixel % info.width;
+      changed.row(pixel / info.width)[x / 64] |= std::uint64_t{1} << (x % 64);
+    }
+  }
+  changed.settle();
+  return changed.any();
 }
 
 }  // namespace skipvid

@@ -5,6 +5,10 @@
 #include <cstddef>
 #include <cstdint>
 
+#ifdef __AVX2__
+#include <immintrin.h>
+#endif
+
 #include "../kernels.hpp"
 
 #define SKIPVID_INLINE inline __attribute__((always_inline))
@@ -37,18 +41,39 @@ SKIPVID_INLINE Ints as_ints(Floats value) { return reinterpret_cast<Ints>(value)
 // bfloat16 in memory, floats in registers.
 using Words = std::uint32_t __attribute__((vector_size(width * 4)));
 using Uppers = std::uint16_t __attribute__((vector_size(width * 2)));
+// Of vectors that GCC 12 converts in pieces otherwise. "maskz", all lanes: it warns of the undefined ones of the plain forms.
+SKIPVID_INLINE Floats widened_lanes(Uppers bits) {
+#if defined(__AVX512F__)
+  return (Floats)_mm512_maskz_slli_epi32(0xffff, _mm512_maskz_cvtepu16_epi32(0xffff, (__m256i)bits), 16);
+#elif defined(__AVX2__)
+  return (Floats)_mm256_slli_epi32(_mm256_cvtepu16_epi32((__m128i)bits), 16);
+#else
+  return reinterpret_cast<Floats>(__builtin_convertvector(bits, Words) << 16);
+#endif
+}
+SKIPVID_INLINE Uppers lower_halves(Words words) {
+#ifdef __AVX512F__
+  return (Uppers)_mm512_maskz_cvtepi32_epi16(0xffff, (__m512i)words);
+#else
+  return __builtin_convertvector(words, Uppers);
+#endif
+}
+// narrowed<BFloat16>() of each lane.
+SKIPVID_INLINE Uppers narrowed_lanes(Floats value) {
+#ifdef SKIPVID_PAIRS
+  // The processor's own conversion takes denormal numbers for 0.
+  if (__builtin_expect(_mm512_fpclass_ps_mask((__m512)value, 0x20) == 0, 1)) return (Uppers)_mm512_cvtneps_pbh((__m512)value);
+#endif
+  const Words bits = reinterpret_cast<Words>(value), quiet = Words{} + 0x7fc0U;
+  return lower_halves(value == value ? (bits + 0x7fffU + ((bits >> 16) & 1U)) >> 16 : quiet);
+}
 SKIPVID_INLINE Floats load(const BFloat16* from) {
   Uppers bits;
   __builtin_memcpy(&bits, from, sizeof bits);
-  return reinterpret_cast<Floats>(__builtin_convertvector(bits, Words) << 16);
-}
-// The bits of narrowed<BFloat16>() of each lane, in its lower half.
-SKIPVID_INLINE Words narrowed_bits(Floats value) {
-  const Words bits = reinterpret_cast<Words>(value), quiet = Words{} + 0x7fc0U;
-  return value == value ? (bits + 0x7fffU + ((bits >> 16) & 1U)) >> 16 : quiet;
+  return widened_lanes(bits);
 }
 SKIPVID_INLINE void store(BFloat16* to, Floats value) {
-  const Uppers bits = __builtin_convertvector(narrowed_bits(value), Uppers);
+  const Uppers bits = narrowed_lanes(value);
   __builtin_memcpy(to, &bits, sizeof bits);
 }
 // What load() finds after store().
@@ -57,7 +82,7 @@ SKIPVID_INLINE Floats stored(Floats value) {
   if constexpr (sizeof(Value) == sizeof(float)) {
     return value;
   } else {
-    return reinterpret_cast<Floats>(narrowed_bits(value) << 16);
+    return widened_lanes(narrowed_lanes(value));
   }
 }
 // The values at an address in bytes.
@@ -70,9 +95,25 @@ SKIPVID_INLINE Value* view(std::byte* address) {
   return reinterpret_cast<Value*>(address);
 }
 
-// Comparisons are written so that a NaN in x stays a NaN.
-SKIPVID_INLINE Floats at_least(Floats low, Floats x) { return low > x ? low : x; }
-SKIPVID_INLINE Floats at_most(Floats high, Floats x) { return high < x ? high : x; }
+// Comparisons are written so that a NaN in x stays a NaN: the processor's, too, return the second operand then.
+SKIPVID_INLINE Floats at_least(Floats low, Floats x) {
+#if defined(__AVX512F__)
+  return (Floats)_mm512_maskz_max_ps(0xffff, (__m512)low, (__m512)x);
+#elif defined(__AVX2__)
+  return (Floats)_mm256_max_ps((__m256)low, (__m256)x);
+#else
+  return low > x ? low : x;
+#endif
+}
+SKIPVID_INLINE Floats at_most(Floats high, Floats x) {
+#if defined(__AVX512F__)
+  return (Floats)_mm512_maskz_min_ps(0xffff, (__m512)high, (__m512)x);
+#elif defined(__AVX2__)
+  return (Floats)_mm256_min_ps((__m256)high, (__m256)x);
+#else
+  return high < x ? high : x;
+#endif
+}
 SKIPVID_INLINE Floats clamp(Floats x, Floats low, Floats high) { return at_most(high, at_least(low, x)); }
 SKIPVID_INLINE Floats absolute(Floats x) { return as_floats(as_ints(x) & 0x7fffffff); }
 
@@ -181,6 +222,67 @@ SKIPVID_INLINE Floats exp(Floats x) {
 SKIPVID_INLINE Floats expm1(Floats x) {
   const Exponential e = exponential(x);
   return e.scale * e.q + (e.scale - 1.0F);
+}
+
+// 2^x for what will be rounded to bfloat16, of which half a step is 2^-9: 2^n 2^f, with the polynomial of degree 4 whose largest relative
+// error on |f| <= 1/2 is least, 2.7e-6.
+SKIPVID_INLINE Floats short_exp2(Floats x) {
+  x = clamp(x, all(-126.0F), all(126.0F));
+  const Floats shift = all(12582912.0F);  // as above
+  const Floats shifted = x + shift;
+  const Floats f = x - (shifted - shift);
+  Floats p = all(0.0095701041F);
+  p = p * f + 0.0559179038F;
+  p = p * f + 0.2402474582F;
+  p = p * f + 0.6931217909F;
+  p = p * f + 0.9999992847F;
+  return as_floats(as_ints(p) + (as_ints(shifted) << 23));
+}
+
+// 1 / x for the same: where there is one, the processor's estimate, which is good to 2^-14.
+SKIPVID_INLINE Floats short_reciprocal(Floats x) {
+#ifdef __AVX512F__
+  return (Floats)_mm512_maskz_rcp14_ps(0xffff, (__m512)x);  // all lanes: GCC warns of the other's undefined ones
+#else
+  return 1.0F / x;
+#endif
+}
+
+// As exp(), to the ends of what a float can hold.
+SKIPVID_INLINE Floats full_exp(Floats x) {
+  const Floats half = exp(x * 0.5F);
+  const Floats inside = exp(x), outside = half * half;
+  return (x < -87.0F) | (x > 88.0F) ? outside : inside;
+}
+
+SKIPVID_INLINE Floats sqrt(Floats x) {
+  for (int i = 0; i < width; ++i) x[i] = __builtin_sqrtf(x[i]);
+  return x;
+}
+
+// ln x = ln m + e ln 2 with sqrt(1/2) <= m < sqrt(2), by a polynomial (coefficients: Cephes logf).
+SKIPVID_INLINE Floats log(Floats x) {
+  const Floats tiny = all(1.17549435e-38F), scaled = x < tiny ? x * 33554432.0F : x;  // 2^25, for denormal numbers
+  Ints bits = as_ints(scaled) - 0x3f3504f3;
+  const Ints exponent = bits >> 23;
+  const Floats m = as_floats((bits & 0x007fffff) + 0x3f3504f3) - 1.0F;
+  const Floats n = __builtin_convertvector(exponent, Floats) - (x < tiny ? all(25.0F) : all(0.0F));
+  const Floats squared = m * m;
+  Floats p = all(7.0376836292e-2F);
+  p = p * m - 1.1514610310e-1F;
+  p = p * m + 1.1676998740e-1F;
+  p = p * m - 1.2420140846e-1F;
+  p = p * m + 1.4249322787e-1F;
+  p = p * m - 1.6668057665e-1F;
+  p = p * m + 2.0000714765e-1F;
+  p = p * m - 2.4999993993e-1F;
+  p = p * m + 3.3333331174e-1F;
+  Floats result = p * m * squared + n * -2.12194440e-4F - squared * 0.5F;
+  result = result + m + n * 0.693359375F;
+  const Floats infinite = all(__builtin_inff());
+  result = x == 0.0F ? -infinite : result;
+  result = x < 0.0F ? all(__builtin_nanf("")) : result;
+  return (x == infinite) | (x != x) ? x : result;
 }
 
 }  // namespace

@@ -97,7 +97,16 @@ void pick(const std::byte* row, const std::vector<int>& index, int count, float*
 }  // namespace
 
 Move::Move(const Program& program, int target, std::vector<Part> parts, std::array<int, 2> origin, float outside)
-    : channels_(program.maps[target].channels), parts_(std::move(parts)), origin_(origin), outside_(outside) {}
+    : channels_(program.maps[target].channels), parts_(std::move(parts)), origin_(origin), outside_(outside) {
+  for (const Part& part : parts_) {
+    if (!written_.empty() && written_.back().from + written_.back().count == part.target) {
+      written_.back().count += part.count;
+    } else {
+      written_.push_back({part.target, part.count});
+    }
+  }
+  if (written_.size() == 1 && written_[0].count == channels_) written_.clear();
+}
 
 void Move::compute(const Frame& frame, std::span<const Pixel> pixels, float* const* rows, Scratch&, int, int) const {
   for (const Part& part : parts_) {

@@ -1,0 +1,147 @@
+"""How often `skipvid calibrate --max-drop` keeps its promise: calibrated on one half of a clip, measured on the other.
+
+    nice -n 19 python benchmarks/promise.py --data DIR --keep FOLDER --write
+
+The three sequences with truth are measured by AP50, the clips of --folders by agreement with the dense network against its flicker, as the
+command does it. Each half of a clip is calibrated on once. "Kept": the other half loses no more than the goal; "within": no more than the
+upper end of the interval that came with the promise. "none": the command found nothing that it could promise.
+
+--rules asks a smaller question, which needs few passes: if the level of the preset's own thresholds is chosen on one half of a clip without
+truth, how often does the other half keep the goal? By what the chosen half may lose: the goal, or less.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import math
+import statistics
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from operator import ge
+from pathlib import Path
+
+import torch
+from clips import FAINTEST, Passes, detector, every_video, half_of, lost, measured, value_of, with_truth, without_truth
+from gates_table import numbers
+from tables import ResultTable, add_write_option, interval_text
+
+from skipvid.core.errors import UsageError
+from skipvid.evaluate.bootstrap import Interval
+from skipvid.evaluate.goal import BLOCK_FRAMES, Found, Goal, calibrate_by_goal, with_noise
+from skipvid.evaluate.material import Material, Seen
+from skipvid.presets.preset import load_preset
+from skipvid.skip.config import SkipConfig
+from skipvid.tasks.engine import Engine
+
+SHARES = (1.0, 0.5, 0.0, -1.0)
+"""Of the goal: what the half that a level is chosen on may lose."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What became of a promise. lost: on the other half, points."""
+
+    found: Found
+    lost: Interval
+    fewer: float
+
+
+def measure(engine: Engine, own: Material, other: Material, goal: Goal, folder: Path, passes: Passes) -> Kept | None:
+    """Calibrate on `own`, measure on `other`; None where nothing was promised."""
+    try:
+        found = calibrate_by_goal(engine, own, goal, keep=folder)
+    except UsageError:
+        return None
+    gated = engine.regated(replace(engine.model.config, threshold=found.threshold, thresholds=found.thresholds))
+    dense = passes.dense(engine, other).seen
+    yardstick = dense if other.labels is not None else passes.noisy(engine, other, with_noise()).seen
+    theirs, mine = (measured(other, seen, dense) for seen in (yardstick, passes.gated(gated, other).seen))
+    return Kept(found, lost(mine, theirs, BLOCK_FRAMES), mine.fewer)
+
+
+def show_rules(engine: Engine, materials: Mapping[str, Material], goal: float, passes: Passes, options: argparse.Namespace) -> None:
+    """A row for each rule, over all clips and both halves."""
+    made, kept, fewer = ({share: list[float]() for share in SHARES} for _ in range(3))
+    for material in materials.values():
+        dense, noise = passes.dense(engine, material).seen, passes.noisy(engine, material, with_noise()).seen
+        gated = [passes.gated(engine, material, level).seen for level in sorted(options.levels)]
+        middle = len(material) // 2
+        for own, other in ((slice(0, middle), slice(middle, None)), (slice(middle, None), slice(0, middle))):
+            losses, measures = ([_lost(material, noise, each, dense, part) for each in gated] for part in (own, other))
+            for share in SHARES:
+                good = sum(1 for _ in itertools.takewhile(partial(ge, share * goal), losses))
+                made[share].append(good > 0)
+                if good:
+                    kept[share].append(measures[good - 1] <= goal)
+                    fewer[share].append(measured(material, gated[good - 1], dense, other).fewer)
+    columns = ["the chosen half loses at most", "chosen", "the other half keeps the goal", "fewer MACs there, geometric mean"]
+    levels = ", ".join(f"{level:g}" for level in options.levels)
+    note = f"{engine.preset.name}, goal {goal:g} points, levels {levels}, {options.frames} frames."
+    with ResultTable("promise-rules", columns, options.write, note) as table:
+        for share in SHARES:
+            mean = math.exp(statistics.fmean(map(math.log, fewer[share]))) if fewer[share] else math.nan
+            chosen = f"{sum(made[share]):g} of {len(made[share])}"
+            table.row(f"{share * goal:g}", chosen, f"{sum(kept[share]):g} of {len(kept[share])}", f"{mean:.2f}×")
+
+
+def _lost(material: Material, noise: Seen, gated: Seen, dense: Seen, part: slice) -> float:
+    reference, own = (measured(material, seen, dense, part) for seen in (noise, gated))
+    return value_of(reference) - value_of(own)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder with sequences/ and videos/")
+    parser.add_argument("--preset", default="efficientdet-nano")
+    parser.add_argument("--max-drop", type=float, default=0.5)
+    parser.add_argument("--frames", type=int, default=240, help="of each clip, both halves")
+    parser.add_argument("--folders", nargs="*", default=["fixed", "sample_videos"], help="whose clips stand for cameras without truth")
+    parser.add_argument("--keep", type=Path, required=True, help="folder for passes that were measured")
+    parser.add_argument("--rules", action="store_true", help="choose among levels of the preset's thresholds alone")
+    parser.add_argument("--levels", type=numbers, default=[0.71, 1.0, 1.41, 2.0], help="of --rules")
+    add_write_option(parser)
+    options = parser.parse_args()
+    torch.set_num_threads(1)  # it has little to do here, and its threads spin afterwards
+    preset, goal = load_preset(options.preset), Goal("drop", options.max_drop)
+    faint = detector(preset, SkipConfig.of(preset, threads=1), FAINTEST)
+    plain = detector(preset, SkipConfig.of(preset, threads=1), preset.score_threshold)
+    chosen = [spec for spec in every_video(options.data) if Path(spec).parent.name in options.folders]
+    if options.rules:
+        return show_rules(plain, without_truth(chosen, options.frames), goal.value, Passes(options.keep), options)
+    materials = {**with_truth(options.data, options.frames), **without_truth(chosen, options.frames)}
+    columns = [
+        "clip",
+        "calibrated on",
+        "by",
+        "promised (95 %)",
+        "fewer MACs",
+        "the other half loses (95 %)",
+        "fewer MACs",
+        "kept",
+        "within",
+    ]
+    passes, kept, within, made = Passes(options.keep), 0, 0, 0
+    note = f"{preset.name}, at most {goal.value:g} points, {options.frames} frames of each clip."
+    with ResultTable("promise", columns, options.write, note) as table:
+        for name, material in materials.items():
+            engine = plain if material.labels is None else faint
+            halves = [half_of(material, number) for number in range(2)]
+            for number, own in enumerate(halves):
+                folder = options.keep / f"promise {name} {options.frames} {number}".replace("/", "_")
+                result = measure(engine, own, halves[1 - number], goal, folder, passes)
+                place = ("first half", "second half")[number]
+                if result is None:
+                    table.row(name[:40], place, "AP50" if material.labels else "agreement", *["none"] * 6)
+                    continue
+                promised = result.found.promised
+                good, inside = result.lost.value <= goal.value, result.lost.value <= promised.lost.high
+                kept, within, made = kept + good, within + inside, made + 1
+                cells = [interval_text(promised.lost), f"{promised.fewer:.2f}×", interval_text(result.lost), f"{result.fewer:.2f}×"]
+                table.row(name[:40], place, result.found.measure, *cells, *("yes" if each else "**no**" for each in (good, inside)))
+        table.row("all", "", "", f"{made} made", "", "", "", f"{kept} of {made}", f"{within} of {made}")
+
+
+if __name__ == "__main__":
+    main()

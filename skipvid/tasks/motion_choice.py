@@ -1,0 +1,121 @@
+"""When to use a canvas: `auto` tries one where much is computed, and keeps it while it pays.
+
+Only MACs decide, no clock, so that the same frames always give the same results.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skipvid.tasks.areas import HeldOut
+from skipvid.tasks.canvas import Canvas
+from skipvid.tasks.motion import STANDSTILL
+
+WORTH = 0.12
+"""The mean share of the MACs from which on a canvas can gain something: a still camera over a calm scene is never looked at."""
+MEMORY = 16
+"""Frames that the mean share reaches back."""
+LOOKS, MOVING = 4, 3
+"""Frames that are only looked at, and how many of them must have moved for a trial to begin."""
+TRIAL = 16
+"""Frames of a trial, its keyframe included."""
+ENTER, LEAVE = 0.8, 0.9
+"""A trial must lower the mean share to the first number; a canvas that is used is given up above the second."""
+FIRST_WAIT, LONGEST_WAIT = 8, 512
+"""Frames until it is looked at again, doubled each time that nothing was gained."""
+BUSIER = 1.5
+"""It is looked at at once where the mean share has grown by this factor since nothing was gained."""
+IDLE = 100
+"""Frames without motion after which the canvas is given up, as it changes nothing."""
+
+
+def make_canvas(motion: str, size: tuple[int, int], held: HeldOut | None) -> Canvas | None:
+    """What registers pictures of (height, width); None where that is not wanted. motion: of skipvid.core.motions.
+
+    held: what is left out of the pictures: no motion is looked for there.
+    """
+    if motion == "none":
+        return None
+    watched = None if held is None else ~held.covers
+    return Canvas(size, watched) if motion == "canvas" else AutoCanvas(size, watched)
+
+
+class AutoCanvas(Canvas):
+    """A canvas that is used while it pays.
+
+    waiting: pictures are passed on as they are, and not looked at. looking: neither are they changed, but the motion is estimated.
+    trying, used: they are registered. A trial is won where the mean share of the MACs falls to ENTER times what it was before.
+    """
+
+    def __init__(self, size: tuple[int, int], watched: NDArray[np.bool_] | None = None) -> None:
+        super().__init__(size, watched)
+        self._state: Literal["waiting", "looking", "trying", "used"] = "waiting"
+        self._age = 0  # pictures in this state
+        self._mean = 0.0  # share of the MACs, of the last pictures in this state
+        self._wait = FIRST_WAIT
+        self._before = 1.0  # the mean share without a canvas
+        self._moved = self._idle = 0
+
+    @property
+    def registers(self) -> bool:
+        """Whether pictures are registered at present."""
+        return self._state in ("trying", "used")
+
+    def register(self, pixels: NDArray[np.uint8], boxes: NDArray[np.floating] | None = None) -> NDArray[np.uint8]:
+        """As of a canvas."""
+        if self.registers:
+            return super().register(pixels, boxes)
+        self.motion, self.anchored = STANDSTILL, False
+        self._pictures += 1
+        if self._state == "looking":
+            self._look(pixels, boxes)
+        return pixels
+
+    def _look(self, pixels: NDArray[np.uint8], boxes: NDArray[np.floating] | None) -> None:
+        if self._age == 0:
+            self._estimator.anchor(pixels)
+            return
+        motion = self._estimator.estimate(pixels, boxes)
+        self._moved += motion is not None and motion is not STANDSTILL
+
+    def spent(self, share: float) -> None:
+        """Take in what the last picture took, and decide about the next one."""
+        self._age += 1
+        self._mean += (share - self._mean) / min(self._age, MEMORY)
+        if self._state == "waiting":
+            due = self._age >= self._wait or (self._age >= FIRST_WAIT and self._mean > BUSIER * self._before)
+            if due and self._mean >= WORTH:
+                self._before = self._mean
+                self._begin("looking")
+        elif self._state == "looking":
+            if self._age > LOOKS:
+                if self._moved >= MOVING:
+                    self._begin("trying")
+                else:
+                    self._give_up(2 * self._wait)
+        else:
+            self._judge()
+
+    def _judge(self) -> None:
+        """Whether the canvas is used further."""
+        self._idle = self._idle + 1 if self.motion is STANDSTILL and not self.lost else 0
+        won = self._mean <= (ENTER if self._state == "trying" else LEAVE) * self._before
+        if self._state == "trying" and self._age < TRIAL:
+            return
+        if not won:
+            self._give_up(2 * self._wait)
+        elif self._idle >= IDLE:
+            self._give_up(FIRST_WAIT)
+        elif self._state == "trying":
+            self._state, self._wait = "used", FIRST_WAIT
+
+    def _begin(self, state: Literal["waiting", "looking", "trying"]) -> None:
+        self._state, self._age, self._mean, self._moved, self._idle = state, 0, 0.0, 0, 0
+        self.forget()
+
+    def _give_up(self, wait: int) -> None:
+        self._wait = min(wait, LONGEST_WAIT)
+        self._begin("waiting")

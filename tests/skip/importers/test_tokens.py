@@ -1,0 +1,170 @@
+"""Lists of tokens, windows and heads are computed on as maps, in all their spellings, and single pixels of them can be skipped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from exported import graph_of, operations, run
+from function_network import Net
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from promises import relative_error
+from torch import Tensor, nn
+from torch.nn import functional
+
+from skipvid.skip.api import convert
+from skipvid.skip.config import SkipConfig
+
+SHAPE = (1, 3, 16, 24)
+
+
+def members() -> dict[str, nn.Module]:
+    torch.manual_seed(1)
+    return {
+        "stem": nn.Conv2d(3, 8, 4, 4),
+        "norm": nn.LayerNorm(8),
+        "inner": nn.Linear(8, 20),
+        "outer": nn.Linear(20, 8),
+        "batch": nn.BatchNorm1d(8),
+        "flat": nn.Linear(8 * 24, 5),
+        "last": nn.Conv2d(8, 4, 3, padding=1),
+        "token": nn.Parameter(torch.randn(1, 1, 8)),
+        "place": nn.Parameter(torch.randn(1, 24, 8)),
+    }
+
+
+def block(m: Any, x: Tensor) -> Tensor:
+    return x + m.outer(functional.gelu(m.inner(m.norm(x))))  # type: ignore[no-any-return]
+
+
+def windows(x: Tensor) -> Tensor:
+    return x.view(1, 2, 2, 3, 2, 8).permute(0, 1, 3, 2, 4, 5).reshape(6, 4, 8)
+
+
+def windows_joined(x: Tensor) -> Tensor:
+    return x.view(1, 2, 3, 2, 2, 8).permute(0, 1, 3, 2, 4, 5).reshape(1, 4, 6, 8)
+
+
+def as_map(x: Tensor) -> Tensor:
+    return x.transpose(1, 2).reshape(1, 8, 4, 6)
+
+
+NETWORKS: dict[str, Callable[[Any, Tensor], Any]] = {
+    "tokens": lambda m, x: m.last(as_map(block(m, m.stem(x).flatten(2).transpose(1, 2) + m.place))),
+    "channels last": lambda m, x: m.last(block(m, m.stem(x).permute(0, 2, 3, 1)).permute(0, 3, 1, 2)),
+    "windows": lambda m, x: m.last(windows_joined(block(m, windows(m.stem(x).permute(0, 2, 3, 1)))).permute(0, 3, 1, 2)),
+    "shifted windows": lambda m, x: m.last(
+        block(m, windows_joined(block(m, windows(m.stem(x).permute(0, 2, 3, 1).roll((1, 2), (1, 2))))).roll((-1, -2), (1, 2))).permute(
+            0, 3, 1, 2
+        )
+    ),
+    "a sum of two orders": lambda m, x: m.last(
+        (m.stem(x).permute(0, 2, 3, 1) + m.norm(m.stem(x).permute(0, 2, 3, 1)).roll(1, 2)).permute(0, 3, 1, 2)
+    ),
+    "a token in front": lambda m, x: m.last(as_map(block(m, torch.cat([m.token, m.stem(x).flatten(2).transpose(1, 2)], 1))[:, 1:])),
+    "the first token": lambda m, x: m.inner(block(m, torch.cat([m.token, m.stem(x).flatten(2).transpose(1, 2)], 1))[:, 0]),
+    "a mean over tokens": lambda m, x: m.inner(block(m, m.stem(x).flatten(2).transpose(1, 2)).mean(1)),
+    "all at once": lambda m, x: m.flat(m.stem(x).flatten(1)),
+    "all tokens at once": lambda m, x: m.flat(block(m, m.stem(x).flatten(2).transpose(1, 2)).flatten(1)),
+    "a vector for all": lambda m, x: m.last(
+        as_map((y := block(m, m.stem(x).flatten(2).transpose(1, 2))) * y.mean(1, keepdim=True).sigmoid())
+    ),
+    "lengths of channels": lambda m, x: m.last(
+        (
+            (y := m.inner(m.stem(x).permute(0, 2, 3, 1)).tanh())
+            + torch.addcmul(m.outer.weight[0], m.outer.weight[1], y * ((g := y.norm(dim=(1, 2), keepdim=True)) / g.mean(-1, keepdim=True)))
+        )[..., :8].permute(0, 3, 1, 2)
+    ),
+    "norm of a batch of tokens": lambda m, x: m.last(
+        as_map(block(m, m.batch((y := m.stem(x).flatten(2).transpose(1, 2)).flatten(0, 1)).reshape_as(y)))
+    ),
+    "split and joined": lambda m, x: m.last(as_map(torch.cat([m.norm(y := m.stem(x).flatten(2).transpose(1, 2)), y], -1)[..., 4:12])),
+    "softmax over channels": lambda m, x: m.last(m.stem(x).softmax(1)),
+    "distributions": lambda m, x: m.stem(x).flatten(2).view(1, 2, 4, 24).transpose(2, 1).softmax(1) * 2.0,
+    "lists joined": lambda m, x: torch.cat([(y := m.stem(x)).flatten(2), m.last(y).repeat(1, 2, 1, 1).flatten(2)], 2).sigmoid(),
+    "squeezed and enlarged": lambda m, x: m.last(functional.pixel_unshuffle(functional.pixel_shuffle(m.stem(x), 2).tanh(), 2)),
+}
+IN_TORCH = {"lists joined", "lengths of channels"}
+"""What besides handing over the result has no kernel."""
+
+
+def net_of(name: str) -> Net:
+    return Net(NETWORKS[name], **members()).requires_grad_(False)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_tokens_are_what_torch_computes(name: str) -> None:
+    net, x = net_of(name), torch.randn(SHAPE)
+    assert relative_error(run(graph_of(net, SHAPE), x)[0], net(x)) < 1e-5
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_layers_and_norms_of_tokens_run_on_maps(name: str) -> None:
+    graph = graph_of(net_of(name), SHAPE)
+    own = [node for node in graph if node.name not in graph.output_names and node.op in {"aten", "linear", "token_map"}]
+    handed = {node.name for node in graph if node.op == "aten" and graph.by_name[node.inputs[0]].op in {"tokens", "aten"}}
+    assert name in IN_TORCH or all(node.name in handed for node in own), operations(graph)
+
+
+@pytest.mark.parametrize("precision", ["f32", "bf16"])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_threshold_zero_has_the_bits_of_the_dense_run(name: str, precision: str, backend: str) -> None:
+    x = torch.rand(SHAPE)
+    model, _ = convert(net_of(name), x, SkipConfig(threshold=0.0, backend=backend, precision=precision, dense_above=1.0))
+    session = model.session()
+    for number in range(6):
+        x = x.clone()
+        x[..., 4 * (number % 4) : 4 * (number % 4) + 3, 3 * number : 3 * number + 4] = torch.rand(1, 3, 3, 4)
+        assert torch.equal(session(x), model.dense(x)), f"frame {number}"
+
+
+@pytest.mark.parametrize("name", ["tokens", "channels last", "windows", "a token in front", "all tokens at once"])
+def test_a_patch_costs_its_own_tokens_alone(name: str, backend: str) -> None:
+    x = torch.rand(SHAPE)
+    model, _ = convert(net_of(name), x, SkipConfig(threshold=0.0, backend=backend))
+    session = model.session()
+    session(x)
+    x = x.clone()
+    x[..., 5, 5] += 1
+    session(x)
+    shares = {layer.name: layer.macs / layer.dense_macs for layer in session.cost.layers}
+    assert shares["inner"] == shares["outer"] == pytest.approx(1 / 24, rel=0.05)
+
+
+@given(st.data())
+@settings(max_examples=80, deadline=None)
+def test_any_chain_of_moves_between_layers_computes_what_torch_computes(data: st.DataObject) -> None:
+    moves: dict[str, Callable[[Tensor], Tensor]] = {
+        "roll": lambda x: x.roll(1, -2),
+        "flip": lambda x: x.flip(0),
+        "first half": lambda x: x[..., : max(1, x.shape[-1] // 2)],
+        "all but the first": lambda x: x[:, 1:] if x.shape[1] > 1 else x,
+        "transposed": lambda x: x.transpose(-1, -2),
+        "split": lambda x: x.reshape(*x.shape[:-1], 2, x.shape[-1] // 2) if x.shape[-1] % 2 == 0 else x,
+        "flattened": lambda x: x.flatten(1, 2) if x.dim() > 3 else x,
+        "doubled": lambda x: torch.cat([x, x.tanh()], -1),
+        "one behind the other": lambda x: torch.cat([x.sigmoid(), x], -2),
+        "norm": lambda x: functional.layer_norm(x, x.shape[-1:]),
+        "softmax": lambda x: x.softmax(-1),
+        "moved sum": lambda x: x + x.roll(1, -2) * 0.5,
+        "square": lambda x: x * x - 0.25,
+    }
+    names = data.draw(st.lists(st.sampled_from(sorted(moves)), min_size=1, max_size=5))
+
+    def forward(m: Any, x: Tensor) -> Tensor:
+        x = m.stem(x).permute(0, 2, 3, 1)
+        for name in names:
+            x = moves[name](x)
+        return x
+
+    net, x = Net(forward, **members()).requires_grad_(False), torch.randn(SHAPE)
+    result = net(x)
+    assert relative_error(run(graph_of(net, SHAPE), x)[0], result) < 1e-4
+    model, _ = convert(net, x, SkipConfig(threshold=0.0, dense_above=1.0))
+    session = model.session()
+    for _ in range(3):
+        x = torch.where(torch.rand(1, 1, *SHAPE[2:]) < 0.05, torch.randn(SHAPE), x)
+        assert torch.equal(session(x), model.dense(x))

@@ -1,0 +1,134 @@
+"""Pictures that are registered, and the way back from the canvas to the frame."""
+
+from __future__ import annotations
+
+import math
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from shaking_camera import SIZE, scene, seen, shaken
+
+from skipvid.tasks.canvas import KERNELS, MOST_LOST, RESTS, Canvas, cut_to_frame, move_onto, to_picture
+from skipvid.tasks.motion import STANDSTILL, Similarity
+
+
+def change(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
+    """Mean change of what lies off the border."""
+    inner = (slice(16, -16), slice(16, -16))
+    return float(np.abs(one[inner].astype(np.int16) - other[inner]).mean())
+
+
+def test_a_camera_that_stands_still_gives_its_own_pictures() -> None:
+    canvas = Canvas(SIZE)
+    for frame in shaken(5, 0.0):
+        assert canvas.register(frame.image) is frame.image
+        assert canvas.motion is STANDSTILL
+
+
+@pytest.mark.parametrize(("pixels", "degrees", "zoom"), [(0.5, 0.0, 1.0), (4.0, 0.0, 1.0), (1.0, 0.3, 1.0), (0.0, 0.0, 1.01)])
+def test_a_scene_at_rest_stays_where_it_was_before_a_camera_that_moves(pixels: float, degrees: float, zoom: float) -> None:
+    whole, canvas = scene(), Canvas(SIZE)
+    first = seen(whole)
+    canvas.register(first)
+    for number in range(1, 12):
+        share = math.sin(number / 2)
+        picture = seen(whole, pixels * share, -pixels * share / 2, degrees * share, 1 + (zoom - 1) * share)
+        registered = canvas.register(picture)
+        assert not canvas.anchored
+        assert change(registered, first) < max(1.5, 0.4 * change(picture, first))
+
+
+def test_no_blur_adds_up() -> None:
+    whole, canvas = scene(), Canvas(SIZE)
+    canvas.register(seen(whole))
+    changes = [change(canvas.register(seen(whole, 1.5 * math.sin(2.1 * n), 0.7)), seen(whole)) for n in range(1, 60)]
+    assert max(changes[30:]) < 1.2 * max(changes[:30])
+
+
+def test_where_the_picture_shows_nothing_what_was_seen_last_stays() -> None:
+    random = np.random.default_rng(0)
+    before = random.integers(0, 256, (*SIZE, 3)).astype(np.uint8)
+    picture = random.integers(0, 256, (*SIZE, 3)).astype(np.uint8)
+    canvas = before.copy()
+    move_onto(canvas, picture, Similarity(dx=5.0, dy=-3.0))
+    assert np.array_equal(canvas[:, -5:], before[:, -5:]) and np.array_equal(canvas[:3], before[:3])
+    assert np.array_equal(canvas[3:, :-5], picture[:-3, 5:])
+    turned = before.copy()
+    angle = math.radians(1.0)
+    move_onto(turned, picture, Similarity(math.cos(angle), math.sin(angle), 6.0, 0.0))
+    assert np.array_equal(turned[-1, -1], before[-1, -1]) and not np.array_equal(turned[150, 200], before[150, 200])
+
+
+def test_the_kernels_sum_to_one_and_the_first_moves_nothing() -> None:
+    np.testing.assert_allclose(KERNELS.sum(1), 1, atol=1e-6)
+    assert KERNELS[0, 2] == 1 and np.count_nonzero(np.abs(KERNELS[0]) > 1e-6) == 1
+
+
+def test_shifting_agrees_with_warping() -> None:
+    picture = seen(scene())
+    one, other = np.zeros_like(picture), np.zeros_like(picture)
+    move_onto(one, picture, Similarity(dx=2.25, dy=-1.5))
+    cv2.warpAffine(picture, Similarity(dx=2.25, dy=-1.5).matrix(), SIZE[::-1], other, cv2.INTER_LANCZOS4 | cv2.WARP_INVERSE_MAP)
+    assert change(one, other) < 0.5
+
+
+def test_a_camera_that_was_pushed_aside_gets_a_new_anchor_when_it_rests() -> None:
+    whole, canvas = scene(), Canvas(SIZE)
+    canvas.register(seen(whole))
+    pushed = seen(whole, 3.3, 0.4)
+    anchored = []
+    for _ in range(RESTS + 3):
+        registered = canvas.register(pushed)
+        anchored.append(canvas.anchored)
+    assert anchored.count(True) == 1 and anchored[-1] is False
+    assert registered is pushed
+
+
+def test_a_pan_sets_a_new_anchor_when_it_leaves_the_reach_of_the_old_one() -> None:
+    whole, canvas = scene(), Canvas(SIZE)
+    anchors = []
+    for number in range(16):
+        canvas.register(seen(whole, 2.0 * number))
+        anchors.append(canvas.anchored)
+        assert canvas.motion.apart(STANDSTILL, SIZE) <= 0.02 * SIZE[1]
+    assert anchors[0] and 2 <= anchors.count(True) <= 4
+
+
+def test_what_cannot_be_registered_is_given_as_it_is_and_then_anchored() -> None:
+    canvas, other = Canvas(SIZE), seen(scene(seed=5))
+    canvas.register(seen(scene(seed=4)))
+    for _ in range(MOST_LOST + 1):
+        assert canvas.register(other) is other and canvas.motion is STANDSTILL
+        assert not canvas.anchored, "nothing was moved before, so that no keyframe is needed"
+    canvas.register(seen(scene(seed=5), 2.0))
+    assert canvas.motion is not STANDSTILL and canvas.lost == 0
+
+
+def test_bare_walls_are_given_as_they_are_and_seldom_looked_at_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    canvas, anchors = Canvas(SIZE), []
+    set_anchor = canvas._estimator.anchor
+    monkeypatch.setattr(canvas._estimator, "anchor", lambda pixels: anchors.append(1) or set_anchor(pixels))
+    for number in range(100):
+        picture = np.full((*SIZE, 3), 100 + number, np.uint8)
+        assert canvas.register(picture) is picture and canvas.anchored == (number == 0)
+    assert len(anchors) < 8
+
+
+def test_boxes_are_cut_to_the_frame_and_ghosts_dropped() -> None:
+    boxes = np.array([[-5, 10, 20, 60], [-30, 10, 20, 60], [600, 100, 641, 200], [10, 10, 20, 20]], np.float32)
+    cut = cut_to_frame(boxes, (360, 640))
+    assert cut.tolist() == [[0, 10, 20, 60], [0, 0, 0, 0], [600, 100, 640, 200], [10, 10, 20, 20]]
+
+
+@pytest.mark.parametrize("kind", [np.bool_, np.float32])
+def test_grids_go_where_the_picture_shows_their_cells(kind: type) -> None:
+    grid = np.zeros((38, 68), kind)
+    grid[10:20, 30:40] = 1
+    moved = to_picture(grid, Similarity(dx=16.0, dy=-8.0), (8, 8))
+    expected = np.zeros_like(grid)
+    expected[9:19, 32:42] = 1
+    assert moved.dtype == kind
+    np.testing.assert_array_equal(moved, expected)
+    assert to_picture(grid, STANDSTILL, (8, 8)) is grid

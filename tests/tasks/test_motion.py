@@ -1,0 +1,114 @@
+"""How a camera moved: estimates against known motions, and the algebra of motions."""
+
+from __future__ import annotations
+
+import math
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from shaking_camera import scene, seen
+
+from skipvid.tasks.motion import STANDSTILL, MotionEstimator, Similarity
+
+small = st.floats(-0.05, 0.05)
+shifts = st.floats(-20, 20)
+motions = st.builds(lambda a, b, dx, dy: Similarity(1 + a, b, dx, dy), small, small, shifts, shifts)
+
+
+@given(motions, st.integers(0, 2**32 - 1))
+def test_points_and_boxes_come_back_within_a_hundredth_of_a_pixel(motion: Similarity, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    points = random.uniform(-50, 2000, (20, 17, 2)).astype(np.float32)
+    corner, sides = random.uniform(0, 1900, (20, 2)), random.uniform(1, 400, (20, 2))
+    boxes = np.concatenate([corner, corner + sides], 1).astype(np.float32)
+    there = motion.points(points).astype(np.float32)
+    assert np.abs(motion.inverse().points(there) - points).max() < 0.01
+    moved = motion.boxes(boxes).astype(np.float32)
+    assert np.abs(motion.inverse().boxes(moved) - boxes).max() < 0.01
+    assert np.abs(motion.points((boxes[:, :2] + boxes[:, 2:]) / 2) - (moved[:, :2] + moved[:, 2:]) / 2).max() < 0.01
+
+
+@given(motions)
+def test_the_matrix_says_the_same_of_pixel_centres(motion: Similarity) -> None:
+    centres = np.array([[0, 0], [543, 0], [100, 305]], np.float64)
+    by_matrix = centres @ motion.matrix()[:, :2].T + motion.matrix()[:, 2]
+    np.testing.assert_allclose(by_matrix, motion.points(centres + 0.5) - 0.5, atol=1e-6)
+    assert Similarity.of_centres(motion.a, motion.b, *motion.matrix()[:, 2]).apart(motion, (306, 544)) < 1e-6
+
+
+@pytest.mark.parametrize("dx", [-6.0, -0.5, 0.25, 3.3])
+@pytest.mark.parametrize(("angle", "zoom"), [(0.0, 1.0), (0.4, 1.0), (0.0, 1.01), (-0.3, 0.99)])
+def test_a_known_motion_is_found_to_a_tenth_of_a_pixel(dx: float, angle: float, zoom: float) -> None:
+    whole = scene(seed=1)
+    estimator = MotionEstimator()
+    estimator.anchor(seen(whole))
+    for degrees in (angle / 2, angle):  # a camera does not turn at once
+        picture, true = seen(whole, dx, 1.2, degrees, 1 + (zoom - 1) * (degrees / angle if angle else 1), with_motion=True)
+        found = estimator.estimate(picture)
+    assert found is not None
+    assert found.apart(true, picture.shape[:2]) < 0.1 + 0.15 * (angle != 0 or zoom != 1)
+
+
+@pytest.mark.parametrize("noise", [0.0, 3.0])
+def test_a_camera_that_stands_still_has_not_moved_at_all(noise: float) -> None:
+    random = np.random.default_rng(0)
+    first = seen(scene(seed=2))
+    estimator = MotionEstimator()
+    estimator.anchor(first)
+    for brighter in (0, 4, 8):
+        noisy = np.clip(first + random.normal(brighter, noise, first.shape), 0, 255).astype(np.uint8)
+        assert estimator.estimate(noisy) is STANDSTILL
+
+
+def crossed(picture: NDArray[np.uint8], left: int, width: int) -> NDArray[np.uint8]:
+    """A picture before which something rich in texture stands, from top to bottom."""
+    result = picture.copy()
+    texture = cv2.GaussianBlur(np.random.default_rng(7).integers(0, 256, (picture.shape[0], width, 3)).astype(np.uint8), (0, 0), 2)
+    result[:, left : left + width] = cv2.normalize(texture, texture.copy(), 0, 255, cv2.NORM_MINMAX)
+    return result
+
+
+def bare(texture: float) -> NDArray[np.uint8]:
+    """A room with little on its walls."""
+    return np.asarray(128 + texture * (scene(seed=3).astype(np.float32) - 128), np.uint8)
+
+
+@pytest.mark.parametrize("texture", [0.25, 1.0])
+@pytest.mark.parametrize("dx", [0.0, 1.7])
+def test_somebody_who_crosses_the_picture_does_not_carry_the_motion_along(texture: float, dx: float) -> None:
+    whole = bare(texture)
+    estimator = MotionEstimator()
+    estimator.anchor(crossed(seen(whole), 100, 160))
+    for step in range(1, 6):
+        picture, true = seen(whole, dx * step / 5, 0.0, with_motion=True)
+        found = estimator.estimate(crossed(picture, 100 + 3 * step, 160))
+        assert found is None or found.apart(true, picture.shape[:2]) < 0.25, (step, found)
+
+
+def test_what_was_detected_is_not_looked_at() -> None:
+    whole = bare(0.0)
+    estimator = MotionEstimator()
+    estimator.anchor(crossed(seen(whole), 100, 300))
+    later = crossed(seen(whole), 103, 300)
+    assert estimator.estimate(later, np.array([[90.0, 0.0, 410.0, 306.0]])) is None
+
+
+def test_nothing_is_found_in_another_scene_or_without_texture() -> None:
+    estimator = MotionEstimator()
+    estimator.anchor(seen(scene(seed=4)))
+    assert estimator.estimate(seen(scene(seed=5))) is None
+    estimator.anchor(np.full((306, 544, 3), 90, np.uint8))
+    assert estimator.patches == 0 and estimator.estimate(seen(scene(seed=5))) is None
+
+
+@pytest.mark.parametrize("size", [(1, 1), (7, 300), (40, 40), (306, 544)])
+def test_pictures_of_any_size_are_taken(size: tuple[int, int]) -> None:
+    estimator = MotionEstimator()
+    picture = np.random.default_rng(0).integers(0, 256, (*size, 3)).astype(np.uint8)
+    estimator.anchor(picture)
+    assert estimator.estimate(picture) in (None, STANDSTILL)
+    assert estimator.estimate(np.roll(picture, 1, 1)) is None or math.isfinite(estimator.estimate(np.roll(picture, 1, 1)).dx)  # type: ignore[union-attr]

@@ -1,0 +1,73 @@
+"""When `auto` uses a canvas."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from shaking_camera import SIZE, scene, seen
+
+from skipvid.tasks.canvas import Canvas
+from skipvid.tasks.motion_choice import FIRST_WAIT, LOOKS, TRIAL, WORTH, AutoCanvas, make_canvas
+
+WHOLE = scene()
+SHAKEN = [seen(WHOLE, 2 * math.sin(2.1 * n), math.cos(1.3 * n)) for n in range(60)]
+SOON = FIRST_WAIT + LOOKS + 1
+
+
+def run(canvas: AutoCanvas, share: float, on_canvas: float, count: int, moving: bool = True) -> list[bool]:
+    """Whether each of `count` pictures was registered, where a picture takes this share of the MACs, or that one when it is registered."""
+    used = []
+    for number in range(count):
+        used.append(canvas.registers)
+        picture = SHAKEN[number % len(SHAKEN)] if moving else SHAKEN[0]
+        registered = canvas.register(picture)
+        assert registered is picture or canvas.registers
+        canvas.spent(1.0 if canvas.anchored else on_canvas if used[-1] else share)
+    return used
+
+
+def test_only_what_is_wanted_is_made() -> None:
+    assert make_canvas("none", SIZE, None) is None
+    assert type(make_canvas("canvas", SIZE, None)) is Canvas
+    assert isinstance(make_canvas("auto", SIZE, None), AutoCanvas)
+
+
+def test_a_canvas_that_pays_is_used_soon_and_for_as_long_as_it_pays() -> None:
+    canvas = AutoCanvas(SIZE)
+    used = run(canvas, 0.9, 0.2, 150)
+    assert not any(used[:SOON]) and all(used[SOON:])
+    assert not all(run(canvas, 0.9, 0.85, 60))
+
+
+def test_one_that_does_not_pay_is_tried_ever_more_seldom() -> None:
+    used = run(AutoCanvas(SIZE), 0.9, 0.8, 600)
+    begins = [number for number in range(1, 600) if used[number] and not used[number - 1]]
+    gaps = [later - earlier for earlier, later in zip(begins, begins[1:], strict=False)]
+    assert len(begins) >= 4 and all(later > 1.3 * earlier for earlier, later in zip(gaps, gaps[1:], strict=False))
+    assert sum(used) == len(begins) * TRIAL
+
+
+@pytest.mark.parametrize("share", [0.5, 0.9])
+def test_before_a_camera_that_stands_still_nothing_is_registered(share: float) -> None:
+    assert not any(run(AutoCanvas(SIZE), share, 0.1, 300, moving=False))
+
+
+def test_where_little_is_computed_nothing_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    canvas = AutoCanvas(SIZE)
+    monkeypatch.setattr(type(canvas._estimator), "anchor", lambda *_: pytest.fail("looked at"))
+    assert not any(run(canvas, WORTH / 2, 0.0, 200))
+
+
+def test_a_camera_that_begins_to_shake_is_seen_at_once() -> None:
+    canvas = AutoCanvas(SIZE)
+    run(canvas, 0.3, 0.1, 200, moving=False)
+    assert any(run(canvas, 1.0, 0.2, 40))
+
+
+def test_a_canvas_on_which_nothing_moves_any_more_is_given_up() -> None:
+    canvas = AutoCanvas(SIZE)
+    run(canvas, 0.9, 0.2, 60)
+    assert canvas.registers
+    run(canvas, 0.1, 0.1, 140, moving=False)
+    assert not canvas.registers
