@@ -121,11 +121,15 @@ def main() -> None:
                 labels = ("person",) * int(kept.sum())
                 boxes.append(Detections(found.boxes[kept], found.scores[kept], found.category_ids[kept], labels))
             truth = read_truth(arguments.data / sequence.truth, sequence.first, len(tracked))
-            last = max(number for number, (ids, _) in enumerate(truth) if len(ids)) + 1
-            table.row(sequence.name, "skipvid", *(f"{value:.1f}" for value in measures(tracked[:last], truth[:last])))
+            known = [number for number, (ids, _) in enumerate(truth) if len(ids)]  # some frames have no truth
+
+            def row(name: str, found: Tracked) -> None:
+                values = measures([found[number] for number in known], [truth[number] for number in known])  # noqa: B023
+                table.row(sequence.name, name, *(f"{value:.1f}" for value in values))  # noqa: B023
+
+            row("skipvid", tracked)
             for activation in map(float, arguments.activation.split(",")):
-                other = by_byte_track(boxes[:last], activation, rate)
-                table.row(sequence.name, f"ByteTrack, {activation:g}", *(f"{value:.1f}" for value in measures(other, truth[:last])))
+                row(f"ByteTrack, {activation:g}", by_byte_track(boxes, activation, rate))
 
 
 if __name__ == "__main__":

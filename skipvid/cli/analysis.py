@@ -36,18 +36,21 @@ def analyse(
     """
     from skipvid.cli.dry_run import print_dry_run
     from skipvid.cli.live import plan, read_options, settle, window
+    from skipvid.cli.ray_jobs import for_ray, run_on_ray
     from skipvid.cli.run_jobs import Work, run_jobs
     from skipvid.cli.side_by_side import run_side_by_side, share
     from skipvid.cli.summary import tell
     from skipvid.cli.talk import Talk
 
-    settings = settle(settings)
+    settings = settle(settings if settings.ray is None else for_ray(settings))
     read, as_json = read_options(settings), settings.talk.as_json
     with Talk(settings.talk) as talk:
         jobs = plan(settings)
         to_stdout = any("-" in job.targets for job in jobs)
         if to_stdout and as_json:
             raise UsageError("-o - and --json both want stdout", "write one of them to a file")
+        if settings.ray is not None and not settings.dry_run:
+            return tell(run_on_ray(command, settings, load, _sinks, jobs, talk), talk, as_json, settings.layers)
         settings, how = share(settings, jobs)
         page = _page(settings, jobs)
         engine = load(settings, talk)

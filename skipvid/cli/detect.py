@@ -57,6 +57,8 @@ def _check_events(settings: DetectSettings) -> None:
     events = settings.follow.events
     if events is None:
         return
+    if settings.ray is not None:
+        raise UsageError("--events and --ray contradict each other", "leave one of them out")
     if not settings.follow.count:
         raise UsageError("--events is given, and nothing is counted", "add --count")
     if not events.lower().endswith(SUFFIXES):

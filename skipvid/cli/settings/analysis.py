@@ -42,6 +42,12 @@ class AnalysisSettings:
         metavar="N",
         help="Analyse N recordings at a time; cameras always run side by side.  [default: 1]",
     )
+    ray: str | None = setting(
+        "--ray",
+        default=None,
+        metavar="ADDRESS|local",
+        help="Hand whole files to the workers of this Ray cluster (needs skipvid[ray]); outputs that exist are kept.",
+    )
     layers: bool = flag("--layers", help="Show every layer in the report.")
     dry_run: bool = flag("--dry-run", help="Say what would be done and what it costs at most; write nothing.")
     talk: TalkSettings = field(default_factory=TalkSettings)
