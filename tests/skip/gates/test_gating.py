@@ -54,8 +54,9 @@ CASES: dict[str, tuple[Callable[[Any, Tensor], Any], list[str]]] = {
     ),
     "not through pools": (lambda m, x: m.second(functional.max_pool2d(m.first(x), 2)), ["input", "max_pool"]),
     "squeeze and excite: the map, its mean and the vector that scales it": (squeeze, ["input", "first", "global_mean", "point"]),
-    "a linear layer": (lambda m, x: m.linear(functional.adaptive_avg_pool2d(m.first(x), 1).flatten(1)), ["input", "first", "aten"]),
-    "a dense operation": (lambda m, x: m.second(m.first(x).flip(3)), ["input", "aten"]),
+    "a linear layer": (lambda m, x: m.linear(functional.adaptive_avg_pool2d(m.first(x), 1).flatten(1)), ["input", "first", "global_mean"]),
+    "through a flip": (lambda m, x: m.second(m.first(x).flip(3)), ["input", "first"]),
+    "a dense operation": (lambda m, x: m.second(m.first(x).cumsum(3)), ["input", "aten"]),
     "a network without weights": (lambda m, x: functional.max_pool2d(x, 2) + 1, []),
     "no part of a map that is broadcast": (lambda m, x: m.first(x) + x[0], ["input"]),
 }
