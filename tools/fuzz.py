@@ -44,14 +44,15 @@ from skipvid.skip.config import SkipConfig
 from skipvid.skip.cpu import file
 from skipvid.skip.cpu._native import State, ThreadPool
 from skipvid.skip.gates.learned import load_gates
+from skipvid.tasks.engine import Engine
 from skipvid.train import readers
 
 MEMORY = 16 << 30
 """Bytes of address space: a header that lies about a size must not take the machine down."""
 
 
-class StandIn:
-    """In place of a network, which is not what is tried: one box in every frame, no time."""
+class StandIn(Engine):
+    """In place of a network, which is not what is tried: one box in every frame, no time. It has all else that engines have."""
 
     backend = "none"
     weights_sha256 = "0" * 64
@@ -62,9 +63,13 @@ class StandIn:
     def __init__(self) -> None:
         self.preset = load_preset("efficientdet-nano")
 
-    def prepare(self, height: int, width: int) -> None: ...
+    def networks(self, height: int, width: int) -> list[Any]:
+        return []
 
     def stream(self, dense_every: int = 0) -> StandIn:
+        return self
+
+    def dense_stream(self) -> StandIn:
         return self
 
     def process(self, frame: Any) -> FrameResult:
