@@ -252,7 +252,7 @@ SKIPVID_INLINE Floats short_reciprocal(Floats x) {
 SKIPVID_INLINE Floats full_exp(Floats x) {
   const Floats half = exp(x * 0.5F);
   const Floats inside = exp(x), outside = half * half;
-  return (x < -87.0F) | (x > 88.0F) ? outside : inside;
+  return ((x < -87.0F) | (x > 88.0F)) ? outside : inside;
 }
 
 SKIPVID_INLINE Floats sqrt(Floats x) {
@@ -282,7 +282,7 @@ SKIPVID_INLINE Floats log(Floats x) {
   const Floats infinite = all(__builtin_inff());
   result = x == 0.0F ? -infinite : result;
   result = x < 0.0F ? all(__builtin_nanf("")) : result;
-  return (x == infinite) | (x != x) ? x : result;
+  return ((x == infinite) | (x != x)) ? x : result;
 }
 
 }  // namespace
