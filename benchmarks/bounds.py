@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from skipvid.skip.cpu.compiled import as_floats, shaped
 from skipvid.skip.cpu.program import NativeProgram, NativeState
 from skipvid.skip.ir.graph import Node
 from skipvid.skip.picture import Input, as_tensors
@@ -28,6 +29,11 @@ class Watched:
         """Run a frame."""
         self.inputs = inputs
         return self.session(*inputs)
+
+    def maps(self, *inputs: Input) -> Any:
+        """The same by the way that engines take."""
+        self.inputs = inputs
+        return self.session.maps(*inputs)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.session, name)
@@ -61,7 +67,7 @@ def worst_shares(watched: Watched) -> tuple[float, float] | None:
     share = error = 0.0
     for node in program.plan.graph:
         exact = inputs[node.name] if node.op == "input" else evaluate(node, values)
-        values[node.name] = value = _published(program, state, node.name, exact)
+        values[node.name] = value = _published(program, state, node, exact)
         size = float(exact.abs().max()) if exact.numel() else 0.0
         distance = (exact - value).abs()
         if node.name in program.plan.gates:
@@ -72,10 +78,10 @@ def worst_shares(watched: Watched) -> tuple[float, float] | None:
     return share, error
 
 
-def _published(program: NativeProgram, state: NativeState, name: str, exact: Tensor) -> Tensor:
-    if name in program._lowered.maps:
-        return program._view(state.core, name).float().clone()
-    return state.fallback.values.get(name, exact)  # what is absorbed into another operation has no memory
+def _published(program: NativeProgram, state: NativeState, node: Node, exact: Tensor) -> Tensor:
+    if node.name in program._lowered.maps:
+        return torch.from_numpy(as_floats(shaped(state.core.rows(program._lowered.maps[node.name]), node.shape)).copy())
+    return state.fallback.values.get(node.name, exact)  # what is absorbed into another operation has no memory
 
 
 def _limit(program: NativeProgram, state: NativeState, node: Node) -> float:

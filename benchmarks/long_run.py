@@ -254,6 +254,8 @@ def main(arguments: list[str] | None = None) -> int:
     )
     index = _INDEX if options.video == "mp4" else 0
     broken = verdicts(memory, checked.distances, options.threshold, last, options.frames, index, (row[1] for row in checked.shares))
+    if engine.backend == "cpu" and options.threshold > 0 and not checked.shares:
+        broken.append("no state was looked at: its bounds were not checked")
     if records != options.frames:
         broken.append(f"{records} records for {options.frames} frames")
     for line in broken:
