@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -22,9 +23,12 @@ def long_run(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("threshold", ["0", "0.05"])
-def test_short_run_keeps_every_promise(long_run: ModuleType, threshold: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert long_run.main(["--frames", "400", "--input", "96", "--threshold", threshold, "--check", "40"]) == 0
-    assert "400 frames, 400 records" in capsys.readouterr().out
+def test_short_run_keeps_every_promise(threshold: str) -> None:
+    # In a process of its own, whose memory is nobody else's.
+    words = ["--frames", "400", "--input", "96", "--threshold", threshold, "--check", "40"]
+    done = subprocess.run([sys.executable, str(BENCHMARKS / "long_run.py"), *words], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "400 frames, 400 records" in done.stdout
 
 
 @pytest.mark.parametrize(
