@@ -3,6 +3,7 @@
 # beside it: sanitize.sh and clang.sh.
 #
 #   CXX=... SANITIZE=... tools/native_tests.sh [PYTEST ARGUMENT]...
+#   CXX=... SANITIZE=... tools/native_tests.sh --script tools/fuzz.py [ARGUMENT]...       a script in place of the tests
 #
 # CXX: the compiler. SANITIZE: "", address,undefined or thread. PYTHON: the interpreter (default: .venv/bin/python or python3); it needs the
 # project's `dev` extra, nanobind and scikit-build-core. Nothing of the checkout is changed: the package is copied and built in a temporary
@@ -18,7 +19,7 @@ sanitize="${SANITIZE:-}"
 cmake -S "$root" -B "$folder/build" -DCMAKE_BUILD_TYPE=None -DPython_EXECUTABLE="$python" ${CXX:+-DCMAKE_CXX_COMPILER="$CXX"} \
   -DSKIPVID_SANITIZE="$sanitize" -DSKIPVID_CHECKS=ON > "$folder/cmake.log" || { cat "$folder/cmake.log"; exit 1; }
 cmake --build "$folder/build" --parallel "${JOBS:-2}" > "$folder/build.log" 2>&1 || { tail -40 "$folder/build.log"; exit 1; }
-cp -R "$root/skipvid" "$root/presets" "$root/tests" "$root/pyproject.toml" "$folder/tree/"
+cp -R "$root/skipvid" "$root/presets" "$root/tests" "$root/tools" "$root/sample_videos" "$root/pyproject.toml" "$folder/tree/"
 rm -f "$folder"/tree/skipvid/skip/cpu/_native*.so
 cp "$folder"/build/_native*.so "$folder/tree/skipvid/skip/cpu/"
 
@@ -43,16 +44,27 @@ tell() { if compgen -G "$folder/report.*" > /dev/null; then cat "$folder"/report
 "$folder/build/check_native" || { tell; exit 1; }
 cd "$folder/tree"
 status=0
+# Read by every Python below, after the lines of site-packages that put a checkout first: the copy is what counts, in child processes, too.
+cat > sitecustomize.py <<'PYTHON'
+import sys
+
+sys.meta_path[:] = [finder for finder in sys.meta_path if "editable" not in type(finder).__module__ + type(finder).__name__.lower()]
+PYTHON
+status=0
 LD_PRELOAD="$preload" "$python" - "$@" <<'PYTHON' || status=$?
+import runpy
 import sys
 from pathlib import Path
 
-sys.meta_path[:] = [finder for finder in sys.meta_path if "editable" not in type(finder).__module__ + type(finder).__name__.lower()]
-sys.path.insert(0, str(Path.cwd()))
 from skipvid.skip.cpu import _native
 
 assert Path(_native.__file__).is_relative_to(Path.cwd()), f"the extension that was built is not the one in use: {_native.__file__}"
 print(f"{_native.__file__}: {', '.join(_native.instruction_sets())}", flush=True)
+if sys.argv[1:2] == ["--script"]:
+    sys.argv[:] = sys.argv[2:]
+    sys.path[0] = str(Path(sys.argv[0]).parent)
+    runpy.run_path(sys.argv[0], run_name="__main__")
+    sys.exit()
 import pytest
 
 sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", "-o", "timeout=1200", *sys.argv[1:]]))

@@ -2,6 +2,7 @@
 # The native code under sanitizers: AddressSanitizer with UndefinedBehaviorSanitizer, or ThreadSanitizer.
 #
 #   tools/sanitize.sh [address|thread] [PYTEST ARGUMENT]...        default: address, every test of the native executor
+#   tools/sanitize.sh address --script tools/fuzz.py [ARGUMENT]... the fuzzer with the sanitized extension
 #
 # For the environment see tools/native_tests.sh, which does the work.
 set -euo pipefail
