@@ -26,6 +26,7 @@ from skipvid.train.adaptive_net import Student, layer_choices, make_student, nar
 from skipvid.train.clips import Piece
 from skipvid.train.gates import LOG_EVERY, Log, improve, price
 from skipvid.train.loop import Schedule, Trainer
+from skipvid.train.norms import keep_statistics
 from skipvid.train.ship import export_weights
 from skipvid.train.subjects import Subject, frames_of
 
@@ -212,9 +213,7 @@ def _train(
     paths = [path for path, _ in adaptive_layers(student.net)]
 
     def loss_of_step(net: nn.Module, step: int) -> tuple[Tensor, dict[str, float]]:
-        for module in net.modules():
-            if isinstance(module, nn.modules.batchnorm._BatchNorm):
-                module.eval()  # clips of one scene say little about statistics
+        keep_statistics(net)
         progress = step / max(schedule.steps - 1, 1)
         for _, layer in adaptive_layers(net):
             layer.policy.temperature = recipe.temperature(progress)

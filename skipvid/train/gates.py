@@ -25,6 +25,7 @@ from skipvid.presets.preset import save_preset
 from skipvid.skip.gates.learned import LearnedGate, save_gates
 from skipvid.train.clips import GAPS, Piece
 from skipvid.train.loop import Change, Evaluate, LossOfStep, Schedule, Trainer
+from skipvid.train.norms import keep_statistics
 from skipvid.train.ship import export_weights
 from skipvid.train.subjects import Subject, frames_of
 
@@ -216,9 +217,7 @@ def train_gates(
     log = Log(folder / "log.csv", trainer.step)
 
     def loss_of_step(net: nn.Module, step: int) -> tuple[Tensor, dict[str, float]]:
-        for module in net.modules():
-            if isinstance(module, nn.modules.batchnorm._BatchNorm):
-                module.eval()  # clips of one scene say little about statistics
+        keep_statistics(net)
         keep_bounds(net)
         for _, gate in gates_of(net):
             gate.temperature = recipe.temperature(step)

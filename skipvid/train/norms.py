@@ -31,3 +31,10 @@ def settle_norms(net: nn.Module, batches: Iterable[Tensor], keep: tuple[str, ...
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
         norm.eval()
+
+
+def keep_statistics(net: nn.Module) -> None:
+    """Leave the running statistics of a network in training as they are: clips of one scene say little about them."""
+    for module in net.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.eval()
