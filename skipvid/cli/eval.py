@@ -127,6 +127,8 @@ def _engine(settings: EvalSettings, preset: Preset, talk: Talk) -> Engine:
     from skipvid.evaluate.labels import FAINTEST
     from skipvid.evaluate.true_boxes import TrueBoxes
 
+    if preset.task == "segment":
+        raise UsageError(f"preset {preset.name} makes class maps, and there is no layout of truth for them", "compare with dense: report")
     if preset.task == "detect":
         if settings.boxes == "truth":
             raise UsageError(f"preset {preset.name} finds boxes itself", "leave out --boxes truth, or choose a pose preset")

@@ -96,6 +96,23 @@ class KeypointHead(ABC):
         """
 
 
+class SegmentHead(ABC):
+    """Reads the output of a network that tells the class of each pixel."""
+
+    @abstractmethod
+    def numbers(self, maps: Sequence[NDArray[np.float32]]) -> NDArray[np.uint16]:
+        """maps: all that the network returns for one input -> (h, w), the class of each cell of a grid over the input, from 0."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SegmentSpec(ModelSpec):
+    """A network that tells the class of each pixel. head: what reads its output, from its number of classes. fill: as in DetectorSpec."""
+
+    task: ClassVar[str] = "segment"
+    head: Callable[[int], SegmentHead]
+    fill: int | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoseSpec(ModelSpec):
     """A pose network for one person in its input. head: what reads its output, from the names of its joints."""

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from skipvid.core.results import Detections, StoredPicture
+from skipvid.core.results import Detections
 from skipvid.models import DetectorSpec
 from skipvid.models.detections import DetectionHead
 from skipvid.presets.preset import Preset
-from skipvid.skip.picture import Picture
-from skipvid.tasks.areas import Areas, HeldOut, looked_at
-from skipvid.tasks.canvas import Canvas, cut_to_frame
-from skipvid.tasks.letterbox import Letterbox, Preprocessor
+from skipvid.tasks.areas import Areas, looked_at
+from skipvid.tasks.canvas import cut_to_frame
+from skipvid.tasks.letterbox import Letterbox
 from skipvid.tasks.motion import STANDSTILL
-from skipvid.tasks.motion_choice import make_canvas
+from skipvid.tasks.whole_picture import PictureTask
 
 
-class DetectTask:
+class DetectTask(PictureTask):
     """Prepares frames for a detector and reads its output.
 
     Use one per stream: it keeps what it read of the last frame. spec: of the preset's network. score_threshold: in [0, 1].
@@ -31,67 +29,12 @@ class DetectTask:
     def __init__(
         self, preset: Preset, spec: DetectorSpec, score_threshold: float, areas: Areas | None = None, motion: str = "none"
     ) -> None:
+        super().__init__(preset, spec.fill, areas, motion)
         self.score_threshold = score_threshold
-        self._preset = preset
         self._make_head = spec.head
         self._labels = preset.label_set
-        self._preprocess = Preprocessor(preset.channels, preset.mean, preset.std, spec.fill)
-        self._letterbox: Letterbox | None = None
         self._head: DetectionHead[Any] | None = None
         self._found: dict[int, Any] = {}  # by level, as the head has it
-        self._areas = areas
-        self._fill = (spec.fill,) * 3 if spec.fill is not None else mean_colour(preset)
-        self._held: HeldOut | None = None
-        self._motion = motion
-        self._canvas: Canvas | None = None
-        self._boxes: NDArray[np.float32] | None = None  # of the last frame, in pixels of the input
-
-    def letterbox(self, frame_size: tuple[int, int]) -> Letterbox:
-        """The placing of frames of (height, width) pixels in the network's input."""
-        if self._letterbox is None or self._letterbox.frame_size != frame_size:
-            self._letterbox = Letterbox.fit(frame_size, self._preset.input_size(*frame_size))
-            if self._areas is not None:
-                self._held = HeldOut(self._areas.left_out(*frame_size), self._letterbox.content_size, self._fill)
-            self._canvas = make_canvas(self._motion, self._letterbox.content_size, self._held)
-            self._boxes = None
-        return self._letterbox
-
-    def prepare(self, picture: NDArray[np.uint8] | StoredPicture) -> Picture:
-        """picture: a frame's, (H, W, 3) uint8 BGR where it is an array -> the network's input, of shape (1, 3, h, w)."""
-        size = (picture.shape[0], picture.shape[1]) if isinstance(picture, np.ndarray) else (picture.height, picture.width)
-        letterbox = self.letterbox(size)
-        prepared = self._preprocess(picture, letterbox)
-        if self._canvas is not None:
-            prepared = replace(prepared, pixels=self._registered(self._canvas, prepared.pixels, letterbox.content_size))
-        return prepared if self._held is None else replace(prepared, pixels=self._held.hold(prepared.pixels))
-
-    def _registered(self, canvas: Canvas, pixels: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
-        """pixels: (h, w, 3) uint8, a picture of `size` at its top left -> the same with the picture on the canvas."""
-        content = pixels[: size[0], : size[1]]
-        registered = canvas.register(content, self._boxes)
-        if registered is content:
-            return pixels
-        if content.shape == pixels.shape:
-            return registered
-        whole = pixels.copy()
-        whole[: size[0], : size[1]] = registered
-        return whole
-
-    @property
-    def canvas(self) -> Canvas | None:
-        """What registers the pictures, where that is wanted."""
-        return self._canvas
-
-    def begin_anew(self) -> None:
-        """The next frame has nothing in common with those before."""
-        self._boxes = None
-        if self._canvas is not None:
-            self._canvas.forget()
-
-    @property
-    def held(self) -> HeldOut | None:
-        """What is left out of frames of the last size."""
-        return self._held
 
     def looked_at(self, detections: Detections) -> Detections:
         """Without those whose centre lies in what is left out."""
@@ -125,9 +68,3 @@ class DetectTask:
             return letterbox.boxes_to_frame(boxes)
         moved = self._canvas.motion.boxes(boxes).astype(np.float32)
         return cut_to_frame(letterbox.uncut_to_frame(moved), letterbox.frame_size)
-
-
-def mean_colour(preset: Preset) -> tuple[int, int, int]:
-    """Of a preset's training data: (blue, green, red), the bytes whose values in the input are nearest to 0."""
-    first, second, third = (round(255 * mean) for mean in preset.mean)
-    return (third, second, first) if preset.channels == "rgb" else (first, second, third)

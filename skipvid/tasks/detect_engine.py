@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -178,12 +177,4 @@ class DetectStream(EngineStream):
 
     def computed(self, frame_size: tuple[int, int]) -> dict[str, NDArray[np.bool_]]:
         """By layer the outputs that the last frame computed, (h, w) bool over a frame of (height, width); the input's filling is cut."""
-        box = self._task.letterbox(frame_size)
-        rows, columns = (part / whole for part, whole in zip(box.content_size, box.input_size, strict=True))
-        masks = self._session.computed
-        seen = {name: mask[: math.ceil(mask.shape[0] * rows), : math.ceil(mask.shape[1] * columns)] for name, mask in masks.items()}
-        canvas = self._task.canvas
-        if canvas is None:
-            return seen
-        cells = {name: (box.input_size[0] / mask.shape[0], box.input_size[1] / mask.shape[1]) for name, mask in masks.items()}
-        return {name: to_picture(mask, canvas.motion, cells[name]) for name, mask in seen.items()}
+        return self._task.over_frame(self._session.computed, frame_size)

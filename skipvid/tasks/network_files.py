@@ -14,7 +14,7 @@ from torch import nn
 from skipvid.core.errors import PresetError, UsageError
 from skipvid.core.labels import COCO_CATEGORIES, COCO_KEYPOINTS
 from skipvid.core.network_outputs import NetworkFacts
-from skipvid.models import DetectorSpec, ModelSpec, PoseSpec
+from skipvid.models import DetectorSpec, ModelSpec, PoseSpec, SegmentSpec
 from skipvid.models.heads.base import Fit, HeadKind
 from skipvid.models.heads.registry import recognise
 from skipvid.presets.preset import FILE, Preset
@@ -29,6 +29,8 @@ TYPICAL_THRESHOLD = 0.03
 """Of the norm gates of a network that nobody has calibrated."""
 SIZE_MULTIPLE = 32
 FULL_COCO = 90
+ONE_CLASS = ("background", "foreground")
+"""Of a network that tells two classes of pixels apart and does not name them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +77,16 @@ class FilePoseSpec(PoseSpec):
         return self.net
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileSegmentSpec(SegmentSpec):
+    """A network for class maps that was read from a file."""
+
+    net: nn.Module
+
+    def load(self, weights: str | Path | Mapping[str, Any], num_outputs: int | None = None) -> nn.Module:
+        return self.net
+
+
 def open_net(preset: Preset, weights: Path) -> nn.Module:
     """The network of a file, ending where the preset's head reads. Raises what `open_spec` raises."""
     return _ending(preset, weights)[0]
@@ -96,6 +108,8 @@ def open_spec(preset: Preset, kind: type[S], weights: Path) -> S:
     }
     if issubclass(kind, DetectorSpec):
         return FileDetectorSpec(**fields, fill=found.pixels.fill)  # type: ignore[return-value]
+    if issubclass(kind, SegmentSpec):
+        return FileSegmentSpec(**fields, fill=found.pixels.fill)  # type: ignore[return-value]
     return FilePoseSpec(**fields)  # type: ignore[return-value]
 
 
@@ -119,7 +133,7 @@ def preset_of_file(path: Path, task: str | None, choice: FileChoice) -> Preset:
     found, fit = recognise(_facts(file, None if names is None else len(names)), str(path), task, choice.head)
     pixels = found.pixels
     image_size: int | tuple[int, int] = (height, width)
-    if file.open_size and found.task == "detect" and (choice.size is None or len(choice.size) == 1):
+    if file.open_size and found.task != "pose" and (choice.size is None or len(choice.size) == 1):
         image_size = max(height, width)
     elif choice.size is not None and len(choice.size) == 1 and (height, width) != wanted:
         raise UsageError(f"{path}: its input is {height}x{width} (height x width)", "leave out --size")
@@ -183,7 +197,10 @@ def _names(file: NetworkFile, choice: FileChoice) -> tuple[str, ...] | None:
 
 def _usual_names(fit: Fit, task: str, file: str) -> str | tuple[str, ...]:
     """Of a network that does not name what it finds: COCO's where the number says so."""
-    if task == "pose":
+    if task == "segment":
+        if fit.classes == len(ONE_CLASS):
+            return ONE_CLASS
+    elif task == "pose":
         if fit.classes == len(COCO_KEYPOINTS):
             return COCO_KEYPOINTS
     elif fit.classes == len(COCO_CATEGORIES):

@@ -111,3 +111,43 @@ def heat_map_file(path: Path, size: tuple[int, int] = SIZE, joints: int = 17) ->
     b = Builder(13, seed=7)
     y = b.node("Relu", b.conv(b.node("Relu", b.conv("x", 3, 8, strides=[2, 2])), 8, 16, strides=[2, 2]))
     return b.save(path, b.node("Sigmoid", b.conv(y, 16, joints)), shape=(1, 3, *size))
+
+
+class Segmenting(nn.Module):
+    """Features at a quarter of the picture, scores of classes enlarged to all of it, as torchvision's and smp's networks have it.
+
+    end: what becomes of the scores: "scores", "numbers" (int64), "numbers, kept" (as (1, 1, h, w), float32), "chance" or "logit" of one
+    class; "coarse" are scores that are not enlarged.
+    """
+
+    def __init__(self, classes: int, end: str) -> None:
+        super().__init__()
+        self.end = end
+        first, second, third = nn.Conv2d(3, 16, 3, 2, 1), nn.Conv2d(16, 16, 3, 2, 1), nn.Conv2d(16, 16, 3, 1, 1)
+        self.features = nn.Sequential(first, nn.ReLU(), second, nn.ReLU(), third)
+        self.classify = nn.Conv2d(16, classes, 1)
+
+    def forward(self, x: Tensor) -> Any:
+        scores = self.classify(F.relu(self.features(x)))
+        if self.end == "coarse":
+            return scores
+        scores = F.interpolate(scores, scale_factor=4.0, mode="bilinear", align_corners=False)
+        if self.end == "numbers":
+            return scores.argmax(1)
+        if self.end == "numbers, kept":
+            return scores.argmax(1, keepdim=True).float()
+        return scores.sigmoid() if self.end == "chance" else scores
+
+
+def segment_net(end: str = "scores", classes: int = 3) -> Segmenting:
+    """Random weights whose classes share the picture."""
+    torch.manual_seed(4)
+    net = Segmenting(1 if end in ("chance", "logit") else classes, end).eval()
+    net.classify.weight.data *= 6
+    net.classify.bias.data.zero_()
+    return net
+
+
+def segment_file(path: Path, end: str = "scores", classes: int = 3, size: tuple[int, int] = SIZE) -> Path:
+    """A class map, in one of its forms."""
+    return export(segment_net(end, classes), path, 17, (1, 3, *size))

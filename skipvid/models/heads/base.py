@@ -38,7 +38,7 @@ BYTE = 1 / 255
 class Fit:
     """A head that fits a network. classes: how many it tells apart, or joints. outputs: what the network shall return for it, by name.
 
-    make: for detection from the input's (height, width), for poses from the names of the joints.
+    make: for detection from the input's (height, width), for poses from the names of the joints, for class maps from the number of names.
     """
 
     classes: int

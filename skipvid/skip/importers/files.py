@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from skipvid.core.errors import BackendError, UsageError, WeightsError
-from skipvid.core.network_outputs import NetworkFacts, NetworkOutput
+from skipvid.core.network_outputs import NetworkFacts, NetworkOutput, Values
 from skipvid.skip.importers.onnx_file import OnnxFile, input_shapes, read_onnx
 from skipvid.skip.importers.onnx_network import OnnxNetwork
 from skipvid.skip.importers.onnx_tail import describe_output, last_maps
@@ -109,11 +109,12 @@ class _ExportedFile(NetworkFile):
             raise BackendError(f"{self.path}: it does not run: {' '.join(str(error).split())[:160]}", "export it again") from error
         if not all(isinstance(leaf, Tensor) for leaf in leaves):
             raise BackendError(f"{self.path}: it returns other values than tensors", "export it with tensors alone")
-        outputs = tuple(NetworkOutput(f"output{number}", tuple(leaf.shape)) for number, leaf in enumerate(leaves))
+        kinds: list[Values] = ["" if leaf.is_floating_point() else "numbers" for leaf in leaves]
+        outputs = tuple(NetworkOutput(f"output{n}", tuple(leaf.shape), values=kinds[n]) for n, leaf in enumerate(leaves))
         return NetworkFacts(outputs, image_size, classes, self.metadata)
 
     def ending_at(self, names: Sequence[str]) -> nn.Module:
-        return _Selected(self.net, [int(name.removeprefix("output")) for name in names]).eval()
+        return _Selected(self.net, [int(name.removeprefix("output")) for name in names])
 
 
 class _Selected(nn.Module):
@@ -122,6 +123,7 @@ class _Selected(nn.Module):
     def __init__(self, net: nn.Module, numbers: Sequence[int]) -> None:
         super().__init__()
         self.net, self.numbers = net, tuple(numbers)
+        self.training = False  # by hand: an exported program refuses eval()
 
     def forward(self, *inputs: Tensor) -> Any:
         leaves = tree_leaves(self.net(*inputs))
