@@ -43,11 +43,12 @@ def network_preset(settings: NetworkSettings, default: str, task: str | None = N
 def compared_preset(settings: NetworkSettings, default: str) -> Preset:
     """As network_preset, for a network that looks at each frame as a whole. Raises PresetError for one for poses."""
     from skipvid.core.errors import PresetError
+    from skipvid.tasks.detect import finds_people
 
     preset = network_preset(settings, default)
-    if preset.task == "pose":
+    if preset.task == "pose" and not finds_people(preset):
         hint = "choose one of the task 'detect' or 'segment'; eval measures poses"
-        raise PresetError(f"preset {preset.name} is for the task 'pose'", hint)
+        raise PresetError(f"preset {preset.name} is for the task 'pose', one person at a time", hint)
     return preset
 
 
@@ -132,6 +133,23 @@ def load_picture_engine(settings: NetworkSettings, preset: Preset, talk: Talk) -
     return load_segment_engine(settings, preset, talk) if preset.task == "segment" else load_detect_engine(settings, preset, talk)
 
 
+def load_people_engine(settings: PeopleNetworkSettings, preset: Preset, talk: Talk) -> DetectEngine:
+    """A pose network that finds people itself, who get identities. Raises UsageError for settings of a detector beside it."""
+    from skipvid.tasks.identities import FollowOptions
+
+    people = settings.people
+    for flag, given in (
+        ("--detector", people.detector),
+        ("--detector-weights", people.detector_weights),
+        ("--detect-every", people.detect_every > 1),
+    ):
+        if given:
+            raise UsageError(f"{flag} is given, but {preset.name} finds people itself", "leave it out")
+    engine = load_detect_engine(settings, preset, talk)
+    engine.follow = FollowOptions()
+    return engine
+
+
 def load_pose_engine(settings: PeopleNetworkSettings, preset: Preset, talk: Talk) -> PoseEngine:
     """Both networks, weights found (or downloaded) and loaded."""
     from skipvid.core.folders import cache_folder
@@ -173,6 +191,10 @@ def _limit_torch(threads: int) -> None:
 
 def load_engine(settings: PeopleNetworkSettings, preset: Preset, talk: Talk) -> Engine:
     """The engine for a preset, whatever its task."""
+    from skipvid.tasks.detect import finds_people
+
+    if finds_people(preset):
+        return load_people_engine(settings, preset, talk)
     if preset.task == "pose":
         return load_pose_engine(settings, preset, talk)
     return load_picture_engine(settings, preset, talk)

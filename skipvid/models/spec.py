@@ -86,6 +86,13 @@ class DetectorSpec(ModelSpec):
     fill: int | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WholePoseSpec(DetectorSpec):
+    """A pose network that finds all people in its input, each with a box."""
+
+    task: ClassVar[str] = "pose"
+
+
 class KeypointHead(ABC):
     """Reads the output of a pose network for one person."""
 

@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from skipvid.core.labels import LabelSet, label_set
 from skipvid.core.results import Detections
 from skipvid.models import DetectorSpec
 from skipvid.models.detections import DetectionHead
+from skipvid.models.heads.registry import find_head
 from skipvid.presets.preset import Preset
 from skipvid.tasks.areas import Areas, looked_at
 from skipvid.tasks.canvas import cut_to_frame
@@ -32,7 +34,7 @@ class DetectTask(PictureTask):
         super().__init__(preset, spec.fill, areas, motion)
         self.score_threshold = score_threshold
         self._make_head = spec.head
-        self._labels = preset.label_set
+        self._labels = found_categories(preset)
         self._head: DetectionHead[Any] | None = None
         self._found: dict[int, Any] = {}  # by level, as the head has it
 
@@ -60,7 +62,18 @@ class DetectTask(PictureTask):
         # Outputs without a category (COCO leaves ten numbers out), and boxes that lie wholly in the filling.
         known = (categories > 0) & (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
         categories = categories[known]
-        return self.looked_at(Detections(boxes[known], raw.scores[known], categories, self._labels.names(categories)))
+        keypoints = None if raw.keypoints is None else self._points_to_frame(raw.keypoints[known], letterbox)
+        names = self._labels.names(categories)
+        return self.looked_at(Detections(boxes[known], raw.scores[known], categories, names, keypoints=keypoints))
+
+    def _points_to_frame(self, keypoints: NDArray[np.float32], letterbox: Letterbox) -> NDArray[np.float32]:
+        """(K, J, 3), x and y in pixels of the input and score -> of the frame; they may lie beyond it."""
+        places = keypoints[..., :2]
+        if self._canvas is not None and self._canvas.motion is not STANDSTILL:
+            places = self._canvas.motion.points(places).astype(np.float32)
+        flat = places.reshape(-1, 2)
+        moved = letterbox.uncut_to_frame(np.concatenate([flat, flat], 1))[:, :2].reshape(places.shape)
+        return np.concatenate([moved, keypoints[..., 2:]], 2).astype(np.float32)
 
     def _to_frame(self, boxes: NDArray[np.float32], letterbox: Letterbox) -> NDArray[np.float32]:
         """(K, 4) xyxy in pixels of the input -> of the frame, cut to it."""
@@ -68,3 +81,13 @@ class DetectTask(PictureTask):
             return letterbox.boxes_to_frame(boxes)
         moved = self._canvas.motion.boxes(boxes).astype(np.float32)
         return cut_to_frame(letterbox.uncut_to_frame(moved), letterbox.frame_size)
+
+
+def found_categories(preset: Preset) -> LabelSet:
+    """What a detector finds: the names of its classes, or, where it finds people with their joints, persons."""
+    return preset.label_set if preset.task == "detect" else label_set(("person",))
+
+
+def finds_people(preset: Preset) -> bool:
+    """Whether a preset's network finds all people in the picture itself, with their joints."""
+    return preset.task == "pose" and bool(preset.head) and find_head(preset.head).whole

@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 
 from skipvid.core.costs import FrameCost
 from skipvid.core.results import Detections, Frame, FrameResult
-from skipvid.models import DetectorSpec
+from skipvid.models import DetectorSpec, WholePoseSpec
 from skipvid.presets.preset import Preset
 from skipvid.skip.api import SkipModel
 from skipvid.skip.config import SkipConfig
 from skipvid.tasks.areas import Areas
 from skipvid.tasks.canvas import to_picture
 from skipvid.tasks.counting import CountOption, Counts
-from skipvid.tasks.detect import DetectTask
+from skipvid.tasks.detect import DetectTask, found_categories
 from skipvid.tasks.engine import ACTIVITY_STRIDE, Clock, Engine, EngineStream, spec_with
 from skipvid.tasks.identities import FollowOptions, Identities
 from skipvid.tasks.track import WEAK
@@ -26,7 +26,8 @@ from skipvid.tasks.track import WEAK
 class DetectEngine(Engine):
     """A detector with gates.
 
-    preset: of the task "detect". config: the gates. weights: the file to load. weights_sha256: its hash, for the record.
+    preset: of the task "detect", or of "pose" with a head that finds all people itself. config: the gates. weights: the file to load.
+    weights_sha256: its hash, for the record.
     score_threshold: detections below are left out. scene_cuts: begin anew where the picture changes as a whole. programs: as in Engine.
     follow: how detections get identities in the streams with gates; None, which is the default: they get none.
     areas: what is looked at, in all streams; None: everything. count: lines and zones at which those with identities are counted.
@@ -45,9 +46,9 @@ class DetectEngine(Engine):
         scene_cuts: bool = True,
         programs: Path | None = None,
     ) -> None:
-        self.spec = spec_with(preset, DetectorSpec, weights)
+        self.spec: DetectorSpec = spec_with(preset, WholePoseSpec if preset.task == "pose" else DetectorSpec, weights)
         super().__init__(self.spec, preset, config, weights, weights_sha256, programs)
-        self.categories = preset.label_set.categories
+        self.categories = found_categories(preset).categories
         self.score_threshold = preset.score_threshold if score_threshold is None else score_threshold
         self.scene_cuts = scene_cuts
         self.follow: FollowOptions | None = None

@@ -14,7 +14,7 @@ from torch import nn
 from skipvid.core.errors import PresetError, UsageError
 from skipvid.core.labels import COCO_CATEGORIES, COCO_KEYPOINTS
 from skipvid.core.network_outputs import NetworkFacts
-from skipvid.models import DetectorSpec, ModelSpec, PoseSpec, SegmentSpec
+from skipvid.models import DetectorSpec, ModelSpec, PoseSpec, SegmentSpec, WholePoseSpec
 from skipvid.models.heads.base import Fit, HeadKind
 from skipvid.models.heads.registry import recognise
 from skipvid.presets.preset import FILE, Preset
@@ -68,6 +68,16 @@ class FileDetectorSpec(DetectorSpec):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FileWholePoseSpec(WholePoseSpec):
+    """A pose network for all people in the picture that was read from a file."""
+
+    net: nn.Module
+
+    def load(self, weights: str | Path | Mapping[str, Any], num_outputs: int | None = None) -> nn.Module:
+        return self.net
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FilePoseSpec(PoseSpec):
     """A pose network that was read from a file."""
 
@@ -106,6 +116,8 @@ def open_spec(preset: Preset, kind: type[S], weights: Path) -> S:
         "head": fit.make,
         "net": net,
     }
+    if issubclass(kind, WholePoseSpec):
+        return FileWholePoseSpec(**fields, fill=found.pixels.fill)  # type: ignore[return-value]
     if issubclass(kind, DetectorSpec):
         return FileDetectorSpec(**fields, fill=found.pixels.fill)  # type: ignore[return-value]
     if issubclass(kind, SegmentSpec):
@@ -133,7 +145,7 @@ def preset_of_file(path: Path, task: str | None, choice: FileChoice) -> Preset:
     found, fit = recognise(_facts(file, None if names is None else len(names)), str(path), task, choice.head)
     pixels = found.pixels
     image_size: int | tuple[int, int] = (height, width)
-    if file.open_size and found.task != "pose" and (choice.size is None or len(choice.size) == 1):
+    if file.open_size and (found.task != "pose" or found.whole) and (choice.size is None or len(choice.size) == 1):
         image_size = max(height, width)
     elif choice.size is not None and len(choice.size) == 1 and (height, width) != wanted:
         raise UsageError(f"{path}: its input is {height}x{width} (height x width)", "leave out --size")
@@ -187,6 +199,8 @@ def _names(file: NetworkFile, choice: FileChoice) -> tuple[str, ...] | None:
     """Names of the classes: those that the caller gives, else those in the file (Ultralytics), else None."""
     if choice.labels is not None:
         return read_labels(choice.labels)
+    if file.metadata.get("task") == "pose":
+        return None  # those in the file name what has the joints
     names = file.literal("names")
     values = list(names.values()) if isinstance(names, dict) else names
     if not isinstance(values, list) or not values:

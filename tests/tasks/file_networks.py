@@ -151,3 +151,38 @@ def segment_net(end: str = "scores", classes: int = 3) -> Segmenting:
 def segment_file(path: Path, end: str = "scores", classes: int = 3, size: tuple[int, int] = SIZE) -> Path:
     """A class map, in one of its forms."""
     return export(segment_net(end, classes), path, 17, (1, 3, *size))
+
+
+class People(Decoded):
+    """YOLOv8-pose: a person's rows, and 17 joints behind them, x and y from the corner of the cell, as Ultralytics exports it."""
+
+    def __init__(self) -> None:
+        super().__init__(1, 16)
+        self.joints = nn.ModuleList(nn.Conv2d(16, 51, 1) for _ in range(3))
+
+    def forward(self, x: Tensor) -> Any:
+        rows, parts = super().forward(x), []
+        x = self.stem(x)
+        for level, down in enumerate(self.down):
+            x = F.silu(down(x))
+            height, width = x.shape[2:]
+            y, across = torch.meshgrid(torch.arange(height) + 0.5, torch.arange(width) + 0.5, indexing="ij")
+            values = self.joints[level](x).view(1, 17, 3, -1)
+            stride = 8.0 * 2**level
+            columns, lines = ((2 * values[:, :, n] + (grid.reshape(1, 1, -1) - 0.5)) * stride for n, grid in enumerate((across, y)))
+            parts.append(torch.stack([columns, lines, values[:, :, 2].sigmoid()], 2).view(1, 51, -1))
+        return torch.cat([rows, torch.cat(parts, 2)], 1)
+
+
+def people_file(path: Path, size: tuple[int, int] = SIZE, **metadata: str) -> Path:
+    """(1, 56, N)."""
+    torch.manual_seed(3)
+    net = People()
+    for branch in (net.classes, net.sides, net.joints):
+        for conv in branch:
+            conv.weight.data *= 4
+    export(net, path, 17, (1, 3, *size))
+    model = onnx.load(path)
+    onnx.helper.set_model_props(model, metadata)
+    onnx.save(model, path)
+    return path

@@ -7,7 +7,7 @@ import difflib
 from skipvid.core.errors import PresetError, UsageError
 from skipvid.core.labels import COCO_KEYPOINTS
 from skipvid.core.network_outputs import NetworkFacts
-from skipvid.models.heads import detr, efficientdet, nanodet, poses, segmentation, yolov5, yolov8, yolox
+from skipvid.models.heads import detr, efficientdet, nanodet, poses, segmentation, ssd, yolo_pose, yolov5, yolov8, yolox
 from skipvid.models.heads.base import Fit, HeadKind
 
 HEADS: dict[str, HeadKind] = {
@@ -21,6 +21,8 @@ HEADS: dict[str, HeadKind] = {
         *detr.KINDS,
         *efficientdet.KINDS,
         *poses.KINDS,
+        *yolo_pose.KINDS,
+        ssd.KIND,
         *segmentation.KINDS,
     )
 }
@@ -56,7 +58,8 @@ def recognise(facts: NetworkFacts, file: str, task: str | None, name: str | None
         fitting = [(kind, fit) for kind, fit in fitting if kind.task == "segment"]  # no boxes and no heat maps are whole numbers
     joints = [(kind, fit) for kind, fit in fitting if kind.task == "pose" and fit.classes == len(COCO_KEYPOINTS)]
     if joints and facts.classes is None:
-        fitting = joints  # heat maps of people's 17 joints have the shape of a class map, too
+        # Heat maps of people's 17 joints have the shape of a class map, too.
+        fitting = [(kind, fit) for kind, fit in fitting if kind.task != "segment"]
     if len(fitting) == 1:
         return fitting[0]
     if not fitting:
