@@ -116,7 +116,8 @@ def class_wise_nms(
     the earlier one. A box goes where its IoU with a better kept box of its class is above iou_threshold. Boxes without area overlap none.
     """
     remaining = np.argsort(-scores, kind="stable")
-    areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    # A box whose sides changed places has none either: a negative area would drive out others that it does not touch.
+    areas = np.prod(np.maximum(boxes[:, 2:] - boxes[:, :2], 0), axis=1)
     kept: list[int] = []
     while len(remaining) and len(kept) < max_detections:
         best, rest = remaining[0], remaining[1:]

@@ -97,6 +97,18 @@ class FileSegmentSpec(SegmentSpec):
         return self.net
 
 
+_read: dict[tuple[Path, int, int], NetworkFile] = {}
+"""The file that a preset was made of last: the engine that follows need not read it again."""
+
+
+def _key(path: Path) -> tuple[Path, int, int]:
+    """What a file is told by from another one, and from what it was before."""
+    if not path.is_file():
+        return path, 0, 0  # opening it says what is wrong
+    status = path.stat()
+    return path.resolve(), status.st_mtime_ns, status.st_size
+
+
 def open_net(preset: Preset, weights: Path) -> nn.Module:
     """The network of a file, ending where the preset's head reads. Raises what `open_spec` raises."""
     return _ending(preset, weights)[0]
@@ -127,7 +139,8 @@ def open_spec(preset: Preset, kind: type[S], weights: Path) -> S:
 
 def _ending(preset: Preset, weights: Path) -> tuple[nn.Module, HeadKind, Fit, tuple[int, int]]:
     size = preset.image_size if not isinstance(preset.image_size, int) else (preset.image_size, preset.image_size)
-    file = open_network(weights, size)
+    file = _read.pop(_key(weights), None)
+    file = open_network(weights, size) if file is None else file.sized(size)
     count = FULL_COCO if isinstance(preset.labels, str) else len(preset.labels)
     found, fit = recognise(_facts(file, count), str(weights), preset.task, preset.head)
     return file.ending_at(fit.outputs).requires_grad_(False), found, fit, size
@@ -149,6 +162,8 @@ def preset_of_file(path: Path, task: str | None, choice: FileChoice) -> Preset:
         image_size = max(height, width)
     elif choice.size is not None and len(choice.size) == 1 and (height, width) != wanted:
         raise UsageError(f"{path}: its input is {height}x{width} (height x width)", "leave out --size")
+    _read.clear()
+    _read[_key(path)] = file
     return Preset(
         name=path.stem,
         description=f"{path.name}, read as {found.name}",

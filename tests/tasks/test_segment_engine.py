@@ -13,13 +13,13 @@ pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
 from file_networks import SIZE, segment_file, segment_net  # noqa: E402
+from moving_square import frames  # noqa: E402
 
 sys.path.append(str(Path(__file__).parents[1] / "skip" / "importers"))
 
 from onnx_graphs import runtime  # noqa: E402
 
 from skipvid.core.errors import UsageError  # noqa: E402
-from skipvid.core.results import Frame  # noqa: E402
 from skipvid.presets.preset import Preset, load_preset, save_preset  # noqa: E402
 from skipvid.skip.config import SkipConfig  # noqa: E402
 from skipvid.tasks.network_files import FileChoice, preset_of_file  # noqa: E402
@@ -34,18 +34,6 @@ def labels(tmp_path: Path) -> Path:
     path = tmp_path / "labels.txt"
     path.write_text("background\nroad\nperson\n")
     return path
-
-
-def frames(count: int, size: tuple[int, int] = SIZE) -> list[Frame]:
-    """A still picture of smooth colours in which a square moves."""
-    random = np.random.default_rng(1)
-    still = np.kron(random.integers(0, 256, (size[0] // 8 + 1, size[1] // 8 + 1, 3)), np.ones((8, 8, 1)))[: size[0], : size[1]]
-    found = []
-    for number in range(count):
-        picture = still.astype(np.uint8)
-        picture[8:24, 4 + 3 * number : 20 + 3 * number] = (20, 220, 90)
-        found.append(Frame(picture, number, number / 25, "clip.mp4"))
-    return found
 
 
 def preset_of(path: Path, end: str, labels: Path) -> Preset:
@@ -69,7 +57,7 @@ def test_class_map_is_what_onnx_runtime_finds(end: str, labels: Path, tmp_path: 
     assert preset.task == "segment" and preset.mean == (0.485, 0.456, 0.406)
     engine = engine_of(preset)
     stream, task = engine.stream(), PictureTask(preset, None)
-    for frame in frames(4):
+    for frame in frames(4, SIZE):
         found = stream.process(frame)
         assert found.class_map is not None and not len(found.detections)
         values = runtime(path, task.prepare(frame.image).tensor().numpy())[0]
@@ -94,7 +82,7 @@ def test_exported_program_is_read_too(labels: Path, tmp_path: Path) -> None:
         torch.export.save(program, tmp_path / "net.pt2")
         preset = preset_of_file(tmp_path / "net.pt2", "segment", FileChoice(labels=labels))
         assert preset.head == ("segment" if end == "scores" else "segment-numbers")
-        found = engine_of(preset).stream().process(frames(1)[0])
+        found = engine_of(preset).stream().process(frames(1, SIZE)[0])
         assert found.class_map is not None and len(found.class_map.shown) > 1
 
 
@@ -103,7 +91,7 @@ def test_gated_maps_are_near_the_dense_ones_and_at_threshold_zero_the_same(label
     for threshold, least in ((0.0, 1.0), (0.05, 0.9)):
         engine = engine_of(preset, threshold)
         gated, dense = engine.stream(), engine.dense_stream()
-        for frame in frames(6):
+        for frame in frames(6, SIZE):
             one, other = gated.process(frame).class_map, dense.process(frame).class_map
             assert one is not None and other is not None
             assert (one.pixels == other.pixels).mean() >= least
@@ -111,7 +99,7 @@ def test_gated_maps_are_near_the_dense_ones_and_at_threshold_zero_the_same(label
 
 def test_unchanged_frame_keeps_the_class_map_and_a_new_size_begins_anew(labels: Path, tmp_path: Path) -> None:
     engine = engine_of(preset_of(segment_file(tmp_path / "net.onnx"), "scores", labels))
-    stream, (first, second) = engine.stream(), frames(2)
+    stream, (first, second) = engine.stream(), frames(2, SIZE)
     one = stream.process(first).class_map
     assert stream.process(first).class_map is one and stream.process(second).class_map is not one
     other = stream.process(frames(1, (128, 96))[0])

@@ -14,6 +14,7 @@ pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
 from file_networks import SIZE, people_file  # noqa: E402
+from moving_square import frames  # noqa: E402
 
 sys.path[:0] = [str(Path(__file__).parents[1] / name) for name in ("skip/importers", "cli")]
 
@@ -32,17 +33,6 @@ from skipvid.tasks.network_files import FileChoice, preset_of_file  # noqa: E402
 THRESHOLD = 0.2
 
 
-def frames(count: int) -> list[Frame]:
-    random = np.random.default_rng(1)
-    still = np.kron(random.integers(0, 256, (SIZE[0] // 8, SIZE[1] // 8, 3)), np.ones((8, 8, 1))).astype(np.uint8)
-    found = []
-    for number in range(count):
-        picture = still.copy()
-        picture[8:24, 4 + 3 * number : 20 + 3 * number] = (20, 220, 90)
-        found.append(Frame(picture, number, number / 25, "clip.mp4"))
-    return found
-
-
 def engine_of(preset: Preset, threshold: float = 0.0) -> DetectEngine:
     return DetectEngine(replace(preset, score_threshold=THRESHOLD), SkipConfig(threshold=threshold, threads=1), Path(preset.weights))
 
@@ -55,7 +45,7 @@ def test_people_are_those_that_onnx_runtime_finds(tmp_path: Path) -> None:
     assert engine.categories == {1: "person"}
     assert not engine.model.planned(((1, 3, *SIZE),)).fallbacks  # the joints are read from maps
     stream, task = engine.stream(), engine.task()
-    for frame in frames(4):
+    for frame in frames(4, SIZE):
         found = stream.process(frame).detections
         rows = runtime(path, task.prepare(frame.image).tensor().numpy())[0][0].T
         rows = rows[rows[:, 4] > THRESHOLD]
@@ -70,7 +60,7 @@ def test_people_are_those_that_onnx_runtime_finds(tmp_path: Path) -> None:
 
 def test_joints_are_in_pixels_of_the_frame_and_follow_their_identities(tmp_path: Path) -> None:
     engine = engine_of(preset_of_file(people_file(tmp_path / "net.onnx"), "pose", FileChoice()))
-    small = frames(1)[0]
+    small = frames(1, SIZE)[0]
     large = Frame(small.image.repeat(2, 0).repeat(2, 1), 0, 0.0, "clip.mp4")
     one, two = engine.stream().process(small).detections, engine.stream().process(large).detections
     assert one.keypoints is not None and two.keypoints is not None

@@ -35,6 +35,10 @@ class NetworkFile(ABC):
     def facts(self, image_size: tuple[int, int], classes: int | None) -> NetworkFacts:
         """What is known of it for a picture of (height, width) and so many classes. Raises BackendError where it does not run."""
 
+    def sized(self, size: tuple[int, int]) -> NetworkFile:
+        """The same for a picture of (height, width), without the file being read again. Raises UsageError where it fixes another one."""
+        return self
+
     def literal(self, key: str) -> Any:
         """A value of its metadata, in Python's notation; None where it is not there."""
         return None
@@ -77,6 +81,9 @@ class _OnnxNetworkFile(NetworkFile):
         maps = tuple(last_maps(self.net.outputs, ops, shapes, image_size))
         sample = {each.name: np.asarray(values[each.name]) for each in (*outputs, *maps)}
         return NetworkFacts(outputs, image_size, classes, self.metadata, maps, sample)
+
+    def sized(self, size: tuple[int, int]) -> NetworkFile:
+        return self if tuple(self.examples[0].shape[2:]) == size else _OnnxNetworkFile(self._file, size)
 
     def literal(self, key: str) -> Any:
         return self._file.literal(key)
