@@ -45,7 +45,9 @@ class CostCsv(TextSink):
     """Writes `cost.csv`. Every row has the same COLUMNS; what does not apply to it is empty, so `pandas.read_csv` sees numbers.
 
     scope: what the row is about, to be filtered by: "frame" (frame, time and keyframe are filled), "layer" (name, stage, kind), "stage"
-    (name) or "total". dense_macs, macs, gate_macs, gate_ops, outputs, active: of that frame, or summed over `frames` frames.
+    (name), "areas" or "total". "areas" are two rows, where areas were left out: macs and model_ms of the frames that were run both ways,
+    with areas left out and with the whole picture.
+    dense_macs, macs, gate_macs, gate_ops, outputs, active: of that frame, or summed over `frames` frames.
     macs: executed, gate_macs (learned gates) included. saving = 1 - macs / dense_macs. skip_ratio = 1 - active / outputs.
     *_ms: milliseconds of the frame, or the medians of the run in the row "total".
     Frames come in order, the other rows at the end of each run. Several runs (sources, thresholds) may share a file, one after the other
@@ -106,6 +108,10 @@ class CostCsv(TextSink):
                 self._write({**run, "scope": "layer", **names, **cost_fields(layer)})
             for stage in stage_costs(summary.cost):
                 self._write({**run, "scope": "stage", "name": stage.name, **cost_fields(stage)})
+        if (areas := summary.areas) is not None:
+            for name, macs, ms in (("areas left out", areas.macs, areas.ms), ("whole picture", areas.whole_macs, areas.whole_ms)):
+                measured = {"frames": areas.frames, "macs": macs, "model_ms": ms}
+                self._write({**run, "scope": "areas", "name": name, **measured})
         total = {} if summary.cost is None else cost_fields(total_cost(summary.cost))
         self._write({**run, "scope": "total", **total, **_times(summary.median_ms)})
 

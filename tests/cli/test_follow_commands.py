@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,31 @@ def test_what_cannot_be_meant_is_answered_in_one_line(
     assert run(["detect", *sources, *words]) == 2
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1 and message in lines[0]
+
+
+def test_what_areas_save_is_in_every_form_of_the_report(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The square of the clip moves from the left to the right, and so out of what is left out."""
+    words = ["clip.mp4", "--ignore", "0,0 0.5,0 0.5,1 0,1", "--threshold", "0.03", "--csv", "cost.csv"]
+    assert run(["report", *words, "--html", "page.html", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    areas = document["areas"]
+    assert areas["frames"] == document["frames"] - document["keyframes"] and areas["macs"] < areas["macs_without"]
+    assert areas["saving"] == pytest.approx(1 - areas["macs"] / areas["macs_without"]) and min(areas["ms"], areas["ms_without"]) > 0
+    with (place / "cost.csv").open() as file:
+        rows = [row for row in csv.DictReader(file) if row["scope"] == "areas"]
+    assert [(row["name"], int(row["frames"]), int(row["macs"])) for row in rows] == [
+        ("areas left out", areas["frames"], areas["macs"]),
+        ("whole picture", areas["frames"], areas["macs_without"]),
+    ]
+    said = f"measured in {areas['frames']} of {document['frames']} frames, run with and without areas in turns"
+    assert "Areas saved" in (page := (place / "page.html").read_text()) and said in page
+    assert run(["detect", *words[:-2], "-o", "a.jsonl", "--overwrite"]) == 0
+    assert "Areas saved" in (out := capsys.readouterr().out) and said in " ".join(out.split())
+    assert run(["detect", *words[:-2], "-o", "b.jsonl", "--json"]) == 0
+    same = json.loads(capsys.readouterr().out)["runs"][0]["areas"]
+    assert (same["macs"], same["macs_without"]) == (areas["macs"], areas["macs_without"])
+    assert run(["detect", "clip.mp4", "-o", "c.jsonl", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["runs"][0]["areas"] is None
 
 
 def test_areas_and_counts_are_reported_written_and_drawn(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
