@@ -253,6 +253,7 @@ class RunSummary:
     ("decode", "network", "output") the share of wall_seconds in which it did not wait for another; {} where they were not told apart.
     cpu_seconds: of all threads of the process, meanwhile; 0 where that was not measured.
     areas: what leaving areas out saved, in the frames in which it was measured; None where it was in none.
+    counts: by name of a line or zone, the events by kind and label; {} where nothing is counted.
     """
 
     header: RunHeader
@@ -269,6 +270,7 @@ class RunSummary:
     busy: Mapping[str, float] = field(default_factory=dict)
     cpu_seconds: float = 0.0
     areas: AreaCost | None = None
+    counts: Mapping[str, Mapping[str, Mapping[str, int]]] = field(default_factory=dict)
 
     @property
     def fps(self) -> float:

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from skipvid.core.files import output_errors
 from skipvid.core.results import FrameResult, RunHeader, RunSummary
 from skipvid.report.summary import cost_fields, stage_costs, total_cost
 from skipvid.video.sinks.text import TextSink
@@ -36,9 +35,6 @@ COLUMNS = (
     "skip_ratio",
     *(f"{phase}_ms" for phase in PHASES),
 )
-
-_PIECE = 1 << 20
-"""Bytes of rows that are looked at together; a row is far shorter."""
 
 
 class CostCsv(TextSink):
@@ -85,11 +81,9 @@ class CostCsv(TextSink):
 
     def drop_source(self, name: str) -> None:
         """Take back the rows of a source that failed."""
-        self._flush()
-        with output_errors(self.path):
-            if self._text is not None:
-                self._end = _without_rows(self._text, name, self._end)
-                self._text.truncate(self._end)
+        line = io.StringIO(newline="")
+        csv.writer(line).writerow([name])
+        self._drop_lines(line.getvalue().rstrip("\r\n").encode("utf-8", "backslashreplace") + b",")
 
     def finish(self, summary: RunSummary) -> None:
         self.end_run(summary)
@@ -124,23 +118,6 @@ class CostCsv(TextSink):
 
 def _run(header: RunHeader) -> dict[str, Any]:
     return {"source": header.source.name, "preset": header.preset, "threshold": header.threshold}
-
-
-def _without_rows(file: io.FileIO, source: str, end: int) -> int:
-    """Move the rows of other sources up over those of one, line by line; returns where they end. end: of the rows, before."""
-    line = io.StringIO(newline="")
-    csv.writer(line).writerow([source])
-    beginning = line.getvalue().rstrip("\r\n").encode("utf-8", "backslashreplace") + b","
-    reading = writing = 0
-    while reading < end:
-        file.seek(reading)
-        piece = file.read(min(_PIECE, end - reading))
-        piece = piece[: piece.rindex(b"\n") + 1]
-        kept = b"".join(row for row in piece.splitlines(keepends=True) if not row.startswith(beginning))
-        file.seek(writing)
-        file.write(kept)
-        reading, writing = reading + len(piece), writing + len(kept)
-    return writing
 
 
 def _times(ms: Mapping[str, float]) -> dict[str, float]:

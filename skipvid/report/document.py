@@ -60,6 +60,7 @@ def summary_document(
         "fps_without_gates": fps_without_gates(summary, comparison),
         "cost": None,
         "areas": None if summary.areas is None else _areas(summary.areas),
+        "counts": {name: {kind: dict(labels) for kind, labels in kinds.items()} for name, kinds in summary.counts.items()},
         "dense": None if comparison is None else _comparison(summary, comparison),
     }
     if summary.cost is not None:

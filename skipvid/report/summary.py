@@ -91,6 +91,7 @@ class SummaryBuilder:
         self._medians: dict[str, Median] = {}
         self._cost: FrameCost | None = None
         self._areas = _AreaSums()
+        self._counts: dict[str, dict[str, dict[str, int]]] = {}
         self._curve = _Curve(curve_points)
 
     def add(self, result: FrameResult, extra_ms: Mapping[str, float] | None = None) -> None:
@@ -104,6 +105,13 @@ class SummaryBuilder:
         if result.cost is not None:
             self._cost = result.cost if self._cost is None else self._cost + result.cost
             self._curve.add(result.frame.index, result.cost.dense_macs, result.cost.macs, result.keyframe)
+        for count in result.counts:
+            kinds = self._counts.setdefault(count.name, {})
+            for kind in count.totals:
+                kinds.setdefault(kind, {})
+        for event in result.events:
+            labels = self._counts.setdefault(event.count, {}).setdefault(event.kind, {})
+            labels[event.label] = labels.get(event.label, 0) + 1
         if result.areas is not None:
             self._areas.add(result.areas)
 
@@ -126,6 +134,7 @@ class SummaryBuilder:
             problems=tuple(problems),
             interrupted=interrupted,
             areas=self._areas.total,
+            counts=self._counts,
         )
 
 
