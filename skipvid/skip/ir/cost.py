@@ -24,6 +24,9 @@ def dense_macs(node: Node, inputs: Sequence[Node]) -> int:
     if node.op == "conv_transpose":
         # Each *input* pixel is multiplied with the whole kernel.
         return math.prod(inputs[0].size) * node.consts["weight"].numel()
+    if node.op == "attention":
+        groups, heads, keys, values = (node.attrs[key] for key in ("groups", "heads", "key_size", "value_size"))
+        return int(math.prod(node.size) * heads * (math.prod(inputs[1].size) // groups) * (keys + values))
     return _matrix_macs(node, inputs) if node.op == "aten" else 0
 
 
