@@ -158,7 +158,7 @@ def _unscaled(name: str, by_name: dict[str, Node]) -> tuple[str, float]:
 class _Heads:
     """A value (…, tokens, size) of which each head of a token lies in adjacent channels of one pixel.
 
-    size: numbers of a head. pixel: (groups, tokens). first: by head, its first channel. axes: those of the value that run over heads; of more than one item alone.
+    size: numbers of a head. pixel: (groups, tokens). first: by head, its first channel. axes: those of the value that run over heads.
     """
 
     source: Node

@@ -46,7 +46,7 @@ class _Pass:
                 self._keep(node)
             else:
                 self.values.placed[node.name] = made
-                if (node.op == "aten" and node.attrs["target"] in MOVING) or not made.whole:
+                if node.op == "channels" or (node.op == "aten" and node.attrs["target"] in MOVING) or not made.whole:
                     self._keep(node)  # it only moves numbers, for those who read it as it is
                 else:
                     self._hand_over(node, made)
@@ -65,6 +65,8 @@ class _Pass:
                 return pointwise(self.values, node)
             handler = HANDLERS.get(target)
             return None if handler is None else handler(self.values, node)
+        if node.op == "channels":
+            return self._chosen(node)
         if node.op == "linear":
             return linear(self.values, node)
         if node.op in {"activation", "affine"} and (not node.is_map or node.inputs[0] in self.values.placed):
@@ -72,6 +74,17 @@ class _Pass:
         if node.op in ARITHMETIC and (not node.is_map or any(name in self.values.placed for name in node.inputs)):
             return arithmetic(self.values, node)
         return concat(self.values, node) if node.op == "concat" and not node.is_map else None
+
+    def _chosen(self, node: Node) -> Placed | None:
+        """What was taken for a choice of channels of a map may be a move of tokens."""
+        name = node.inputs[0]
+        if name not in self.values.placed or self.values.own_map(name) is not None:
+            return None
+        value, index = self.values.placed[name], list(node.attrs["index"])
+        constant = None if value.constant is None else value.constant[:, index]
+        return Placed(
+            value.sources, value.positions[:, index], value.whole and sorted(index) == list(range(value.positions.shape[1])), constant
+        )
 
     def _keep(self, node: Node) -> None:
         """A node as it was, but for maps that are there under another name, or have to be put together for it."""

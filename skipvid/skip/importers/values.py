@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from math import prod
 
 import torch
@@ -12,6 +13,8 @@ from skipvid.skip.ir.positions import Placed, Rows, numbers_of, place_map, rows_
 
 LONGEST = 0xFFFF
 """Rows and columns that a back end may count to."""
+MOST_PIECES = 16
+"""Pixels of which one token is made."""
 
 
 class Values:
@@ -57,7 +60,7 @@ class Values:
         channels = value.positions.shape[axis]
         if rows is not None and value.whole and source.channels == channels:
             return source, rows.pixel
-        gathered = self.gathered(name, axis)
+        gathered = self.gathered(name, axis) or self._pieced(name, axis)
         return None if gathered is None else (self.nodes[gathered], torch.arange(value.positions.numel() // channels))
 
     def gathered(self, name: str, axis: int, size: tuple[int, int] | None = None) -> str | None:
@@ -82,6 +85,25 @@ class Values:
             consts = {"scale": torch.tensor(1.0, dtype=torch.float32), "shift": constant}
             self.add(Node(made, "affine", (f"{made}_part",), shape, consts=consts))
         return made
+
+    def _pieced(self, name: str, axis: int) -> str | None:
+        """The same, of rows that are pieces of several pixels each, side by side: neighbours merged to one token."""
+        value = self.place(name)
+        if value is None or value.constant is not None:
+            return None
+        by_row = value.positions.movedim(axis, -1)
+        size, by_row = self._grid(list(by_row.shape[:-1])), by_row.reshape(-1, by_row.shape[-1])
+        cuts = [0, *((by_row[:, 1:] - by_row[:, :-1] != 1).any(0).nonzero().flatten() + 1).tolist(), by_row.shape[1]]
+        if len(cuts) > MOST_PIECES + 1 or max(size) > LONGEST:
+            return None
+        rows = [rows_of(value, by_row[:, first:last]) for first, last in pairwise(cuts)]
+        made = f"{name}_rows{axis}"
+        names = []
+        for (first, last), piece in zip(pairwise(cuts), rows, strict=True):
+            if piece is None:
+                return None
+            names.append(self.add(gather_node(f"{made}_from{first}", value.sources, piece, (1, last - first, *size))).name)
+        return self.add(Node(made, "concat", tuple(names), (1, by_row.shape[1], *size))).name
 
     def _grid(self, extents: list[int]) -> tuple[int, int]:
         """Height and width for as many pixels: those of a map that has as many, or as the extents say."""
