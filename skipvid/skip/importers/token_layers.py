@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from skipvid.skip.importers.map_norms import SUM
+from skipvid.skip.importers.token_arithmetic import add_up
 from skipvid.skip.importers.values import Values
 from skipvid.skip.ir.graph import Activation, Node
 from skipvid.skip.ir.positions import Placed
@@ -91,7 +93,24 @@ def _softmax(values: Values, node: Node) -> Placed | None:
 
 def _mean(values: Values, node: Node) -> Placed | None:
     found = _over_pixels(values, node, (*node.attrs["args"], None)[1])
-    return None if found is None else _mean_of(values, node, found)
+    return add_up(values, node) or _mean_over_channels(values, node) if found is None else _mean_of(values, node, found)
+
+
+def _mean_over_channels(values: Values, node: Node) -> Placed | None:
+    axes = node.attrs["args"][1]
+    if not isinstance(axes, list | tuple) or len(axes) != 1 or values.place(node.inputs[0]) is None:
+        return None
+    axis = axes[0] % len(values.nodes[node.inputs[0]].shape)
+    rows = values.row_map(node.inputs[0], axis)
+    if rows is None:
+        return None
+    source, pixels = rows
+    consts = {"scale": torch.tensor(1 / source.channels, dtype=torch.float32), "shift": torch.zeros((), dtype=torch.float32)}
+    shares = values.add(Node(f"{node.name}_shares", "affine", (source.name,), source.shape, consts=consts))
+    ones = torch.ones(1, source.channels, 1, 1, dtype=torch.float32)
+    shape = (1, 1, *source.size)
+    made = values.add(Node(f"{node.name}_sum", "conv", (shares.name,), shape, {**SUM, "groups": 1}, {"weight": ones}))
+    return Placed((made,), pixels.int().view(node.shape), node.shape == () or prod(node.shape) == prod(source.size))
 
 
 def _length(values: Values, node: Node) -> Placed | None:

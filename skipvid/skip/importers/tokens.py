@@ -16,7 +16,7 @@ import torch
 
 from skipvid.skip.importers.attention import ATTENTION, attention, recognise_attention
 from skipvid.skip.importers.pointwise import WRITTEN_OUT
-from skipvid.skip.importers.token_arithmetic import arithmetic, concat, pointwise
+from skipvid.skip.importers.token_arithmetic import add_up, arithmetic, concat, pointwise, stack
 from skipvid.skip.importers.token_layers import LAYERS, linear
 from skipvid.skip.importers.values import Values, order_of
 from skipvid.skip.ir.graph import Graph, MapArgument, Node
@@ -26,7 +26,13 @@ from skipvid.skip.ir.rearrangement import recognise_rearrangements
 aten = torch.ops.aten
 
 ARITHMETIC = frozenset({"add", "sub", "mul", "div"})
-HANDLERS: dict[Any, Callable[[Values, Node], Placed | None]] = {**LAYERS, aten.cat.default: concat, ATTENTION: attention}
+HANDLERS: dict[Any, Callable[[Values, Node], Placed | None]] = {
+    **LAYERS,
+    ATTENTION: attention,
+    aten.cat.default: concat,
+    aten.stack.default: stack,
+    aten.sum.dim_IntList: add_up,
+}
 
 
 def tokens_as_maps(graph: Graph) -> Graph:

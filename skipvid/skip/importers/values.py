@@ -78,7 +78,7 @@ class Values:
             return None
         shape = (1, value.positions.shape[axis], *size)
         if value.constant is None:
-            self.add(gather_node(made, value.sources, rows, shape))
+            self.add(_chosen_channels(made, value.sources, rows, shape) or gather_node(made, value.sources, rows, shape))
         else:
             self.add(gather_node(f"{made}_part", value.sources, rows, shape))
             constant = value.constant.movedim(axis, -1).reshape(1, *size, shape[1]).permute(0, 3, 1, 2).contiguous()
@@ -147,6 +147,16 @@ class Values:
                 return Placed((source,), positions, True)
         return None
 
+    @staticmethod
+    def of_one_source(sources: tuple[Node, ...], positions: Tensor) -> Placed:
+        """A part of a value, of that source alone of which it is made if there is one."""
+        start, low, high = 0, int(positions.min()), int(positions.max())
+        for source in sources:
+            if start <= low and high < start + numbers_of(source):
+                return Placed((source,), positions - start, positions.numel() == numbers_of(source))
+            start += numbers_of(source)
+        return Placed(sources, positions)
+
     def in_order_of(self, base: Placed, name: str, value: Placed | None) -> str | None:
         """The map of a value whose numbers lie as those of another whole value do."""
         source = base.sources[0]
@@ -166,6 +176,14 @@ class Values:
         if gathered is None:
             return None
         return self.add(gather_node(f"{name}_moved{len(self.nodes)}", value.sources, gathered, source.shape)).name
+
+
+def _chosen_channels(name: str, sources: tuple[Node, ...], rows: Rows, shape: tuple[int, ...]) -> Node | None:
+    """The same as a choice of adjacent channels, which takes no time; None where pixels move."""
+    if len(sources) != 1 or sources[0].size != shape[2:] or bool((rows.channel != rows.channel[0]).any()) or order_of(rows) is not None:
+        return None
+    first = int(rows.channel[0])
+    return Node(name, "channels", (sources[0].name,), shape, {"index": tuple(range(first, first + shape[1]))})
 
 
 def gather_node(name: str, sources: tuple[Node, ...], rows: Rows, shape: tuple[int, ...]) -> Node:

@@ -19,6 +19,8 @@ from skipvid.skip.ir.graph import Graph, MapArgument, Node
 
 def dense_macs(node: Node, inputs: Sequence[Node]) -> int:
     """MACs of a node computed everywhere; `inputs` are the nodes it reads. Padding counts as if it were multiplied, as is usual."""
+    if node.attrs.get("kind") == "sum":
+        return 0
     if node.op in {"conv", "linear"}:
         return math.prod(node.shape) * node.consts["weight"][0].numel()
     if node.op == "conv_transpose":
