@@ -20,7 +20,6 @@ from skipvid.core.errors import UsageError
 from skipvid.nn.adaptive_policy import LearnedPolicy, Policy
 from skipvid.nn.convert import ModuleReport, swap_layers
 from skipvid.nn.cost import Cost
-from skipvid.nn.gumbel import gumbel
 from skipvid.nn.layers import Size, check_kind, mixed
 from skipvid.nn.streams import OnMaps, Step
 from skipvid.nn.window import as_row
@@ -223,7 +222,7 @@ class AdaptiveConv2d(OnMaps, nn.Conv2d):
     def _choose(self, logits: Tensor, memory: AdaptiveMemory | None) -> tuple[Tensor, Tensor]:
         """Choices (N,), and what the backward pass sees instead, (N, K)."""
         if self.training:
-            noisy = logits + gumbel(logits)
+            noisy = logits + self.policy.noise(logits)
             return noisy.detach().argmax(1), (noisy / self.policy.temperature).softmax(1)
         count = len(self.ratios)
         widths = logits[:, :count]
