@@ -18,15 +18,20 @@ HYSTERESIS = 1.0
 LEAST_STAY = 8
 """Frames at a ratio before another one is worth the keyframe that a change costs, and that what is found may look a little different."""
 
+OPERATIONS = 12
+"""For each sample: its mean, deviation, two steps to neighbours, and its change."""
+
 
 class RatioChoice:
-    """The choice of one stream, which begins at no ratio. number: of the ratio in use, 0 = the full network."""
+    """The choice of one stream, which begins at no ratio. number: of the ratio in use, 0 = the full network. operations: element-wise ones,
+    and the products of the policy, that the last choice took."""
 
     def __init__(self, policy: RatioPolicy) -> None:
         self.number = 0
         self._policy = policy
         self._last: NDArray[np.float32] | None = None
         self._stayed = 0
+        self.operations = 0
 
     def reset(self) -> None:
         """Begin anew: the next frame is compared with none, and has no ratio to stay at."""
@@ -38,6 +43,7 @@ class RatioChoice:
         A frame in which no sample has changed keeps its ratio: where nothing moves, nothing is computed anew.
         """
         samples = sampled(inputs[0])
+        self.operations = OPERATIONS * samples.size + self._policy.inner.size + self._policy.outer.size
         if self._last is None:
             self.number = int(self._policy.logits(frame_features(samples, None)).argmax())
             self._last, self._stayed = samples, 1

@@ -86,7 +86,8 @@ class Session:
         A keyframe is the first frame, one whose inputs differ from the last frame's in anything but their values (size of the input or
         of the picture in it, a tensor in place of a picture, a picture's tables or order), the frame after one that raised an error, and
         the frame after one that found the unit of a gate left behind (skipvid.skip.gates.units), and one for which a network of several
-        widths changes its ratio (skipvid.skip.ratio_choice). One equal to the last frame never is, unless `refresh` asks for it. Inputs have the type of the example, or of a floating-point one float32.
+        widths changes its ratio (skipvid.skip.ratio_choice). One equal to the last frame never is, unless `refresh` asks for it.
+        Inputs have the type of the example, or of a floating-point one float32.
         Raises UsageError for inputs of other kinds, numbers or types.
         """
         if named:
@@ -249,7 +250,10 @@ class Session:
     @property
     def cost(self) -> FrameCost:
         """What the last frame cost, layer by layer."""
-        return frame_cost(*self._last())
+        cost = frame_cost(*self._last())
+        if self._widths is None:
+            return cost
+        return FrameCost(cost.table, cost.counts, cost.other_gate_ops + self._widths.operations)
 
     @property
     def computed(self) -> dict[str, NDArray[np.bool_]]:

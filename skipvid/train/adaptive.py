@@ -25,16 +25,14 @@ from skipvid.nn import FixedPolicy, LearnedPolicy, Policy, adaptive_layers, macs
 from skipvid.nn.adaptive import RATIOS
 from skipvid.presets.preset import save_preset
 from skipvid.train.adaptive_net import Student, layer_choices, make_student, narrowed_state, narrower
+from skipvid.train.clip_exam import ClipExam
 from skipvid.train.clips import Piece
-from skipvid.train.frame_policy import Follower, FramePolicy
-from skipvid.train.gates import LOG_EVERY, Log, improve, price
+from skipvid.train.frame_policy import FRAME_POLICY, Follower, FramePolicy
+from skipvid.train.gates import LOG_EVERY, Log, falling, improve, price
 from skipvid.train.loop import Schedule, Trainer
 from skipvid.train.norms import keep_statistics
 from skipvid.train.ship import export_weights
 from skipvid.train.subjects import Subject, frames_of
-
-FRAME_POLICY = "frame_policy"
-"""Name of the module of a student that chooses for all of its layers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +84,6 @@ class AdaptiveRecipe:
             replace(schedule, steps=steps, warmup=min(schedule.warmup, steps // 4 + 1)) for steps in (first, schedule.steps - first)
         )
 
-    def temperature(self, progress: float) -> float:
-        """Of the backward pass. progress: 0 to 1, of the first part."""
-        first, last = self.temperatures
-        return first + (last - first) * progress
-
 
 class AdaptiveExam:
     """Measures a student on held-out pieces as it is used; the first number is the one to make large.
@@ -99,21 +92,12 @@ class AdaptiveExam:
     """
 
     def __init__(self, subject: Subject, recipe: AdaptiveRecipe, student: Student, pieces: Sequence[Piece]) -> None:
-        self._subject, self._recipe, self._student = subject, recipe, student
-        self._clips = subject.exam(pieces)
-        with torch.no_grad():
-            self._wanted = [subject.teacher(clip) for clip in self._clips]
+        self._recipe, self._student = recipe, student
+        self._exam = ClipExam(subject, pieces)
 
-    @torch.no_grad()
     def __call__(self, net: nn.Module) -> dict[str, float]:
-        net.eval()
-        distances, shares = [], []
-        for clip, wanted in zip(self._clips, self._wanted, strict=True):
-            outputs = frames_of(_run(net, clip.unsqueeze(0)))
-            distances.append(float(self._subject.distance(outputs, wanted)))
-            cost = macs(net).total
-            shares.append(float((cost.macs + cost.gate_macs).sum()) / (cost.dense_macs * len(clip)))
-        distance, share = float(np.mean(distances)), float(self._student.network_share(float(np.mean(shares))))
+        distance, adaptive = self._exam.measured(net, lambda cost: cost.macs + cost.gate_macs, _run)
+        share = float(self._student.network_share(adaptive))
         pressure = float(price(torch.tensor(share), 1.0, self._recipe.beta, self._recipe.target_saving))
         return {"goal": -distance - pressure, "distance": distance, "share": share}
 
@@ -122,7 +106,7 @@ class AdaptiveExam:
         """The ratio, by the path of its layer, that each policy chooses most often; of two, the larger."""
         net = self._student.net.eval()
         counts: dict[str, Tensor] = {}
-        for clip in self._clips:
+        for clip in self._exam.clips:
             _run(net, clip.unsqueeze(0))
             for path, layer in adaptive_layers(net):
                 found = layer_choices(layer).bincount(minlength=len(layer.ratios) + 1)[: len(layer.ratios)]
@@ -135,7 +119,7 @@ class AdaptiveExam:
         net = self._student.net.eval()
         layer = adaptive_layers(net)[0][1]
         counts = torch.zeros(len(layer.ratios), dtype=torch.int64)
-        for clip in self._clips:
+        for clip in self._exam.clips:
             _run(net, clip.unsqueeze(0))
             assert layer.choices[0] is not None
             counts += layer.choices[0].flatten().bincount(minlength=len(layer.ratios))
@@ -155,8 +139,10 @@ def train_adaptive(
     quiet: bool = False,
     report: Callable[[str], None] = lambda line: None,
 ) -> Path:
-    """Learn ratios and weights; returns the path of a preset that has them. All lies in `folder`: policies/ and ratios/ (the two parts of
-    the run), policies.csv, ratios.csv, NAME.pt, NAME-policies.pt (the state of the student with policies, for skipvid.nn), NAME.yaml.
+    """Learn ratios and weights; returns the path of a preset that has them.
+
+    All lies in `folder`: policies/ (the run), policies.csv, NAME.pt, NAME.yaml; where each layer has a ratio of its own also ratios/ and
+    ratios.csv (the second part), and NAME-policies.pt (the state of the student with policies, for skipvid.nn).
 
     learned, held: pieces to learn from and to choose the best weights by; where nothing is held, the first piece says what policies choose.
     policy: from a layer to what decides in it; None: what the recipe says. Where all are fixed, it is one narrower network that learns.
@@ -175,10 +161,10 @@ def train_adaptive(
     first, *second = recipe.parts
     grades = _train(subject, recipe, student, first, learned, exam, folder / "policies", resume=resume, quiet=quiet, report=report)
     learned_state = {key: value.clone() for key, value in student.net.state_dict().items()}
-    exam = exam or AdaptiveExam(subject, recipe, student, learned[:1])
+    told = exam or AdaptiveExam(subject, recipe, student, learned[:1])
     about: dict[str, Any] = {"preset": subject.preset.name, "steps": recipe.schedule.steps, "settings": settings}
     if leader is not None:
-        report(f"frames held out: {exam.frames_by_ratio()}")
+        report(f"{'frames held out' if held else 'frames'}: {told.frames_by_ratio()}")
         about["grades"] = dict(grades)
         digest = export_weights(
             narrowed_state(student, subject.teacher, dict.fromkeys(student.paths, 0)),
@@ -187,7 +173,7 @@ def train_adaptive(
             narrower(student, subject.teacher, leader.weights()),
         )
         return _save_preset(subject, grades, folder, name, digest, "a number of channels for each frame")
-    choices = exam.favourites()
+    choices = told.favourites()
     report(f"ratios: {_summary(student, choices)}")
     for path, layer in adaptive_layers(student.net):
         layer.set_policy(FixedPolicy(choices[path]))
@@ -262,9 +248,9 @@ def _train(
 
     def loss_of_step(net: nn.Module, step: int) -> tuple[Tensor, dict[str, float]]:
         keep_statistics(net)
-        progress = step / max(schedule.steps - 1, 1)
+        temperature = falling(recipe.temperatures, step, schedule.steps)
         for _, layer in adaptive_layers(net):
-            layer.policy.temperature = recipe.temperature(progress)
+            layer.policy.temperature = temperature
         rng = np.random.default_rng((schedule.seed, step))
         torch.manual_seed(schedule.seed * 1_000_003 + step)  # of the policies' samples: a run goes on as if never stopped
         clips = [subject.draw(learned, recipe.frames, recipe.size, rng) for _ in range(schedule.batch)]
@@ -281,7 +267,7 @@ def _train(
         spent = float(student.network_share(float(cost.macs.double().mean()) / cost.dense_macs))
         shown = {"task": float(task.detach()), "share": float(share.detach())}
         if step % LOG_EVERY == 0:
-            log.add(step, float(loss.detach()), *shown.values(), spent, recipe.temperature(progress))
+            log.add(step, float(loss.detach()), *shown.values(), spent, temperature)
         return loss, {**shown, "maps": float(apart.detach())}
 
     return improve(trainer, student.net, loss_of_step, exam, quiet=quiet, report=report)

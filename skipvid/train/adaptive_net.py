@@ -19,6 +19,7 @@ from skipvid.models.narrow import NarrowConv2d, replace_module
 from skipvid.nn import AdaptiveConv2d, Policy, adaptive_layers, convert_adaptive
 from skipvid.nn.adaptive import RATIOS, partners
 from skipvid.train.adaptive_order import pair_channels
+from skipvid.train.frame_policy import FRAME_POLICY
 
 WORTH = {
     "detect": re.compile(r"backbone\.blocks\..*|fpn\.cell\..*|(class|box)_net\.conv_rep\..*"),
@@ -212,7 +213,8 @@ def narrowed_state(student: Student, teacher: nn.Module, choices: Mapping[str, i
     teacher: the network before, for its BatchNorms. choices: number of the ratio, by the path of the layer.
     """
     layers = dict(adaptive_layers(student.net))
-    state = {key: value for key, value in student.net.state_dict().items() if not key.startswith(tuple(f"{path}." for path in layers))}
+    other = (f"{FRAME_POLICY}.", *(f"{path}." for path in layers))
+    state = {key: value for key, value in student.net.state_dict().items() if not key.startswith(other)}
     for path, layer in layers.items():
         number, bias = choices[path], layer.bias
         width = layer.widths[number]

@@ -14,6 +14,9 @@ from skipvid.core.ratios import STEP, RatioPolicy, feature_count, frame_features
 from skipvid.nn import Policy
 from skipvid.nn.gumbel import gumbel
 
+FRAME_POLICY = "frame_policy"
+"""Name of the module of a student that chooses for all of its layers."""
+
 GAIN = 10.0
 """What the outer layer's weights are multiplied with: a step of Adam, which is as long for all weights, moves logits so much further. In a
 few hundred steps at the rate of cheap operations they would hardly leave the place where they begin."""
