@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 S = TypeVar("S", bound=AnalysisSettings)
 
+CLOSING_SECONDS = 5.0
+"""How long a stop waits for sources whose files are complete to close; one that hangs in a driver must not hold the program."""
+
 
 @dataclass(frozen=True, slots=True)
 class Share:
@@ -103,6 +106,7 @@ class _Runs:
         self._queue = deque(number for number in range(len(jobs)) if number not in how.live)
         self._threads: list[threading.Thread] = []
         self._open: set[Source] = set()
+        self._opened: set[int] = set()  # jobs that have a result, or will have one
         self.results: list[Done | Failed | None] = [None] * len(jobs)
         self.stopped = threading.Event()
 
@@ -125,11 +129,13 @@ class _Runs:
             sources = list(self._open)
         for source in sources:
             source.close()
+        # Not by joining the threads: Python 3.11 takes one whose join was interrupted for ended. What is still being opened has no files to
+        # finish, and no result.
         while self._any_open():
-            for thread in self._threads:
-                thread.join(0.05)
-        for thread in self._threads:
-            thread.join(0.2)  # what is still being opened has no files to finish
+            time.sleep(0.01)
+        deadline = time.monotonic() + CLOSING_SECONDS
+        while time.monotonic() < deadline and any(self.results[number] is None for number in self._opened):
+            time.sleep(0.01)
 
     def _any_open(self) -> bool:
         with self._lock:
@@ -160,6 +166,7 @@ class _Runs:
             if self.stopped.is_set():
                 raise _TooLate
             self._open.add(source)
+            self._opened.add(number)
         if source.info.live and number not in self._how.live:
             self._begin(self._queue)  # it has no end, and others wait behind it
         try:

@@ -21,6 +21,7 @@ from skipvid.cli.app import run
 from skipvid.core.errors import OutputError, SourceError
 from skipvid.core.results import Frame, FrameResult, RunHeader
 from skipvid.tasks.detect_engine import DetectStream
+from skipvid.video.sources.base import Source
 
 
 class Camera:
@@ -48,6 +49,7 @@ class Watch:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, seconds: float = 0.0) -> None:
         self.most, self.frames, self.ages, self.times = 0, list[str](), list[float](), list[float]()
+        self.all_begun = threading.Event()  # each of three sources has had a frame
         self._now, self._lock = 0, threading.Lock()
         process = DetectStream.process
 
@@ -58,6 +60,8 @@ class Watch:
                 if frame.source in self.frames:  # the first one waits for the network to be loaded
                     self.ages.append(time.monotonic() - (frame.arrived or 0.0))
                 self.frames.append(frame.source)
+                if len(set(self.frames)) == 3:
+                    self.all_begun.set()
             begin = time.monotonic()
             time.sleep(seconds)
             try:
@@ -145,8 +149,15 @@ def test_a_camera_that_fails_does_not_stop_the_others(
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGTERM"), reason="needs signals")
-def test_a_signal_ends_all_of_them_with_whole_files(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    threading.Timer(3, lambda: os.kill(os.getpid(), signal.SIGTERM)).start()
+@pytest.mark.parametrize("closing", [0.0, 1.5])
+def test_a_signal_ends_all_of_them_with_whole_files(
+    closing: float, place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also where a source takes its time to close after its files are complete: its report is not lost."""
+    close = Source.__exit__
+    monkeypatch.setattr(Source, "__exit__", lambda source, *error: (time.sleep(closing), close(source, *error))[1])
+    watch = Watch(monkeypatch)
+    threading.Thread(target=lambda: watch.all_begun.wait() and os.kill(os.getpid(), signal.SIGTERM), daemon=True).start()
     assert run(["detect", *cameras(3), "-o", "{stem}.jsonl", "-o", "{stem}.mp4", "--json"]) == 143
     document = json.loads(capsys.readouterr().out)
     assert len(document["runs"]) == 3 and all(each["interrupted"] for each in document["runs"])
