@@ -20,7 +20,7 @@ from skipvid.core.errors import UsageError
 from skipvid.nn.adaptive_policy import LearnedPolicy, Policy
 from skipvid.nn.convert import ModuleReport, swap_layers
 from skipvid.nn.cost import Cost
-from skipvid.nn.layers import Size, check_kind, mixed
+from skipvid.nn.layers import check_kind, mixed
 from skipvid.nn.streams import OnMaps, Step
 from skipvid.nn.window import as_row
 
@@ -84,18 +84,7 @@ class AdaptiveConv2d(OnMaps, nn.Conv2d):
 
     def __init__(
         self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: Size,
-        stride: Size = 1,
-        padding: Size | str = 0,
-        dilation: Size = 1,
-        groups: int = 1,
-        bias: bool = True,
-        padding_mode: Any = "zeros",
-        device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
-        *,
+        *arguments: Any,
         ratios: Sequence[float] = RATIOS,
         cheap_kernel: int = 3,
         reuse: bool = True,
@@ -103,10 +92,9 @@ class AdaptiveConv2d(OnMaps, nn.Conv2d):
         hysteresis: float = 1.0,
         longest_reuse: int = 8,
         calls: int = 1,
+        **settings: Any,
     ) -> None:
-        nn.Conv2d.__init__(
-            self, in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode, device, dtype
-        )
+        nn.Conv2d.__init__(self, *arguments, **settings)
         self._install(ratios, cheap_kernel, reuse, policy, hysteresis, longest_reuse, calls)
 
     @classmethod
