@@ -40,7 +40,7 @@ def load_weights(net: nn.Module, weights: str | Path | Mapping[str, Any]) -> Non
     state = _unwrap(content, origin)
     vars(net).pop(NARROWER, None)
     _load(net, state, origin)
-    if NARROWER in content:
+    if isinstance(content.get(NARROWER), Mapping):
         load_widths(net, state, content[NARROWER], origin, _load)
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skipvid.core.errors import BackendError, UsageError
-from skipvid.core.ratios import NARROWER, Narrower
+from skipvid.core.ratios import NARROWER, Narrower, feature_count
 from skipvid.skip.backend import Backend, PlannedProgram, Program, as_arrays
 from skipvid.skip.backends import make_backend, precision_of
 from skipvid.skip.config import SkipConfig
@@ -248,12 +248,20 @@ class SkipModel:
             return SkipModel(Source(partial(_full_width, self.source.load()), self.dtypes), self.config)
         if self.config.learned_gates:
             raise UsageError("a network that has several widths cannot have learned gates", "use norm gates: --gate norm")
-        return SkipModel(self.source.narrow[number - 1], replace(self.config, thresholds={}, scales={}))
+        other = SkipModel(self.source.narrow[number - 1], replace(self.config, thresholds={}, scales={}))
+        other.backend = self.backend  # one pool of threads for all widths
+        return other
 
     def _compiled(self, shapes: Shapes) -> Program:
         program = self.planned(shapes)
         narrower = self.source.narrower
         if narrower is not None:  # not kept: what is on disk is of one network
+            seen, channels = narrower.policy.inner.shape[1], shapes[0][1] if len(shapes[0]) == 4 else 0
+            if not channels or seen != feature_count(channels):
+                raise BackendError(
+                    f"the policy that chooses the network's width takes {seen} features, which inputs {shapes[0]} do not have",
+                    "train it again: skipvid train adaptive",
+                )
             others = [self.at_width(number).planned(shapes) for number in range(1, len(narrower.nets) + 1)]
             return WidthsProgram((1.0, *narrower.ratios), (program, *others), narrower.renamed, narrower.policy)
         if self._kept is not None:

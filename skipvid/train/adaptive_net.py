@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from skipvid.core.errors import UsageError
-from skipvid.core.ratios import NARROWER, RatioPolicy
+from skipvid.core.ratios import RatioPolicy
 from skipvid.models.narrow import NarrowConv2d, replace_module
 from skipvid.nn import AdaptiveConv2d, Policy, adaptive_layers, convert_adaptive
 from skipvid.nn.adaptive import RATIOS, partners
@@ -86,7 +86,6 @@ def make_student(
     if any(isinstance(module, NarrowConv2d) for module in teacher.modules()):
         raise UsageError("this network is narrowed already", "begin with the network that it was made of")
     net = copy.deepcopy(teacher).eval()
-    vars(net).pop(NARROWER, None)  # a network that has several widths is taught with at its full one
     chosen = worth_adapting(task)
     convs = {path: conv for path, conv in net.named_modules() if isinstance(conv, nn.Conv2d) and chosen(path, conv)}
     if not convs:

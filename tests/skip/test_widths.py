@@ -170,7 +170,7 @@ def test_the_full_network_is_what_a_session_is_measured_against() -> None:
         torch.testing.assert_close(model.dense(frame), net(frame), rtol=1e-4, atol=1e-4)
     session = model.session()
     session(frame)
-    assert session.ratio == 0.25 and model.adaptive
+    assert session.ratio == 0.25 and model.adaptive and model.at_width(2).backend is model.backend
     assert not model.at_width(1).session()(frame).equal(model.dense(frame)) and not model.at_width(0).adaptive
     other = model.regated(SkipConfig(threshold=0.5, backend="reference")).session()
     other(frame)
@@ -225,6 +225,9 @@ def test_what_does_not_fit_together_is_refused() -> None:
     gate = LearnedGate(torch.ones(3), 0.0, True)
     with pytest.raises(UsageError, match="cannot have learned gates"):
         model.regated(SkipConfig(gate="gumbel", learned_gates={"0": gate}, backend="reference")).at_width(1)
+    blind = RatioPolicy(policy.inner[:, :4], policy.inner_bias, policy.outer, policy.outer_bias)
+    with pytest.raises(BackendError, match="takes 4 features"):
+        convert(network((8, 4), blind), torch.zeros(1, 3, *SIZE), SkipConfig(backend="reference"))[0].session()(moving(0.5, 0))
     program = model.program(((1, 3, *SIZE),))
     assert isinstance(program, WidthsProgram) and not program.fallbacks and program.state_bytes() > 0
     narrow = model.at_width(1).program(((1, 3, *SIZE),)).costs

@@ -230,6 +230,7 @@ def test_one_choice_for_all_layers_becomes_a_preset_that_holds_the_network_at_se
     assert isinstance(widths, Narrower) and widths.ratios == (0.5, 0.25) and len(widths.renamed[0]) > 40
     with torch.no_grad():
         x = torch.randn(1, 3, 64, 64)
+        assert not hasattr(DetectSubject(preset, weights.path).teacher, "narrower")  # trainings begin with the full network
         full, *narrow = (leaves(each(x)) for each in (net, *widths.nets))
         before = leaves(subject.teacher(x))
     for found in narrow:
