@@ -8,6 +8,8 @@ does not move as a whole. A camera without noise is left alone.
 
 from __future__ import annotations
 
+from collections import deque
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +42,7 @@ class Denoiser:
         self._before: NDArray[np.uint8] | None = None
         self._mean: NDArray[np.float32] | None = None
         self._given: NDArray[np.uint8] | None = None
+        self._last: deque[float] = deque([0.0, 0.0], maxlen=3)  # their median counts: a cut or a flash is no noise
         self._filtered = self._pictures = 0
 
     def forget(self) -> None:
@@ -81,5 +84,6 @@ class Denoiser:
             return
         median, high = np.searchsorted(np.cumsum(counts), (0.5 * sample.size, 0.9 * sample.size))
         found = float(median) if high <= STEADY * max(median, 1) else 0.0
-        self.level += MEMORY * (found - self.level)
+        self._last.append(found)
+        self.level += MEMORY * (sorted(self._last)[len(self._last) // 2] - self.level)
         self._filters = self.level >= (OFF if self._filters else ON)
