@@ -143,10 +143,10 @@ class DetectStream(EngineStream):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was left out, what was registered, and what was counted."""
+        """At which ratios the network ran, what was left out, what was registered, and what was counted."""
         canvas, held = self._task.canvas, self._task.held
         said = (None if held is None else held.note, None if canvas is None else canvas.note)
-        notes = tuple(note for note in said if note is not None)
+        notes = (*super().notes, *(note for note in said if note is not None))
         return notes if self._counts is None else (*notes, *self._counts.notes)
 
     def process(self, frame: Frame) -> FrameResult:
@@ -180,6 +180,7 @@ class DetectStream(EngineStream):
         with nullcontext() if self._whole is None else self._whole.beside(lambda: self._task.whole, clock):
             maps = self._model.dense_maps(prepared) if self._dense else self._session.maps(prepared)
             clock.lap("model")
+        self._ratios[self._session.ratio] += 1
         detections = self._task.decode(maps, (frame.height, frame.width), None if self._dense else self._session.changed)
         clock.lap("postprocess")
         return detections

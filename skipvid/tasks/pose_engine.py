@@ -135,11 +135,11 @@ class PoseStream(EngineStream):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Which areas were left out, and a line where persons were."""
+        """At which ratios the network ran, which areas were left out, and a line where persons were."""
         areas: tuple[str, ...] = ()
         if self._task.left_out is not None:
             areas = (share_note(self._task.left_out),) if self._detector is None else self._detector.notes
-        return areas if self._people.problem is None else (*areas, self._people.problem)
+        return (*super().notes, *areas, *(() if self._people.problem is None else (self._people.problem,)))
 
     def _begin_anew(self, size: tuple[int, int]) -> None:
         self._look_from_here(size)
@@ -189,6 +189,7 @@ class PoseStream(EngineStream):
         with nullcontext() if self._whole is None else self._whole.beside(lambda: self._task.prepare_whole(frame.picture, window), clock):
             maps = self._model.dense_maps(prepared) if self._dense else viewer.session.maps(prepared)
             clock.lap("model")
+        self._ratios[viewer.session.ratio] += 1
         keypoints = self._task.decode(maps, viewer.window)
         if carried and isinstance(self._people, DetectedPeople):
             self._people.carry(person, keypoints, frame.time)
