@@ -42,6 +42,7 @@ class DetectTask:
         self._areas = areas
         self._fill = (spec.fill,) * 3 if spec.fill is not None else mean_colour(preset)
         self._held: HeldOut | None = None
+        self._whole: Picture | None = None
         self._motion = motion
         self._canvas: Canvas | None = None
         self._boxes: NDArray[np.float32] | None = None  # of the last frame, in pixels of the input
@@ -63,6 +64,7 @@ class DetectTask:
         prepared = self._preprocess(picture, letterbox)
         if self._canvas is not None:
             prepared = replace(prepared, pixels=self._registered(self._canvas, prepared.pixels, letterbox.content_size))
+        self._whole = prepared
         return prepared if self._held is None else replace(prepared, pixels=self._held.hold(prepared.pixels))
 
     def _registered(self, canvas: Canvas, pixels: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
@@ -76,6 +78,12 @@ class DetectTask:
         whole = pixels.copy()
         whole[: size[0], : size[1]] = registered
         return whole
+
+    @property
+    def whole(self) -> Picture:
+        """The picture prepared last, with nothing left out of it. Valid until the next one."""
+        assert self._whole is not None
+        return self._whole
 
     @property
     def canvas(self) -> Canvas | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from skipvid.tasks.detect import DetectTask
 from skipvid.tasks.engine import ACTIVITY_STRIDE, Clock, Engine, EngineStream, spec_with
 from skipvid.tasks.identities import FollowOptions, Identities
 from skipvid.tasks.track import WEAK
+from skipvid.tasks.whole_picture import WholePicture
 
 
 class DetectEngine(Engine):
@@ -70,17 +72,28 @@ class DetectEngine(Engine):
         return "none" if without else self.motion
 
     def stream(self, dense_every: int = 0) -> DetectStream:
-        """As Engine.stream; nothing is measured where the detector skips frames: those with the dense run would not be like the others."""
-        return DetectStream(self, dense=False, dense_every=0 if self.follow is not None and self.follow.detect_every > 1 else dense_every)
+        """As Engine.stream; the dense network is left out where the detector skips frames: those with it would not be like the others.
+
+        dense_every: where it is not 0, what areas save is measured, too, in stretches of frames.
+        """
+        skips = self.follow is not None and self.follow.detect_every > 1
+        return DetectStream(self, dense=False, dense_every=0 if skips else dense_every, whole=dense_every > 0)
+
+    def measured_stream(self) -> DetectStream:
+        """A stream with gates in which what areas save is measured in every frame."""
+        return DetectStream(self, dense=False, whole=True, whole_always=True)
 
     def dense_stream(self) -> DetectStream:
         return DetectStream(self, dense=True)
 
 
 class DetectStream(EngineStream):
-    """One stream of frames through one session."""
+    """One stream of frames through one session.
 
-    def __init__(self, engine: DetectEngine, dense: bool, dense_every: int = 0) -> None:
+    whole: measure what areas save, in stretches of frames. whole_always: in every frame.
+    """
+
+    def __init__(self, engine: DetectEngine, dense: bool, dense_every: int = 0, whole: bool = False, whole_always: bool = False) -> None:
         # Without gates nothing is kept from frame to frame that a scene cut could spoil.
         super().__init__(engine.model, engine.scene_cuts and not dense, dense, dense_every)
         follow = None if dense else engine.follow
@@ -93,6 +106,8 @@ class DetectStream(EngineStream):
         self._counts = Counts(engine.count) if engine.count and follow is not None else None
         self._since_start = 0  # frames since everything began anew
         self._ran = True  # the detector, in the last frame
+        self._measured, self._always = whole and not dense and engine.model.config.gate != "none", whole_always
+        self._whole = self._whole_picture(engine.areas)
 
     def look_at(self, areas: Areas | None) -> None:
         """Look at these areas from the next frame on, which is a keyframe; None: at all of the picture. What has an identity keeps it.
@@ -100,9 +115,13 @@ class DetectStream(EngineStream):
         Raises UsageError where they leave nothing of the picture.
         """
         self._task = self._engine.task(self._share, areas, self._motion)
+        self._whole = self._whole_picture(areas)
         if self._frame_size is not None:
             self._look_from_here(self._frame_size)
             self._resume(self._frame_size)
+
+    def _whole_picture(self, areas: Areas | None) -> WholePicture | None:
+        return WholePicture(self._model, self._always) if self._measured and areas is not None else None
 
     def _look_from_here(self, size: tuple[int, int]) -> None:
         self._task.letterbox(size)
@@ -118,7 +137,7 @@ class DetectStream(EngineStream):
             self._counts.begin_anew(size)
 
     def _resume(self, size: tuple[int, int]) -> None:
-        self._session.reset()
+        self._reset()
         self._task.begin_anew()
         self._since_start = 0
 
@@ -131,8 +150,10 @@ class DetectStream(EngineStream):
         return notes if self._counts is None else (*notes, *self._counts.notes)
 
     def process(self, frame: Frame) -> FrameResult:
-        """As EngineStream.process; what was counted is added."""
+        """As EngineStream.process; what was counted is added, and what areas saved."""
         result = super().process(frame)
+        if self._whole is not None and self._ran and result.cost is not None:
+            result = replace(result, areas=self._whole.cost(result.cost.macs, result.ms["model"]))
         if self._counts is None:
             return result
         events, counts = self._counts.update(result.detections, frame.time)
@@ -153,15 +174,22 @@ class DetectStream(EngineStream):
     def _detect(self, frame: Frame, clock: Clock) -> Detections:
         prepared = self._task.prepare(frame.picture)
         if self._task.canvas is not None and self._task.canvas.anchored:
-            self._session.reset()
+            self._reset()
         clock.lap("preprocess")
         self._time_dense(prepared, clock)
-        maps = self._model.dense_maps(prepared) if self._dense else self._session.maps(prepared)
-        clock.lap("model")
+        with nullcontext() if self._whole is None else self._whole.beside(lambda: self._task.whole, clock):
+            maps = self._model.dense_maps(prepared) if self._dense else self._session.maps(prepared)
+            clock.lap("model")
         self._ratios[self._session.ratio] += 1
         detections = self._task.decode(maps, (frame.height, frame.width), None if self._dense else self._session.changed)
         clock.lap("postprocess")
         return detections
+
+    def _reset(self) -> None:
+        """The next frame is a keyframe."""
+        self._session.reset()
+        if self._whole is not None:
+            self._whole.begin_anew()
 
     @property
     def _keyframe(self) -> bool:
