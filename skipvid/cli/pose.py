@@ -54,10 +54,12 @@ def _load(settings: PoseSettings, talk: Talk) -> Engine:
         whole = load_people_engine(settings.network, preset, talk)
         whole.areas = areas
         whole.use_motion(settings.motion.motion)
+        whole.use_denoising(settings.motion.denoise)
         return whole
     engine = load_pose_engine(settings.network, preset, talk)
     engine.areas = areas
     if engine.detector is not None:
         engine.detector.areas = areas
     engine.use_motion(settings.motion.motion)
+    engine.use_denoising(settings.motion.denoise)
     return engine

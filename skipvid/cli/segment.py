@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,9 +16,9 @@ from skipvid.cli.settings.groups import NetworkSettings
 from skipvid.core.errors import UsageError
 
 if TYPE_CHECKING:
+    from skipvid.cli.run_jobs import MakeSinks
     from skipvid.cli.talk import Talk
     from skipvid.tasks.engine import Engine
-    from skipvid.video.sinks.base import Sink
 
 SUFFIXES = (".mp4", ".mkv", ".webm", ".jsonl", ".json")
 """Of outputs that hold class maps."""
@@ -49,7 +50,7 @@ def segment(settings: SegmentSettings) -> int:
     SOURCE is a video file, a quoted glob, a folder of images, an http(s) URL, or - for a video on standard input. The network comes as a
     file: --model net.onnx. Videos show the classes in colours; .jsonl and .json hold each class of a frame as a mask in COCO's run lengths.
     """
-    return analyse("segment", settings, _load, _mask_sinks)
+    return analyse("segment", settings, _load, _masks)
 
 
 def _load(settings: SegmentSettings, talk: Talk) -> Engine:
@@ -58,6 +59,7 @@ def _load(settings: SegmentSettings, talk: Talk) -> Engine:
     _check(settings)
     engine = load_segment_engine(settings.network, network_preset(settings.network, "", "segment"), talk)
     engine.use_motion(settings.motion.motion)
+    engine.use_denoising(settings.motion.denoise)
     return engine
 
 
@@ -84,8 +86,10 @@ def _check(settings: SegmentSettings) -> None:
     check_folder(Path(settings.masks), settings.write.overwrite or settings.dry_run)
 
 
-def _mask_sinks(settings: SegmentSettings) -> Iterator[Sink]:
+@contextmanager
+def _masks(settings: SegmentSettings) -> Iterator[MakeSinks]:
+    """What opens the folder of masks, where one is wanted."""
     from skipvid.video.sinks.masks import MaskSink
 
-    if settings.masks is not None:
-        yield MaskSink(Path(settings.masks), settings.write.overwrite)
+    folder = settings.masks
+    yield lambda job, header: () if folder is None else (MaskSink(Path(folder), settings.write.overwrite),)

@@ -33,7 +33,7 @@ class ComparedStream:
         self._gate_maps = gate_maps
         self._dense = engines[0].dense_stream()
         self._dense_ms = Median()
-        self._runs = [(engine.stream(), SummaryBuilder(header)) for engine in engines]
+        self._runs = [(engine.measured_stream(), SummaryBuilder(header)) for engine in engines]
         self._thresholds = [engine.model.config.threshold for engine in engines]
         self._agreements = [Agreement() for _ in engines]
         self._maps: list[MapAgreement] | None = [MapAgreement() for _ in engines] if isinstance(engines[0], SegmentEngine) else None

@@ -15,23 +15,27 @@ from skipvid.models.detections import DetectionHead
 from skipvid.models.heads.registry import find_head
 from skipvid.presets.preset import Preset
 from skipvid.tasks.areas import Areas, looked_at
-from skipvid.tasks.canvas import cut_to_frame
-from skipvid.tasks.letterbox import Letterbox
-from skipvid.tasks.motion import STANDSTILL
-from skipvid.tasks.whole_picture import PictureTask
+from skipvid.tasks.picture_task import PictureTask
 
 
 class DetectTask(PictureTask):
     """Prepares frames for a detector and reads its output.
 
-    Use one per stream: it keeps what it read of the last frame. spec: of the preset's network. score_threshold: in [0, 1].
-    areas: what is looked at; None: everything. motion: what is done where the camera moves, as in DetectEngine.
+    Use one per stream: it keeps what it read of the last frame. denoiser: what takes noise out of the pictures, where that is wanted.
+    spec: of the preset's network. score_threshold: in [0, 1].
+    areas: what is looked at; None: everything. motion, denoise: what is done where the camera moves, or is noisy, as in DetectEngine.
     """
 
     def __init__(
-        self, preset: Preset, spec: DetectorSpec, score_threshold: float, areas: Areas | None = None, motion: str = "none"
+        self,
+        preset: Preset,
+        spec: DetectorSpec,
+        score_threshold: float,
+        areas: Areas | None = None,
+        motion: str = "none",
+        denoise: str = "none",
     ) -> None:
-        super().__init__(preset, spec.fill, areas, motion)
+        super().__init__(preset, spec.fill, areas, motion, denoise)
         self.score_threshold = score_threshold
         self._make_head = spec.head
         self._labels = found_categories(preset)
@@ -58,29 +62,13 @@ class DetectTask(PictureTask):
         raw = self._head.choose([self._found[level] for level in range(len(self._head.levels))])
         categories = self._labels.category_ids(raw.classes)
         self._boxes = raw.boxes
-        boxes = self._to_frame(raw.boxes, letterbox)
+        boxes = self.registration.boxes_to_frame(raw.boxes)
         # Outputs without a category (COCO leaves ten numbers out), and boxes that lie wholly in the filling.
         known = (categories > 0) & (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
         categories = categories[known]
-        keypoints = None if raw.keypoints is None else self._points_to_frame(raw.keypoints[known], letterbox)
+        keypoints = None if raw.keypoints is None else self.registration.points_to_frame(raw.keypoints[known])
         names = self._labels.names(categories)
         return self.looked_at(Detections(boxes[known], raw.scores[known], categories, names, keypoints=keypoints))
-
-    def _points_to_frame(self, keypoints: NDArray[np.float32], letterbox: Letterbox) -> NDArray[np.float32]:
-        """(K, J, 3), x and y in pixels of the input and score -> of the frame; they may lie beyond it."""
-        places = keypoints[..., :2]
-        if self._canvas is not None and self._canvas.motion is not STANDSTILL:
-            places = self._canvas.motion.points(places).astype(np.float32)
-        flat = places.reshape(-1, 2)
-        moved = letterbox.uncut_to_frame(np.concatenate([flat, flat], 1))[:, :2].reshape(places.shape)
-        return np.concatenate([moved, keypoints[..., 2:]], 2).astype(np.float32)
-
-    def _to_frame(self, boxes: NDArray[np.float32], letterbox: Letterbox) -> NDArray[np.float32]:
-        """(K, 4) xyxy in pixels of the input -> of the frame, cut to it."""
-        if self._canvas is None or self._canvas.motion is STANDSTILL:
-            return letterbox.boxes_to_frame(boxes)
-        moved = self._canvas.motion.boxes(boxes).astype(np.float32)
-        return cut_to_frame(letterbox.uncut_to_frame(moved), letterbox.frame_size)
 
 
 def found_categories(preset: Preset) -> LabelSet:

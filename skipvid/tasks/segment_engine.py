@@ -19,7 +19,7 @@ from skipvid.skip.api import SkipModel
 from skipvid.skip.config import SkipConfig
 from skipvid.tasks.engine import ACTIVITY_STRIDE, Clock, Engine, EngineStream, spec_with
 from skipvid.tasks.letterbox import Letterbox
-from skipvid.tasks.whole_picture import PictureTask
+from skipvid.tasks.picture_task import PictureTask
 
 
 class SegmentEngine(Engine):
@@ -53,8 +53,17 @@ class SegmentEngine(Engine):
         if motion == "canvas":
             raise UsageError("--motion canvas is for detectors", "leave it out")
 
+    def use_denoising(self, denoise: str | None) -> None:
+        """As Engine.use_denoising. Raises UsageError for "auto"."""
+        if denoise not in (None, "none"):
+            raise UsageError(f"--denoise {denoise} is for detectors", "leave it out")
+
     def stream(self, dense_every: int = 0) -> SegmentStream:
         return SegmentStream(self, dense=False, dense_every=dense_every)
+
+    def measured_stream(self) -> SegmentStream:
+        """As `stream`: there are no areas whose saving could be measured."""
+        return self.stream()
 
     def dense_stream(self) -> SegmentStream:
         return SegmentStream(self, dense=True)
@@ -88,6 +97,7 @@ class SegmentStream(EngineStream):
         self._time_dense(prepared, clock)
         maps = self._model.dense_maps(prepared) if self._dense else self._session.maps(prepared)
         clock.lap("model")
+        self._ratios[self._session.ratio] += 1
         if self._class_map is None or self._dense or any(self._session.changed):
             self._class_map = self._read(maps, self._task.letterbox((frame.height, frame.width)))
         clock.lap("postprocess")

@@ -23,8 +23,8 @@ from skipvid.core.errors import UsageError  # noqa: E402
 from skipvid.presets.preset import Preset, load_preset, save_preset  # noqa: E402
 from skipvid.skip.config import SkipConfig  # noqa: E402
 from skipvid.tasks.network_files import FileChoice, preset_of_file  # noqa: E402
+from skipvid.tasks.picture_task import PictureTask  # noqa: E402
 from skipvid.tasks.segment_engine import SegmentEngine  # noqa: E402
-from skipvid.tasks.whole_picture import PictureTask  # noqa: E402
 
 ENDS = ("scores", "numbers", "numbers, kept", "chance", "logit", "coarse")
 
