@@ -151,8 +151,11 @@ class DetectStream(EngineStream):
 
     def _detect(self, frame: Frame, clock: Clock) -> Detections:
         prepared = self._task.prepare(frame.picture)
-        if self._task.canvas is not None and self._task.canvas.anchored:
+        canvas = self._task.canvas
+        if canvas is not None and canvas.anchored:
             self._session.reset()
+        elif canvas is not None and canvas.shift != (0, 0):
+            self._session.shift(*canvas.shift)
         clock.lap("preprocess")
         self._time_dense(prepared, clock)
         maps = self._model.dense_maps(prepared) if self._dense else self._session.maps(prepared)
