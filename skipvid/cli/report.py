@@ -81,6 +81,7 @@ def report(settings: ReportSettings) -> int:
         network = replace(settings.network, threshold=None) if settings.thresholds else settings.network
         engine = load_detect_engine(network, network_preset(network, DEFAULT_DETECT, "detect"), talk)
         engine.use_motion(settings.motion.motion)
+        engine.use_denoising(settings.motion.denoise)
         engine.areas = areas
         if engine.model.config.gate == "none":
             raise UsageError("there is nothing to compare without gates", "leave out --gate none")

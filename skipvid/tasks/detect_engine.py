@@ -17,7 +17,6 @@ from skipvid.presets.preset import Preset
 from skipvid.skip.api import SkipModel
 from skipvid.skip.config import SkipConfig
 from skipvid.tasks.areas import Areas
-from skipvid.tasks.canvas import to_picture
 from skipvid.tasks.counting import CountOption, Counts
 from skipvid.tasks.detect import DetectTask
 from skipvid.tasks.engine import ACTIVITY_STRIDE, Clock, Engine, EngineStream, spec_with
@@ -34,7 +33,8 @@ class DetectEngine(Engine):
     follow: how detections get identities in the streams with gates; None, which is the default: they get none.
     areas: what is looked at, in all streams; None: everything. count: lines and zones at which those with identities are counted.
     motion: what the streams with gates do where the camera moves, of skipvid.core.motions: at first what the preset says. With threshold 0,
-    which promises the dense network's results, "auto" is "none".
+    which promises the dense network's results, "auto" is "none". denoise: what they do about the noise of the camera, likewise, of
+    skipvid.core.denoising.
     Raises PresetError for a preset of another task, WeightsError where the weights do not fit.
     """
 
@@ -56,13 +56,14 @@ class DetectEngine(Engine):
         self.follow: FollowOptions | None = None
         self.count: tuple[CountOption, ...] = ()
         self.motion = preset.motion
+        self.denoise = preset.denoise
 
     def networks(self, height: int, width: int) -> list[tuple[Preset, SkipModel, tuple[int, int]]]:
         return [(self.preset, self.model, self.preset.input_size(height, width))]
 
-    def task(self, share: float = 1.0, areas: Areas | None = None, motion: str = "none") -> DetectTask:
+    def task(self, share: float = 1.0, areas: Areas | None = None, motion: str = "none", denoise: str = "none") -> DetectTask:
         """What stands before and behind the network, for one stream. share: of the score threshold, from which on boxes are reported."""
-        return DetectTask(self.preset, self.spec, self.score_threshold * share, areas, motion)
+        return DetectTask(self.preset, self.spec, self.score_threshold * share, areas, motion, denoise)
 
     @property
     def motion_in_use(self) -> str:
@@ -70,6 +71,12 @@ class DetectEngine(Engine):
         config = self.model.config
         without = config.gate == "none" or (self.motion == "auto" and config.threshold == 0)
         return "none" if without else self.motion
+
+    @property
+    def denoise_in_use(self) -> str:
+        """What a stream with gates does about the noise of the camera."""
+        config = self.model.config
+        return "none" if config.gate == "none" or config.threshold == 0 else self.denoise
 
     def stream(self, dense_every: int = 0) -> DetectStream:
         """As Engine.stream; the dense network is left out where the detector skips frames: those with it would not be like the others.
@@ -99,7 +106,8 @@ class DetectStream(EngineStream):
         follow = None if dense else engine.follow
         self._engine, self._share = engine, 1.0 if follow is None else WEAK
         self._motion = "none" if dense else engine.motion_in_use
-        self._task = engine.task(self._share, engine.areas, self._motion)
+        self._denoise = "none" if dense else engine.denoise_in_use
+        self._task = engine.task(self._share, engine.areas, self._motion, self._denoise)
         self._session = engine.model.session()
         self._identities = None if follow is None else Identities(engine.score_threshold, engine.categories)
         self._detect_every = 1 if follow is None else follow.detect_every
@@ -114,7 +122,7 @@ class DetectStream(EngineStream):
 
         Raises UsageError where they leave nothing of the picture.
         """
-        self._task = self._engine.task(self._share, areas, self._motion)
+        self._task = self._engine.task(self._share, areas, self._motion, self._denoise)
         self._whole = self._whole_picture(areas)
         if self._frame_size is not None:
             self._look_from_here(self._frame_size)
@@ -143,9 +151,9 @@ class DetectStream(EngineStream):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """At which ratios the network ran, what was left out, what was registered, and what was counted."""
-        canvas, held = self._task.canvas, self._task.held
-        said = (None if held is None else held.note, None if canvas is None else canvas.note)
+        """At which ratios the network ran, what was left out, what was registered, what was filtered, and what was counted."""
+        canvas, held, denoiser = self._task.canvas, self._task.held, self._task.denoiser
+        said = (None if held is None else held.note, None if canvas is None else canvas.note, None if denoiser is None else denoiser.note)
         notes = (*super().notes, *(note for note in said if note is not None))
         return notes if self._counts is None else (*notes, *self._counts.notes)
 
@@ -173,8 +181,13 @@ class DetectStream(EngineStream):
 
     def _detect(self, frame: Frame, clock: Clock) -> Detections:
         prepared = self._task.prepare(frame.picture)
-        if self._task.canvas is not None and self._task.canvas.anchored:
+        canvas = self._task.canvas
+        if canvas is not None and canvas.anchored:
             self._reset()
+        elif canvas is not None and canvas.shift != (0, 0):
+            self._session.shift(*canvas.shift)
+            if self._whole is not None:
+                self._whole.shift(*canvas.shift)
         clock.lap("preprocess")
         self._time_dense(prepared, clock)
         with nullcontext() if self._whole is None else self._whole.beside(lambda: self._task.whole, clock):
@@ -203,7 +216,7 @@ class DetectStream(EngineStream):
         elif canvas is not None:
             canvas.spent(cost.macs / cost.dense_macs)
         seen = self._task.letterbox(size).crop_grid(grid, ACTIVITY_STRIDE)
-        return cost, seen if canvas is None else to_picture(seen, canvas.motion, (ACTIVITY_STRIDE, ACTIVITY_STRIDE))
+        return cost, self._task.registration.to_frame(seen, (ACTIVITY_STRIDE, ACTIVITY_STRIDE))
 
     def computed(self, frame_size: tuple[int, int]) -> dict[str, NDArray[np.bool_]]:
         """By layer the outputs that the last frame computed, (h, w) bool over a frame of (height, width); the input's filling is cut."""
@@ -211,8 +224,5 @@ class DetectStream(EngineStream):
         rows, columns = (part / whole for part, whole in zip(box.content_size, box.input_size, strict=True))
         masks = self._session.computed
         seen = {name: mask[: math.ceil(mask.shape[0] * rows), : math.ceil(mask.shape[1] * columns)] for name, mask in masks.items()}
-        canvas = self._task.canvas
-        if canvas is None:
-            return seen
         cells = {name: (box.input_size[0] / mask.shape[0], box.input_size[1] / mask.shape[1]) for name, mask in masks.items()}
-        return {name: to_picture(mask, canvas.motion, cells[name]) for name, mask in seen.items()}
+        return {name: self._task.registration.to_frame(mask, cells[name]) for name, mask in seen.items()}

@@ -57,6 +57,7 @@ class Engine(ABC):
     areas: Areas | None = None
     """What streams that begin look at; None: all of the picture."""
     motion: str = "none"
+    denoise: str = "none"
 
     def __init__(
         self, spec: ModelSpec, preset: Preset, config: SkipConfig, weights: Path, weights_sha256: str, programs: Path | None = None
@@ -97,6 +98,10 @@ class Engine(ABC):
     def use_motion(self, motion: str | None) -> None:
         """Say what streams with gates do where the camera moves, of skipvid.core.motions; None: what the detector's preset says."""
         self.motion = motion or self.preset.motion
+
+    def use_denoising(self, denoise: str | None) -> None:
+        """Say what streams with gates do about noise, of skipvid.core.denoising; None: what the detector's preset says."""
+        self.denoise = denoise or self.preset.denoise
 
     def regated(self, config: SkipConfig, keep: bool = False) -> Self:
         """The same network with other gates; what was loaded and exported is shared. keep: as in SkipModel.regated."""

@@ -72,6 +72,11 @@ class PoseEngine(Engine):
         if self.detector is not None:
             self.detector.use_motion(motion)
 
+    def use_denoising(self, denoise: str | None) -> None:
+        """As Engine.use_denoising; it is the detector whose pictures are filtered."""
+        if self.detector is not None:
+            self.detector.use_denoising(denoise)
+
     def networks(self, height: int, width: int) -> list[tuple[Preset, SkipModel, tuple[int, int]]]:
         own = (self.preset, self.model, self.window_size((height, width)))
         return [*(self.detector.networks(height, width) if self.detector is not None else []), own]
