@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 from skipvid.cli.jobs import Job
 from skipvid.cli.run_jobs import Beside, Done, Failed, Outcome, Work, cores_for, run_job, told_failure
 from skipvid.cli.settings.analysis import AnalysisSettings
-from skipvid.cli.shared_costs import SharedCosts
+from skipvid.cli.shared_file import SharedFile, shared_costs
 from skipvid.core import interrupts
 from skipvid.core.errors import UsageError
 from skipvid.pipeline.turns import Budget, Turns
@@ -75,7 +75,7 @@ def run_side_by_side(work: Work, jobs: Sequence[Job], how: Share, csv: str | Non
     begin = time.perf_counter()
     with ExitStack() as stack:
         stack.enter_context(cores_for(work.engine))
-        costs = SharedCosts(csv, stack) if csv else None
+        costs = shared_costs(csv, stack)
         runs = _Runs(work, jobs, how, costs)
         try:
             runs.start()
@@ -99,7 +99,7 @@ class _TooLate(Exception):
 class _Runs:
     """The threads of all jobs. results: by job, None where there is none yet."""
 
-    def __init__(self, work: Work, jobs: Sequence[Job], how: Share, costs: SharedCosts | None) -> None:
+    def __init__(self, work: Work, jobs: Sequence[Job], how: Share, costs: SharedFile | None) -> None:
         self._work, self._jobs, self._how, self._costs = work, jobs, how, costs
         self._turns = Turns(how.places)
         self._lock = threading.Lock()

@@ -22,7 +22,7 @@ REACH = 0.02
 """The share of the picture's width that a corner may be moved by; beyond, a new anchor is set."""
 MOST_LOST, LONGEST_LOST = 3, 48
 """Pictures in a row that may go unregistered before an anchor is set; doubled from one such anchor to the next, as it takes time."""
-TAPS = 6
+TAPS = 8
 PHASES = 64
 """Shifts are made in steps of 1 / PHASES pixels."""
 RESTS = 25
@@ -47,6 +47,16 @@ class Canvas:
         self._seen: NDArray[np.uint8] | None = None
         self._resting = 0
         self._patience = MOST_LOST
+
+    @property
+    def looks(self) -> bool:
+        """Whether the next picture is looked at; otherwise `pass_by` will do."""
+        return True
+
+    def pass_by(self) -> None:
+        """In place of `register`, where the canvas does not look at a picture."""
+        self.motion, self.anchored = STANDSTILL, False
+        self._pictures += 1
 
     def forget(self) -> None:
         """The next picture is an anchor."""

@@ -39,7 +39,7 @@ def make_canvas(motion: str, size: tuple[int, int], held: HeldOut | None) -> Can
     """
     if motion == "none":
         return None
-    watched = None if held is None else ~held.covers
+    watched = None if held is None else ~held.covers_of(size)
     return Canvas(size, watched) if motion == "canvas" else AutoCanvas(size, watched)
 
 
@@ -64,12 +64,16 @@ class AutoCanvas(Canvas):
         """Whether pictures are registered at present."""
         return self._state in ("trying", "used")
 
+    @property
+    def looks(self) -> bool:
+        """As of a canvas."""
+        return self._state != "waiting"
+
     def register(self, pixels: NDArray[np.uint8], boxes: NDArray[np.floating] | None = None) -> NDArray[np.uint8]:
         """As of a canvas."""
         if self.registers:
             return super().register(pixels, boxes)
-        self.motion, self.anchored = STANDSTILL, False
-        self._pictures += 1
+        self.pass_by()
         if self._state == "looking":
             self._look(pixels, boxes)
         return pixels

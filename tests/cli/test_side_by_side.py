@@ -114,12 +114,12 @@ def test_cameras_run_at_the_same_time_each_with_its_files_and_there_is_a_report_
 def test_cameras_share_the_threads_and_get_the_newest_frame(
     threads: int, at_once: int, place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The analysis keeps up with a part of what comes: a frame that had waited for its turn would be twice as old as a turn is long."""
+    """The analysis keeps up with a part of what comes: a frame that had waited for its turn would be two turns old, or five."""
     watch = Watch(monkeypatch, seconds=0.05)
     assert run(["detect", *cameras(6), "--max-frames", "5", "-o", "{stem}.jsonl", "--threads", str(threads)]) == 0
     assert watch.most == at_once
     assert len(set(watch.frames)) == 6
-    assert np.median(watch.ages) < np.median(watch.times)
+    assert np.median(watch.ages) < 1.5 * np.median(watch.times)
     said = capsys.readouterr()
     assert "dropped" in said.out and "all 6 together: " in said.out
 
@@ -228,6 +228,6 @@ def test_a_cost_csv_that_cannot_be_written_fails_all_that_write_to_it_with_the_s
 def test_recordings_are_done_so_many_at_a_time(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(5):
         write_clip(place / f"{number}.mp4", frames=4)
-    watch = Watch(monkeypatch, seconds=0.01)
+    watch = Watch(monkeypatch, seconds=0.05)
     assert run(["detect", *(f"{number}.mp4" for number in range(5)), "-o", "{stem}.jsonl", "-q", "--jobs", "2", "--threads", "4"]) == 0
     assert watch.most == 2 and Counter(watch.frames) == {f"{number}.mp4": 4 for number in range(5)}
