@@ -232,6 +232,12 @@ class HeldOut:
         """(height, width) bool over the pictures, True where something is held."""
         return self._held > 0
 
+    def covers_of(self, size: tuple[int, int]) -> NDArray[np.bool_]:
+        """The same over the same picture in another size."""
+        if size == self._held.shape:
+            return self.covers
+        return np.asarray(cv2.resize(self._held.astype(np.float32), size[::-1], interpolation=cv2.INTER_AREA)) > 0
+
     @property
     def note(self) -> str:
         """What was left out, in words."""

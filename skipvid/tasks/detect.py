@@ -15,11 +15,10 @@ from skipvid.models.detections import DetectionHead
 from skipvid.presets.preset import Preset
 from skipvid.skip.picture import Picture
 from skipvid.tasks.areas import Areas, HeldOut, looked_at
-from skipvid.tasks.canvas import Canvas, cut_to_frame
+from skipvid.tasks.canvas import Canvas
 from skipvid.tasks.denoise import Denoiser
 from skipvid.tasks.letterbox import Letterbox, Preprocessor
-from skipvid.tasks.motion import STANDSTILL
-from skipvid.tasks.motion_choice import make_canvas
+from skipvid.tasks.registration import Registration
 
 
 class DetectTask:
@@ -52,7 +51,7 @@ class DetectTask:
         self._held: HeldOut | None = None
         self._whole: Picture | None = None
         self._motion = motion
-        self._canvas: Canvas | None = None
+        self._registration: Registration | None = None
         self.denoiser = Denoiser() if denoise == "auto" else None
         self._boxes: NDArray[np.float32] | None = None  # of the last frame, in pixels of the input
 
@@ -62,7 +61,7 @@ class DetectTask:
             self._letterbox = Letterbox.fit(frame_size, self._preset.input_size(*frame_size))
             if self._areas is not None:
                 self._held = HeldOut(self._areas.left_out(*frame_size), self._letterbox.content_size, self._fill)
-            self._canvas = make_canvas(self._motion, self._letterbox.content_size, self._held)
+            self._registration = Registration(self._motion, self._letterbox, self._preprocess, self._held)
             if self.denoiser is not None:
                 self.denoiser.forget()
             self._boxes = None
@@ -71,26 +70,18 @@ class DetectTask:
     def prepare(self, picture: NDArray[np.uint8] | StoredPicture) -> Picture:
         """picture: a frame's, (H, W, 3) uint8 BGR where it is an array -> the network's input, of shape (1, 3, h, w)."""
         size = (picture.shape[0], picture.shape[1]) if isinstance(picture, np.ndarray) else (picture.height, picture.width)
-        letterbox = self.letterbox(size)
-        prepared = self._preprocess(picture, letterbox)
-        if self._canvas is not None:
-            prepared = replace(prepared, pixels=self._registered(self._canvas, prepared.pixels, letterbox.content_size))
+        self.letterbox(size)
+        prepared = self.registration.picture(picture, self._boxes)
         if self.denoiser is not None:
             prepared = replace(prepared, pixels=self.denoiser(prepared.pixels))
         self._whole = prepared
         return prepared if self._held is None else replace(prepared, pixels=self._held.hold(prepared.pixels))
 
-    def _registered(self, canvas: Canvas, pixels: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
-        """pixels: (h, w, 3) uint8, a picture of `size` at its top left -> the same with the picture on the canvas."""
-        content = pixels[: size[0], : size[1]]
-        registered = canvas.register(content, self._boxes)
-        if registered is content:
-            return pixels
-        if content.shape == pixels.shape:
-            return registered
-        whole = pixels.copy()
-        whole[: size[0], : size[1]] = registered
-        return whole
+    @property
+    def registration(self) -> Registration:
+        """What makes the pictures of frames of the last size; there is one from the first call of `letterbox` on."""
+        assert self._registration is not None
+        return self._registration
 
     @property
     def whole(self) -> Picture:
@@ -101,13 +92,13 @@ class DetectTask:
     @property
     def canvas(self) -> Canvas | None:
         """What registers the pictures, where that is wanted."""
-        return self._canvas
+        return None if self._registration is None else self._registration.canvas
 
     def begin_anew(self) -> None:
         """The next frame has nothing in common with those before."""
         self._boxes = None
-        if self._canvas is not None:
-            self._canvas.forget()
+        if self._registration is not None:
+            self._registration.begin_anew()
         if self.denoiser is not None:
             self.denoiser.forget()
 
@@ -136,18 +127,11 @@ class DetectTask:
         raw = self._head.choose([self._found[level] for level in range(len(self._head.levels))])
         categories = self._labels.category_ids(raw.classes)
         self._boxes = raw.boxes
-        boxes = self._to_frame(raw.boxes, letterbox)
+        boxes = self.registration.boxes_to_frame(raw.boxes)
         # Outputs without a category (COCO leaves ten numbers out), and boxes that lie wholly in the filling.
         known = (categories > 0) & (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
         categories = categories[known]
         return self.looked_at(Detections(boxes[known], raw.scores[known], categories, self._labels.names(categories)))
-
-    def _to_frame(self, boxes: NDArray[np.float32], letterbox: Letterbox) -> NDArray[np.float32]:
-        """(K, 4) xyxy in pixels of the input -> of the frame, cut to it."""
-        if self._canvas is None or self._canvas.motion is STANDSTILL:
-            return letterbox.boxes_to_frame(boxes)
-        moved = self._canvas.motion.boxes(boxes).astype(np.float32)
-        return cut_to_frame(letterbox.uncut_to_frame(moved), letterbox.frame_size)
 
 
 def mean_colour(preset: Preset) -> tuple[int, int, int]:

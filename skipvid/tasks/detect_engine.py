@@ -17,7 +17,6 @@ from skipvid.presets.preset import Preset
 from skipvid.skip.api import SkipModel
 from skipvid.skip.config import SkipConfig
 from skipvid.tasks.areas import Areas
-from skipvid.tasks.canvas import to_picture
 from skipvid.tasks.counting import CountOption, Counts
 from skipvid.tasks.detect import DetectTask
 from skipvid.tasks.engine import ACTIVITY_STRIDE, Clock, Engine, EngineStream, spec_with
@@ -182,8 +181,13 @@ class DetectStream(EngineStream):
 
     def _detect(self, frame: Frame, clock: Clock) -> Detections:
         prepared = self._task.prepare(frame.picture)
-        if self._task.canvas is not None and self._task.canvas.anchored:
+        canvas = self._task.canvas
+        if canvas is not None and canvas.anchored:
             self._reset()
+        elif canvas is not None and canvas.shift != (0, 0):
+            self._session.shift(*canvas.shift)
+            if self._whole is not None:
+                self._whole.shift(*canvas.shift)
         clock.lap("preprocess")
         self._time_dense(prepared, clock)
         with nullcontext() if self._whole is None else self._whole.beside(lambda: self._task.whole, clock):
@@ -212,7 +216,7 @@ class DetectStream(EngineStream):
         elif canvas is not None:
             canvas.spent(cost.macs / cost.dense_macs)
         seen = self._task.letterbox(size).crop_grid(grid, ACTIVITY_STRIDE)
-        return cost, seen if canvas is None else to_picture(seen, canvas.motion, (ACTIVITY_STRIDE, ACTIVITY_STRIDE))
+        return cost, self._task.registration.to_frame(seen, (ACTIVITY_STRIDE, ACTIVITY_STRIDE))
 
     def computed(self, frame_size: tuple[int, int]) -> dict[str, NDArray[np.bool_]]:
         """By layer the outputs that the last frame computed, (h, w) bool over a frame of (height, width); the input's filling is cut."""
@@ -220,8 +224,5 @@ class DetectStream(EngineStream):
         rows, columns = (part / whole for part, whole in zip(box.content_size, box.input_size, strict=True))
         masks = self._session.computed
         seen = {name: mask[: math.ceil(mask.shape[0] * rows), : math.ceil(mask.shape[1] * columns)] for name, mask in masks.items()}
-        canvas = self._task.canvas
-        if canvas is None:
-            return seen
         cells = {name: (box.input_size[0] / mask.shape[0], box.input_size[1] / mask.shape[1]) for name, mask in masks.items()}
-        return {name: to_picture(mask, canvas.motion, cells[name]) for name, mask in seen.items()}
+        return {name: self._task.registration.to_frame(mask, cells[name]) for name, mask in seen.items()}

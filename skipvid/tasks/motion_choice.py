@@ -32,15 +32,18 @@ IDLE = 100
 """Frames without motion after which the canvas is given up, as it changes nothing."""
 
 
-def make_canvas(motion: str, size: tuple[int, int], held: HeldOut | None) -> Canvas | None:
+def make_canvas(motion: str, size: tuple[int, int], held: HeldOut | None, enlarged: bool = False) -> Canvas | None:
     """What registers pictures of (height, width); None where that is not wanted. motion: of skipvid.core.motions.
 
-    held: what is left out of the pictures: no motion is looked for there.
+    held: what is left out of the pictures: no motion is looked for there. enlarged: whether the network's picture is larger. In both cases
+    a canvas does not follow pans: what is left out lies where it lies, and whole cells of the network are none of the picture.
     """
     if motion == "none":
         return None
-    watched = None if held is None else ~held.covers
-    return Canvas(size, watched) if motion == "canvas" else AutoCanvas(size, watched)
+    watched = None if held is None else ~held.covers_of(size)
+    if motion == "auto":
+        return AutoCanvas(size, watched)
+    return Canvas(size, watched, follows=motion == "shift" and held is None and not enlarged)
 
 
 class AutoCanvas(Canvas):
@@ -64,12 +67,16 @@ class AutoCanvas(Canvas):
         """Whether pictures are registered at present."""
         return self._state in ("trying", "used")
 
+    @property
+    def looks(self) -> bool:
+        """As of a canvas."""
+        return self._state != "waiting"
+
     def register(self, pixels: NDArray[np.uint8], boxes: NDArray[np.floating] | None = None) -> NDArray[np.uint8]:
         """As of a canvas."""
         if self.registers:
             return super().register(pixels, boxes)
-        self.motion, self.anchored = STANDSTILL, False
-        self._pictures += 1
+        self.pass_by()
         if self._state == "looking":
             self._look(pixels, boxes)
         return pixels

@@ -1,0 +1,99 @@
+"""The network's input from a camera that moves: frames are registered at the coarser of two resolutions, their own and the network's.
+
+Where the network's picture is the smaller one, frames are scaled first, and little is left to be moved. Where frames are enlarged for the
+network they are registered before: linear interpolation blurs each place of an enlarged picture by how it lies between the frame's pixels,
+and that pattern must not move over the scene.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skipvid.core.results import StoredPicture
+from skipvid.skip.picture import Picture
+from skipvid.tasks.areas import HeldOut
+from skipvid.tasks.canvas import Canvas, cut_to_frame, to_picture
+from skipvid.tasks.letterbox import Letterbox, Preprocessor
+from skipvid.tasks.motion import STANDSTILL
+from skipvid.tasks.motion_choice import make_canvas
+
+T = TypeVar("T", np.float32, np.bool_)
+
+
+class Registration:
+    """Makes the network's pictures of one stream's frames of one size, and leads back from them to the frame.
+
+    motion: of skipvid.core.motions. held: what is left out of the pictures: no motion is looked for there.
+    """
+
+    def __init__(self, motion: str, letterbox: Letterbox, preprocess: Preprocessor, held: HeldOut | None = None) -> None:
+        self._letterbox = letterbox
+        self._preprocess = preprocess
+        self._enlarged = letterbox.content_size[0] > letterbox.frame_size[0]
+        self._size = letterbox.frame_size if self._enlarged else letterbox.content_size
+        self._moves = False  # since the last anchor, by which time frames that are enlarged come from BGR
+        self.canvas: Canvas | None = make_canvas(motion, self._size, held, self._enlarged)
+
+    def begin_anew(self) -> None:
+        """The next frame has nothing in common with those before."""
+        if self.canvas is not None:
+            self.canvas.forget()
+
+    def picture(self, picture: NDArray[np.uint8] | StoredPicture, boxes: NDArray[np.float32] | None) -> Picture:
+        """picture: a frame's, (H, W, 3) uint8 BGR where it is an array -> the network's input; one that has not moved has the bits that
+        it has without registration.
+
+        boxes: (K, 4) xyxy in pixels of the input, of what may move by itself.
+        """
+        if self.canvas is None:
+            return self._preprocess(picture, self._letterbox)
+        if not self.canvas.looks:
+            self.canvas.pass_by()
+            return self._preprocess(picture, self._letterbox)
+        on_canvas = None if boxes is None else boxes * self._per_input_pixel()
+        if self._enlarged:
+            return self._registered_and_enlarged(self.canvas, picture, on_canvas)
+        prepared = self._preprocess(picture, self._letterbox)
+        height, width = self._size
+        content = prepared.pixels[:height, :width]
+        registered = self.canvas.register(content, on_canvas)
+        if registered is content:
+            return prepared
+        if content.shape != prepared.pixels.shape:
+            whole = prepared.pixels.copy()
+            whole[:height, :width] = registered
+            registered = whole
+        return replace(prepared, pixels=registered)
+
+    def _registered_and_enlarged(
+        self, canvas: Canvas, picture: NDArray[np.uint8] | StoredPicture, boxes: NDArray[np.float32] | None
+    ) -> Picture:
+        image = picture if isinstance(picture, np.ndarray) else picture.bgr()
+        registered = canvas.register(image, boxes)
+        self._moves = registered is not image or (self._moves and not canvas.anchored)
+        # A stored picture is enlarged by other code, whose rounding differs: not by turns with this.
+        return self._preprocess(registered if self._moves else picture, self._letterbox)
+
+    def _per_input_pixel(self) -> NDArray[np.float32]:
+        """Pixels of the canvas for one of the input: x, y, x, y."""
+        (height, width), (rows, columns) = self._size, self._letterbox.content_size
+        return np.array([width / columns, height / rows] * 2, np.float32)
+
+    def boxes_to_frame(self, boxes: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(K, 4) xyxy in pixels of the input -> of the frame, cut to it."""
+        box = self._letterbox
+        if self.canvas is None or self.canvas.motion is STANDSTILL:
+            return box.boxes_to_frame(boxes)
+        moved = self.canvas.motion.boxes(boxes * self._per_input_pixel())
+        return cut_to_frame(box.uncut_to_frame((moved / self._per_input_pixel()).astype(np.float32)), box.frame_size)
+
+    def to_frame(self, grid: NDArray[T], cell: tuple[float, float]) -> NDArray[T]:
+        """A grid (h, w) over the canvas as one over the frame. cell: (height, width) of a cell, pixels of the input."""
+        if self.canvas is None:
+            return grid
+        per_pixel = self._per_input_pixel()
+        return to_picture(grid, self.canvas.motion, (cell[0] * float(per_pixel[1]), cell[1] * float(per_pixel[0])))
