@@ -124,6 +124,16 @@ class Program(Protocol):
         gated_next: False promises that the next frame will be a keyframe, too: what gates need of this one may be left out.
         """
 
+    @property
+    def shifts(self) -> bool:
+        """Whether `run_shifted` can be called."""
+
+    def run_shifted(self, state: Any, inputs: Sequence[Input], shift: tuple[int, int]) -> FrameRun:
+        """As `run`, between keyframes, before a scene that has moved by whole pixels: maps move with it (skipvid.skip.reference.shifting).
+
+        shift: (dy, dx), less than the input's height and width: (y, x) of the input shows what (y + dy, x + dx) of the last one showed.
+        """
+
     def state_bytes(self) -> int:
         """Bytes that a stream will hold, but for what torch's own allocator adds."""
 

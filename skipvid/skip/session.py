@@ -75,6 +75,7 @@ class Session:
         self._dense_left = self._dense_run = 0
         self._seen: tuple[Input, ...] | None = None  # the inputs of the last frame
         self._unit_wait, self._unit_checks = 1, 0
+        self._shift: tuple[int, int] | None = None  # that the next frame has
         self._dense_above = model.config.dense_above if kind_for(model.config).dense_runs else 1.0
 
     def __call__(self, *inputs: Input, **named: Input) -> Any:
@@ -114,12 +115,14 @@ class Session:
         assert self._program is not None
         refresh, gated = self.model.config.refresh, self.model.config.gate != "none"
         refreshed = refresh > 0 and self._since_keyframe >= refresh
-        if self._seen is not None and not refreshed and same_values(inputs, self._seen):
+        shift, self._shift = self._shift, None
+        if self._seen is not None and shift is None and not refreshed and same_values(inputs, self._seen):
             self._dense_left = self._dense_run = 0
             if not self._current:
                 return self._repeat()
         self.keyframe = not self._current or refreshed or self._dense_left > 0 or not gated
-        if self._widths is not None and self._widths.look(inputs):
+        changes_width = self._widths is not None and self._widths.look(inputs)
+        if changes_width or (shift is not None and not self._can_shift(shift)):
             self.keyframe = True
         # A keyframe before a keyframe has nothing to leave to the next frame, and takes less time on a state that forgets.
         gated_next = gated and not (self.keyframe and self._dense_left > 1)
@@ -128,7 +131,7 @@ class Session:
         self._seen = None
         if gated_next:
             self._state = self._state or self._program.new_state()
-            self._run = self._timed(self._state, inputs)
+            self._run = self._timed(self._state, inputs, shift=shift)
             self._current = True
         else:
             self._dense_state = self._dense_state or self._program.new_state(dense=True)
@@ -140,7 +143,22 @@ class Session:
             self._seen = copied(inputs)  # only where the next frame would be dense: to see whether it has to be
         return self._run.outputs
 
-    def _timed(self, state: State, inputs: Sequence[Input], gated_next: bool = True) -> FrameRun:
+    def shift(self, dy: int, dx: int) -> None:
+        """Say that the next frame shows at (y, x) what the last one showed at (y + dy, x + dx), pixels of the input.
+
+        Maps then move with the scene in place of being computed, where their pixels are moved by whole ones; all promises hold. Where it
+        cannot be done the next frame is a keyframe: with learned gates, output gates or gates in blocks, more inputs than one, nodes that
+        PyTorch computes, or a shift as large as the input.
+        """
+        self._shift = (dy, dx) if (dy, dx) != (0, 0) else None
+
+    def _can_shift(self, shift: tuple[int, int]) -> bool:
+        assert self._program is not None
+        if not self._program.shifts or self.model.config.learned_gates:
+            return False
+        return all(abs(by) < extent for by, extent in zip(shift, self._shapes[0][2:], strict=True))
+
+    def _timed(self, state: State, inputs: Sequence[Input], gated_next: bool = True, shift: tuple[int, int] | None = None) -> FrameRun:
         """Run the frame on as many threads as pay."""
         assert self._program is not None
         choice = self._choices.get(self.keyframe)
@@ -149,7 +167,10 @@ class Session:
         if self._widths is not None and isinstance(state, WidthsState):
             state.number = self._widths.number
         begin = time.perf_counter()
-        run = self._program.run(state, inputs, self.keyframe, gated_next)
+        if shift is None or self.keyframe:
+            run = self._program.run(state, inputs, self.keyframe, gated_next)
+        else:
+            run = self._program.run_shifted(state, inputs, shift)
         self._seconds = time.perf_counter() - begin
         if choice is not None:
             choice.took(self._seconds)
@@ -169,7 +190,7 @@ class Session:
     def reset(self) -> None:
         """Forget the stream: the next frame is a keyframe, and has the bits of a new session's first. The memory is kept for it."""
         self._current = False
-        self._seen = None
+        self._seen = self._shift = None
         self._since_keyframe = 0
         self._dense_left = self._dense_run = 0
         self._unit_wait, self._unit_checks = 1, 0

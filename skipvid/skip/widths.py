@@ -66,6 +66,14 @@ class WidthsProgram:
         run = self._programs[int(state.number)].run(state.own, inputs, keyframe, gated_next)
         return replace(run, costs=self._costs[int(state.number)])
 
+    @property
+    def shifts(self) -> bool:
+        return all(each.shifts for each in self._programs)
+
+    def run_shifted(self, state: Any, inputs: Sequence[Input], shift: tuple[int, int]) -> FrameRun:
+        run = self._programs[int(state.number)].run_shifted(state.own, inputs, shift)
+        return replace(run, costs=self._costs[int(state.number)])
+
     def state_bytes(self) -> int:
         """Of a stream that has used all widths."""
         return sum(each.state_bytes() for each in self._programs)

@@ -25,6 +25,10 @@ MOST_LOST, LONGEST_LOST = 3, 48
 TAPS = 8
 PHASES = 64
 """Shifts are made in steps of 1 / PHASES pixels."""
+CELL = 32
+"""Pixels by whole multiples of which a canvas follows a pan: the stride of a backbone's coarsest maps, which then move by whole pixels."""
+FOLLOWS = 0.6
+"""Cells that the picture lies aside when the canvas follows it."""
 RESTS = 25
 """Frames in a row that lie alike beside the anchor, after which a new one is set: the camera was moved, and stands."""
 
@@ -32,14 +36,18 @@ RESTS = 25
 class Canvas:
     """Registers the pictures of one stream. Call `register` with one after the other.
 
-    size: (height, width) of the pictures. watched: as in MotionEstimator.
+    size: (height, width) of the pictures. watched: as in MotionEstimator. follows: whether it is moved after a pan, by multiples of CELL.
     motion: from the canvas to the last picture. anchored: whether the last picture is a new anchor, so that it must be a keyframe.
+    shift: (dy, dx) by which the canvas was moved before the last picture: (y, x) shows what (y + dy, x + dx) showed.
     lost: how many pictures in a row, up to the last one, were not registered.
     """
 
-    def __init__(self, size: tuple[int, int], watched: NDArray[np.bool_] | None = None) -> None:
+    def __init__(self, size: tuple[int, int], watched: NDArray[np.bool_] | None = None, follows: bool = False) -> None:
         self.motion = STANDSTILL
         self.anchored = False
+        self.shift = (0, 0)
+        self._follows = follows
+        self._reach = max(REACH * size[1], CELL * (FOLLOWS + 0.2)) if follows else REACH * size[1]
         self.lost = 0
         self._registered = self._anchors = self._pictures = 0
         self._size = size
@@ -55,7 +63,7 @@ class Canvas:
 
     def pass_by(self) -> None:
         """In place of `register`, where the canvas does not look at a picture."""
-        self.motion, self.anchored = STANDSTILL, False
+        self.motion, self.anchored, self.shift = STANDSTILL, False, (0, 0)
         self._pictures += 1
 
     def forget(self) -> None:
@@ -79,7 +87,7 @@ class Canvas:
         boxes: (K, 4) xyxy on the canvas, of what may move by itself. A picture that cannot be registered is given as it is; of several
         in a row the last becomes an anchor, which need not be a keyframe, as nothing was moved before it.
         """
-        self.anchored = False
+        self.anchored, self.shift = False, (0, 0)
         self._pictures += 1
         if self._seen is None:
             self._patience = MOST_LOST
@@ -94,17 +102,42 @@ class Canvas:
                 self.anchored = False
             return pixels
         self.lost, self._patience = 0, MOST_LOST
+        if self._follows:
+            motion = self._follow(motion, self._seen, pixels)
         if self._is_over(motion):
             return self._anchor(pixels)
         self.motion = motion
+        self._registered += motion is not STANDSTILL or self.shift != (0, 0)
         if motion is STANDSTILL:
             np.copyto(self._seen, pixels)
-            return pixels
-        self._registered += 1
-        move_onto(self._seen, pixels, self.motion)
-        if self._estimator.worn:
+        else:
+            move_onto(self._seen, pixels, self.motion)
+        if self.shift != (0, 0):
+            self._estimator.renew(self._seen, motion)
+        elif motion is not STANDSTILL and self._estimator.worn:
             self._estimator.renew(self._seen)
-        return self._seen
+        return pixels if motion is STANDSTILL else self._seen
+
+    def _follow(self, motion: Similarity, seen: NDArray[np.uint8], pixels: NDArray[np.uint8]) -> Similarity:
+        """Move what was seen by whole cells to where a picture is now, if it lies far aside; returns the motion from there to the picture.
+
+        What comes in is the picture's, and beyond its border goes on as there.
+        """
+        height, width = self._size
+        centre = np.array([width / 2, height / 2])
+        aside = motion.points(centre) - centre
+        x, y = (-CELL * round(by / CELL) if abs(by) > FOLLOWS * CELL else 0 for by in aside.tolist())
+        if (x, y) == (0, 0) or abs(x) >= width or abs(y) >= height:
+            return motion
+        self.shift = (y, x)
+        moved = Similarity(motion.a, motion.b, motion.dx + motion.a * x - motion.b * y, motion.dy + motion.b * x + motion.a * y)
+        whole = cv2.warpAffine(
+            pixels, moved.matrix(), (width, height), flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE
+        )
+        left, right, top, bottom = max(0, -x), min(width, width - x), max(0, -y), min(height, height - y)
+        whole[top:bottom, left:right] = seen[top + y : bottom + y, left + x : right + x]
+        np.copyto(seen, whole)
+        return STANDSTILL if moved.apart(STANDSTILL, self._size) < STILL else moved
 
     def _is_over(self, motion: Similarity) -> bool:
         """Whether a picture lies too far beside the anchor, or the camera rests beside it."""
@@ -112,13 +145,13 @@ class Canvas:
             self._resting = 0
             return False
         self._resting = self._resting + 1 if motion.apart(self.motion, self._size) < 2 * STILL else 0
-        return self._resting >= RESTS or motion.apart(STANDSTILL, self._size) > REACH * self._size[1]
+        return self._resting >= RESTS or motion.apart(STANDSTILL, self._size) > self._reach
 
     def _anchor(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         self._estimator.anchor(pixels)
         self._seen = pixels.copy()
         self._anchors += 1
-        self.motion, self.anchored, self.lost, self._resting = STANDSTILL, True, 0, 0
+        self.motion, self.anchored, self.lost, self._resting, self.shift = STANDSTILL, True, 0, 0, (0, 0)
         return pixels
 
 

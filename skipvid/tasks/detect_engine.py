@@ -181,8 +181,13 @@ class DetectStream(EngineStream):
 
     def _detect(self, frame: Frame, clock: Clock) -> Detections:
         prepared = self._task.prepare(frame.picture)
-        if self._task.canvas is not None and self._task.canvas.anchored:
+        canvas = self._task.canvas
+        if canvas is not None and canvas.anchored:
             self._reset()
+        elif canvas is not None and canvas.shift != (0, 0):
+            self._session.shift(*canvas.shift)
+            if self._whole is not None:
+                self._whole.shift(*canvas.shift)
         clock.lap("preprocess")
         self._time_dense(prepared, clock)
         with nullcontext() if self._whole is None else self._whole.beside(lambda: self._task.whole, clock):

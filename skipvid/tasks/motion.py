@@ -196,8 +196,12 @@ class MotionEstimator:
         self.renew(pixels)
         self._last = STANDSTILL
 
-    def renew(self, registered: NDArray[np.uint8]) -> None:
-        """Choose patches anew in a picture on the anchor's grid: what was seen of them has gone or changed."""
+    def renew(self, registered: NDArray[np.uint8], last: Similarity | None = None) -> None:
+        """Choose patches anew in a picture on the anchor's grid: what was seen of them has gone or changed.
+
+        last: the motion to the last picture, where the grid has been moved; None: it has not.
+        """
+        self._last = last or self._last
         grey = _grey(registered)
         self._size = grey.shape[0], grey.shape[1]
         self._extent = _extent(np.ones(self._size, np.bool_) if self._watched is None else self._watched)

@@ -32,15 +32,18 @@ IDLE = 100
 """Frames without motion after which the canvas is given up, as it changes nothing."""
 
 
-def make_canvas(motion: str, size: tuple[int, int], held: HeldOut | None) -> Canvas | None:
+def make_canvas(motion: str, size: tuple[int, int], held: HeldOut | None, enlarged: bool = False) -> Canvas | None:
     """What registers pictures of (height, width); None where that is not wanted. motion: of skipvid.core.motions.
 
-    held: what is left out of the pictures: no motion is looked for there.
+    held: what is left out of the pictures: no motion is looked for there. enlarged: whether the network's picture is larger. In both cases
+    a canvas does not follow pans: what is left out lies where it lies, and whole cells of the network are none of the picture.
     """
     if motion == "none":
         return None
     watched = None if held is None else ~held.covers_of(size)
-    return Canvas(size, watched) if motion == "canvas" else AutoCanvas(size, watched)
+    if motion == "auto":
+        return AutoCanvas(size, watched)
+    return Canvas(size, watched, follows=motion == "shift" and held is None and not enlarged)
 
 
 class AutoCanvas(Canvas):

@@ -36,7 +36,7 @@ class Registration:
         self._enlarged = letterbox.content_size[0] > letterbox.frame_size[0]
         self._size = letterbox.frame_size if self._enlarged else letterbox.content_size
         self._moves = False  # since the last anchor, by which time frames that are enlarged come from BGR
-        self.canvas: Canvas | None = make_canvas(motion, self._size, held)
+        self.canvas: Canvas | None = make_canvas(motion, self._size, held, self._enlarged)
 
     def begin_anew(self) -> None:
         """The next frame has nothing in common with those before."""

@@ -87,4 +87,4 @@ def test_another_word_is_refused_in_one_line(place: Path, capsys: pytest.Capture
     assert "'warp' is not one of 'auto', 'none', 'canvas'" in said and "Traceback" not in said
     save_preset(replace(load_preset("efficientdet-nano"), motion="sideways"), Path("wrong.yaml"))
     assert run(["detect", "clip.mp4", "--preset", "wrong.yaml"]) != 0
-    assert "'motion' must be one of auto, none, canvas" in capsys.readouterr().err
+    assert "'motion' must be one of auto, none, canvas, shift" in capsys.readouterr().err

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from shaking_camera import SIZE, scene, seen, shaken
 
-from skipvid.tasks.canvas import KERNELS, MOST_LOST, RESTS, TAPS, Canvas, cut_to_frame, move_onto, to_picture
+from skipvid.tasks.canvas import CELL, KERNELS, MOST_LOST, RESTS, TAPS, Canvas, cut_to_frame, move_onto, to_picture
 from skipvid.tasks.motion import STANDSTILL, Similarity
 
 
@@ -94,6 +94,28 @@ def test_a_pan_sets_a_new_anchor_when_it_leaves_the_reach_of_the_old_one() -> No
         anchors.append(canvas.anchored)
         assert canvas.motion.apart(STANDSTILL, SIZE) <= 0.02 * SIZE[1]
     assert anchors[0] and 2 <= anchors.count(True) <= 4
+
+
+def test_a_canvas_that_follows_a_pan_moves_by_whole_cells_and_keeps_the_scene_in_place() -> None:
+    whole, canvas = scene(), Canvas(SIZE, follows=True)
+    before = canvas.register(seen(whole, -38.0)).copy()
+    shifts = []
+    for number in range(1, 20):
+        picture = seen(whole, -38.0 + 4.1 * number, -0.7)
+        registered = canvas.register(picture)
+        assert not canvas.anchored and canvas.lost == 0
+        dy, dx = canvas.shift
+        if dx:
+            shifts.append(dx)
+            assert dy == 0 and dx % CELL == 0
+            assert change(registered, picture) < 40, "what came in is the picture's"
+        there = registered[:, max(0, -dx) : min(SIZE[1], SIZE[1] - dx)]
+        assert change(there, before[:, max(0, dx) : min(SIZE[1], SIZE[1] + dx)]) < 1.5
+        before = registered.copy()
+    assert shifts == [-CELL, -CELL], "the scene went to the right, and the canvas to the left"
+    boxes = np.array([[200, 100, 260, 180]], np.float32)
+    moved = canvas.motion.boxes(boxes) - boxes
+    assert np.abs(moved[0] - [38.0 * 0 + 4.1 * 19 - 2 * CELL, -0.7] * 2).max() < 0.5
 
 
 def test_what_cannot_be_registered_is_given_as_it_is_and_then_anchored() -> None:

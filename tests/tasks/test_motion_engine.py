@@ -29,7 +29,7 @@ def saving(results: list[FrameResult]) -> float:
     return 1 - sum(cost.macs for cost in costs) / sum(cost.dense_macs for cost in costs)
 
 
-@pytest.mark.parametrize("motion", ["auto", "canvas"])
+@pytest.mark.parametrize("motion", ["auto", "canvas", "shift"])
 def test_a_camera_that_stands_still_has_the_same_bits(engine: DetectEngine, motion: str) -> None:
     given = [*shaken(6, 0.0), *shaken(6, 0.0, start=6)]
     for one, other in zip(analysed(engine, motion, given), analysed(engine, "none", given), strict=True):
@@ -44,6 +44,21 @@ def test_a_shaking_camera_costs_little_more_than_one_that_stands_still(engine: D
         saving(analysed(engine, motion, shaken(16, pixels))) for motion, pixels in (("none", 0.0), ("none", 2.0), ("canvas", 2.0))
     )
     assert with_canvas > 0.85 * still and without < 0.5 * still
+
+
+def panned(count: int, speed: float) -> list[Frame]:
+    """Frames of a camera that turns to the left, so that the scene goes to the right."""
+    whole = scene()
+    return [Frame(seen(whole, speed * number - 38.0, 0.3), number, number / 25, "clip") for number in range(count)]
+
+
+def test_a_pan_moves_what_is_known_in_place_of_a_keyframe(engine: DetectEngine) -> None:
+    given = panned(20, 4.0)
+    anew, moved = (analysed(engine, motion, given) for motion in ("canvas", "shift"))
+    assert [result.keyframe for result in moved].count(True) == 1 < [result.keyframe for result in anew].count(True)
+    assert saving(moved) > saving(anew) + 0.1
+    for one, other in zip(moved[1:], analysed(engine, "none", given)[1:], strict=True):
+        assert one.activity is not None and other.activity is not None and one.activity.shape == other.activity.shape
 
 
 def test_auto_finds_out_that_a_canvas_pays(engine: DetectEngine) -> None:

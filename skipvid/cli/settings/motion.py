@@ -20,7 +20,7 @@ class MotionSettings:
         default=None,
         type=click.Choice(MOTIONS),
         help="Where the camera shakes, give the network pictures in which the scene stands still: always (canvas), while that saves "
-        "work (auto), or never (none).  [preset]",
+        "work (auto), or never (none); shift: as canvas, and what is known moves with a pan.  [preset]",
     )
     denoise: str | None = setting(
         "--denoise",

@@ -91,16 +91,29 @@ class Program:
     def __init__(self, description: bytes, pool: ThreadPool, instruction_set: str = "") -> None: ...
     @property
     def instruction_set(self) -> str: ...
-    def run(self, state: State, inputs: Sequence[Floats], segment: int, keyframe: bool, gates: bool) -> None: ...
+    @property
+    def moves(self) -> bool: ...
+    def run(
+        self,
+        state: State,
+        arrays: Sequence[Floats],
+        segment: int,
+        keyframe: bool,
+        gates: bool,
+        shift_y: int = 0,
+        shift_x: int = 0,
+    ) -> None: ...
     def run_picture(
         self,
         state: State,
-        bytes: NDArray[np.uint8],
+        pixels: NDArray[np.uint8],
         tables: Floats,
         order: tuple[int, int, int],
         segment: int,
         keyframe: bool,
         gates: bool,
+        shift_y: int = 0,
+        shift_x: int = 0,
     ) -> None: ...
 
 class State:

@@ -101,6 +101,16 @@ class CompiledProgram:
             run_segment(state.core, segment, keyframe, gated_next or not keyframe)
         return self._account(state, keyframe)
 
+    @property
+    def shifts(self) -> bool:
+        return not self.fallbacks and self._program.moves
+
+    def run_shifted(self, state: Any, inputs: Sequence[Input], shift: tuple[int, int]) -> FrameRun:
+        run_segment = self._bind(inputs, shift)
+        state.frame += 1
+        run_segment(state.core, self._segments[0], False, True)
+        return self._account(state, False)
+
     def run_dense(self, inputs: Sequence[Input], alone: bool = False) -> tuple[Output, ...]:
         core = self._borrow()
         core.alone = alone
@@ -153,19 +163,19 @@ class CompiledProgram:
     def _views(self, core: State) -> dict[str, NDArray[Any]]:
         return {item.name: shaped(core.rows(item.map), item.shape) for item in self._outputs}
 
-    def _bind(self, inputs: Sequence[Input]) -> Callable[[State, int, bool, bool], None]:
-        """What runs a segment of the program on these inputs."""
+    def _bind(self, inputs: Sequence[Input], shift: tuple[int, int] = (0, 0)) -> Callable[[State, int, bool, bool], None]:
+        """What runs a segment of the program on these inputs. shift: as in `run_shifted`."""
         program, only = self._program, inputs[0] if inputs else None  # none of the network's may be native
         if len(inputs) == 1 and isinstance(only, Picture) and self._takes_pictures:
 
             def run_picture(core: State, segment: int, keyframe: bool, gates: bool) -> None:
-                program.run_picture(core, only.pixels, only.tables, only.order, segment, keyframe, gates)
+                program.run_picture(core, only.pixels, only.tables, only.order, segment, keyframe, gates, *shift)
 
             return run_picture
         arrays = [_as_array(item) for item in inputs]
 
         def run(core: State, segment: int, keyframe: bool, gates: bool) -> None:
-            program.run(core, arrays, segment, keyframe, gates)
+            program.run(core, arrays, segment, keyframe, gates, *shift)
 
         return run
 

@@ -21,9 +21,10 @@ from skipvid.skip.gates.base import GateState, MapGate, OutputGate
 from skipvid.skip.gates.units import is_stale, to_check
 from skipvid.skip.ir.footprint import SPARSE_OPS, footprint
 from skipvid.skip.ir.graph import Node
-from skipvid.skip.picture import Input, as_tensors
+from skipvid.skip.picture import Input, Picture, as_tensors
 from skipvid.skip.plan import Plan
 from skipvid.skip.reference.operations import evaluate
+from skipvid.skip.reference.shifting import Shift, moved, moves_by, stays_right
 
 
 class ReferenceBackend:
@@ -125,6 +126,31 @@ class ReferenceProgram:
             run_node = start if keyframe else advance
             run_node(self.plan, node, value, state, masks)
         state.before = {}
+        return self._account(state, masks, keyframe)
+
+    @property
+    def shifts(self) -> bool:
+        return not self.plan.output_gates and len(self._types) == 1 and all(gate.block == 1 for gate in self.plan.gates.values())
+
+    @torch.no_grad()
+    def run_shifted(self, state: ReferenceState, inputs: Sequence[Input], shift: Shift) -> FrameRun:
+        masks, graph, by_name = Masks(), self.plan.graph, self.plan.graph.by_name
+        moves = {node.name: moves_by(node, graph, shift) for node in graph}
+        queue = iter(as_tensors(inputs, self._types))
+        for node in graph:
+            by = moves[node.name]
+            if by is not None:
+                state.values[node.name] = moved(state.values[node.name], by)
+            if node.op != "input":
+                advance(self.plan, node, None, state, masks, ~stays_right(node, by_name, moves))
+                continue
+            if isinstance(inputs[0], Picture):
+                _forget_beside(state.values[node.name], inputs[0], shift)
+            advance(self.plan, node, next(queue), state, masks)
+        return self._account(state, masks, False)
+
+    def _account(self, state: ReferenceState, masks: Masks, keyframe: bool) -> FrameRun:
+        """What was done in the frame just run."""
         computed = [_as_array(masks.computed[layer.node]) for layer in self.plan.layers]
         return FrameRun(
             tuple(state.values[name] for name in self._outputs),
@@ -149,13 +175,13 @@ def start(plan: Plan, node: Node, given: Tensor | None, state: ReferenceState, m
         state.output_gates[node.name] = output_gate.start(value, state.values[node.inputs[0]])
 
 
-def advance(plan: Plan, node: Node, given: Tensor | None, state: ReferenceState, masks: Masks) -> None:
+def advance(plan: Plan, node: Node, given: Tensor | None, state: ReferenceState, masks: Masks, anyhow: Tensor | None = None) -> None:
     """Bring one map of `state` up to date, between keyframes. given: the new input, where the node is a network input.
 
-    masks: those of the node's inputs are read, its own are added.
+    masks: those of the node's inputs are read, its own are added. anyhow: (1, 1, H, W) bool, what is computed whatever changed.
     """
     read = [masks.changed[name] for name in node.inputs]
-    if given is None and not any(bool(mask.any()) for mask in read):
+    if given is None and anyhow is None and not any(bool(mask.any()) for mask in read):
         masks.computed[node.name] = masks.changed[node.name] = torch.zeros(1, 1, *node.size, dtype=torch.bool)
         return
     old = state.values[node.name]
@@ -168,7 +194,8 @@ def advance(plan: Plan, node: Node, given: Tensor | None, state: ReferenceState,
     else:
         new = plan.stored(node, evaluate(node, state.values) if given is None else _copied(given))
         if node.op in SPARSE_OPS:
-            region = masks.computed[node.name] = footprint(node, read)
+            region = footprint(node, read)
+            region = masks.computed[node.name] = region if anyhow is None else region | anyhow
         else:
             # A given or dense value is compared, or computed, everywhere; its readers still see only what differs.
             region = difference(new, old, node)
@@ -188,6 +215,13 @@ def _decide(gate: OutputGate, state: ReferenceState) -> tuple[Tensor, Tensor]:
     change = source - state.before[name]
     opened = gate.opened(memory, change)
     return opened, gate.outputs(memory, opened, source, change)
+
+
+def _forget_beside(published: Tensor, picture: Picture, shift: Shift) -> None:
+    """Where a picture's border lies now between a pixel and what it has moved from, nothing is known of the pixel."""
+    covered = torch.zeros(1, 1, *published.shape[2:])
+    covered[:, :, : picture.pixels.shape[0], : picture.pixels.shape[1]] = 1
+    published[:, :, (moved(covered, shift) != covered)[0, 0]] = float("nan")
 
 
 def _copied(value: Tensor) -> Tensor:

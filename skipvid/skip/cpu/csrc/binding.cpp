@@ -42,26 +42,26 @@ std::shared_ptr<Program> make_program(const nb::bytes& bytes, std::shared_ptr<Th
 }
 
 void run(const Program& program, State& state, const std::vector<nb::ndarray<const float, nb::ndim<3>, nb::device::cpu>>& arrays,
-         int segment, bool keyframe, bool gates) {
+         int segment, bool keyframe, bool gates, int shift_y, int shift_x) {
   std::vector<InputArray> inputs;
   for (const auto& array : arrays) {
     inputs.push_back({array.data(), array.stride(0), array.stride(1), array.stride(2), {array.shape(0), array.shape(1), array.shape(2)}});
   }
   const nb::gil_scoped_release unlocked;
-  program.run(state, inputs, segment, keyframe, gates);
+  program.run(state, inputs, segment, keyframe, gates, {shift_y, shift_x});
 }
 
 // The same for a network whose only input is a picture.
 void run_picture(const Program& program, State& state,
                  const nb::ndarray<const std::uint8_t, nb::shape<-1, -1, 3>, nb::c_contig, nb::device::cpu>& bytes,
                  const nb::ndarray<const float, nb::shape<3, 256>, nb::c_contig, nb::device::cpu>& tables, std::array<int, 3> order,
-                 int segment, bool keyframe, bool gates) {
+                 int segment, bool keyframe, bool gates, int shift_y, int shift_x) {
   // An array of another size in bytes than int can hold fits no map.
   const auto extent = [](std::size_t value) { return static_cast<int>(std::min<std::size_t>(value, largest_extent + 1)); };
   const Picture picture{bytes.data(), extent(bytes.shape(0)), extent(bytes.shape(1)), tables.data(), order};
   const InputArray input{nullptr, 0, 0, 0, {3, bytes.shape(0), bytes.shape(1)}, &picture};
   const nb::gil_scoped_release unlocked;
-  program.run(state, {&input, 1}, segment, keyframe, gates);
+  program.run(state, {&input, 1}, segment, keyframe, gates, {shift_y, shift_x});
 }
 
 // An array of its own memory.
@@ -293,8 +293,11 @@ NB_MODULE(_native, m) {
       .def(nb::new_(&make_program), nb::arg("description"), nb::arg("pool"), nb::arg("instruction_set") = "",
            "Check a description and build its program. Raises ValueError with section, row and reason.")
       .def_prop_ro("instruction_set", [](const Program& p) { return std::string(p.kernels.name); })
-      .def("run", &run)
-      .def("run_picture", &run_picture);
+      .def_prop_ro("moves", &Program::moves)
+      .def("run", &run, nb::arg("state"), nb::arg("arrays"), nb::arg("segment"), nb::arg("keyframe"), nb::arg("gates"),
+           nb::arg("shift_y") = 0, nb::arg("shift_x") = 0)
+      .def("run_picture", &run_picture, nb::arg("state"), nb::arg("pixels"), nb::arg("tables"), nb::arg("order"), nb::arg("segment"),
+           nb::arg("keyframe"), nb::arg("gates"), nb::arg("shift_y") = 0, nb::arg("shift_x") = 0);
 
   nb::class_<State>(m, "State")
       .def(nb::init<const Program&, bool>(), nb::keep_alive<1, 2>())

@@ -141,9 +141,10 @@ void run_wave(const Frame& frame, const Wave& wave, std::vector<Job>& jobs) {
     if (step.kind == StepKind::change) measure_change(frame, step);
   }
   jobs.clear();
-  search_wave(frame, wave, jobs);
+  frame.shift.any() ? search_shifted(frame, wave, jobs) : search_wave(frame, wave, jobs);
   if (!jobs.empty()) run_jobs(frame, jobs);
-  for (const int index : wave.views) update_view(frame, frame.program.steps[index]);
+  const auto update = frame.shift.any() ? update_shifted_view : update_view;
+  for (const int index : wave.views) update(frame, frame.program.steps[index]);
 }
 
 void compute_all(const Frame& frame, const Step& step) {
@@ -180,10 +181,11 @@ void run_segment(const Frame& frame, const Segment& segment) {
     return;
   }
   if (segment.waves.empty()) return;
+  if (frame.shift.any()) move_state(frame);
   const bool moved = run_inputs(frame, segment.waves.front());
   // The second frame in a row in which no input changed finds everything as the first has left it.
-  if (unchanged && !moved && frame.program.in_one_segment()) return;
-  unchanged = !moved;
+  if (unchanged && !moved && !frame.shift.any() && frame.program.in_one_segment()) return;
+  unchanged = !moved && !frame.shift.any();
   std::vector<Job> jobs;
   for (const Wave& wave : segment.waves) {
     run_wave(frame, wave, jobs);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <span>
+#include <vector>
 
 #include "work.hpp"
 
@@ -36,6 +37,12 @@ void run_buffered(const Job& job);
 // Publish those rows of a map that is computed outside, one for each pixel and without padding, whose sum of |change| exceeds the limit.
 // Returns whether any does.
 bool take_rows(State& state, int map, const float* values, float limit);
+
+// Before a scene that has moved (shift.cpp): move what the stream remembers; find what a wave has to compute, as jobs; and what of a view
+// has changed.
+void move_state(const Frame& frame);
+void search_shifted(const Frame& frame, const Wave& wave, std::vector<Job>& jobs);
+void update_shifted_view(const Frame& frame, const Step& step);
 
 // Whether the scale of a map's gate is measured in this frame: a threshold of 0 needs none.
 bool measures_scale(const Frame& frame, int map);

@@ -124,6 +124,10 @@ void read_picture(const Frame& frame, const Step& step) {
   }
   const int never = most > 0 && limit >= 0 ? static_cast<int>(std::clamp(std::ceil(limit / most * 0.999F), 1.0F, 1000.0F)) : 1;
   const int surely = least > 0 && limit >= 0 ? static_cast<int>(std::clamp(std::floor(limit / least * 1.001F) + 1, 1.0F, 1000.0F)) : 1000;
+  // Whether the picture's border lies now between a pixel and what it has moved from: nothing is known of it.
+  const Shift by = frame.shift;
+  const auto covered = [&](int y, int x) { return y >= 0 && y < picture.height && x >= 0 && x < picture.width; };
+  const auto unknown = [&](int y, int x) { return by.any() && !covered(y + by.y, x + by.x); };
   const auto value = [&](const std::uint8_t* pixel, int c) { return tables[c][pixel[order[c]]]; };
   if (frame.keyframe) {
     seen.resize(line * picture.height);
@@ -132,6 +136,16 @@ void read_picture(const Frame& frame, const Step& step) {
     for (int y = 0; y < info.height; ++y) {  // what the picture does not cover is 0
       const int from = y < picture.height ? picture.width : 0;
       std::memset(target.at(y, from), 0, static_cast<std::size_t>(info.width - from) * target.stride);
+    }
+  }
+  std::vector<Pixel> beside;  // what lies there is 0 wherever it has moved from
+  for (int y = 0; by.any() && y < info.height; ++y) {
+    for (int x = y < picture.height ? picture.width : 0; x < info.width; ++x) {
+      const bool inside = y + by.y >= 0 && y + by.y < info.height && x + by.x >= 0 && x + by.x < info.width;
+      if (inside && !covered(y + by.y, x + by.x)) continue;
+      std::memset(target.at(y, x), 0, static_cast<std::size_t>(info.channels) * sizeof(Value));
+      if (frame.program.gates[step.map].smoothed) frame.state.changes[step.map].row(y)[x] = 0;
+      beside.push_back(static_cast<Pixel>(y) << 16 | static_cast<Pixel>(x));
     }
   }
   const auto compare = [&](int y) {
@@ -150,6 +164,9 @@ void read_picture(const Frame& frame, const Step& step) {
       });
       published.row(y)[x / 64] = bits;
     }
+    for (int x = 0; by.any() && x < picture.width; ++x) {
+      if (unknown(y, x)) published.row(y)[x / 64] |= std::uint64_t{1} << (x % 64);
+    }
   };
   const auto measure = [&](int y) {
     const std::uint8_t* now = picture.bytes + y * line;
@@ -166,6 +183,9 @@ void read_picture(const Frame& frame, const Step& step) {
         for (int c = 0; c < 3; ++c) total += std::fabs(value(now + 3 * i, c) - value(before + 3 * i, c));
         sums[x + i] = total;
       }
+    }
+    for (int x = 0; by.any() && x < picture.width; ++x) {
+      if (unknown(y, x)) sums[x] = std::numeric_limits<float>::quiet_NaN();
     }
   };
   const auto copy = [&](int y, int x) {
@@ -184,6 +204,9 @@ void read_picture(const Frame& frame, const Step& step) {
     }
     std::memcpy(seen.data() + y * line, picture.bytes + y * line, line);
   });
+  if (beside.empty()) return;
+  for (const Pixel pixel : beside) published.row(row_of(pixel))[column_of(pixel) / 64] |= std::uint64_t{1} << (pixel % 64);
+  published.settle();
 }
 
 // What is read is what the program was compiled for, and a picture is compared with one that covered the same pixels.

@@ -27,6 +27,8 @@ class Operation {
   // Once per frame in which anything is to be computed, before compute().
   virtual void prepare(const Frame& frame) const { static_cast<void>(frame); }
   virtual int parts() const { return 1; }
+  // Whether its result moves by whole pixels where what it reads does, all else being equal.
+  virtual bool moves() const { return false; }
   // What compute() fills of a row in which other maps lie, which fill the rest; none: all of it.
   virtual std::span<const Channels> written() const { return {}; }
   // Pixels that are best computed together.

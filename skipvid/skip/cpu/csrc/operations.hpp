@@ -1,6 +1,7 @@
 // The operations: one class for each kind. Constructors take the program that they belong to, with all of its maps.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <limits>
 #include <span>
@@ -24,6 +25,7 @@ class Convolution final : public Operation {
 
   void compute(const Frame&, std::span<const Pixel>, float* const* rows, Scratch&, int first_part, int last_part) const override;
   int parts() const override { return static_cast<int>(packed_[0].blocks.size()); }
+  bool moves() const override { return period_[0] == 1 && period_[1] == 1; }
   int chunk() const override;
   std::size_t weights() const override { return packed_[0].weights.bytes() / sizeof(float); }
   double work() const override { return work_; }
@@ -56,6 +58,7 @@ class Depthwise final : public Operation {
             std::span<const float> bias, Activation activation);
 
   void compute(const Frame&, std::span<const Pixel>, float* const* rows, Scratch&, int, int) const override;
+  bool moves() const override { return true; }
   int chunk() const override { return std::max(8, 12288 / args_.channels); }
   double work() const override { return 1.5 * kernel_[0] * kernel_[1] * args_.channels / lanes; }
 
@@ -85,6 +88,9 @@ class PointwiseChain final : public Operation {
   PointwiseChain(const Program& program, int target, std::vector<Operand> operands, std::vector<Link> links);
 
   void compute(const Frame&, std::span<const Pixel>, float* const* rows, Scratch&, int, int) const override;
+  bool moves() const override {
+    return std::none_of(operands_.begin(), operands_.end(), [](const Operand& o) { return o.map < 0 && (o.by_row || o.by_column); });
+  }
   int chunk() const override { return std::max(8, 16384 / channels_); }
   double work() const override { return 4.0 * static_cast<double>(links_.size()) * channels_ / lanes; }
 
@@ -101,6 +107,7 @@ class Pool final : public Operation {
   Pool(const Program& program, int source, int target, bool maximum, bool count_padding, const Footprint& window);
 
   void compute(const Frame&, std::span<const Pixel>, float* const* rows, Scratch&, int, int) const override;
+  bool moves() const override { return true; }
   int chunk() const override { return std::max(8, 12288 / channels_); }
   double work() const override { return 2.0 * kernel_[0] * kernel_[1] * channels_ / lanes; }
 
@@ -122,6 +129,7 @@ class Resize final : public Operation {
   Resize(const Program& program, int source, int target, bool bilinear, Axis rows, Axis columns);
 
   void compute(const Frame&, std::span<const Pixel>, float* const* rows, Scratch&, int, int) const override;
+  bool moves() const override { return !bilinear_; }
   int chunk() const override { return std::max(8, 12288 / channels_); }
   double work() const override { return 3.0 * channels_ / lanes; }
 
@@ -144,6 +152,7 @@ class Move final : public Operation {
   Move(const Program& program, int target, std::vector<Part> parts, std::array<int, 2> origin, float outside);
 
   void compute(const Frame&, std::span<const Pixel>, float* const* rows, Scratch&, int, int) const override;
+  bool moves() const override { return true; }
   int chunk() const override { return std::max(8, 12288 / channels_); }
   double work() const override { return static_cast<double>(channels_) / lanes; }
   std::span<const Channels> written() const override { return written_; }
@@ -184,6 +193,7 @@ class Channelwise final : public Operation {
               std::span<const float> bias);
 
   void compute(const Frame&, std::span<const Pixel>, float* const* rows, Scratch&, int, int) const override;
+  bool moves() const override { return true; }
   int chunk() const override { return std::max(8, 12288 / padded(channels_)); }
   double work() const override { return (operation_ == ChannelOperation::normalise ? 6.0 : 24.0) * padded(channels_) / lanes + 20.0; }
 

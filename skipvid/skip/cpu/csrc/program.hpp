@@ -23,6 +23,7 @@ namespace skipvid {
 class State;
 struct InputArray;
 struct Workspace;
+struct Shift;
 
 // A map: (height, width) rows of channels, which may be parts of another map's rows (of a concatenation, or slices).
 struct MapInfo {
@@ -76,7 +77,8 @@ class Program {
   Program& operator=(const Program&) = delete;
 
   // Run one segment of a frame. Raises std::invalid_argument for inputs, a segment or a state that are not this program's.
-  void run(State& state, std::span<const InputArray> inputs, int segment, bool keyframe, bool gates) const;
+  // shift: of a gated frame of a program that moves; none = (0, 0).
+  void run(State& state, std::span<const InputArray> inputs, int segment, bool keyframe, bool gates, Shift shift) const;
 
   // Zeros, as many as the longest line of a map has.
   const std::byte* zeros() const { return reinterpret_cast<const std::byte*>(zeros_.data()); }
@@ -87,6 +89,8 @@ class Program {
   std::ptrdiff_t value_size() const { return size_of(kernels.element); }
   // Whether a frame is run in one call.
   bool in_one_segment() const { return segments_.size() == 1; }
+  // Whether its maps can be moved: frames are run in one call, and gates look at single pixels of maps.
+  bool moves() const;
   const std::vector<Pixel>& all_pixels(int map) const { return all_pixels_.at({maps[map].height, maps[map].width}); }
 
   const Kernels& kernels;

@@ -81,6 +81,12 @@ struct Workspace {
   Buffer values;
 };
 
+// How far the scene has moved since the last frame: pixel (y, x) of an input shows what (y + shift.y, x + shift.x) showed.
+struct Shift {
+  int y = 0, x = 0;
+  bool any() const { return y != 0 || x != 0; }
+};
+
 struct Frame {
   const Program& program;
   State& state;
@@ -89,6 +95,7 @@ struct Frame {
   std::span<const InputArray> inputs;
   bool keyframe;  // compute everything
   bool gates;     // the next frame may be a gated one: measure and keep what its gates need
+  Shift shift = {};  // of a gated frame: maps move first (shift.cpp)
 };
 
 // Bring the maps of a segment up to date (frame.cpp), or one network input (input.cpp).

@@ -30,7 +30,7 @@ void GlobalMean::prepare(const Frame& frame) const {
     bool dirty = false;
     for (int s = 0; s < segments_; ++s) {
       const int x = s * segment;
-      if (!frame.keyframe && (changed.row(y)[x / 64] >> (x % 64) & 0xffffU) == 0) continue;
+      if (!frame.keyframe && !frame.shift.any() && (changed.row(y)[x / 64] >> (x % 64) & 0xffffU) == 0) continue;
       kernels_.row_sum(source.at(y, x), source.stride, std::min(segment, info_.width - x), channels_, sums + s * channels_);
       dirty = true;
     }
