@@ -9,19 +9,20 @@
 the dense network. "alike": how much of a rebuilt channel's variance its best depthwise 3 x 3 leaves unexplained, on clips that it was not
 fitted to, with the channels as they are numbered and renumbered (skipvid.train.adaptive_order); medians over layers.
 
-Two trainings of each subject, alike in clips, steps and rates (`skipvid train adaptive` without labels): "adaptive", whose policies learn,
-aiming at the MACs of the other, and "half", in which each of the same layers has half of its channels from the start. What is measured:
+Two trainings of each subject, alike in clips, steps and rates (`skipvid train adaptive` without labels): "adaptive", whose policy learns to
+choose the ratio of each frame, aiming at the MACs of the other, and "half", in which the same layers have half of their channels from the
+start. What is measured, all of it on the engine's native back end:
 
   dense           the network as it was
-  adaptive        its policies choose in each frame (PyTorch; there is no network time to compare)
-  random policy   the same weights; each layer draws its ratios as often as its policy chose them, whatever the frame shows
-  chosen ratios   what the training ships: each layer at the ratio that its policy chose most
+  adaptive        its policy chooses in each frame
+  random policy   the same weights; each ratio is drawn as often as the policy chose it, whatever the frame shows
   half width      the control that was trained as half
   every k-th      dense, in between the boxes, or the keypoints, are held
-  gates           the preset's own; and on the chosen ratios
+  gates           the preset's own; with the policy; and on half the width
 
-MACs: shares of the dense network's, policies included. CPU ms: processor time of the network in a frame, one thread, the engine's native
-back end. "lost": points of AP50, F1 or PCK below dense, 95 % intervals by bootstrap over blocks of frames (of poses: over clips).
+MACs: shares of the dense network's. CPU ms: processor time of the network in a frame, its policy included, one thread, by turns. ratios:
+shares of the frames at 1, 1/2 and 1/4. "lost": points of AP50, F1 or PCK below dense, 95 % intervals by bootstrap over blocks of frames
+(of poses: over clips).
 """
 
 from __future__ import annotations
@@ -29,8 +30,9 @@ from __future__ import annotations
 import argparse
 import copy
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -43,6 +45,7 @@ from sequences import SEQUENCES, load_frames
 from tables import ResultTable, add_write_option
 from torch import nn
 
+from skipvid.core.ratios import NARROWER, RatioPolicy
 from skipvid.core.results import Detections
 from skipvid.evaluate.bootstrap import Interval
 from skipvid.evaluate.jhmdb import coco_columns
@@ -52,8 +55,8 @@ from skipvid.evaluate.run import Pass, add_labelled, compare
 from skipvid.evaluate.true_boxes import PERSON
 from skipvid.evaluate.truth import FrameTruth
 from skipvid.models import find_spec
-from skipvid.nn import FixedPolicy, RandomPolicy, adaptive_layers, macs, reset
-from skipvid.nn.adaptive import partners
+from skipvid.nn import FixedPolicy, adaptive_layers, reset
+from skipvid.nn.adaptive import RATIOS, partners
 from skipvid.presets.preset import DEFAULT_DETECT, DEFAULT_POSE, Preset, load_preset
 from skipvid.presets.weights import resolve_weights
 from skipvid.report.agreement import agreement
@@ -63,8 +66,8 @@ from skipvid.skip.picture import Picture
 from skipvid.tasks.crops import StickyRule
 from skipvid.tasks.detect_engine import DetectEngine
 from skipvid.tasks.pose_engine import PoseEngine
-from skipvid.train.adaptive import AdaptiveRecipe, Maps, open_student, train_adaptive
-from skipvid.train.adaptive_net import Student, layer_choices, make_student, narrowed_state, worth_adapting
+from skipvid.train.adaptive import AdaptiveRecipe, Maps, train_adaptive
+from skipvid.train.adaptive_net import Student, make_student, narrowed_state, worth_adapting
 from skipvid.train.adaptive_order import pair_channels
 from skipvid.train.clips import cut_pieces, split_pieces
 from skipvid.train.gates import piece_length
@@ -107,7 +110,7 @@ def train(options: argparse.Namespace) -> None:
         clips, [None] * len(clips), options.work / task / "frames", longest=subject.longest, length=piece_length(2), most_frames=180
     )
     learned, held = split_pieces(subject.keep(pieces), 0.2)
-    for name in ("adaptive", "half"):
+    for name in ("half", "adaptive"):
         fixed = (lambda _: FixedPolicy(1)) if name == "half" else None
         folder = options.work / task / name
         resume = (folder / "policies" / "checkpoint.pt").exists()
@@ -128,58 +131,47 @@ class Shot:
     score: Callable[[Pass, Any, Any], None]
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(eq=False)  # no slots: its session is made of the others
 class Way:
-    """A way to run a network. start: forgets the last frame. run: picture -> maps, and MACs. timed: what the processor time is taken of, if
-    native. macs: without gates, for an input of a shape."""
+    """A network with its gates, run in every so many frames. session: its stream. ratios: of the frames that were run."""
 
     name: str
-    start: Callable[[], None]
-    run: Callable[[Picture], tuple[Arrays, int]]
-    timed: Callable[[Picture], Arrays] | None = None
+    model: SkipModel
     every: int = 1
-    macs: Callable[[tuple[int, ...]], int] = lambda shape: 0
     ms: list[float] = field(default_factory=list)
+    ratios: Counter[float] = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        self.session = self.model.session()
+
+    def run(self, picture: Picture) -> tuple[Arrays, int]:
+        """Maps, and MACs."""
+        maps = tuple(each.copy() for each in self.session.maps(picture))
+        self.ratios[self.session.ratio] += 1
+        return maps, self.session.cost.macs
 
 
-def native(name: str, model: SkipModel, every: int = 1) -> Way:
-    """On the engine's own back end, with the gates of the model."""
-    streams = [model.session()]
+@dataclass(frozen=True, slots=True, eq=False)
+class RandomRatios(RatioPolicy):
+    """Ratios at random whatever the frame shows, as often as the biases, logarithms of shares, say. rng: what is drawn from."""
 
-    def run(picture: Picture) -> tuple[Arrays, int]:
-        maps = tuple(each.copy() for each in streams[-1].maps(picture))
-        return maps, streams[-1].cost.macs
+    rng: np.random.Generator = field(default_factory=lambda: np.random.default_rng(0))
 
-    return Way(
-        name,
-        lambda: streams[-1].reset(),
-        run,
-        lambda picture: streams[-1].maps(picture),
-        every,
-        lambda shape: model.program((shape,)).costs.dense_macs,
+    def logits(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        drawn = self.outer_bias + self.rng.gumbel(size=len(self.outer_bias))
+        return (1000 * drawn).astype(np.float32)  # so that the hysteresis says nothing
+
+
+def random_model(preset: Preset, config: SkipConfig, ratios: Counter[float]) -> SkipModel:
+    """The network of a preset with several widths, which are taken as often as in `ratios`."""
+    net = find_spec(preset.model).load(resolve_weights(preset).path, preset.label_set.num_outputs)
+    found = getattr(net, NARROWER)
+    counts = np.array([ratios[ratio] for ratio in (1.0, *found.ratios)], np.float32)
+    blind = RandomRatios(
+        np.zeros((1, 1), np.float32), np.zeros(1, np.float32), np.zeros((len(counts), 1), np.float32), np.log(counts + 1e-9)
     )
-
-
-def adaptive_way(name: str, student: Student) -> Way:
-    """In PyTorch; the MACs of the layers that are not adaptive are those of the dense network."""
-
-    @torch.no_grad()
-    def run(picture: Picture) -> tuple[Arrays, int]:
-        output = student.net(picture.tensor())
-        maps = tuple(each.numpy() for each in _leaves(output))
-        cost = macs(student.net).total
-        rest = cost.dense_macs / student.fraction * (1 - student.fraction)
-        return maps, round(rest + float(cost.macs.sum() + cost.gate_macs.sum()))
-
-    return Way(name, lambda: reset(student.net), run)
-
-
-def _leaves(output: Any) -> Iterator[torch.Tensor]:
-    if isinstance(output, torch.Tensor):
-        yield output
-    else:
-        for part in output:
-            yield from _leaves(part)
+    setattr(net, NARROWER, replace(found, policy=blind))
+    return SkipModel(net, config)
 
 
 def detection_shots(options: argparse.Namespace, engine: DetectEngine) -> dict[str, tuple[str, int, list[Shot]]]:
@@ -272,7 +264,7 @@ def run_pass(way: Way, shots: list[Shot], dense: list[Any] | None) -> tuple[Pass
     for number, shot in enumerate(shots):
         since = 0 if shot.anew else since + 1
         if shot.anew:
-            way.start()
+            way.session.reset()
         if since % way.every == 0:
             maps, spent = way.run(shot.picture)
             last = shot.read(maps)
@@ -283,15 +275,14 @@ def run_pass(way: Way, shots: list[Shot], dense: list[Any] | None) -> tuple[Pass
 
 
 def time_ways(ways: list[Way], shots: list[Shot]) -> None:
-    """Processor time of the networks that run natively, by turns on the same frames."""
-    native_ways = [way for way in ways if way.timed is not None and way.every == 1]
+    """Processor time of the networks that run in every frame, by turns on the same frames."""
+    timed = [way for way in ways if way.every == 1]
     for number, shot in enumerate(shots):
-        for way in native_ways:
+        for way in timed:
             if shot.anew:
-                way.start()
-            assert way.timed is not None
+                way.session.reset()
             begin = time.process_time()
-            way.timed(shot.picture)
+            way.session.maps(shot.picture)
             if number >= 2:
                 way.ms.append((time.process_time() - begin) * 1e3)
 
@@ -301,45 +292,46 @@ def measure(options: argparse.Namespace) -> None:
     base = load_preset(PRESETS[task])
     plain = SkipConfig(gate="none", threads=1)
     engine = _engine(base, plain)
-    subject = open_subject(base, resolve_weights(base).path)
-    student = open_student(subject.teacher, task, root / "adaptive" / "adaptive-policies.pt")
-    random = open_student(subject.teacher, task, root / "adaptive" / "adaptive-policies.pt")
     shipped = {name: load_preset(root / name / f"{name}.yaml") for name in ("adaptive", "half")}
     narrow = {name: _engine(preset, plain).model for name, preset in shipped.items()}
     gated = {name: _engine(preset, SkipConfig.of(preset, threads=1)).model for name, preset in {**shipped, "": base}.items()}
     material = detection_shots(options, engine) if isinstance(engine, DetectEngine) else pose_shots(options, engine)
     note = f"{base.name}; trained for {options.steps} steps, two clips of two frames each."
-    columns = ["measured on", "way", "value", "lost (95 %)", "MACs", "CPU ms"]
+    columns = ["measured on", "way", "value", "lost (95 %)", "MACs", "CPU ms", "ratios"]
     with ResultTable(f"adaptive-{task}", columns, options.write, note) as table:
         for name, (measured, block, shots) in material.items():
-            ways = [
-                native("dense", engine.model),
-                adaptive_way("adaptive", student),
-                adaptive_way("random policy", random),
-                native("chosen ratios", narrow["adaptive"]),
-                native("half width", narrow["half"]),
-                *(native(f"every {every}, held", engine.model, every) for every in (2, 3)),
-                native("gates", gated[""]),
-                native("gates on chosen ratios", gated["adaptive"]),
+            ways = [Way("dense", engine.model), Way("adaptive", narrow["adaptive"])]
+            chosen = _ratios_of(narrow["adaptive"], shots)
+            ways += [
+                Way("random policy", random_model(shipped["adaptive"], plain, chosen)),
+                Way("half width", narrow["half"]),
+                *(Way(f"every {every}, held", engine.model, every) for every in (2, 3)),
+                Way("gates", gated[""]),
+                Way("gates, adaptive", gated["adaptive"]),
+                Way("gates, half width", gated["half"]),
             ]
             time_ways(ways, shots[: options.timed])
             base_pass, dense_found = run_pass(ways[0], shots, None)
-            counts: dict[str, torch.Tensor] = {}
             for way in ways:
-                if way.name == "adaptive":
-                    hooks = _count_choices(student, counts)
-                if way.name == "random policy":
-                    for path, layer in adaptive_layers(random.net):
-                        layer.set_policy(RandomPolicy((counts[path] / counts[path].sum()).tolist()))
-                        layer.hysteresis = 0.0
+                way.session.reset()
+                way.ratios.clear()
                 outcome, _ = run_pass(way, shots, dense_found)
-                if way.name == "adaptive":
-                    for hook in hooks:
-                        hook.remove()
                 found = compare(outcome, base_pass, block, 1000)[measured]
                 ms = f"{np.median(way.ms):.1f}" if way.ms else ""
                 lost = "" if way.name == "dense" else _text(found.lost)
-                table.row(name, way.name, f"{found.value.value:.1f}", lost, f"{outcome.macs / base_pass.macs:.0%}", ms)
+                frames = sum(way.ratios.values())
+                shares = " ".join(f"{way.ratios[ratio] / frames:.0%}" for ratio in RATIOS) if set(way.ratios) - {1.0} else ""
+                table.row(name, way.name, f"{found.value.value:.1f}", lost, f"{outcome.macs / base_pass.macs:.0%}", ms, shares)
+
+
+def _ratios_of(model: SkipModel, shots: list[Shot]) -> Counter[float]:
+    """How often the policy of a network takes each ratio."""
+    way = Way("", model)
+    for shot in shots:
+        if shot.anew:
+            way.session.reset()
+        way.run(shot.picture)
+    return way.ratios
 
 
 def _engine(preset: Preset, config: SkipConfig) -> DetectEngine | PoseEngine:
@@ -347,20 +339,6 @@ def _engine(preset: Preset, config: SkipConfig) -> DetectEngine | PoseEngine:
     if preset.task == "detect":
         return DetectEngine(preset, config, weights.path, weights.sha256, FLOOR, scene_cuts=False)
     return PoseEngine(preset, config, weights.path, weights.sha256)
-
-
-def _count_choices(student: Student, counts: dict[str, torch.Tensor]) -> list[Any]:
-    """Count how often each layer takes each choice, while the hooks stay."""
-
-    def watch(path: str) -> Callable[..., None]:
-        def hook(module: Any, inputs: Any, output: Any) -> None:
-            # A layer that is called several times a frame tells of all its calls; those of the frame before are overwritten in turn.
-            found = layer_choices(module).bincount(minlength=len(module.ratios) + module.reuse)
-            counts[path] = counts.get(path, 0) + found.double()
-
-        return hook
-
-    return [layer.register_forward_hook(watch(path)) for path, layer in adaptive_layers(student.net)]
 
 
 def _text(interval: Interval) -> str:
@@ -405,21 +383,20 @@ def time_half(options: argparse.Namespace) -> None:
     engine = _engine(preset, plain)
     material = detection_shots(options, engine) if isinstance(engine, DetectEngine) else pose_shots(options, engine)
     shots = [shot for _, _, each in material.values() for shot in each[: options.timed]]
-    ways = [native("dense", engine.model)]
+    ways = [Way("dense", engine.model)]
     for number, name in ((1, "1/2"), (2, "1/4")):
         student = make_student(subject.teacher, task, shots[0].picture.tensor())
         state = narrowed_state(student, subject.teacher, {path: number for path, _ in adaptive_layers(student.net)})
         net = find_spec(preset.model).load(state, preset.label_set.num_outputs)
-        ways.append(native(f"all those layers at {name}", SkipModel(net, plain)))
+        ways.append(Way(f"all those layers at {name}", SkipModel(net, plain)))
     time_ways(ways, shots)
     columns = ["network", "MACs", "CPU ms", "of dense: median of the frames"]
     with ResultTable(f"adaptive-time-{task}", columns, options.write, f"{preset.name}; {len(ways[0].ms)} frames.") as table:
         dense = np.array(ways[0].ms)
-        size = shots[0].picture.tensor().shape
-        whole = ways[0].macs(tuple(size))
-        for way in ways:
+        counts = [way.model.program((shots[0].picture.shape,)).costs.dense_macs for way in ways]
+        for way, count in zip(ways, counts, strict=True):
             part = np.median(np.array(way.ms) / dense)
-            table.row(way.name, f"{way.macs(tuple(size)) / whole:.0%}", f"{np.median(way.ms):.1f}", f"{part:.0%}")
+            table.row(way.name, f"{count / counts[0]:.0%}", f"{np.median(way.ms):.1f}", f"{part:.0%}")
 
 
 def _convs(net: nn.Module) -> list[tuple[str, nn.Conv2d]]:

@@ -1,4 +1,4 @@
-"""Clips that networks are measured on, and what a way of running found and spent on each of them, kept on disk.
+"""Clips that networks are measured on, and what a way of running found and computed on each of them, kept on disk.
 
 A clip with truth is measured by AP50 (or PCK); one without by its agreement with the dense network. A pass is made once: its file is named
 after everything that it depends on, so that a script that was broken off goes on where it ended, and scripts share passes.
@@ -9,10 +9,9 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -41,57 +40,46 @@ FAINTEST = 0.05
 """Score from which detections are kept where there is truth: average precision needs those that would not be shown, too."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Spent:
-    """What a way of running found on a clip, and the processor seconds of the whole pass, reading included."""
-
-    seen: Seen
-    seconds: float
-
-
 class Passes:
     """Passes over clips, kept below a folder; None: they are not kept."""
 
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
 
-    def gated(self, engine: Engine, material: Material, level: float = 1.0) -> Spent:
+    def gated(self, engine: Engine, material: Material, level: float = 1.0) -> Seen:
         """With the engine's gates, their thresholds times `level`."""
         config = engine.model.config
         config = config.at(level * config.threshold) if level != 1 else config
         return self._kept(engine, material, repr(config), lambda: engine.regated(config).stream())
 
-    def dense(self, engine: Engine, material: Material) -> Spent:
+    def dense(self, engine: Engine, material: Material) -> Seen:
         """Without gates, in the engine's precision."""
         return self._kept(engine, material, _dense(engine), engine.dense_stream)
 
-    def noisy(self, engine: Engine, material: Material, change: Callable[[Frame], Frame]) -> Spent:
+    def noisy(self, engine: Engine, material: Material, change: Callable[[Frame], Frame]) -> Seen:
         """Without gates, on spoilt frames."""
         return self._kept(engine, material, f"noise {_dense(engine)}", engine.dense_stream, change)
 
-    def instead(self, engine: Engine, material: Material, name: str, start: Callable[[], Stream]) -> Spent:
+    def instead(self, engine: Engine, material: Material, name: str, start: Callable[[], Stream]) -> Seen:
         """Another way to use the dense network, known by its name."""
         return self._kept(engine, material, f"{name} {_dense(engine)}", start)
 
     def _kept(
         self, engine: Engine, material: Material, way: str, start: Callable[[], Stream], change: Callable[[Frame], Frame] = lambda f: f
-    ) -> Spent:
+    ) -> Seen:
         clip = material.clips[0]
         score = engine.score_threshold if isinstance(engine, DetectEngine) else None
         parts = (engine.preset.name, engine.weights_sha256, score, way, clip.name, clip.source, len(material))
         stem = None if self._folder is None else self._folder / hashlib.sha256(repr(parts).encode()).hexdigest()[:20]
         if stem is not None and (seen := Seen.load(stem.with_suffix(".npz"), len(material))) is not None:
-            return Spent(seen, json.loads(stem.with_suffix(".json").read_text())["seconds"])
+            return seen
         _, _, frame = next(material.frames())
-        start().process(change(frame))  # what compiles at the first frame is no cost of the pass
-        begin = time.process_time()
         seen = Seen.of(material, start, engine.dense_macs(frame.height, frame.width), change)
-        spent = Spent(seen, time.process_time() - begin)
         if stem is not None:
             stem.parent.mkdir(parents=True, exist_ok=True)
-            write_text(stem.with_suffix(".json"), json.dumps({"seconds": spent.seconds, "pass": [str(part) for part in parts]}))
+            write_text(stem.with_suffix(".json"), json.dumps({"pass": [str(part) for part in parts]}))
             seen.save(stem.with_suffix(".npz"))
-        return spent
+        return seen
 
 
 def _dense(engine: Engine) -> str:

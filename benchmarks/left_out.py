@@ -5,8 +5,7 @@
 Two tables. `left-out`: a way to gate is tried at several levels of its thresholds. The highest level at which two sequences, taken
 together, lose at most GOAL points of AP50 is chosen; what the third one loses there, with its bootstrap interval, is the row of the table.
 Beside it stand the preset as it is, and what people do instead: the dense network in every k-th frame, its boxes held or moved. "Norm gates
-at equal MACs": AP50 of the preset's gates where their MACs are those of the row, interpolated over logarithms. --time adds the processor
-time of the whole pass (reading, network, boxes) over that of the dense pass, and the same at equal time: only for a machine of one's own.
+at equal MACs": AP50 of the preset's gates where their MACs are those of the row, interpolated over logarithms (in time: equal_time.py).
 `smooth`: how many times fewer MACs smoothed gates need than norm gates that agree as much with the dense network, on clips without truth
 (benchmarks/tradeoff.py): AP50 on a hundred frames could not tell.
 """
@@ -21,13 +20,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from clips import FAINTEST, Passes, Spent, detector, every_video, lost, measured, value_of, with_truth, without_truth
+from clips import FAINTEST, Passes, detector, every_video, lost, measured, value_of, with_truth, without_truth
 from gates_table import numbers
 from tables import ResultTable, add_write_option, interval_text
 from tradeoff import at_equal_gain, gain_at_equal_accuracy
 
 from skipvid.evaluate.baselines import EveryKth
-from skipvid.evaluate.material import Material
+from skipvid.evaluate.material import Material, Seen
 from skipvid.evaluate.run import Pass, joined
 from skipvid.presets.preset import load_preset
 from skipvid.skip.config import SkipConfig
@@ -72,7 +71,7 @@ class Bench:
         """Average precision needs faint detections; agreement is that of what would be shown."""
         return self._plain if on.labels is None else self._faint
 
-    def spent(self, way: Way, level: float, on: Material) -> Spent:
+    def seen(self, way: Way, level: float, on: Material) -> Seen:
         engine = self.engine(on)
         config = replace(engine.model.config, gate=way.gate)
         if way.of:
@@ -80,12 +79,12 @@ class Bench:
         return self.passes.gated(engine.regated(config), on, level)
 
     def gated(self, way: Way, level: float, on: Material) -> Pass:
-        return self.measured(on, self.spent(way, level, on))
+        return self.measured(on, self.seen(way, level, on))
 
     def dense(self, on: Material) -> Pass:
         return self.measured(on, self.passes.dense(self.engine(on), on))
 
-    def instead(self, every: int, moved: bool, on: Material) -> Spent:
+    def instead(self, every: int, moved: bool, on: Material) -> Seen:
         name = f"every {every}, {'moved' if moved else 'held'}"
         return self.passes.instead(self.engine(on), on, name, lambda: EveryKth(self.engine(on).dense_stream(), every, moved))
 
@@ -99,17 +98,12 @@ class Bench:
             good = level
         return good
 
-    def curve(self, way: Way, on: Material) -> list[tuple[float, Pass, float]]:
-        """(level, pass, processor seconds), the dense network first."""
-        dense = self.passes.dense(self.engine(on), on)
-        found = [(0.0, self.measured(on, dense), dense.seconds)]
-        for level in self.levels:
-            spent = self.spent(way, level, on)
-            found.append((level, self.measured(on, spent), spent.seconds))
-        return found
+    def curve(self, way: Way, on: Material) -> list[tuple[float, Pass]]:
+        """(level, pass), the dense network first."""
+        return [(0.0, self.dense(on)), *((level, self.gated(way, level, on)) for level in self.levels)]
 
-    def measured(self, on: Material, spent: Spent) -> Pass:
-        return measured(on, spent.seen, self.passes.dense(self.engine(on), on).seen)
+    def measured(self, on: Material, seen: Seen) -> Pass:
+        return measured(on, seen, self.passes.dense(self.engine(on), on))
 
     def _thresholds(self, of: tuple[str, ...]) -> dict[str, float]:
         if of not in self._proportions:
@@ -126,35 +120,28 @@ class Bench:
 
 def show_left_out(bench: Bench, options: argparse.Namespace) -> None:
     columns = ["measured on", "way", "level", "AP50", "lost (95 %)", "fewer MACs", "norm gates at equal MACs"]
-    columns += ["time", "norm gates at equal time"] if options.time else []
     note = f"{bench.preset.name}, {options.frames} frames; level: factor on the thresholds."
     with ResultTable("left-out", columns, options.write, note) as table:
         for name, material in bench.sequences.items():
             curve = bench.curve(Way("", "norm"), material)
-            by_macs = [(value_of(own), own.fewer if level else 1.0) for level, own, _ in curve]
-            by_time = [(value_of(own), curve[0][2] / seconds) for _, own, seconds in curve]
+            by_macs = [(value_of(own), own.fewer if level else 1.0) for level, own in curve]
             others = {other: each for other, each in bench.sequences.items() if other != name}
-            for way, level, spent in rows(bench, material, others, options):
-                own = bench.measured(material, spent)
+            for way, level, seen in rows(bench, material, others, options):
+                own = bench.measured(material, seen)
                 cells = ["", ""]
                 if way != "dense":
-                    cells = [interval_text(lost(own, curve[0][1], BLOCK), 1), _or_none(at_equal_gain(by_macs, own.fewer))]
-                as_fast = curve[0][2] / spent.seconds
-                timed = [f"{1 / as_fast:.2f}", _or_none(at_equal_gain(by_time, as_fast))] if options.time else []
-                table.row(name, way, level, f"{value_of(own):.1f}", cells[0], f"{own.fewer:.2f}×", cells[1], *timed)
+                    at_equal = at_equal_gain(by_macs, own.fewer)
+                    cells = [interval_text(lost(own, curve[0][1], BLOCK), 1), "" if at_equal is None else f"{at_equal:.1f}"]
+                table.row(name, way, level, f"{value_of(own):.1f}", cells[0], f"{own.fewer:.2f}×", cells[1])
 
 
-def _or_none(value: float | None) -> str:
-    return "" if value is None else f"{value:.1f}"
-
-
-def rows(bench: Bench, left: Material, others: Mapping[str, Material], options: argparse.Namespace) -> Iterator[tuple[str, str, Spent]]:
+def rows(bench: Bench, left: Material, others: Mapping[str, Material], options: argparse.Namespace) -> Iterator[tuple[str, str, Seen]]:
     yield "dense", "", bench.passes.dense(bench.engine(left), left)
-    yield "the preset", "1", bench.spent(Way("", "norm"), 1.0, left)
+    yield "the preset", "1", bench.seen(Way("", "norm"), 1.0, left)
     for way in ways(tuple(others), options.calibrate):
         level = bench.chosen(way, list(others.values()))
         if level is not None:
-            yield way.name, f"{level:g}", bench.spent(way, level, left)
+            yield way.name, f"{level:g}", bench.seen(way, level, left)
     for every in map(int, options.every):
         for moved in (False, True):
             yield f"every {every}: {'moved' if moved else 'held'}", "", bench.instead(every, moved, left)
@@ -195,7 +182,7 @@ def _reaches(curve: Sequence[tuple[float, float]], accuracy: float) -> bool:
 
 
 def _agreement_by_macs(bench: Bench, way: Way, material: Material) -> list[tuple[float, float]]:
-    return [(value_of(own), own.fewer if level else 1.0) for level, own, _ in bench.curve(way, material)]
+    return [(value_of(own), own.fewer if level else 1.0) for level, own in bench.curve(way, material)]
 
 
 def main() -> None:
@@ -205,7 +192,6 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=800, help="frames of each clip")
     parser.add_argument("--levels", type=numbers, default=[0.5, 0.71, 1.0, 1.41, 2.0], help="factors on the thresholds")
     parser.add_argument("--every", type=numbers, default=[2, 3, 4], help="dense in every so many frames")
-    parser.add_argument("--time", action="store_true", help="add processor times")
     parser.add_argument("--calibrate", action="store_true", help="measure thresholds calibrated on the two other sequences, too")
     parser.add_argument("--folders", nargs="*", default=["fixed", "sample_videos"], help="whose clips stand for cameras without truth")
     parser.add_argument("--only", choices=["left-out", "smooth"], help="leave the other table out")

@@ -33,6 +33,7 @@ from tables import ResultTable, add_write_option
 
 from skipvid.core.costs import FrameCost
 from skipvid.core.results import FrameResult
+from skipvid.evaluate.bootstrap import bootstrap
 from skipvid.evaluate.true_boxes import TrueBoxes
 from skipvid.pipeline.calibrate import measure, record
 from skipvid.presets.preset import DEFAULT_DETECT, load_preset
@@ -51,6 +52,7 @@ CAMERAS = ("static", "moving")
 MEASURES = {
     "pck": "PCK@0.2",
     "drop": "lost",
+    "interval": "95 %",
     "agreement": "agreement",
     "skip_ratio": "skip ratio",
     "fewer_macs": "fewer MACs",
@@ -120,6 +122,18 @@ def pck(outcomes: list[Outcome]) -> float:
     return float(100 * np.nanmean(np.concatenate([outcome.found.ravel() for outcome in outcomes])))
 
 
+def interval_of(reference: list[Outcome], outcomes: list[Outcome]) -> str:
+    """Of what is lost, by bootstrap over clips."""
+    sums = [np.array([(np.nansum(each.found), np.isfinite(each.found).sum()) for each in some]) for some in (reference, outcomes)]
+
+    def lost(times: NDArray[np.int64]) -> float:
+        theirs, mine = (100 * (times @ some[:, 0]) / (times @ some[:, 1]) for some in sums)
+        return float(theirs - mine)
+
+    found = bootstrap(lost, [np.array([number]) for number in range(len(outcomes))])
+    return f"{found.low:.2f} … {found.high:.2f}"
+
+
 def agreement(outcomes: list[Outcome], reference: list[Outcome]) -> float:
     """Percentage of keypoints that the dense network is sure of (score 0.3) within one heat map pixel (1/64 of a window's height) of it."""
     close = []
@@ -151,7 +165,7 @@ def main() -> None:
         engine.detector = _detector(options.score_threshold, arguments.threads)
     note = f"{preset.name}, {arguments.boxes} boxes, {arguments.windows} windows."
     columns = ["threshold", *(f"{camera}: {name}" for camera in CAMERAS for name in MEASURES.values())]
-    with ResultTable("poses", columns, arguments.write, note) as table:
+    with ResultTable(f"poses-left-out-{preset.name}" if arguments.levels else "poses", columns, arguments.write, note) as table:
         rows = measured(through_engine if arguments.windows == "sticky" else following, engine, clips, gates, table)
     if arguments.csv is not None:
         with arguments.csv.open("w", newline="") as file:
@@ -209,6 +223,7 @@ def _row(gate: str, outcomes: list[Outcome], reference: list[Outcome]) -> dict[s
         costs = [outcome.cost for outcome in part if outcome.cost is not None]
         row[f"{camera}_pck"] = round(pck(part), 2)
         row[f"{camera}_drop"] = round(pck(base) - pck(part), 2)
+        row[f"{camera}_interval"] = "" if outcomes is reference else interval_of(base, part)
         row[f"{camera}_agreement"] = round(agreement(part, base), 1)
         if costs:
             total = sum(costs[1:], costs[0])

@@ -55,9 +55,9 @@ def measure(engine: Engine, own: Material, other: Material, goal: Goal, folder: 
     except UsageError:
         return None
     gated = engine.regated(replace(engine.model.config, threshold=found.threshold, thresholds=found.thresholds))
-    dense = passes.dense(engine, other).seen
-    yardstick = dense if other.labels is not None else passes.noisy(engine, other, with_noise()).seen
-    theirs, mine = (measured(other, seen, dense) for seen in (yardstick, passes.gated(gated, other).seen))
+    dense = passes.dense(engine, other)
+    yardstick = dense if other.labels is not None else passes.noisy(engine, other, with_noise())
+    theirs, mine = (measured(other, seen, dense) for seen in (yardstick, passes.gated(gated, other)))
     return Kept(found, lost(mine, theirs, BLOCK_FRAMES), mine.fewer)
 
 
@@ -65,8 +65,8 @@ def show_rules(engine: Engine, materials: Mapping[str, Material], goal: float, p
     """A row for each rule, over all clips and both halves."""
     made, kept, fewer = ({share: list[float]() for share in SHARES} for _ in range(3))
     for material in materials.values():
-        dense, noise = passes.dense(engine, material).seen, passes.noisy(engine, material, with_noise()).seen
-        gated = [passes.gated(engine, material, level).seen for level in sorted(options.levels)]
+        dense, noise = passes.dense(engine, material), passes.noisy(engine, material, with_noise())
+        gated = [passes.gated(engine, material, level) for level in sorted(options.levels)]
         middle = len(material) // 2
         for own, other in ((slice(0, middle), slice(middle, None)), (slice(middle, None), slice(0, middle))):
             losses, measures = ([_lost(material, noise, each, dense, part) for each in gated] for part in (own, other))

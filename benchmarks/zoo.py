@@ -1,6 +1,6 @@
 """Does it pay for any network? Gated, dense and in PyTorch, over networks of torchvision, timm and effdet.
 
-    python benchmarks/zoo.py [--frames 7] [--threshold T] [--groups GROUP,...] [--only NAME,...] [--report] [--write]
+    python benchmarks/zoo.py [--frames 7] [--threshold T] [--groups GROUP,...] [--only NAME,...] [--report] [--keep FILE] [--write]
 
 Needs torchvision, timm and effdet; a network whose package is missing is left out, and named. Weights are random; BatchNorm's statistics
 are those of the maps that the network makes of random pictures. In each frame other content fills a square of 5 % of the picture. All on
@@ -8,6 +8,7 @@ one thread, by turns in the same process; times are processor times of a frame (
 
 The columns: MACs of layers that run on single pixels, that run as a whole, and in PyTorch (in % of all); MACs executed in a gated frame;
 milliseconds gated, of an unchanged frame, dense, and of PyTorch; which operations PyTorch computes. At the end a line for each group.
+With --keep each network's row goes into a file at once; a later call takes it from there, and measures only what is missing.
 """
 
 from __future__ import annotations
@@ -15,12 +16,14 @@ from __future__ import annotations
 import argparse
 import functools
 import importlib
+import json
 import statistics
 import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import torch
 from tables import ResultTable, add_write_option
@@ -71,7 +74,7 @@ class Measured:
     still: float
     dense: float
     pytorch: float
-    others: Counter[str]
+    others: dict[str, int]
 
 
 def allow_torchvision() -> None:
@@ -177,13 +180,13 @@ def measure(name: str, count: int, threshold: float, report: bool) -> Measured:
             executed.append(1 - session.cost.saving)
     medians = {way: statistics.median(taken) for way, taken in times.items()}
     operations = {name: target.removeprefix("aten.").split(".")[0] for name, target, _ in conversion.dense}
-    others = Counter(operations[name] for name in conversion.fallbacks)
+    others = dict(Counter(operations[name] for name in conversion.fallbacks))
     shares = {way: conversion.share(way) for way in (SPARSE, DENSE, PYTORCH)}
     return Measured(shares, statistics.median(executed), others=others, **medians)
 
 
 def show(table: ResultTable, name: str, found: Measured) -> None:
-    kinds = ", ".join(f"{count} {kind}" for kind, count in found.others.most_common(6))
+    kinds = ", ".join(f"{count} {kind}" for kind, count in Counter(found.others).most_common(6))
     table.row(
         name.partition(":")[2],
         *(f"{found.shares[way]:.0%}" for way in (SPARSE, DENSE, PYTORCH)),
@@ -203,6 +206,25 @@ def sum_up(table: ResultTable, group: str, found: list[Measured]) -> None:
     table.row(f"**{group} ({len(found)})**", *[""] * 8, *cells)
 
 
+class KeptRows:
+    """Rows in a file, a line of JSON each; without a file, none."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path, self._rows = path, dict[str, Measured]()
+        if path is not None and path.exists():
+            for line in path.read_text(encoding="utf-8").splitlines():
+                name, values = json.loads(line)
+                self._rows[name] = Measured(**values)
+
+    def get(self, name: str, make: Callable[[], Measured]) -> Measured:
+        if name not in self._rows:
+            self._rows[name] = make()
+            if self._path is not None:
+                with self._path.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps((name, asdict(self._rows[name]))) + "\n")
+        return self._rows[name]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--frames", type=int, default=7, help="that are timed, when the session has settled")
@@ -210,11 +232,13 @@ def main() -> None:
     parser.add_argument("--groups", default=",".join(GROUPS))
     parser.add_argument("--only", default="", help="names of networks, without their packages")
     parser.add_argument("--report", action="store_true", help="print the conversion report of each network")
+    parser.add_argument("--keep", type=Path, metavar="FILE", help="of rows that are there already; new ones are added")
     add_write_option(parser)
     options = parser.parse_args()
     torch.set_num_threads(1)
     only = set(filter(None, options.only.split(",")))
     missing: dict[str, str] = {}
+    kept = KeptRows(options.keep)
     with ResultTable("zoo", COLUMNS, options.write, f"threshold {options.threshold}, {options.frames} frames, one thread") as table:
         for group in options.groups.split(","):
             found = []
@@ -222,7 +246,8 @@ def main() -> None:
                 if only and name.partition(":")[2] not in only:
                     continue
                 try:
-                    measured = measure(name, options.frames, options.threshold, options.report)
+                    make = functools.partial(measure, name, options.frames, options.threshold, options.report)
+                    measured = kept.get(name, make)
                 except (SkipvidError, ImportError) as error:
                     missing[name] = str(error)
                     continue

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, TypeVar
@@ -14,6 +14,7 @@ from skipvid.core.errors import UsageError
 if TYPE_CHECKING:
     from skipvid.cli.jobs import Job
     from skipvid.cli.page import Page
+    from skipvid.cli.run_jobs import MakeSinks
     from skipvid.cli.talk import Talk
     from skipvid.core.results import RunHeader
     from skipvid.tasks.engine import Engine, Stream
@@ -29,10 +30,13 @@ S = TypeVar("S", bound=AnalysisSettings)
 
 
 def analyse(
-    command: str, settings: S, load: Callable[[S, Talk], Engine], more_sinks: Callable[[S], Iterable[Sink]] = lambda settings: ()
+    command: str,
+    settings: S,
+    load: Callable[[S, Talk], Engine],
+    more_sinks: Callable[[S], AbstractContextManager[MakeSinks]] = lambda settings: nullcontext(lambda job, header: ()),
 ) -> int:
     """Check the settings, load the network, analyse the sources, report. load: called when all else is known to be right.
-    more_sinks: opens a command's own outputs of one source.
+    more_sinks: as long as it lasts, what it gives opens a command's own outputs of one source.
     """
     from skipvid.cli.dry_run import print_dry_run
     from skipvid.cli.live import plan, read_options, settle, window
@@ -56,7 +60,7 @@ def analyse(
         engine = load(settings, talk)
         if settings.dry_run:
             return print_dry_run(jobs, engine, read, as_json)
-        with page if page is not None else nullcontext():
+        with page if page is not None else nullcontext(), more_sinks(settings) as more:
 
             def watchers(job: Job, source: Source, stream: Stream, header: RunHeader) -> Iterable[Sink]:
                 if (opened := window(settings, source, header)) is not None:
@@ -69,7 +73,7 @@ def analyse(
                 engine,
                 read,
                 talk,
-                lambda job, header: chain(_sinks(job, header, settings, talk), more_sinks(settings)),
+                lambda job, header: chain(_sinks(job, header, settings, talk), more(job, header)),
                 _stream,
                 watchers,
                 None if page is None else page.failed,

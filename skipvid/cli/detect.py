@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,9 +16,9 @@ from skipvid.cli.settings.follow import AreaSettings, FollowSettings
 from skipvid.core.errors import UsageError
 
 if TYPE_CHECKING:
+    from skipvid.cli.run_jobs import MakeSinks
     from skipvid.cli.talk import Talk
     from skipvid.tasks.engine import Engine
-    from skipvid.video.sinks.base import Sink
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +35,7 @@ def detect(settings: DetectSettings) -> int:
 
     SOURCE is a video file, a quoted glob, a folder of images, an http(s) URL, or - for a video on standard input.
     """
-    return analyse("detect", settings, _load, _event_sinks)
+    return analyse("detect", settings, _load, _events)
 
 
 def _load(settings: DetectSettings, talk: Talk) -> Engine:
@@ -44,15 +46,16 @@ def _load(settings: DetectSettings, talk: Talk) -> Engine:
     areas, counts = settings.area.areas(), settings.follow.counts()
     engine = load_detect_engine(settings.network, network_preset(settings.network, DEFAULT_DETECT, "detect"), talk)
     engine.use_motion(settings.motion.motion)
+    engine.use_denoising(settings.motion.denoise)
     engine.follow, engine.areas, engine.count = settings.follow.options(settings.output), areas, counts
     return engine
 
 
 def _check_events(settings: DetectSettings) -> None:
     """Raises UsageError or OutputError where the events could not be written."""
+    from skipvid.cli.jobs import expand_each
     from skipvid.video.sinks.events import SUFFIXES
-    from skipvid.video.sinks.targets import check_path
-    from skipvid.video.sources.specs import expand_specs
+    from skipvid.video.sinks.targets import check_path, has_placeholder, plan_outputs
 
     events = settings.follow.events
     if events is None:
@@ -63,16 +66,40 @@ def _check_events(settings: DetectSettings) -> None:
         raise UsageError("--events is given, and nothing is counted", "add --count")
     if not events.lower().endswith(SUFFIXES):
         raise UsageError(f"--events {events} has another suffix than {' and '.join(SUFFIXES)}", "events are written as one of these")
-    sources = expand_specs(settings.live.sources)
-    if len(sources) > 1:
-        raise UsageError(f"--events names one file, and there are {len(sources)} sources", "analyse them one by one")
-    if events in settings.output:
-        raise UsageError(f"{events} is named twice", "give --events another file")
-    check_path(events, sources, settings.write.overwrite or settings.dry_run)
+    sources = expand_each(settings.live.sources)[0]
+    overwrite = settings.write.overwrite or settings.dry_run
+    outputs = plan_outputs(settings.output, sources, overwrite=True) if settings.output else []
+    taken = {os.path.realpath(target) for plan in outputs for target in plan.targets}
+    files = _event_files(events, sources, overwrite).values() if has_placeholder(events) else [events]
+    if doubled := next((file for file in files if os.path.realpath(file) in taken or file == settings.csv), None):
+        raise UsageError(f"{doubled} is named twice", "give --events another file")
+    for file in files:
+        check_path(file, sources, overwrite)
 
 
-def _event_sinks(settings: DetectSettings) -> Iterator[Sink]:
+def _event_files(pattern: str, sources: Sequence[str], overwrite: bool) -> dict[str, str]:
+    """The file of each source, by source. Raises UsageError where two sources would have one, OutputError where one cannot be written."""
+    from skipvid.video.sinks.targets import plan_outputs
+
+    return {plan.source: plan.targets[0] for plan in plan_outputs([pattern], sources, overwrite=overwrite)}
+
+
+@contextmanager
+def _events(settings: DetectSettings) -> Iterator[MakeSinks]:
+    """What opens the events' file of each source: one that all share, or one each where the name has {stem} or {n}."""
+    from skipvid.cli.jobs import expand_each
+    from skipvid.cli.shared_file import SharedFile
     from skipvid.video.sinks.events import EventSink
+    from skipvid.video.sinks.targets import has_placeholder
 
-    if settings.follow.events is not None:
-        yield EventSink(Path(settings.follow.events))
+    events = settings.follow.events
+    if events is None:
+        yield lambda job, header: ()
+    elif has_placeholder(events):
+        files = _event_files(events, expand_each(settings.live.sources)[0], overwrite=True)
+        yield lambda job, header: (EventSink(Path(files[job.spec])),)
+    else:
+        with ExitStack() as stack:
+            shared = SharedFile(events, stack, lambda path, header: EventSink(path))
+            yield lambda job, header: (shared.next_run(header),)
+            shared.finish()

@@ -53,4 +53,5 @@ def _load(settings: PoseSettings, talk: Talk) -> Engine:
     if engine.detector is not None:
         engine.detector.areas = areas
     engine.use_motion(settings.motion.motion)
+    engine.use_denoising(settings.motion.denoise)
     return engine

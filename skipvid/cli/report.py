@@ -11,6 +11,7 @@ import click
 
 from skipvid.cli.settings.command import command
 from skipvid.cli.settings.fields import argument, flag, setting
+from skipvid.cli.settings.follow import AreaSettings
 from skipvid.cli.settings.groups import NetworkSettings, ReadSettings, TalkSettings
 from skipvid.cli.settings.motion import MotionSettings
 from skipvid.cli.settings.types import Thresholds
@@ -47,6 +48,7 @@ class ReportSettings:
     overwrite: bool = flag("--overwrite", help="Replace existing outputs.")
     network: NetworkSettings = field(default_factory=NetworkSettings)
     motion: MotionSettings = field(default_factory=MotionSettings)
+    area: AreaSettings = field(default_factory=AreaSettings)
     read: ReadSettings = field(default_factory=ReadSettings)
     talk: TalkSettings = field(default_factory=TalkSettings)
 
@@ -55,7 +57,8 @@ class ReportSettings:
 def report(settings: ReportSettings) -> int:
     """Measure what gating saves on a video: MACs, time, and agreement with the dense network.
 
-    Every frame goes through the dense network and through the gated one, in turns, on the same machine and back end.
+    Every frame goes through the dense network and through the gated one, in turns, on the same machine and back end; with areas left out,
+    through the gated one without areas, too.
     """
     from skipvid.cli.app import INTERRUPTED
     from skipvid.cli.jobs import Job, check_openable
@@ -71,12 +74,15 @@ def report(settings: ReportSettings) -> int:
     for target in (settings.csv, settings.html, settings.gate_maps):
         if target is not None:
             check_path(target, [settings.source], settings.overwrite)
+    areas = settings.area.areas()
     check_openable([settings.source], read)
     with Talk(settings.talk) as talk:
         # Several thresholds are all in proportion to the preset's.
         network = replace(settings.network, threshold=None) if settings.thresholds else settings.network
         engine = load_detect_engine(network, network_preset(network, DEFAULT_DETECT, "detect"), talk)
         engine.use_motion(settings.motion.motion)
+        engine.use_denoising(settings.motion.denoise)
+        engine.areas = areas
         if engine.model.config.gate == "none":
             raise UsageError("there is nothing to compare without gates", "leave out --gate none")
         engines = [engine.regated(engine.model.config.at(t), keep=True) for t in settings.thresholds or ()] or [engine]

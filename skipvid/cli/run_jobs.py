@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from skipvid.cli.app import print_traceback
 from skipvid.cli.jobs import Job, expected_frames
-from skipvid.cli.shared_costs import SharedCosts
+from skipvid.cli.shared_file import SharedFile, shared_costs
 from skipvid.cli.talk import Progress, Talk
 from skipvid.core import interrupts
 from skipvid.core.errors import SkipvidError
@@ -102,7 +102,7 @@ def run_jobs(work: Work, jobs: Sequence[Job], csv: str | None = None) -> Outcome
     stopped = False
     begin = time.perf_counter()
     with ExitStack() as stack:
-        costs = SharedCosts(csv, stack) if csv else None
+        costs = shared_costs(csv, stack)
         for job in jobs:
             try:
                 interrupts.check()
@@ -149,7 +149,7 @@ def _failure(job: Job, error: Exception) -> Failed:
 def run_job(
     work: Work,
     job: Job,
-    costs: SharedCosts | None,
+    costs: SharedFile | None,
     beside: Callable[[Source], AbstractContextManager[Beside]] | None = None,
 ) -> Done:
     """Analyse one source. beside: called with it once it is open, where other sources are analysed meanwhile."""

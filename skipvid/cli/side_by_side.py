@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 from skipvid.cli.jobs import Job
 from skipvid.cli.run_jobs import Beside, Done, Failed, Outcome, Work, cores_for, run_job, told_failure
 from skipvid.cli.settings.analysis import AnalysisSettings
-from skipvid.cli.shared_costs import SharedCosts
+from skipvid.cli.shared_file import SharedFile, shared_costs
 from skipvid.core import interrupts
 from skipvid.core.errors import UsageError
 from skipvid.pipeline.turns import Budget, Turns
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from skipvid.video.sources.base import Source
 
 S = TypeVar("S", bound=AnalysisSettings)
+
+CLOSING_SECONDS = 5.0
+"""How long a stop waits for sources whose files are complete to close; one that hangs in a driver must not hold the program."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +75,7 @@ def run_side_by_side(work: Work, jobs: Sequence[Job], how: Share, csv: str | Non
     begin = time.perf_counter()
     with ExitStack() as stack:
         stack.enter_context(cores_for(work.engine))
-        costs = SharedCosts(csv, stack) if csv else None
+        costs = shared_costs(csv, stack)
         runs = _Runs(work, jobs, how, costs)
         try:
             runs.start()
@@ -96,13 +99,14 @@ class _TooLate(Exception):
 class _Runs:
     """The threads of all jobs. results: by job, None where there is none yet."""
 
-    def __init__(self, work: Work, jobs: Sequence[Job], how: Share, costs: SharedCosts | None) -> None:
+    def __init__(self, work: Work, jobs: Sequence[Job], how: Share, costs: SharedFile | None) -> None:
         self._work, self._jobs, self._how, self._costs = work, jobs, how, costs
         self._turns = Turns(how.places)
         self._lock = threading.Lock()
         self._queue = deque(number for number in range(len(jobs)) if number not in how.live)
         self._threads: list[threading.Thread] = []
         self._open: set[Source] = set()
+        self._opened: set[int] = set()  # jobs that have a result, or will have one
         self.results: list[Done | Failed | None] = [None] * len(jobs)
         self.stopped = threading.Event()
 
@@ -125,11 +129,13 @@ class _Runs:
             sources = list(self._open)
         for source in sources:
             source.close()
+        # Not by joining the threads: Python 3.11 takes one whose join was interrupted for ended. What is still being opened has no files to
+        # finish, and no result.
         while self._any_open():
-            for thread in self._threads:
-                thread.join(0.05)
-        for thread in self._threads:
-            thread.join(0.2)  # what is still being opened has no files to finish
+            time.sleep(0.01)
+        deadline = time.monotonic() + CLOSING_SECONDS
+        while time.monotonic() < deadline and any(self.results[number] is None for number in self._opened):
+            time.sleep(0.01)
 
     def _any_open(self) -> bool:
         with self._lock:
@@ -160,6 +166,7 @@ class _Runs:
             if self.stopped.is_set():
                 raise _TooLate
             self._open.add(source)
+            self._opened.add(number)
         if source.info.live and number not in self._how.live:
             self._begin(self._queue)  # it has no end, and others wait behind it
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
@@ -12,6 +13,9 @@ from skipvid.cli.run_jobs import Outcome
 from skipvid.cli.talk import Talk
 from skipvid.core import interrupts
 from skipvid.core.errors import SomeSourcesFailed
+
+Counts = Mapping[str, Mapping[str, Mapping[str, int]]]
+"""As in RunSummary.counts."""
 
 
 def tell(outcome: Outcome, talk: Talk, as_json: bool, layers: bool = False, to_stderr: bool = False) -> int:
@@ -56,15 +60,19 @@ def print_reports(outcome: Outcome, layers: bool, to_stderr: bool) -> None:
         return
     for summary in summaries:
         saving = None if summary.cost is None else summary.cost.saving
-        click.echo(_line(summary.header.source.name, summary.frames, saving, summary.fps, summary.dropped), err=to_stderr)
+        line = _line(summary.header.source.name, summary.frames, saving, summary.fps, summary.dropped, summary.counts)
+        click.echo(line, err=to_stderr)
     whole = _in_all(outcome)
     name = f"all {len(summaries)} together"
-    click.echo(_line(name, whole["frames"], whole["saving"], whole["fps"], whole["dropped"]), err=to_stderr)
+    click.echo(_line(name, whole["frames"], whole["saving"], whole["fps"], whole["dropped"], whole["counts"]), err=to_stderr)
 
 
-def _line(name: str, frames: int, saving: float | None, fps: float, dropped: int) -> str:
+def _line(name: str, frames: int, saving: float | None, fps: float, dropped: int, counts: Counts) -> str:
     saved = "" if saving is None else f", {saving:.1%} MACs saved"
-    return f"{name}: {frames} frames{saved}, {fps:.1f} fps" + (f", {dropped} dropped" if dropped else "")
+    counted = "".join(
+        f"; {count}: {', '.join(f'{sum(labels.values())} {kind}' for kind, labels in kinds.items())}" for count, kinds in counts.items()
+    )
+    return f"{name}: {frames} frames{saved}, {fps:.1f} fps" + (f", {dropped} dropped" if dropped else "") + counted
 
 
 def _in_all(outcome: Outcome) -> dict[str, Any]:
@@ -81,4 +89,17 @@ def _in_all(outcome: Outcome) -> dict[str, Any]:
         "seconds": outcome.seconds,
         "fps": frames / outcome.seconds if outcome.seconds else 0.0,
         "saving": 1 - macs / dense if dense else None,
+        "counts": _counts_in_all([summary.counts for summary in summaries]),
     }
+
+
+def _counts_in_all(counts: Sequence[Counts]) -> Counts:
+    """Sums by name of the line or zone, kind and label."""
+    sums: dict[str, dict[str, dict[str, int]]] = {}
+    for of_one in counts:
+        for name, kinds in of_one.items():
+            for kind, labels in kinds.items():
+                sum_of = sums.setdefault(name, {}).setdefault(kind, {})
+                for label, number in labels.items():
+                    sum_of[label] = sum_of.get(label, 0) + number
+    return sums

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 import click
 
 from skipvid.cli.lazy import LazyGroup
+from skipvid.cli.settings.training import PieceSettings, TaughtSettings
+from skipvid.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from skipvid.presets.preset import Preset
+    from skipvid.train.clips import Piece
+    from skipvid.train.subjects import Subject
 
 COMMANDS = {
     "detector": "skipvid.cli.train_detector",
@@ -39,6 +47,51 @@ def say(quiet: bool) -> Callable[[str], None]:
             click.echo(line, err=True)
 
     return say
+
+
+class FromClips(Protocol):
+    """Settings of a training on clips. frames: of a training clip."""
+
+    @property
+    def clips(self) -> tuple[Path, ...]: ...
+    @property
+    def output(self) -> Path: ...
+    @property
+    def taught(self) -> TaughtSettings: ...
+    @property
+    def pieces(self) -> PieceSettings: ...
+    @property
+    def frames(self) -> int: ...
+    @property
+    def offline(self) -> bool: ...
+    @property
+    def quiet(self) -> bool: ...
+
+
+def check_exist(*paths: Path | None) -> None:
+    """Raise UsageError for the first that does not."""
+    for path in paths:
+        if path is not None and not path.exists():
+            raise UsageError(f"{path} does not exist")
+
+
+def open_pieces(settings: FromClips, preset: Preset, labels: Sequence[Path | None] = ()) -> tuple[Subject, list[Piece], list[Piece]]:
+    """What learns, the pieces of the clips to learn from, and those held out. labels: of each clip; () for none."""
+    from skipvid.presets.weights import movable, resolve_weights
+    from skipvid.train.clips import cut_pieces, split_pieces
+    from skipvid.train.gates import piece_length
+    from skipvid.train.open_subject import open_subject
+
+    weights = settings.taught.weights
+    subject = open_subject(movable(preset, weights), resolve_weights(preset, weights, settings.offline).path)
+    length, most = piece_length(settings.frames), settings.pieces.most_frames
+    files = list(labels) or [None] * len(settings.clips)
+    pieces = cut_pieces(settings.clips, files, settings.output / "frames", longest=subject.longest, length=length, most_frames=most)
+    learned, held = split_pieces(subject.keep(pieces), settings.pieces.held_out)
+    labelled = sum(piece.targets is not None for piece in learned)
+    known = f" ({labelled} labelled)" if labels else ""
+    say(settings.quiet)(f"{len(learned)} pieces of {length} frames{known}, {len(held)} held out")
+    return subject, learned, held
 
 
 def finish(preset: Path, quiet: bool, command: str = "detect") -> None:

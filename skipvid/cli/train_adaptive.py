@@ -1,17 +1,17 @@
-"""`skipvid train adaptive`: as many channels as clips need, learned without labels."""
+"""`skipvid train adaptive`: as many channels as frames need, learned without labels."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import click
 
 from skipvid.cli.settings.command import command
 from skipvid.cli.settings.fields import argument, flag, required, setting
-from skipvid.cli.settings.training import NAME_HELP, THREADS_HELP
-from skipvid.cli.train import finish, say, set_threads
-from skipvid.core.errors import UsageError
+from skipvid.cli.settings.training import NAME_HELP, THREADS_HELP, PieceSettings, TaughtSettings
+from skipvid.cli.train import check_exist, finish, open_pieces, say, set_threads
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,14 +20,7 @@ class TrainAdaptiveSettings:
 
     clips: tuple[Path, ...] = argument("CLIP...")
     output: Path = required("-o", "--output", metavar="FOLDER", help="Checkpoints, logs, weights and preset.")
-    preset: str = setting(
-        "--preset",
-        default="efficientdet-nano",
-        show_default=True,
-        metavar="NAME|FILE",
-        help="Network to begin with: an EfficientDet or an HRNet.",
-    )
-    weights: str | None = setting("--weights", default=None, metavar="FILE", help="Load this file instead of the preset's weights.")
+    taught: TaughtSettings = field(default_factory=TaughtSettings)
     target_saving: float | None = setting(
         "--target-saving", default=None, type=click.FloatRange(0, 1), metavar="S", help="Aim at saving this share of the network's MACs."
     )
@@ -35,26 +28,24 @@ class TrainAdaptiveSettings:
         "--beta", default=0.1, type=click.FloatRange(min=0), show_default=True, help="Weight of the share of MACs in the loss."
     )
     steps: int = setting("--steps", default=600, type=click.IntRange(min=2), show_default=True, metavar="N", help="Optimiser steps in all.")
+    form: Literal["frames", "layers"] = setting(
+        "--form",
+        default="frames",
+        show_default=True,
+        help="What a policy decides about: all layers of each frame, also in use; or one layer, which keeps the ratio chosen most.",
+    )
     policy_share: float = setting(
         "--policy-share",
         default=0.5,
         type=click.FloatRange(0, 1),
         show_default=True,
-        help="Share of the steps in which policies learn; in the others each layer keeps the ratio that its policy chose most.",
+        help="For layers: share of the steps in which policies learn; in the others each layer keeps its ratio.",
     )
     batch: int = setting("--batch", default=2, type=click.IntRange(min=1), show_default=True, metavar="N", help="Clips a step.")
     frames: int = setting(
         "--frames", default=3, type=click.IntRange(min=1), show_default=True, metavar="T", help="Frames of a training clip."
     )
-    crop: int = setting(
-        "--crop", default=256, type=click.IntRange(min=64), show_default=True, metavar="PX", help="Side of a training clip's window."
-    )
-    most_frames: int = setting(
-        "--most-frames", default=1200, type=click.IntRange(min=1), show_default=True, metavar="N", help="Frames to keep of all clips."
-    )
-    held_out: float = setting(
-        "--held-out", default=0.2, type=click.FloatRange(0, 0.9), show_default=True, help="Last part of each clip, to measure on."
-    )
+    pieces: PieceSettings = field(default_factory=PieceSettings)
     rate: float = setting(
         "--rate",
         default=0.002,
@@ -79,14 +70,10 @@ class TrainAdaptiveSettings:
     resume: bool = flag("--resume", help="Go on with the run in the output folder.")
     quiet: bool = flag("-q", "--quiet", help="Only errors.")
 
-    def __post_init__(self) -> None:
-        if self.crop % 32:
-            raise UsageError(f"--crop {self.crop} must be a multiple of 32", "for example 256")
-
 
 @command(TrainAdaptiveSettings)
 def adaptive(settings: TrainAdaptiveSettings) -> None:
-    """Learn how many channels each layer needs on clips of your own camera; the dense network teaches, labels are not needed.
+    """Learn how many channels frames of your own camera need; the dense network teaches, labels are not needed.
 
     \b
     skipvid train adaptive monday.mp4 tuesday.mp4 --target-saving 0.25 -o narrow
@@ -95,17 +82,11 @@ def adaptive(settings: TrainAdaptiveSettings) -> None:
     """
     set_threads(settings.threads)
     from skipvid.presets.preset import load_preset
-    from skipvid.presets.weights import movable, resolve_weights
     from skipvid.train.adaptive import AdaptiveRecipe, train_adaptive
-    from skipvid.train.clips import cut_pieces, split_pieces
-    from skipvid.train.gates import piece_length
     from skipvid.train.loop import Schedule
-    from skipvid.train.open_subject import open_subject
 
-    for path in settings.clips:
-        if not path.exists():
-            raise UsageError(f"{path} does not exist")
-    chosen = load_preset(settings.preset)
+    check_exist(*settings.clips)
+    chosen = load_preset(settings.taught.preset)
     schedule = Schedule(
         settings.steps,
         batch=settings.batch,
@@ -117,22 +98,23 @@ def adaptive(settings: TrainAdaptiveSettings) -> None:
     recipe = AdaptiveRecipe(
         schedule,
         settings.frames,
-        settings.crop,
+        settings.pieces.crop,
         settings.beta,
         settings.target_saving,
         policy_share=settings.policy_share,
         weights_rate=settings.weights_rate,
+        per_frame=settings.form == "frames",
     )
-    found = resolve_weights(chosen, settings.weights, settings.offline)
-    subject = open_subject(movable(chosen, settings.weights), found.path)
-    length = piece_length(settings.frames)
-    frames = settings.output / "frames"
-    no_labels = [None] * len(settings.clips)
-    pieces = cut_pieces(settings.clips, no_labels, frames, longest=subject.longest, length=length, most_frames=settings.most_frames)
-    learned, held = split_pieces(subject.keep(pieces), settings.held_out)
-    tell = say(settings.quiet)
-    tell(f"{len(learned)} pieces of {length} frames, {len(held)} held out")
+    subject, learned, held = open_pieces(settings, chosen)
     written = train_adaptive(
-        subject, recipe, learned, held, settings.output, name=settings.name, resume=settings.resume, quiet=settings.quiet, report=tell
+        subject,
+        recipe,
+        learned,
+        held,
+        settings.output,
+        name=settings.name,
+        resume=settings.resume,
+        quiet=settings.quiet,
+        report=say(settings.quiet),
     )
     finish(written, settings.quiet, chosen.task)

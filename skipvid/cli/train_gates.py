@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -10,7 +10,8 @@ import click
 
 from skipvid.cli.settings.command import command
 from skipvid.cli.settings.fields import argument, flag, required, setting
-from skipvid.cli.settings.training import NAME_HELP, THREADS_HELP
+from skipvid.cli.settings.training import NAME_HELP, THREADS_HELP, PieceSettings, TaughtSettings
+from skipvid.cli.train import check_exist, finish, open_pieces, say, set_threads
 from skipvid.core.errors import UsageError
 from skipvid.skip.config import BLOCKS
 
@@ -21,14 +22,7 @@ class TrainGatesSettings:
 
     clips: tuple[Path, ...] = argument("CLIP...")
     output: Path = required("-o", "--output", metavar="FOLDER", help="Checkpoints, log, weights and preset.")
-    preset: str = setting(
-        "--preset",
-        default="efficientdet-nano",
-        show_default=True,
-        metavar="NAME|FILE",
-        help="Network to begin with, for detection or for poses.",
-    )
-    weights: str | None = setting("--weights", default=None, metavar="FILE", help="Load this file instead of the preset's weights.")
+    taught: TaughtSettings = field(default_factory=TaughtSettings)
     labels: tuple[Path, ...] = setting(
         "--labels",
         default=(),
@@ -55,15 +49,7 @@ class TrainGatesSettings:
     frames: int = setting(
         "--frames", default=6, type=click.IntRange(min=2), show_default=True, metavar="T", help="Frames of a training clip."
     )
-    crop: int = setting(
-        "--crop", default=256, type=click.IntRange(min=64), show_default=True, metavar="PX", help="Side of a training clip's window."
-    )
-    most_frames: int = setting(
-        "--most-frames", default=1200, type=click.IntRange(min=1), show_default=True, metavar="N", help="Frames to keep of all clips."
-    )
-    held_out: float = setting(
-        "--held-out", default=0.2, type=click.FloatRange(0, 0.9), show_default=True, help="Last part of each clip, to measure on."
-    )
+    pieces: PieceSettings = field(default_factory=PieceSettings)
     start: float | None = setting(
         "--start",
         default=None,
@@ -106,8 +92,6 @@ class TrainGatesSettings:
             raise UsageError(
                 f"{len(self.clips)} clips and {len(self.labels)} --labels", "give one for each clip, in their order, - for none"
             )
-        if self.crop % 32:
-            raise UsageError(f"--crop {self.crop} must be a multiple of 32", "for example 256")
 
 
 @command(TrainGatesSettings)
@@ -119,21 +103,15 @@ def gates(settings: TrainGatesSettings) -> None:
     skipvid detect wednesday.mp4 --preset my-gates/my-gates.yaml
     skipvid train gates gym.mp4 --preset tinypose_256x192 --weights tinypose.pt -o pose-gates
     """
-    from skipvid.cli.train import finish, say, set_threads
-
     set_threads(settings.threads)
     from skipvid.presets.preset import load_preset
-    from skipvid.presets.weights import movable, resolve_weights
-    from skipvid.train.clips import cut_pieces, split_pieces
-    from skipvid.train.gates import GateRecipe, piece_length, train_gates
+    from skipvid.train.gates import GateRecipe, train_gates
     from skipvid.train.levels import train_levels
     from skipvid.train.loop import Schedule
-    from skipvid.train.open_subject import open_subject
 
-    for path in (*settings.clips, *(file for file in settings.labels if str(file) != "-")):
-        if not path.exists():
-            raise UsageError(f"{path} does not exist")
-    chosen = load_preset(settings.preset)
+    labels = [None if str(file) == "-" else file for file in settings.labels]
+    check_exist(*settings.clips, *labels)
+    chosen = load_preset(settings.taught.preset)
     simple = settings.form == "threshold"
     schedule = Schedule(
         settings.steps,
@@ -147,7 +125,7 @@ def gates(settings: TrainGatesSettings) -> None:
     recipe = GateRecipe(
         schedule,
         settings.frames,
-        settings.crop,
+        settings.pieces.crop,
         settings.block,
         settings.beta,
         settings.target_saving,
@@ -155,18 +133,7 @@ def gates(settings: TrainGatesSettings) -> None:
         gates_only=settings.gates_only,
         weights_rate=settings.weights_rate,
     )
-    found = resolve_weights(chosen, settings.weights, settings.offline)
-    subject = open_subject(movable(chosen, settings.weights), found.path)
-    files = [None if str(file) == "-" else file for file in settings.labels] or [None] * len(settings.clips)
-    length = piece_length(settings.frames)
-    pieces = cut_pieces(
-        settings.clips, files, settings.output / "frames", longest=subject.longest, length=length, most_frames=settings.most_frames
-    )
-    learned, held = split_pieces(subject.keep(pieces), settings.held_out)
-
-    tell = say(settings.quiet)
-    labelled = sum(piece.targets is not None for piece in learned)
-    tell(f"{len(learned)} pieces of {length} frames ({labelled} labelled), {len(held)} held out")
+    subject, learned, held = open_pieces(settings, chosen, labels)
     train = train_levels if simple else train_gates
     written = train(
         subject,
@@ -177,6 +144,6 @@ def gates(settings: TrainGatesSettings) -> None:
         name=settings.name,
         resume=settings.resume,
         quiet=settings.quiet,
-        report=tell,
+        report=say(settings.quiet),
     )
     finish(written, settings.quiet, chosen.task)

@@ -44,6 +44,14 @@ class Planes:
         """Of the same picture in BGR."""
         return (self.height, self.width, 3)
 
+    @classmethod
+    def of_colour(cls, height: int, width: int, matrix: Matrix, colour: tuple[int, int, int]) -> Planes:
+        """A picture of height × width pixels in one BGR colour."""
+        rows, columns = -(-height // 2), -(-width // 2)
+        luma, blue, red = _levels(matrix, colour)
+        luma_plane = np.full((2 * rows, 2 * columns), luma, np.uint8)
+        return cls(luma_plane, np.full((rows, columns), blue, np.uint8), np.full((rows, columns), red, np.uint8), matrix, height, width)
+
     def empty(self) -> Planes:
         """Planes of the same picture's size, with any values, of their own."""
         luma, blue, red = (np.empty(plane.shape, np.uint8) for plane in self.all())

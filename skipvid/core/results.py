@@ -176,6 +176,25 @@ class Count:
     inside: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class AreaCost:
+    """What the network spent on some frames with areas left out, and on all of the picture in the same frames, which were run both ways.
+
+    frames: how many. macs, whole_macs: executed, gates included, summed over the frames. ms, whole_ms: of the network, medians.
+    """
+
+    macs: int
+    whole_macs: int
+    ms: float
+    whole_ms: float
+    frames: int = 1
+
+    @property
+    def saving(self) -> float:
+        """The fraction of the MACs that leaving out saved; below 0 where it cost more."""
+        return 1.0 - self.macs / self.whole_macs if self.whole_macs else 0.0
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class FrameResult:
     """One frame, analysed.
@@ -184,7 +203,7 @@ class FrameResult:
     for that cell (0 = reused from earlier frames, 1 = computed in every layer), or None where nothing was gated.
     ms: milliseconds by phase ("decode", "preprocess", "model", "postprocess", and "dense_model" where the dense net ran too).
     keyframe: the whole frame was computed densely. cost: None where the network ran without gates.
-    events: what was counted in this frame. counts: how lines and zones stand after it.
+    events: what was counted in this frame. counts: how lines and zones stand after it. areas: where the frame was run without areas, too.
     """
 
     frame: Frame
@@ -195,6 +214,7 @@ class FrameResult:
     activity: NDArray[np.float32] | None = None
     events: tuple[CountEvent, ...] = ()
     counts: tuple[Count, ...] = ()
+    areas: AreaCost | None = None
 
     def __post_init__(self) -> None:
         _check(self.activity is None or self.activity.ndim == 2, "activity must be (h, w)")
@@ -232,6 +252,8 @@ class RunSummary:
     complete: nothing of the source is missing before the point at which the run ended. busy: by stage that runs beside the others
     ("decode", "network", "output") the share of wall_seconds in which it did not wait for another; {} where they were not told apart.
     cpu_seconds: of all threads of the process, meanwhile; 0 where that was not measured.
+    areas: what leaving areas out saved, in the frames in which it was measured; None where it was in none.
+    counts: by name of a line or zone, the events by kind and label; {} where nothing is counted.
     """
 
     header: RunHeader
@@ -247,6 +269,8 @@ class RunSummary:
     complete: bool = True
     busy: Mapping[str, float] = field(default_factory=dict)
     cpu_seconds: float = 0.0
+    areas: AreaCost | None = None
+    counts: Mapping[str, Mapping[str, Mapping[str, int]]] = field(default_factory=dict)
 
     @property
     def fps(self) -> float:

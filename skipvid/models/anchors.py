@@ -95,12 +95,13 @@ def find_candidates(
     class_map: NDArray[np.float32], box_map: NDArray[np.float32], score_threshold: float, limit: int = MAX_CANDIDATES
 ) -> Candidates:
     """class_map: (A·C, h, w) logits, box_map: (A·4, h, w) of one level and image. limit: so many are kept at most."""
-    columns = class_map.shape[2]
-    num_classes = class_map.shape[0] // ANCHORS_PER_CELL
-    # Native maps lie in memory pixel by pixel: compared in that order they are read once, from front to back.
-    y, x, channel = np.nonzero(class_map.transpose(1, 2, 0) > logit(score_threshold))
-    order = np.lexsort((x, y, channel))
-    channel, y, x = channel[order], y[order], x[order]
+    channels, _, columns = class_map.shape
+    num_classes = channels // ANCHORS_PER_CELL
+    # Native maps lie in memory pixel by pixel: compared in that order they are read once, from front to back. Of flat arrays NumPy finds
+    # what is true ten times as fast as of others.
+    cells, channel = np.divmod(np.flatnonzero(class_map.transpose(1, 2, 0) > logit(score_threshold)), channels)
+    order = np.argsort(channel, kind="stable")
+    channel, (y, x) = channel[order], np.divmod(cells[order], columns)
     logits = class_map[channel, y, x]
     if len(logits) > limit:
         best = np.argsort(-logits, kind="stable")[:limit]

@@ -13,7 +13,9 @@ from torch import Tensor, nn
 from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
 
 from skipvid.core.errors import WeightsError
+from skipvid.core.ratios import NARROWER
 from skipvid.models.narrow import narrow
+from skipvid.models.widths import load_widths
 
 _WRAPPERS = ("state_dict_ema", "state_dict", "model_ema", "model")
 """Keys under which training programs keep the parameters, the averaged ones first (timm, effdet, MMPose)."""
@@ -30,14 +32,19 @@ def load_weights(net: nn.Module, weights: str | Path | Mapping[str, Any]) -> Non
 
     weights: a file written by torch.save, or a state dict; parameters may lie under "state_dict", "model" and the like, with "module."
     before every name; a network with a method `adapt_keys` translates other names of upstream's. Layers that the file holds narrowed
-    (skipvid.models.narrow) are narrowed first. The file is read with weights_only, so that it cannot run code. Raises WeightsError with one
+    (skipvid.models.narrow) are narrowed first; where the file holds the network at several widths (skipvid.models.widths), `net` becomes
+    the full one and holds the others. The file is read with weights_only, so that it cannot run code. Raises WeightsError with one
     line that names the file, the first key that does not fit and the network.
     """
-    if isinstance(weights, Mapping):
-        origin, state = "state dict", _unwrap(weights, "state dict")
-    else:
-        origin = str(weights)
-        state = read_state_dict(weights)
+    origin, content = ("state dict", weights) if isinstance(weights, Mapping) else (str(weights), _read(Path(weights)))
+    state = _unwrap(content, origin)
+    vars(net).pop(NARROWER, None)
+    _load(net, state, origin)
+    if isinstance(content.get(NARROWER), Mapping):
+        load_widths(net, state, content[NARROWER], origin, _load)
+
+
+def _load(net: nn.Module, state: Mapping[str, Tensor], origin: str) -> None:
     adapt = getattr(net, "adapt_keys", None)
     if adapt is not None:
         state = adapt(state)
@@ -57,7 +64,10 @@ def load_weights(net: nn.Module, weights: str | Path | Mapping[str, Any]) -> Non
 
 def read_state_dict(path: str | Path) -> dict[str, Tensor]:
     """The parameters of a checkpoint file by name, on the CPU. Raises WeightsError where the file cannot be read or holds anything else."""
-    path = Path(path)
+    return _unwrap(_read(Path(path)), str(path))
+
+
+def _read(path: Path) -> Mapping[str, Any]:
     if not path.exists():
         raise WeightsError(f"weights file {path} does not exist")
     if not path.is_file():
@@ -73,7 +83,7 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
         raise WeightsError(f"{path} is not a PyTorch checkpoint of plain tensors, or it is damaged", "download or copy it again") from None
     if not isinstance(content, Mapping):
         raise WeightsError(f"{path} holds a {type(content).__name__}, not a state dict")
-    return _unwrap(content, str(path))
+    return content
 
 
 class _Placeholder:

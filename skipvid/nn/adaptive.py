@@ -20,8 +20,7 @@ from skipvid.core.errors import UsageError
 from skipvid.nn.adaptive_policy import LearnedPolicy, Policy
 from skipvid.nn.convert import ModuleReport, swap_layers
 from skipvid.nn.cost import Cost
-from skipvid.nn.gumbel import gumbel
-from skipvid.nn.layers import Size, check_kind, mixed
+from skipvid.nn.layers import check_kind, mixed
 from skipvid.nn.streams import OnMaps, Step
 from skipvid.nn.window import as_row
 
@@ -85,18 +84,7 @@ class AdaptiveConv2d(OnMaps, nn.Conv2d):
 
     def __init__(
         self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: Size,
-        stride: Size = 1,
-        padding: Size | str = 0,
-        dilation: Size = 1,
-        groups: int = 1,
-        bias: bool = True,
-        padding_mode: Any = "zeros",
-        device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
-        *,
+        *arguments: Any,
         ratios: Sequence[float] = RATIOS,
         cheap_kernel: int = 3,
         reuse: bool = True,
@@ -104,10 +92,9 @@ class AdaptiveConv2d(OnMaps, nn.Conv2d):
         hysteresis: float = 1.0,
         longest_reuse: int = 8,
         calls: int = 1,
+        **settings: Any,
     ) -> None:
-        nn.Conv2d.__init__(
-            self, in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode, device, dtype
-        )
+        nn.Conv2d.__init__(self, *arguments, **settings)
         self._install(ratios, cheap_kernel, reuse, policy, hysteresis, longest_reuse, calls)
 
     @classmethod
@@ -223,7 +210,7 @@ class AdaptiveConv2d(OnMaps, nn.Conv2d):
     def _choose(self, logits: Tensor, memory: AdaptiveMemory | None) -> tuple[Tensor, Tensor]:
         """Choices (N,), and what the backward pass sees instead, (N, K)."""
         if self.training:
-            noisy = logits + gumbel(logits)
+            noisy = logits + self.policy.noise(logits)
             return noisy.detach().argmax(1), (noisy / self.policy.temperature).softmax(1)
         count = len(self.ratios)
         widths = logits[:, :count]

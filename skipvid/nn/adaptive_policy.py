@@ -33,6 +33,10 @@ class Policy(nn.Module):
         """
         raise NotImplementedError
 
+    def noise(self, logits: Tensor) -> Tensor:
+        """What is added to logits, in training, so that the largest sum is a draw by their probabilities."""
+        return gumbel(logits)
+
     @property
     def macs(self) -> int:
         """Of one decision."""

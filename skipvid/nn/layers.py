@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Self, TypeVar, cast
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -13,8 +12,6 @@ from skipvid.nn.base import SkipLayer
 from skipvid.nn.gates import Gate
 from skipvid.nn.streams import OnMaps, StreamLayer
 from skipvid.nn.window import POINT, Pair, Window, same_pads, transposed_window
-
-Size = int | tuple[int, int]
 
 
 class SkipConv2d(OnMaps, SkipLayer, nn.Conv2d):
@@ -27,27 +24,8 @@ class SkipConv2d(OnMaps, SkipLayer, nn.Conv2d):
     computed. Raises UsageError for inputs of another kind and for settings out of range.
     """
 
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: Size,
-        stride: Size = 1,
-        padding: Size | str = 0,
-        dilation: Size = 1,
-        groups: int = 1,
-        bias: bool = True,
-        padding_mode: Any = "zeros",
-        device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
-        *,
-        gate: Gate | None = None,
-        reference: str = "accumulated",
-        calls: int = 1,
-    ) -> None:
-        nn.Conv2d.__init__(
-            self, in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode, device, dtype
-        )
+    def __init__(self, *arguments: Any, gate: Gate | None = None, reference: str = "accumulated", calls: int = 1, **settings: Any) -> None:
+        nn.Conv2d.__init__(self, *arguments, **settings)
         self._install(gate, reference, calls)
 
     @classmethod
@@ -82,40 +60,8 @@ class SkipConv2d(OnMaps, SkipLayer, nn.Conv2d):
 class SkipConvTranspose2d(OnMaps, SkipLayer, nn.ConvTranspose2d):
     """A drop-in for torch.nn.ConvTranspose2d; everything else as for SkipConv2d. The output size is fixed by output_padding."""
 
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: Size,
-        stride: Size = 1,
-        padding: Size = 0,
-        output_padding: Size = 0,
-        groups: int = 1,
-        bias: bool = True,
-        dilation: Size = 1,
-        padding_mode: Any = "zeros",
-        device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
-        *,
-        gate: Gate | None = None,
-        reference: str = "accumulated",
-        calls: int = 1,
-    ) -> None:
-        nn.ConvTranspose2d.__init__(
-            self,
-            in_channels,
-            out_channels,
-            kernel_size,
-            stride,
-            padding,
-            output_padding,
-            groups,
-            bias,
-            dilation,
-            padding_mode,
-            device,
-            dtype,
-        )
+    def __init__(self, *arguments: Any, gate: Gate | None = None, reference: str = "accumulated", calls: int = 1, **settings: Any) -> None:
+        nn.ConvTranspose2d.__init__(self, *arguments, **settings)
         self._install(gate, reference, calls)
 
     @classmethod
@@ -148,19 +94,8 @@ class SkipLinear(SkipLayer, nn.Linear):
 
     _channel_axis: ClassVar[int] = -1
 
-    def __init__(
-        self,
-        in_features: int,
-        out_features: int,
-        bias: bool = True,
-        device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
-        *,
-        gate: Gate | None = None,
-        reference: str = "accumulated",
-        calls: int = 1,
-    ) -> None:
-        nn.Linear.__init__(self, in_features, out_features, bias, device, dtype)
+    def __init__(self, *arguments: Any, gate: Gate | None = None, reference: str = "accumulated", calls: int = 1, **settings: Any) -> None:
+        nn.Linear.__init__(self, *arguments, **settings)
         self._install(gate, reference, calls)
 
     @classmethod

@@ -22,7 +22,7 @@ class ComparedStream:
         self._gate_maps = gate_maps
         self._dense = engines[0].dense_stream()
         self._dense_ms = Median()
-        self._runs = [(engine.stream(), SummaryBuilder(header)) for engine in engines]
+        self._runs = [(engine.measured_stream(), SummaryBuilder(header)) for engine in engines]
         self._thresholds = [engine.model.config.threshold for engine in engines]
         self._agreements = [Agreement() for _ in engines]
 
@@ -51,6 +51,7 @@ class ComparedStream:
             {**first.ms, "dense_model": dense.ms["model"]},
             first.cost,
             first.activity,
+            areas=first.areas,
         )
 
     def _take_masks(self, stream: DetectStream, frame: Frame, dense: FrameResult, result: FrameResult) -> None:

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import yaml
 
+from skipvid.core.denoising import DENOISING
 from skipvid.core.errors import PresetError
 from skipvid.core.files import write_text
 from skipvid.core.folders import own_presets
@@ -63,6 +64,7 @@ class Preset:
     dense_above: float = 0.75  # share of the MACs above which gates cost more time than they save: keyframes follow such a frame
     precision: str = "f32"  # of maps and weights: f32, bf16 (half the memory), or auto: bf16 where the processor multiplies it
     motion: str = "none"  # where the camera moves: auto, none, canvas or shift (detectors)
+    denoise: str = "none"  # where the camera is noisy: auto or none (detectors)
     head: str = ""  # what reads the results of a network from a file
     gate_weights: str = ""  # of gumbel gates: URL, "bundled:FILE", or a path relative to the preset file
     gate_sha256: str = ""  # as sha256, of gate_weights
@@ -304,6 +306,7 @@ _PARSERS: dict[str, tuple[str, _Parser]] = {
     "dense_above": ("a number from 0 to 1", _number(0, 1)),
     "precision": _one_of("f32", "bf16", "auto"),
     "motion": _one_of(*MOTIONS),
+    "denoise": _one_of(*DENOISING),
     "head": ("the name of a head", _text),
     "gate_weights": (f"a URL, '{BUNDLED}FILE' or a path", _text),
     "gate_sha256": ("8 to 64 hexadecimal digits in quotes", _hash),

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from skipvid.core.files import output_errors
 from skipvid.core.results import FrameResult, RunHeader, RunSummary
 from skipvid.report.summary import cost_fields, stage_costs, total_cost
 from skipvid.video.sinks.text import TextSink
@@ -37,15 +36,14 @@ COLUMNS = (
     *(f"{phase}_ms" for phase in PHASES),
 )
 
-_PIECE = 1 << 20
-"""Bytes of rows that are looked at together; a row is far shorter."""
-
 
 class CostCsv(TextSink):
     """Writes `cost.csv`. Every row has the same COLUMNS; what does not apply to it is empty, so `pandas.read_csv` sees numbers.
 
     scope: what the row is about, to be filtered by: "frame" (frame, time and keyframe are filled), "layer" (name, stage, kind), "stage"
-    (name) or "total". dense_macs, macs, gate_macs, gate_ops, outputs, active: of that frame, or summed over `frames` frames.
+    (name), "areas" or "total". "areas" are two rows, where areas were left out: macs and model_ms of the frames that were run both ways,
+    with areas left out and with the whole picture.
+    dense_macs, macs, gate_macs, gate_ops, outputs, active: of that frame, or summed over `frames` frames.
     macs: executed, gate_macs (learned gates) included. saving = 1 - macs / dense_macs. skip_ratio = 1 - active / outputs.
     *_ms: milliseconds of the frame, or the medians of the run in the row "total".
     Frames come in order, the other rows at the end of each run. Several runs (sources, thresholds) may share a file, one after the other
@@ -83,11 +81,9 @@ class CostCsv(TextSink):
 
     def drop_source(self, name: str) -> None:
         """Take back the rows of a source that failed."""
-        self._flush()
-        with output_errors(self.path):
-            if self._text is not None:
-                self._end = _without_rows(self._text, name, self._end)
-                self._text.truncate(self._end)
+        line = io.StringIO(newline="")
+        csv.writer(line).writerow([name])
+        self._drop_lines(line.getvalue().rstrip("\r\n").encode("utf-8", "backslashreplace") + b",")
 
     def finish(self, summary: RunSummary) -> None:
         self.end_run(summary)
@@ -106,6 +102,10 @@ class CostCsv(TextSink):
                 self._write({**run, "scope": "layer", **names, **cost_fields(layer)})
             for stage in stage_costs(summary.cost):
                 self._write({**run, "scope": "stage", "name": stage.name, **cost_fields(stage)})
+        if (areas := summary.areas) is not None:
+            for name, macs, ms in (("areas left out", areas.macs, areas.ms), ("whole picture", areas.whole_macs, areas.whole_ms)):
+                measured = {"frames": areas.frames, "macs": macs, "model_ms": ms}
+                self._write({**run, "scope": "areas", "name": name, **measured})
         total = {} if summary.cost is None else cost_fields(total_cost(summary.cost))
         self._write({**run, "scope": "total", **total, **_times(summary.median_ms)})
 
@@ -118,23 +118,6 @@ class CostCsv(TextSink):
 
 def _run(header: RunHeader) -> dict[str, Any]:
     return {"source": header.source.name, "preset": header.preset, "threshold": header.threshold}
-
-
-def _without_rows(file: io.FileIO, source: str, end: int) -> int:
-    """Move the rows of other sources up over those of one, line by line; returns where they end. end: of the rows, before."""
-    line = io.StringIO(newline="")
-    csv.writer(line).writerow([source])
-    beginning = line.getvalue().rstrip("\r\n").encode("utf-8", "backslashreplace") + b","
-    reading = writing = 0
-    while reading < end:
-        file.seek(reading)
-        piece = file.read(min(_PIECE, end - reading))
-        piece = piece[: piece.rindex(b"\n") + 1]
-        kept = b"".join(row for row in piece.splitlines(keepends=True) if not row.startswith(beginning))
-        file.seek(writing)
-        file.write(kept)
-        reading, writing = reading + len(piece), writing + len(kept)
-    return writing
 
 
 def _times(ms: Mapping[str, float]) -> dict[str, float]:

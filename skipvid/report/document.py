@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from skipvid.core.results import SCHEMA_VERSION, RunSummary
+from skipvid.core.results import SCHEMA_VERSION, AreaCost, RunSummary
 from skipvid.report.limits import fps_without_gates, limit
 from skipvid.report.summary import Comparison, ThresholdRow, cost_fields, stage_costs, total_cost
 
@@ -21,7 +21,8 @@ def summary_document(
     """What json.dumps takes, without NaN or infinity: numbers that are not finite become null.
 
     Costs are sums over all frames, keyframes included; "macs" includes "gate_macs". layers: also list every layer.
-    "cost" is null without gates, "dense" without a comparison; "thresholds" is there for a sweep only.
+    "cost" is null without gates, "areas" where no frame was run with and without areas, "dense" without a comparison; "thresholds"
+    is there for a sweep only.
     """
     header, source = summary.header, summary.header.source
     document: dict[str, Any] = {
@@ -58,6 +59,8 @@ def summary_document(
         "cpu_seconds": _finite(summary.cpu_seconds),
         "fps_without_gates": fps_without_gates(summary, comparison),
         "cost": None,
+        "areas": None if summary.areas is None else _areas(summary.areas),
+        "counts": {name: {kind: dict(labels) for kind, labels in kinds.items()} for name, kinds in summary.counts.items()},
         "dense": None if comparison is None else _comparison(summary, comparison),
     }
     if summary.cost is not None:
@@ -70,6 +73,18 @@ def summary_document(
     if thresholds:
         document["thresholds"] = [_threshold(row) for row in thresholds]
     return document
+
+
+def _areas(cost: AreaCost) -> dict[str, Any]:
+    """frames: that were run with and without areas. macs_without, ms_without: without."""
+    return {
+        "frames": cost.frames,
+        "macs": cost.macs,
+        "macs_without": cost.whole_macs,
+        "saving": _finite(cost.saving),
+        "ms": _finite(cost.ms),
+        "ms_without": _finite(cost.whole_ms),
+    }
 
 
 def _comparison(summary: RunSummary, comparison: Comparison) -> dict[str, Any]:

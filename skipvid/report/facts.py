@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from skipvid.core.results import RunSummary
+from skipvid.core.results import AreaCost, RunSummary
 from skipvid.report.limits import pipeline_text
 from skipvid.report.summary import Comparison
 from skipvid.report.units import count, milliseconds, percent, plural, times
@@ -34,6 +34,8 @@ def headlines(summary: RunSummary, comparison: Comparison | None) -> list[tuple[
         less = f"{times(cost.dense_macs / cost.macs)} fewer: " if 0 < cost.macs < cost.dense_macs else ""
         spent = f"{less}{count(cost.macs / frames)} of {count(cost.dense_macs / frames)} per frame"
         lines.append(("MACs saved", percent(cost.saving), spent))
+    if summary.areas is not None:
+        lines.append(("Areas saved", percent(summary.areas.saving), _areas_text(summary.areas, summary.frames)))
     model, dense = summary.median_ms.get("model"), dense_ms(summary, comparison)
     if model is not None and dense is not None and model > 0.0:
         lines.append(
@@ -57,6 +59,13 @@ def headlines(summary: RunSummary, comparison: Comparison | None) -> list[tuple[
             ("Keyframes", f"{summary.keyframes:,}", f"of {plural(summary.frames, 'frame')} ({share}), computed in full and included")
         )
     return lines
+
+
+def _areas_text(cost: AreaCost, frames: int) -> str:
+    """What leaving out areas changed, and how that was found."""
+    macs = f"{count(cost.macs / cost.frames)} MACs per frame in place of {count(cost.whole_macs / cost.frames)}"
+    ms = f"{milliseconds(cost.ms)} ms of the network in place of {milliseconds(cost.whole_ms)}"
+    return f"{macs}, {ms}: measured in {cost.frames} of {plural(frames, 'frame')}, run with and without areas in turns"
 
 
 def times_of_phases(summary: RunSummary) -> list[tuple[str, float]]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from skipvid.core.costs import FrameCost, LayerCost
-from skipvid.core.results import FrameResult, RunHeader, RunSummary
+from skipvid.core.results import AreaCost, FrameResult, RunHeader, RunSummary
 from skipvid.report.agreement import Agreement
 
 
@@ -90,6 +90,8 @@ class SummaryBuilder:
         self._frames = self._keyframes = self._detections = 0
         self._medians: dict[str, Median] = {}
         self._cost: FrameCost | None = None
+        self._areas = _AreaSums()
+        self._counts: dict[str, dict[str, dict[str, int]]] = {}
         self._curve = _Curve(curve_points)
 
     def add(self, result: FrameResult, extra_ms: Mapping[str, float] | None = None) -> None:
@@ -103,6 +105,15 @@ class SummaryBuilder:
         if result.cost is not None:
             self._cost = result.cost if self._cost is None else self._cost + result.cost
             self._curve.add(result.frame.index, result.cost.dense_macs, result.cost.macs, result.keyframe)
+        for count in result.counts:
+            kinds = self._counts.setdefault(count.name, {})
+            for kind in count.totals:
+                kinds.setdefault(kind, {})
+        for event in result.events:
+            labels = self._counts.setdefault(event.count, {}).setdefault(event.kind, {})
+            labels[event.label] = labels.get(event.label, 0) + 1
+        if result.areas is not None:
+            self._areas.add(result.areas)
 
     @property
     def curve(self) -> tuple[CurvePoint, ...]:
@@ -122,6 +133,8 @@ class SummaryBuilder:
             dropped=dropped,
             problems=tuple(problems),
             interrupted=interrupted,
+            areas=self._areas.total,
+            counts=self._counts,
         )
 
 
@@ -151,6 +164,27 @@ def cost_fields(cost: LayerCost) -> dict[str, int | float]:
         "saving": cost.saving,
         "skip_ratio": cost.skip_ratio,
     }
+
+
+class _AreaSums:
+    """What areas saved, over the frames in which it was measured."""
+
+    def __init__(self) -> None:
+        self._frames = self._macs = self._whole_macs = 0
+        self._ms, self._whole_ms = Median(), Median()
+
+    def add(self, cost: AreaCost) -> None:
+        self._frames += cost.frames
+        self._macs += cost.macs
+        self._whole_macs += cost.whole_macs
+        self._ms.add(cost.ms)
+        self._whole_ms.add(cost.whole_ms)
+
+    @property
+    def total(self) -> AreaCost | None:
+        if not self._frames:
+            return None
+        return AreaCost(self._macs, self._whole_macs, self._ms.value, self._whole_ms.value, self._frames)
 
 
 class _Curve:

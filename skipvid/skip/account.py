@@ -13,7 +13,7 @@ from skipvid.skip.cost_model import CostModel, GateUnits, executed_macs
 
 
 def frame_cost(costs: CostModel, run: FrameRun) -> FrameCost:
-    """The cost of one frame."""
+    """The cost of one frame. costs: of the network that ran."""
     units = costs.units
     layers = len(units.table)
     counts = np.zeros((layers + 1, len(COUNTS)), np.int64)  # the last row: gates that belong to no layer
@@ -25,7 +25,8 @@ def frame_cost(costs: CostModel, run: FrameRun) -> FrameCost:
     _add_gates(counts, units.gates, run.gate_pixels)
     _add_gates(counts, units.measured, run.measured_pixels)
     _add_gates(counts, units.candidates, run.candidates)
-    return FrameCost(units.table, counts[:layers], int(counts[layers, GATE_OPS]))
+    own = FrameCost(units.table, counts[:layers], int(counts[layers, GATE_OPS]))
+    return own if costs.reported is None else costs.reported.cost(own)
 
 
 def _add_gates(counts: NDArray[np.int64], units: GateUnits, pixels: Mapping[str, int]) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import statistics
 import threading
 import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
@@ -15,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skipvid.core.errors import BackendError, UsageError
+from skipvid.core.ratios import NARROWER, Narrower, feature_count
 from skipvid.skip.backend import Backend, PlannedProgram, Program, as_arrays
 from skipvid.skip.backends import make_backend, precision_of
 from skipvid.skip.config import SkipConfig
@@ -23,6 +26,7 @@ from skipvid.skip.kept import KeptPrograms
 from skipvid.skip.picture import Input, Shapes, prepared, shapes_of
 from skipvid.skip.session import Session
 from skipvid.skip.thread_choice import ThreadChoice
+from skipvid.skip.widths import WidthsProgram
 
 if TYPE_CHECKING:  # PyTorch is imported where a network is converted: a program that was kept on disk does without
     import torch
@@ -103,6 +107,7 @@ class Source:
         self.graphs: dict[Shapes, Graph] = {}
         self.half_graphs: dict[Shapes, Graph] = {}
         self.lock = threading.RLock()
+        self._narrow: tuple[Source, ...] | None = None
 
     def load(self) -> nn.Module:
         """The network. Raises whatever making it raises."""
@@ -110,6 +115,21 @@ class Source:
             if self._net is None:
                 self._net = self._make()
             return self._net
+
+    @property
+    def narrower(self) -> Narrower | None:
+        """The network's narrower forms, where it has some."""
+        found = getattr(self.load(), NARROWER, None)
+        return found if isinstance(found, Narrower) else None
+
+    @property
+    def narrow(self) -> tuple[Source, ...]:
+        """Those as sources of their own, in the order of their ratios."""
+        with self.lock:
+            if self._narrow is None:
+                found = self.narrower
+                self._narrow = () if found is None else tuple(Source(partial(_itself, net), self.dtypes) for net in found.nets)
+            return self._narrow
 
 
 class SkipModel:
@@ -213,8 +233,37 @@ class SkipModel:
     def _found(self, shapes: Shapes) -> Program | None:
         return None if self._kept is None else self._kept.find(self.backend, self.config, self.precision, shapes)
 
+    @property
+    def adaptive(self) -> bool:
+        """Whether its frames run at several widths; known when a program is there."""
+        with self.source.lock:
+            return any(isinstance(program, WidthsProgram) for program in self._programs.values())
+
+    def at_width(self, number: int) -> SkipModel:
+        """The network at one of its ratios, as one that has no other; 0 = in full. Gates of single maps are those of the full network, and
+        are left out of the narrower ones. Raises UsageError where there are learned gates, or there is no such width."""
+        if not 0 <= number <= len(self.source.narrow):
+            raise UsageError(f"the network has no width {number}", f"it has {len(self.source.narrow) + 1}, counted from 0")
+        if number == 0:
+            return SkipModel(Source(partial(_full_width, self.source.load()), self.dtypes), self.config)
+        if self.config.learned_gates:
+            raise UsageError("a network that has several widths cannot have learned gates", "use norm gates: --gate norm")
+        other = SkipModel(self.source.narrow[number - 1], replace(self.config, thresholds={}, scales={}))
+        other.backend = self.backend  # one pool of threads for all widths
+        return other
+
     def _compiled(self, shapes: Shapes) -> Program:
         program = self.planned(shapes)
+        narrower = self.source.narrower
+        if narrower is not None:  # not kept: what is on disk is of one network
+            seen, channels = narrower.policy.inner.shape[1], shapes[0][1] if len(shapes[0]) == 4 else 0
+            if not channels or seen != feature_count(channels):
+                raise BackendError(
+                    f"the policy that chooses the network's width takes {seen} features, which inputs {shapes[0]} do not have",
+                    "train it again: skipvid train adaptive",
+                )
+            others = [self.at_width(number).planned(shapes) for number in range(1, len(narrower.nets) + 1)]
+            return WidthsProgram((1.0, *narrower.ratios), (program, *others), narrower.renamed, narrower.policy)
         if self._kept is not None:
             self._kept.keep(program, self.config, self.precision, shapes)
         return program
@@ -252,6 +301,17 @@ class SkipModel:
 def _faster(times: Mapping[bool, Sequence[float]]) -> bool:
     """The way with the lower median."""
     return min(times, key=lambda alone: statistics.median(times[alone]))
+
+
+def _itself(net: nn.Module) -> nn.Module:
+    return net
+
+
+def _full_width(net: nn.Module) -> nn.Module:
+    """A network without its narrower forms."""
+    alone = copy.copy(net)
+    vars(alone).pop(NARROWER, None)
+    return alone
 
 
 def _source_of(net: nn.Module, dtypes: tuple[torch.dtype, ...]) -> Source:

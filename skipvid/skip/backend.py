@@ -69,7 +69,8 @@ class FrameRun:
     computed output pixels. computed: the same as masks, which may be made only when asked for: read them before the state's next frame.
     gate_pixels: for each gate the number of pixels that were compared. changed: for each output whether any of it may differ from the
     frame before. measured_pixels: for each map that output gates read the number of pixels whose change was measured. candidates:
-    for each layer with an output gate the number of outputs that it decided about.
+    for each layer with an output gate the number of outputs that it decided about. costs: of the network that ran, where that is not always
+    the same; None: the program's.
     """
 
     outputs: tuple[Output, ...]
@@ -79,11 +80,12 @@ class FrameRun:
     changed: Sequence[bool]
     measured_pixels: Mapping[str, int] = field(default_factory=dict)
     candidates: Mapping[str, int] = field(default_factory=dict)
+    costs: CostModel | None = None
 
 
 def unchanged(costs: CostModel, outputs: tuple[Output, ...]) -> FrameRun:
     """The account of a frame that is equal to the one before, whose outputs these are."""
-    return FrameRun(outputs, [0] * len(costs.layers), NoMasks(costs), {}, [False] * len(outputs))
+    return FrameRun(outputs, [0] * len(costs.layers), NoMasks(costs), {}, [False] * len(outputs), costs=costs)
 
 
 def as_arrays(outputs: Sequence[Output]) -> tuple[NDArray[np.float32], ...]:

@@ -10,7 +10,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from skipvid.core.costs import CostTable
+from skipvid.core.costs import ACTIVE, COUNTS, DENSE_MACS, OUTPUTS, CostTable, FrameCost
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,16 +76,47 @@ class UnitCosts:
     candidates: GateUnits
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class ReportedAs:
+    """Where the layers of a narrower network are counted in the rows of the full one, so that frames at several widths add up.
+
+    full: of the full network. rows: (layers,) int64, for each layer the number of its row there. first: (layers,) bool, whether its pixels
+    are those of the row, where several layers share one.
+    """
+
+    full: UnitCosts
+    rows: NDArray[np.int64]
+    first: NDArray[np.bool_]
+
+    def cost(self, own: FrameCost) -> FrameCost:
+        """In the rows of the full network, whose MACs are the dense ones."""
+        counts = np.zeros((len(self.full.table), len(COUNTS)), np.int64)
+        np.add.at(counts, self.rows, own.counts)
+        counts[:, ACTIVE] = 0
+        np.add.at(counts[:, ACTIVE], self.rows[self.first], own.counts[self.first, ACTIVE])
+        counts[:, DENSE_MACS], counts[:, OUTPUTS] = self.full.dense_macs, self.full.outputs
+        return FrameCost(self.full.table, counts, own.other_gate_ops)
+
+
 @dataclass(frozen=True)  # no slots: what is derived is kept
 class CostModel:
     """layers: all that is counted, in order. gates: the map gates. measured, candidates: of output gates, for a pixel of a map whose change
-    they read, and for an output that they decide about.
+    they read, and for an output that they decide about. reported: of a narrower network; None: in rows of its own.
     """
 
     layers: tuple[Layer, ...]
     gates: tuple[GateUnit, ...] = ()
     measured: tuple[GateUnit, ...] = ()
     candidates: tuple[GateUnit, ...] = ()
+    reported: ReportedAs | None = None
+
+    @property
+    def pixel_rows(self) -> Mapping[int, str]:
+        """Of each layer whose pixels are reported: its number, and the name of the row."""
+        if self.reported is None:
+            return {number: layer.name for number, layer in enumerate(self.layers)}
+        names, rows = self.reported.full.table.names, self.reported.rows
+        return {int(number): names[rows[number]] for number in np.flatnonzero(self.reported.first)}
 
     @cached_property
     def dense_macs(self) -> int:

@@ -21,7 +21,9 @@ from skipvid.skip.devices import in_main_memory
 from skipvid.skip.gate_choice import SEEN, GateChoice
 from skipvid.skip.gates.registry import kind_for
 from skipvid.skip.picture import Input, Layout, Shapes, copied, layout_of, prepared, same_values, shapes_of
+from skipvid.skip.ratio_choice import RatioChoice
 from skipvid.skip.thread_choice import ThreadChoice
+from skipvid.skip.widths import WidthsProgram, WidthsState
 
 if TYPE_CHECKING:
     import torch
@@ -69,6 +71,7 @@ class Session:
         # By whether the frame is computed densely. A number of threads that was asked for is kept to.
         self._choices = {dense: ThreadChoice() for dense in (False, True)} if model.config.threads == 0 else {}
         self._gate_choice: GateChoice | None = None
+        self._widths: RatioChoice | None = None
         self._dense_left = self._dense_run = 0
         self._seen: tuple[Input, ...] | None = None  # the inputs of the last frame
         self._unit_wait, self._unit_checks = 1, 0
@@ -83,8 +86,9 @@ class Session:
         The returned tensors belong to the session and are valid until the next call: clone what must last or be written to.
         A keyframe is the first frame, one whose inputs differ from the last frame's in anything but their values (size of the input or
         of the picture in it, a tensor in place of a picture, a picture's tables or order), the frame after one that raised an error, and
-        the frame after one that found the unit of a gate left behind (skipvid.skip.gates.units). One equal to the last frame never is,
-        unless `refresh` asks for it. Inputs have the type of the example, or of a floating-point one float32.
+        the frame after one that found the unit of a gate left behind (skipvid.skip.gates.units), and one for which a network of several
+        widths changes its ratio (skipvid.skip.ratio_choice). One equal to the last frame never is, unless `refresh` asks for it.
+        Inputs have the type of the example, or of a floating-point one float32.
         Raises UsageError for inputs of other kinds, numbers or types.
         """
         if named:
@@ -117,7 +121,8 @@ class Session:
             if not self._current:
                 return self._repeat()
         self.keyframe = not self._current or refreshed or self._dense_left > 0 or not gated
-        if shift is not None and not self._can_shift(shift):
+        other_width = self._widths is not None and self._widths.look(inputs)
+        if other_width or (shift is not None and not self._can_shift(shift)):
             self.keyframe = True
         # A keyframe before a keyframe has nothing to leave to the next frame, and takes less time on a state that forgets.
         gated_next = gated and not (self.keyframe and self._dense_left > 1)
@@ -132,7 +137,7 @@ class Session:
             self._dense_state = self._dense_state or self._program.new_state(dense=True)
             self._run = self._timed(self._dense_state, inputs, gated_next=False)
         self._since_keyframe = 1 if self.keyframe else self._since_keyframe + 1
-        self._schedule_keyframes(self._program.costs, self._run)
+        self._schedule_keyframes(self._run.costs or self._program.costs, self._run)
         self._compare_times(not gated_next)
         if gated and (self._dense_left > 0 or not self._current):
             self._seen = copied(inputs)  # only where the next frame would be dense: to see whether it has to be
@@ -159,6 +164,8 @@ class Session:
         choice = self._choices.get(self.keyframe)
         if choice is not None:
             state.alone = choice.alone
+        if self._widths is not None and isinstance(state, WidthsState):
+            state.number = self._widths.number
         begin = time.perf_counter()
         if shift is None or self.keyframe:
             run = self._program.run(state, inputs, self.keyframe, gated_next)
@@ -174,7 +181,7 @@ class Session:
         assert self._program is not None and self._run is not None
         self.keyframe = False
         self._since_keyframe += 1
-        self._run = unchanged(self._program.costs, self._run.outputs)
+        self._run = unchanged(self._run.costs or self._program.costs, self._run.outputs)
         return self._run.outputs
 
     def __reduce__(self) -> NoReturn:
@@ -187,6 +194,8 @@ class Session:
         self._since_keyframe = 0
         self._dense_left = self._dense_run = 0
         self._unit_wait, self._unit_checks = 1, 0
+        if self._widths is not None:
+            self._widths.reset()
 
     def _follow(self, shapes: Shapes) -> None:
         """Begin anew with inputs that have changed in more than their values."""
@@ -196,6 +205,7 @@ class Session:
             self._state = self._dense_state = self._run = None
             # A threshold of dense runs of 1 says that there are to be none.
             self._gate_choice = GateChoice() if program.interrupted and self._dense_above < 1 else None
+            self._widths = RatioChoice(program.policy) if isinstance(program, WidthsProgram) else None
         self._program, self._shapes = program, shapes
 
     def _schedule_keyframes(self, costs: CostModel, run: FrameRun) -> None:
@@ -246,7 +256,12 @@ class Session:
     def _last(self) -> tuple[CostModel, FrameRun]:
         if self._run is None or self._program is None:
             raise UsageError("the session has run no frame yet", "call it with a frame first")
-        return self._program.costs, self._run
+        return self._run.costs or self._program.costs, self._run
+
+    @property
+    def ratio(self) -> float:
+        """Share of the channels of its adaptive layers that the last frame computed; 1 for a network that has one width."""
+        return self._program.ratios[self._widths.number] if isinstance(self._program, WidthsProgram) and self._widths is not None else 1.0
 
     @property
     def changed(self) -> tuple[bool, ...]:
@@ -256,18 +271,22 @@ class Session:
     @property
     def cost(self) -> FrameCost:
         """What the last frame cost, layer by layer."""
-        return frame_cost(*self._last())
+        cost = frame_cost(*self._last())
+        if self._widths is None:
+            return cost
+        return FrameCost(cost.table, cost.counts, cost.other_gate_ops + self._widths.operations)
 
     @property
     def computed(self) -> dict[str, NDArray[np.bool_]]:
         """By layer name, which output pixels the last frame computed: (h, w) bool."""
         costs, run = self._last()
-        return {layer.name: computed for layer, computed in zip(costs.layers, run.computed, strict=True)}
+        return {name: run.computed[number] for number, name in costs.pixel_rows.items()}
 
     def activity(self, stride: int = 8) -> NDArray[np.float32]:
         """Where the last frame's work was done: the fraction of its dense MACs executed in each cell of stride x stride input pixels.
 
-        Returns (ceil(H / stride), ceil(W / stride)) float32 in [0, 1]. Layers without a spatial extent are left out.
+        Returns (ceil(H / stride), ceil(W / stride)) float32 in [0, 1]. Layers without a spatial extent are left out. Of a network that has
+        several widths, the dense MACs are those of the width that ran.
         """
         costs, run = self._last()
         height, width = (math.ceil(extent / stride) for extent in self._shapes[0][2:])

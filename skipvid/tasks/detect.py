@@ -16,6 +16,7 @@ from skipvid.presets.preset import Preset
 from skipvid.skip.picture import Picture
 from skipvid.tasks.areas import Areas, HeldOut, looked_at
 from skipvid.tasks.canvas import Canvas
+from skipvid.tasks.denoise import Denoiser
 from skipvid.tasks.letterbox import Letterbox, Preprocessor
 from skipvid.tasks.registration import Registration
 
@@ -23,12 +24,19 @@ from skipvid.tasks.registration import Registration
 class DetectTask:
     """Prepares frames for a detector and reads its output.
 
-    Use one per stream: it keeps what it read of the last frame. spec: of the preset's network. score_threshold: in [0, 1].
-    areas: what is looked at; None: everything. motion: what is done where the camera moves, as in DetectEngine.
+    Use one per stream: it keeps what it read of the last frame. denoiser: what takes noise out of the pictures, where that is wanted.
+    spec: of the preset's network. score_threshold: in [0, 1].
+    areas: what is looked at; None: everything. motion, denoise: what is done where the camera moves, or is noisy, as in DetectEngine.
     """
 
     def __init__(
-        self, preset: Preset, spec: DetectorSpec, score_threshold: float, areas: Areas | None = None, motion: str = "none"
+        self,
+        preset: Preset,
+        spec: DetectorSpec,
+        score_threshold: float,
+        areas: Areas | None = None,
+        motion: str = "none",
+        denoise: str = "none",
     ) -> None:
         self.score_threshold = score_threshold
         self._preset = preset
@@ -41,8 +49,10 @@ class DetectTask:
         self._areas = areas
         self._fill = (spec.fill,) * 3 if spec.fill is not None else mean_colour(preset)
         self._held: HeldOut | None = None
+        self._whole: Picture | None = None
         self._motion = motion
         self._registration: Registration | None = None
+        self.denoiser = Denoiser() if denoise == "auto" else None
         self._boxes: NDArray[np.float32] | None = None  # of the last frame, in pixels of the input
 
     def letterbox(self, frame_size: tuple[int, int]) -> Letterbox:
@@ -52,6 +62,8 @@ class DetectTask:
             if self._areas is not None:
                 self._held = HeldOut(self._areas.left_out(*frame_size), self._letterbox.content_size, self._fill)
             self._registration = Registration(self._motion, self._letterbox, self._preprocess, self._held)
+            if self.denoiser is not None:
+                self.denoiser.forget()
             self._boxes = None
         return self._letterbox
 
@@ -60,6 +72,11 @@ class DetectTask:
         size = (picture.shape[0], picture.shape[1]) if isinstance(picture, np.ndarray) else (picture.height, picture.width)
         self.letterbox(size)
         prepared = self.registration.picture(picture, self._boxes)
+        if self.denoiser is not None:
+            if self.canvas is not None and self.canvas.shift != (0, 0):
+                self.denoiser.forget()  # its means lie on the canvas as it was
+            prepared = replace(prepared, pixels=self.denoiser(prepared.pixels))
+        self._whole = prepared
         return prepared if self._held is None else replace(prepared, pixels=self._held.hold(prepared.pixels))
 
     @property
@@ -67,6 +84,12 @@ class DetectTask:
         """What makes the pictures of frames of the last size; there is one from the first call of `letterbox` on."""
         assert self._registration is not None
         return self._registration
+
+    @property
+    def whole(self) -> Picture:
+        """The picture prepared last, with nothing left out of it. Valid until the next one."""
+        assert self._whole is not None
+        return self._whole
 
     @property
     def canvas(self) -> Canvas | None:
@@ -78,6 +101,8 @@ class DetectTask:
         self._boxes = None
         if self._registration is not None:
             self._registration.begin_anew()
+        if self.denoiser is not None:
+            self.denoiser.forget()
 
     @property
     def held(self) -> HeldOut | None:

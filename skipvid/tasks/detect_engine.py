@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from skipvid.tasks.detect import DetectTask
 from skipvid.tasks.engine import ACTIVITY_STRIDE, Clock, Engine, EngineStream, spec_with
 from skipvid.tasks.identities import FollowOptions, Identities
 from skipvid.tasks.track import WEAK
+from skipvid.tasks.whole_picture import WholePicture
 
 
 class DetectEngine(Engine):
@@ -31,7 +33,8 @@ class DetectEngine(Engine):
     follow: how detections get identities in the streams with gates; None, which is the default: they get none.
     areas: what is looked at, in all streams; None: everything. count: lines and zones at which those with identities are counted.
     motion: what the streams with gates do where the camera moves, of skipvid.core.motions: at first what the preset says. With threshold 0,
-    which promises the dense network's results, "auto" is "none".
+    which promises the dense network's results, "auto" is "none". denoise: what they do about the noise of the camera, likewise, of
+    skipvid.core.denoising.
     Raises PresetError for a preset of another task, WeightsError where the weights do not fit.
     """
 
@@ -53,13 +56,14 @@ class DetectEngine(Engine):
         self.follow: FollowOptions | None = None
         self.count: tuple[CountOption, ...] = ()
         self.motion = preset.motion
+        self.denoise = preset.denoise
 
     def networks(self, height: int, width: int) -> list[tuple[Preset, SkipModel, tuple[int, int]]]:
         return [(self.preset, self.model, self.preset.input_size(height, width))]
 
-    def task(self, share: float = 1.0, areas: Areas | None = None, motion: str = "none") -> DetectTask:
+    def task(self, share: float = 1.0, areas: Areas | None = None, motion: str = "none", denoise: str = "none") -> DetectTask:
         """What stands before and behind the network, for one stream. share: of the score threshold, from which on boxes are reported."""
-        return DetectTask(self.preset, self.spec, self.score_threshold * share, areas, motion)
+        return DetectTask(self.preset, self.spec, self.score_threshold * share, areas, motion, denoise)
 
     @property
     def motion_in_use(self) -> str:
@@ -68,40 +72,64 @@ class DetectEngine(Engine):
         without = config.gate == "none" or (self.motion == "auto" and config.threshold == 0)
         return "none" if without else self.motion
 
+    @property
+    def denoise_in_use(self) -> str:
+        """What a stream with gates does about the noise of the camera."""
+        config = self.model.config
+        return "none" if config.gate == "none" or config.threshold == 0 else self.denoise
+
     def stream(self, dense_every: int = 0) -> DetectStream:
-        """As Engine.stream; nothing is measured where the detector skips frames: those with the dense run would not be like the others."""
-        return DetectStream(self, dense=False, dense_every=0 if self.follow is not None and self.follow.detect_every > 1 else dense_every)
+        """As Engine.stream; the dense network is left out where the detector skips frames: those with it would not be like the others.
+
+        dense_every: where it is not 0, what areas save is measured, too, in stretches of frames.
+        """
+        skips = self.follow is not None and self.follow.detect_every > 1
+        return DetectStream(self, dense=False, dense_every=0 if skips else dense_every, whole=dense_every > 0)
+
+    def measured_stream(self) -> DetectStream:
+        """A stream with gates in which what areas save is measured in every frame."""
+        return DetectStream(self, dense=False, whole=True, whole_always=True)
 
     def dense_stream(self) -> DetectStream:
         return DetectStream(self, dense=True)
 
 
 class DetectStream(EngineStream):
-    """One stream of frames through one session."""
+    """One stream of frames through one session.
 
-    def __init__(self, engine: DetectEngine, dense: bool, dense_every: int = 0) -> None:
+    whole: measure what areas save, in stretches of frames. whole_always: in every frame.
+    """
+
+    def __init__(self, engine: DetectEngine, dense: bool, dense_every: int = 0, whole: bool = False, whole_always: bool = False) -> None:
         # Without gates nothing is kept from frame to frame that a scene cut could spoil.
         super().__init__(engine.model, engine.scene_cuts and not dense, dense, dense_every)
         follow = None if dense else engine.follow
         self._engine, self._share = engine, 1.0 if follow is None else WEAK
         self._motion = "none" if dense else engine.motion_in_use
-        self._task = engine.task(self._share, engine.areas, self._motion)
+        self._denoise = "none" if dense else engine.denoise_in_use
+        self._task = engine.task(self._share, engine.areas, self._motion, self._denoise)
         self._session = engine.model.session()
         self._identities = None if follow is None else Identities(engine.score_threshold, engine.categories)
         self._detect_every = 1 if follow is None else follow.detect_every
         self._counts = Counts(engine.count) if engine.count and follow is not None else None
         self._since_start = 0  # frames since everything began anew
         self._ran = True  # the detector, in the last frame
+        self._measured, self._always = whole and not dense and engine.model.config.gate != "none", whole_always
+        self._whole = self._whole_picture(engine.areas)
 
     def look_at(self, areas: Areas | None) -> None:
         """Look at these areas from the next frame on, which is a keyframe; None: at all of the picture. What has an identity keeps it.
 
         Raises UsageError where they leave nothing of the picture.
         """
-        self._task = self._engine.task(self._share, areas, self._motion)
+        self._task = self._engine.task(self._share, areas, self._motion, self._denoise)
+        self._whole = self._whole_picture(areas)
         if self._frame_size is not None:
             self._look_from_here(self._frame_size)
             self._resume(self._frame_size)
+
+    def _whole_picture(self, areas: Areas | None) -> WholePicture | None:
+        return WholePicture(self._model, self._always) if self._measured and areas is not None else None
 
     def _look_from_here(self, size: tuple[int, int]) -> None:
         self._task.letterbox(size)
@@ -117,21 +145,23 @@ class DetectStream(EngineStream):
             self._counts.begin_anew(size)
 
     def _resume(self, size: tuple[int, int]) -> None:
-        self._session.reset()
+        self._reset()
         self._task.begin_anew()
         self._since_start = 0
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was left out, what was registered, and what was counted."""
-        canvas, held = self._task.canvas, self._task.held
-        said = (None if held is None else held.note, None if canvas is None else canvas.note)
-        notes = tuple(note for note in said if note is not None)
+        """At which ratios the network ran, what was left out, what was registered, what was filtered, and what was counted."""
+        canvas, held, denoiser = self._task.canvas, self._task.held, self._task.denoiser
+        said = (None if held is None else held.note, None if canvas is None else canvas.note, None if denoiser is None else denoiser.note)
+        notes = (*super().notes, *(note for note in said if note is not None))
         return notes if self._counts is None else (*notes, *self._counts.notes)
 
     def process(self, frame: Frame) -> FrameResult:
-        """As EngineStream.process; what was counted is added."""
+        """As EngineStream.process; what was counted is added, and what areas saved."""
         result = super().process(frame)
+        if self._whole is not None and self._ran and result.cost is not None:
+            result = replace(result, areas=self._whole.cost(result.cost.macs, result.ms["model"]))
         if self._counts is None:
             return result
         events, counts = self._counts.update(result.detections, frame.time)
@@ -153,16 +183,24 @@ class DetectStream(EngineStream):
         prepared = self._task.prepare(frame.picture)
         canvas = self._task.canvas
         if canvas is not None and canvas.anchored:
-            self._session.reset()
+            self._reset()
         elif canvas is not None and canvas.shift != (0, 0):
             self._session.shift(*canvas.shift)
         clock.lap("preprocess")
         self._time_dense(prepared, clock)
-        maps = self._model.dense_maps(prepared) if self._dense else self._session.maps(prepared)
-        clock.lap("model")
+        with nullcontext() if self._whole is None else self._whole.beside(lambda: self._task.whole, clock):
+            maps = self._model.dense_maps(prepared) if self._dense else self._session.maps(prepared)
+            clock.lap("model")
+        self._ratios[self._session.ratio] += 1
         detections = self._task.decode(maps, (frame.height, frame.width), None if self._dense else self._session.changed)
         clock.lap("postprocess")
         return detections
+
+    def _reset(self) -> None:
+        """The next frame is a keyframe."""
+        self._session.reset()
+        if self._whole is not None:
+            self._whole.begin_anew()
 
     @property
     def _keyframe(self) -> bool:

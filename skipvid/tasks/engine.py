@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import time
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol, Self, TypeVar
@@ -22,6 +23,7 @@ from skipvid.skip.backend import Program
 from skipvid.skip.config import SkipConfig
 from skipvid.skip.kept import KeptPrograms
 from skipvid.skip.picture import Picture
+from skipvid.skip.ratio_choice import ratios_note
 from skipvid.tasks.areas import Areas
 from skipvid.tasks.scene import SceneCutDetector
 
@@ -55,6 +57,7 @@ class Engine(ABC):
     areas: Areas | None = None
     """What streams that begin look at; None: all of the picture."""
     motion: str = "none"
+    denoise: str = "none"
 
     def __init__(
         self, spec: ModelSpec, preset: Preset, config: SkipConfig, weights: Path, weights_sha256: str, programs: Path | None = None
@@ -95,6 +98,10 @@ class Engine(ABC):
     def use_motion(self, motion: str | None) -> None:
         """Say what streams with gates do where the camera moves, of skipvid.core.motions; None: what the detector's preset says."""
         self.motion = motion or self.preset.motion
+
+    def use_denoising(self, denoise: str | None) -> None:
+        """Say what streams with gates do about noise, of skipvid.core.denoising; None: what the detector's preset says."""
+        self.denoise = denoise or self.preset.denoise
 
     def regated(self, config: SkipConfig, keep: bool = False) -> Self:
         """The same network with other gates; what was loaded and exported is shared. keep: as in SkipModel.regated."""
@@ -164,11 +171,13 @@ class EngineStream(ABC):
         self._frames = 0
         self._dense_ms: float | None = None
         self._frame_size: tuple[int, int] | None = None
+        self._ratios: Counter[float] = Counter()  # runs of the network, by the ratio of its channels
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What the results lack, and what was counted; nothing here."""
-        return ()
+        """What the results lack, and what was counted; here, at which ratios the network ran."""
+        note = ratios_note(self._ratios)
+        return () if note is None else (note,)
 
     def process(self, frame: Frame) -> FrameResult:
         """Analyse the next frame. After a scene cut, a change of size or a lost connection nothing of the frames before is used."""
@@ -186,8 +195,8 @@ class EngineStream(ABC):
         if self._dense_ms:
             clock.ms["dense_model"] = self._dense_ms
         self._frames += 1
-        gated = not self._dense and self._model.config.gate != "none"
-        cost, activity = self._account(size) if gated else (None, None)
+        counted = not self._dense and (self._model.config.gate != "none" or self._model.adaptive)
+        cost, activity = self._account(size) if counted else (None, None)
         keyframe = self._dense or self._keyframe
         return FrameResult(frame, detections, keyframe, {"decode": frame.decode_ms, **clock.ms}, cost, activity)
 

@@ -37,10 +37,15 @@ class PoseTask:
 
     def prepare(self, picture: NDArray[np.uint8] | StoredPicture, window: CropWindow) -> Picture:
         """picture: a frame's, (H, W, 3) uint8 BGR where it is an array -> the network's input, of shape (1, 3, h, w)."""
-        size = window.input_size
         pixels = window.cut(picture)
-        if self._held is not None:
-            pixels = self._held.hold(pixels, window)
+        return self._as_input(pixels if self._held is None else self._held.hold(pixels, window), window)
+
+    def prepare_whole(self, picture: NDArray[np.uint8] | StoredPicture, window: CropWindow) -> Picture:
+        """As `prepare`, with nothing left out."""
+        return self._as_input(window.cut(picture), window)
+
+    def _as_input(self, pixels: NDArray[np.uint8], window: CropWindow) -> Picture:
+        size = window.input_size
         return self._preprocess(pixels, Letterbox(size, size, size))
 
     def frame_size(self, size: tuple[int, int]) -> None:

@@ -6,6 +6,8 @@ Every person has a session of their own; their number is bounded, and the sessio
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +27,7 @@ from skipvid.tasks.engine import ACTIVITY_STRIDE, Clock, Engine, EngineStream, s
 from skipvid.tasks.join import Patch, join_activity
 from skipvid.tasks.people import DetectedPeople, Person, PersonInFrame, Pose, PoseOptions
 from skipvid.tasks.pose import PoseTask
+from skipvid.tasks.whole_picture import WholePicture
 
 PERSON = 1
 """COCO's number for persons."""
@@ -69,6 +72,11 @@ class PoseEngine(Engine):
         if self.detector is not None:
             self.detector.use_motion(motion)
 
+    def use_denoising(self, denoise: str | None) -> None:
+        """As Engine.use_denoising; it is the detector whose pictures are filtered."""
+        if self.detector is not None:
+            self.detector.use_denoising(denoise)
+
     def networks(self, height: int, width: int) -> list[tuple[Preset, SkipModel, tuple[int, int]]]:
         own = (self.preset, self.model, self.window_size((height, width)))
         return [*(self.detector.networks(height, width) if self.detector is not None else []), own]
@@ -104,14 +112,21 @@ class PoseStream(EngineStream):
         self._since_start = 0  # frames since everything began anew
         self._found: FrameResult | None = None  # what the detector said of the last frame, where it ran
         self._viewed: list[Person] = []  # who was looked at in the last frame
+        # With a detector, it is the one that sees all of the picture.
+        self._measured = detector is None and dense_every > 0 and not dense and engine.model.config.gate != "none"
+        self._whole = self._whole_picture(engine.areas)
 
     def look_at(self, areas: Areas | None) -> None:
         """Look at these areas from the next frame on; None: at all of the picture. Raises UsageError where they leave nothing of it."""
         self._task = PoseTask(self._engine.preset, self._engine.spec, areas)
+        self._whole = self._whole_picture(areas)
         if self._frame_size is not None:
             self._look_from_here(self._frame_size)
         if isinstance(self._detector, DetectStream):
             self._detector.look_at(areas)
+
+    def _whole_picture(self, areas: Areas | None) -> WholePicture | None:
+        return WholePicture(self._model) if self._measured and areas is not None else None
 
     def _look_from_here(self, size: tuple[int, int]) -> None:
         self._task.frame_size(size)
@@ -125,16 +140,25 @@ class PoseStream(EngineStream):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Which areas were left out, and a line where persons were."""
+        """At which ratios the network ran, which areas were left out, and a line where persons were."""
         areas: tuple[str, ...] = ()
         if self._task.left_out is not None:
             areas = (share_note(self._task.left_out),) if self._detector is None else self._detector.notes
-        return areas if self._people.problem is None else (*areas, self._people.problem)
+        return (*super().notes, *areas, *(() if self._people.problem is None else (self._people.problem,)))
 
     def _begin_anew(self, size: tuple[int, int]) -> None:
         self._look_from_here(size)
         self._people.clear()
         self._since_start = 0
+        if self._whole is not None:
+            self._whole.begin_anew()
+
+    def process(self, frame: Frame) -> FrameResult:
+        """As EngineStream.process; what areas saved the detector, or where there is none the pose network, is added."""
+        result = super().process(frame)
+        if self._whole is not None and result.cost is not None:
+            return replace(result, areas=self._whole.cost(result.cost.macs, result.ms["model"]))
+        return result if self._found is None else replace(result, areas=self._found.areas)
 
     def _analyse(self, frame: Frame, clock: Clock) -> Detections:
         found = self._found = self._find(frame)
@@ -166,8 +190,11 @@ class PoseStream(EngineStream):
         prepared = self._task.prepare(frame.picture, viewer.window)
         clock.lap("preprocess")
         self._time_dense(prepared, clock)
-        maps = self._model.dense_maps(prepared) if self._dense else viewer.session.maps(prepared)
-        clock.lap("model")
+        window = viewer.window
+        with nullcontext() if self._whole is None else self._whole.beside(lambda: self._task.prepare_whole(frame.picture, window), clock):
+            maps = self._model.dense_maps(prepared) if self._dense else viewer.session.maps(prepared)
+            clock.lap("model")
+        self._ratios[viewer.session.ratio] += 1
         keypoints = self._task.decode(maps, viewer.window)
         if carried and isinstance(self._people, DetectedPeople):
             self._people.carry(person, keypoints, frame.time)

@@ -1,9 +1,10 @@
 """Learning how many channels a network needs, and its weights along with it, on clips: from a preset to a preset (VA-RED²).
 
 Pan et al., "VA-RED²: Video Adaptive Redundancy Reduction" (ICLR 2021). The teacher is the network as it was, the student the same with
-adaptive layers (skipvid.nn.AdaptiveConv2d), which begin mostly at ratio 1: no labels are needed. First, policies that see each frame learn
-with the weights. Then every layer keeps the ratio that its policy chose most often on clips, and the weights learn on with it: that
-narrower network is an ordinary one, which every back end runs and every gate takes.
+adaptive layers (skipvid.nn.AdaptiveConv2d), which begin mostly at ratio 1: no labels are needed. Policies that see each frame learn with
+the weights, which all ratios share. There are two forms. One policy decides for all layers of a frame: at each ratio that is an ordinary
+network, and the engine switches from one to the other. Or each layer has a policy of its own, then keeps the ratio that it chose most often
+on clips, and the weights learn on with that: a single narrower network.
 """
 
 from __future__ import annotations
@@ -21,10 +22,13 @@ from torch import Tensor, nn
 
 from skipvid.core.errors import UsageError, WeightsError
 from skipvid.nn import FixedPolicy, LearnedPolicy, Policy, adaptive_layers, macs, run_clip, sparsity_loss
+from skipvid.nn.adaptive import RATIOS
 from skipvid.presets.preset import save_preset
-from skipvid.train.adaptive_net import Student, layer_choices, make_student, narrowed_state
+from skipvid.train.adaptive_net import Student, layer_choices, make_student, narrowed_state, narrower
+from skipvid.train.clip_exam import ClipExam
 from skipvid.train.clips import Piece
-from skipvid.train.gates import LOG_EVERY, Log, improve, price
+from skipvid.train.frame_policy import FRAME_POLICY, Follower, FramePolicy
+from skipvid.train.gates import LOG_EVERY, Log, falling, improve, price
 from skipvid.train.loop import Schedule, Trainer
 from skipvid.train.norms import keep_statistics
 from skipvid.train.ship import export_weights
@@ -35,13 +39,14 @@ from skipvid.train.subjects import Subject, frames_of
 class AdaptiveRecipe:
     """How ratios are learned.
 
-    schedule: of both parts together. frames, size: as in GateRecipe. target_saving: share of the network's MACs to be saved; None: beta
-    times the share of MACs is the loss. beta: weight of that loss. warmup: share of the first part in which it rises from 0.
-    policy_share: share of the steps in which policies learn; the others are for the ratios that they chose. maps: weight of the distance
-    of the adaptive layers' maps to the dense network's, beside that of the outputs. weights_rate: learning rate of the network's own
-    weights, as a factor on that of policies and cheap operations: near the teacher their gradients are mostly noise, which Adam would make
-    full steps of. temperatures: of the policies' backward pass, at the first step and at
-    the last. reuse: let policies reuse the last map; gates do that better for single pixels, and the shipped network has no such choice.
+    schedule: of both parts together. per_frame: whether one policy decides for all layers in each frame, also in use; there is one part
+    then. Otherwise each layer ends with a ratio of its own, and there are two. frames, size: as in GateRecipe. target_saving: share of the
+    network's MACs to be saved; None: beta times the share of MACs is the loss. beta: weight of that loss. warmup: share of the first part
+    in which it rises from 0. policy_share: of two parts, share of the steps that the first one has. maps: weight of the distance of
+    the adaptive layers' maps to the dense network's, beside that of the outputs. weights_rate: learning rate of the network's own weights,
+    as a factor on that of policies and cheap operations: near the teacher their gradients are mostly noise, which Adam would make full
+    steps of. temperatures: of the policies' backward pass, at the first step and at the last. reuse: let the policies of single layers
+    reuse the last map; gates do that better for single pixels, and what is shipped has no such choice.
     """
 
     schedule: Schedule
@@ -56,28 +61,28 @@ class AdaptiveRecipe:
     temperatures: tuple[float, float] = (1.0, 0.5)
     reuse: bool = False
     cheap_kernel: int = 3
+    per_frame: bool = True
 
     def __post_init__(self) -> None:
         if self.frames < 1:
             raise UsageError(f"a clip has {self.frames} frames", "use 1 or more")
         if self.target_saving is not None and not 0 < self.target_saving < 1:
             raise UsageError(f"the saving aimed at is {self.target_saving}", "it must be a share between 0 and 1, e.g. 0.3")
-        if self.schedule.steps < 2:
+        if self.reuse and self.per_frame:
+            raise UsageError("reuse is asked for with one choice for all layers", "it needs policies of single layers: per_frame=False")
+        if self.schedule.steps < 2 and not self.per_frame:
             raise UsageError(f"{self.schedule.steps} steps are too few", "policies and the ratios that they choose need one each")
 
     @property
-    def parts(self) -> tuple[Schedule, Schedule]:
-        """For the policies, and for the ratios that they chose."""
+    def parts(self) -> tuple[Schedule, ...]:
+        """For the policies, and for the ratios that they chose; or for both at once."""
         schedule = replace(self.schedule, slow=self.weights_rate, weight_decay=0.0, average=0.98)
+        if self.per_frame:
+            return (schedule,)
         first = min(max(1, round(schedule.steps * self.policy_share)), schedule.steps - 1)
         return tuple(
             replace(schedule, steps=steps, warmup=min(schedule.warmup, steps // 4 + 1)) for steps in (first, schedule.steps - first)
-        )  # type: ignore[return-value]
-
-    def temperature(self, progress: float) -> float:
-        """Of the backward pass. progress: 0 to 1, of the first part."""
-        first, last = self.temperatures
-        return first + (last - first) * progress
+        )
 
 
 class AdaptiveExam:
@@ -87,21 +92,12 @@ class AdaptiveExam:
     """
 
     def __init__(self, subject: Subject, recipe: AdaptiveRecipe, student: Student, pieces: Sequence[Piece]) -> None:
-        self._subject, self._recipe, self._student = subject, recipe, student
-        self._clips = subject.exam(pieces)
-        with torch.no_grad():
-            self._wanted = [subject.teacher(clip) for clip in self._clips]
+        self._recipe, self._student = recipe, student
+        self._exam = ClipExam(subject, pieces)
 
-    @torch.no_grad()
     def __call__(self, net: nn.Module) -> dict[str, float]:
-        net.eval()
-        distances, shares = [], []
-        for clip, wanted in zip(self._clips, self._wanted, strict=True):
-            outputs = frames_of(run_clip(net, clip.unsqueeze(0)))
-            distances.append(float(self._subject.distance(outputs, wanted)))
-            cost = macs(net).total
-            shares.append(float((cost.macs + cost.gate_macs).sum()) / (cost.dense_macs * len(clip)))
-        distance, share = float(np.mean(distances)), float(self._student.network_share(float(np.mean(shares))))
+        distance, adaptive = self._exam.measured(net, lambda cost: cost.macs + cost.gate_macs, _run)
+        share = float(self._student.network_share(adaptive))
         pressure = float(price(torch.tensor(share), 1.0, self._recipe.beta, self._recipe.target_saving))
         return {"goal": -distance - pressure, "distance": distance, "share": share}
 
@@ -110,12 +106,24 @@ class AdaptiveExam:
         """The ratio, by the path of its layer, that each policy chooses most often; of two, the larger."""
         net = self._student.net.eval()
         counts: dict[str, Tensor] = {}
-        for clip in self._clips:
-            run_clip(net, clip.unsqueeze(0))
+        for clip in self._exam.clips:
+            _run(net, clip.unsqueeze(0))
             for path, layer in adaptive_layers(net):
                 found = layer_choices(layer).bincount(minlength=len(layer.ratios) + 1)[: len(layer.ratios)]
                 counts[path] = counts.get(path, 0) + found
         return {path: int(count.argmax()) for path, count in counts.items()}
+
+    @torch.no_grad()
+    def frames_by_ratio(self) -> str:
+        """How many frames have each ratio, where all layers have the same."""
+        net = self._student.net.eval()
+        layer = adaptive_layers(net)[0][1]
+        counts = torch.zeros(len(layer.ratios), dtype=torch.int64)
+        for clip in self._exam.clips:
+            _run(net, clip.unsqueeze(0))
+            assert layer.choices[0] is not None
+            counts += layer.choices[0].flatten().bincount(minlength=len(layer.ratios))
+        return ", ".join(f"{count} at {ratio:g}" for ratio, count in zip(layer.ratios, counts.tolist(), strict=True))
 
 
 def train_adaptive(
@@ -131,40 +139,58 @@ def train_adaptive(
     quiet: bool = False,
     report: Callable[[str], None] = lambda line: None,
 ) -> Path:
-    """Learn ratios and weights; returns the path of a preset that has them. All lies in `folder`: policies/ and ratios/ (the two parts of
-    the run), policies.csv, ratios.csv, NAME.pt, NAME-policies.pt (the state of the student with policies, for skipvid.nn), NAME.yaml.
+    """Learn ratios and weights; returns the path of a preset that has them.
+
+    All lies in `folder`: policies/ (the run), policies.csv, NAME.pt, NAME.yaml; where each layer has a ratio of its own also ratios/ and
+    ratios.csv (the second part), and NAME-policies.pt (the state of the student with policies, for skipvid.nn).
 
     learned, held: pieces to learn from and to choose the best weights by; where nothing is held, the first piece says what policies choose.
-    policy: from a layer to what decides in it; None: LearnedPolicy(). Where all are fixed, both parts train the same narrower network.
+    policy: from a layer to what decides in it; None: what the recipe says. Where all are fixed, it is one narrower network that learns.
     Raises UsageError where `folder` holds a run and resume is not set.
     """
     torch.manual_seed(recipe.schedule.seed)
     task, example = subject.preset.task, subject.example(learned, recipe.size)
     settings: dict[str, Any] = {"cheap_kernel": recipe.cheap_kernel, "reuse": recipe.reuse}
+    leader = FramePolicy(example.shape[1], len(RATIOS)) if recipe.per_frame and policy is None else None
+    if leader is not None:
+        policy = lambda _: Follower(leader)  # noqa: E731
     student = make_student(subject.teacher, task, example, policy or (lambda _: LearnedPolicy()), **settings)
+    if leader is not None:
+        student.net.add_module(FRAME_POLICY, leader)
     exam = AdaptiveExam(subject, recipe, student, held) if held else None
-    first, second = recipe.parts
-    _train(subject, recipe, student, first, learned, exam, folder / "policies", resume=resume, quiet=quiet, report=report)
+    first, *second = recipe.parts
+    grades = _train(subject, recipe, student, first, learned, exam, folder / "policies", resume=resume, quiet=quiet, report=report)
     learned_state = {key: value.clone() for key, value in student.net.state_dict().items()}
-    choices = (exam or AdaptiveExam(subject, recipe, student, learned[:1])).favourites()
+    told = exam or AdaptiveExam(subject, recipe, student, learned[:1])
+    about: dict[str, Any] = {"preset": subject.preset.name, "steps": recipe.schedule.steps, "settings": settings}
+    if leader is not None:
+        report(f"{'frames held out' if held else 'frames'}: {told.frames_by_ratio()}")
+        about["grades"] = dict(grades)
+        digest = export_weights(
+            narrowed_state(student, subject.teacher, dict.fromkeys(student.paths, 0)),
+            folder / f"{name}.pt",
+            about,
+            narrower(student, subject.teacher, leader.weights()),
+        )
+        return _save_preset(subject, grades, folder, name, digest, "a number of channels for each frame")
+    choices = told.favourites()
     report(f"ratios: {_summary(student, choices)}")
     for path, layer in adaptive_layers(student.net):
         layer.set_policy(FixedPolicy(choices[path]))
-    grades = _train(subject, recipe, student, second, learned, exam, folder / "ratios", resume=resume, quiet=quiet, report=report)
-    about = {
-        "preset": subject.preset.name,
-        "steps": recipe.schedule.steps,
-        "choices": choices,
-        "settings": settings,
-        "grades": dict(grades),
-    }
+    for schedule in second:
+        grades = _train(subject, recipe, student, schedule, learned, exam, folder / "ratios", resume=resume, quiet=quiet, report=report)
+    about |= {"choices": choices, "grades": dict(grades)}
     export_weights(learned_state, folder / f"{name}-policies.pt", about)
     digest = export_weights(narrowed_state(student, subject.teacher, choices), folder / f"{name}.pt", about)
+    return _save_preset(subject, grades, folder, name, digest, "fewer channels")
+
+
+def _save_preset(subject: Subject, grades: Mapping[str, float], folder: Path, name: str, digest: str, what: str) -> Path:
     share = f"{grades['share']:.0%} of the MACs before gates" if "share" in grades else "not measured"
     preset = replace(
         subject.preset,
         name=name,
-        description=f"{subject.preset.name} with fewer channels, {share}",
+        description=f"{subject.preset.name} with {what}, {share}",
         weights=os.path.basename(f"{name}.pt"),
         sha256=digest,
         thresholds={},
@@ -172,6 +198,14 @@ def train_adaptive(
         source=f"learned from clips by skipvid, out of {subject.preset.name}",
     )
     return save_preset(preset, folder / f"{name}.yaml")
+
+
+def _run(net: nn.Module, clips: Tensor) -> Any:
+    """What run_clip returns, after the policy of the frames, where there is one, has seen them."""
+    policy = getattr(net, FRAME_POLICY, None)
+    if isinstance(policy, FramePolicy):
+        policy.look(clips)
+    return run_clip(net, clips)
 
 
 def open_student(teacher: nn.Module, task: str, path: Path) -> Student:
@@ -205,18 +239,18 @@ def _train(
     report: Callable[[str], None],
 ) -> Mapping[str, float]:
     """One part of the training; leaves the best weights in the student and returns what was measured of them."""
-    fresh = tuple(f"{path}.{part}" for path, _ in adaptive_layers(student.net) for part in ("policy.", "cheap.", "reuse_"))
+    fresh = (f"{FRAME_POLICY}.", *(f"{path}.{part}" for path in student.paths for part in ("policy.", "cheap.", "reuse_")))
     own = tuple(path for path, _ in student.net.named_parameters() if not path.startswith(fresh))
     schedule = replace(schedule, slow_prefixes=own)
     trainer = Trainer(student.net, schedule, folder, resume=resume)
     log = Log(folder.with_suffix(".csv"), trainer.step)
-    paths = [path for path, _ in adaptive_layers(student.net)]
+    paths = student.paths
 
     def loss_of_step(net: nn.Module, step: int) -> tuple[Tensor, dict[str, float]]:
         keep_statistics(net)
-        progress = step / max(schedule.steps - 1, 1)
+        temperature = falling(recipe.temperatures, step, schedule.steps)
         for _, layer in adaptive_layers(net):
-            layer.policy.temperature = recipe.temperature(progress)
+            layer.policy.temperature = temperature
         rng = np.random.default_rng((schedule.seed, step))
         torch.manual_seed(schedule.seed * 1_000_003 + step)  # of the policies' samples: a run goes on as if never stopped
         clips = [subject.draw(learned, recipe.frames, recipe.size, rng) for _ in range(schedule.batch)]
@@ -224,7 +258,7 @@ def _train(
         with torch.no_grad(), Maps(student.dense, paths) as wanted_maps:
             wanted = student.dense(x.flatten(0, 1))
         with Maps(net, paths) as maps:
-            outputs = frames_of(run_clip(net, x))
+            outputs = frames_of(_run(net, x))
         task, share = subject.loss(outputs, wanted, clips), student.network_share(sparsity_loss(net))
         apart = maps.distance(wanted_maps)
         rise = min(1.0, (step + 1) / max(recipe.warmup * schedule.steps, 1))
@@ -233,7 +267,7 @@ def _train(
         spent = float(student.network_share(float(cost.macs.double().mean()) / cost.dense_macs))
         shown = {"task": float(task.detach()), "share": float(share.detach())}
         if step % LOG_EVERY == 0:
-            log.add(step, float(loss.detach()), *shown.values(), spent, recipe.temperature(progress))
+            log.add(step, float(loss.detach()), *shown.values(), spent, temperature)
         return loss, {**shown, "maps": float(apart.detach())}
 
     return improve(trainer, student.net, loss_of_step, exam, quiet=quiet, report=report)

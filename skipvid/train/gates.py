@@ -23,6 +23,7 @@ from skipvid.core.errors import UsageError
 from skipvid.nn import GumbelGate, convert_modules, macs, run_clip, skip_layers, sparsity_loss
 from skipvid.presets.preset import save_preset
 from skipvid.skip.gates.learned import LearnedGate, save_gates
+from skipvid.train.clip_exam import ClipExam
 from skipvid.train.clips import GAPS, Piece
 from skipvid.train.loop import Change, Evaluate, LossOfStep, Schedule, Trainer
 from skipvid.train.norms import keep_statistics
@@ -72,13 +73,18 @@ class GateRecipe:
         return price(share, rise, self.beta, self.target_saving)
 
     def temperature(self, step: int) -> float:
-        """Of the backward pass, falling linearly."""
-        first, last = self.temperatures
-        return first + (last - first) * min(1.0, step / max(self.schedule.steps - 1, 1))
+        """Of the backward pass."""
+        return falling(self.temperatures, step, self.schedule.steps)
 
 
 PRESSURE = 10.0
 """Weight of missing the target saving: at 10 % too many MACs it is as large as a tenth of beta."""
+
+
+def falling(ends: tuple[float, float], step: int, steps: int) -> float:
+    """A value that goes linearly from one to the other in so many steps."""
+    first, last = ends
+    return first + (last - first) * min(1.0, step / max(steps - 1, 1))
 
 
 def price(share: Tensor, rise: float, beta: float, target_saving: float | None) -> Tensor:
@@ -150,22 +156,10 @@ class GateExam:
     """
 
     def __init__(self, subject: Subject, recipe: GateRecipe, pieces: Sequence[Piece]) -> None:
-        self._subject, self._recipe = subject, recipe
-        self._clips = subject.exam(pieces)
-        with torch.no_grad():
-            self._wanted = [subject.teacher(clip) for clip in self._clips]
+        self._recipe, self._exam = recipe, ClipExam(subject, pieces)
 
-    @torch.no_grad()
     def __call__(self, net: nn.Module) -> dict[str, float]:
-        net.eval()
-        distances, shares = [], []
-        for clip, wanted in zip(self._clips, self._wanted, strict=True):
-            outputs = frames_of(run_clip(net, clip.unsqueeze(0)))
-            distances.append(float(self._subject.distance(outputs, wanted)))
-            cost = macs(net).total
-            spent = (cost.macs + cost.gate_macs)[:, 1:].sum()
-            shares.append(float(spent) / (cost.dense_macs * (len(clip) - 1)))
-        distance, share = float(np.mean(distances)), float(np.mean(shares))
+        distance, share = self._exam.measured(net, lambda cost: (cost.macs + cost.gate_macs)[:, 1:])
         pressure = float(self._recipe.pressure(torch.tensor(share), self._recipe.schedule.steps))
         return {"goal": -distance - pressure, "distance": distance, "share": share}
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from skipvid.core.errors import OutputError
+from skipvid.core.ratios import NARROWER
 from skipvid.presets.preset import Preset, save_preset
 from skipvid.train.imagenet import MEAN, STD
 from skipvid.train.loop import Trainer
@@ -26,17 +27,23 @@ class Trained:
     grades: Mapping[str, float]
 
 
-def export_weights(state: Mapping[str, Tensor], path: Path, about: Mapping[str, Any]) -> str:
+def export_weights(state: Mapping[str, Tensor], path: Path, about: Mapping[str, Any], narrower: Mapping[str, Any] | None = None) -> str:
     """Write a state dict for shipping: convolutions in half precision (BatchNorms stay as they are), `about` beside it.
 
-    Returns the file's SHA-256. Raises OutputError.
+    narrower: what skipvid.models.widths reads of other widths. Returns the file's SHA-256. Raises OutputError.
     """
-    small = {name: tensor.half() if tensor.ndim >= 2 else tensor.clone() for name, tensor in state.items()}
+    content: dict[str, Any] = {"state_dict": _smaller(state), "about": dict(about)}
+    if narrower is not None:
+        content[NARROWER] = {**narrower, "adds": [_smaller(each) for each in narrower["adds"]]}
     try:
-        torch.save({"state_dict": small, "about": dict(about)}, path)
+        torch.save(content, path)
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except (OSError, RuntimeError) as error:
         raise OutputError(f"cannot write {path}: {error}", "check the folder and the space left") from error
+
+
+def _smaller(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.half() if tensor.ndim >= 2 else tensor.clone() for name, tensor in state.items()}
 
 
 def ship(trainer: Trainer, best: Path, measure: str, about: Mapping[str, Any]) -> Trained:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from skipvid.core.errors import UsageError
+from skipvid.core.ratios import NARROWER
 from skipvid.models import DetectorSpec, ModelSpec
 from skipvid.models.anchors import AnchorHead
 from skipvid.presets.preset import Preset
@@ -35,6 +36,7 @@ class Subject:
         self.preset = preset
         self._mean, self._std = (torch.tensor(each).view(1, 3, 1, 1) for each in (preset.mean, preset.std))
         self.teacher = spec.load(weights, preset.label_set.num_outputs)
+        vars(self.teacher).pop(NARROWER, None)  # of several widths it is the full one that teaches
 
     def prepare(self, images: NDArray[np.uint8]) -> Tensor:
         """(T, h, w, 3) uint8 BGR -> (T, 3, h, w) float32, the network's input."""

@@ -188,7 +188,7 @@ def test_a_camera_that_is_plugged_in_again_goes_on_with_a_keyframe(
     assert [frame["keyframe"] for frame in frames_of(place / "cam.jsonl")] == [True, True, True]
     assert len(Camera.opened) >= 3
     err = capsys.readouterr().err
-    assert "webcam 0: connection lost (it ended); trying again" in err and "webcam 0: back after 0." in err
+    assert "webcam 0: connection lost (it ended); trying again" in err and "webcam 0: back after " in err
 
 
 @pytest.mark.parametrize(("password", "token"), [("geheim", "geheim"), ("ge/he@im", "token77")])
@@ -214,10 +214,11 @@ def test_a_password_in_an_address_is_never_printed_or_written(
 
 
 def test_a_recording_rolls_over_and_all_its_files_are_told(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["detect", "--webcam", "--segment", "1s", "--duration", "6", "-o", "cam.jsonl"]) == 0
+    assert run(["detect", "--webcam", "--max-frames", "1", "-o", "first.jsonl", "-q"]) == 0  # compiles for this size, which takes a while
+    assert run(["detect", "--webcam", "--segment", "1s", "--duration", "4", "-o", "cam.jsonl"]) == 0
     files = sorted(place.glob("cam-*.jsonl"))
     told = [line.removeprefix("wrote ") for line in capsys.readouterr().err.splitlines() if line.startswith("wrote ")]
-    assert 2 <= len(files) <= 6 and sorted(told) == [str(path) for path in files]
+    assert 2 <= len(files) <= 4 and sorted(told) == [str(path) for path in files]
     times = [[frame["time"] for frame in frames_of(path)] for path in files]
     assert all(len({int(time) for time in each}) == 1 for each in times) and len({int(each[0]) for each in times}) == len(files)
 

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,11 @@ from skipvid.core.errors import SourceError
 
 
 class Camera:
-    """A picture every 30 ms."""
+    """A picture every 30 ms, until all are unplugged."""
 
     fps = 30.0
     codec = "mjpg"
+    unplugged = threading.Event()
 
     def __init__(self, number: int) -> None:
         if number >= 7:
@@ -33,7 +35,7 @@ class Camera:
     def read(self) -> NDArray[np.uint8] | None:
         time.sleep(0.03)
         self.count += 1
-        return np.full((48, 64, 3), 90 + self.count % 40, np.uint8)
+        return None if self.unplugged.is_set() else np.full((48, 64, 3), 90 + self.count % 40, np.uint8)
 
     def release(self) -> None: ...
 
@@ -41,6 +43,7 @@ class Camera:
 @pytest.fixture
 def place(empty_place: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr("skipvid.video.sources.webcam.Camera", Camera)
+    Camera.unplugged.clear()
     return empty_place
 
 
@@ -55,7 +58,7 @@ def extra() -> None:
 
 
 class Viewer(threading.Thread):
-    """Asks for numbers until all cameras run or failed, draws an area on the first picture, and waits for its use."""
+    """Waits until all cameras run or failed, draws an area on the first picture, waits for its use, and unplugs the cameras."""
 
     def __init__(self, port: int) -> None:
         super().__init__()
@@ -64,14 +67,26 @@ class Viewer(threading.Thread):
         self.told = ""
 
     def run(self) -> None:
-        end = time.monotonic() + 60
-        while time.monotonic() < end and not (self.states and all(s in ("running", "failed") for s in self.states)):
-            time.sleep(0.1)
+        try:
+            self.until(lambda cameras: all(camera["state"] in ("running", "failed") for camera in cameras))
+            self.told = self.ask("/areas/0", [[[0, 0], [0.5, 0], [0.5, 1], [0, 1]]])["told"]
+            drawn = self.ask("/state")["cameras"][0]["frames"]
+            self.until(lambda cameras: cameras[0]["frames"] > drawn + 2)
+        finally:
+            Camera.unplugged.set()
+
+    def until(self, true: Callable[[list[dict[str, Any]]], bool]) -> None:
+        end = time.monotonic() + 120
+        while time.monotonic() < end:
             try:
-                self.states = [camera["state"] for camera in self.ask("/state")["cameras"]]
-            except OSError:
-                continue
-        self.told = self.ask("/areas/0", [[[0, 0], [0.5, 0], [0.5, 1], [0, 1]]])["told"]
+                cameras = self.ask("/state")["cameras"]
+            except OSError:  # nothing listens yet
+                cameras = []
+            self.states = [camera["state"] for camera in cameras]
+            if cameras and true(cameras):
+                return
+            time.sleep(0.05)
+        raise TimeoutError(self.states)
 
     def ask(self, path: str, content: Any = None) -> Any:
         data = None if content is None else json.dumps(content).encode()
@@ -85,8 +100,9 @@ def test_cameras_are_on_the_page_and_an_area_drawn_there_is_used_and_found_again
     port = free_port()
     viewer = Viewer(port)
     viewer.start()
-    assert run(["detect", "webcam://0", "webcam://8", "webcam://2", "--web", str(port), "--duration", "6", "--json"]) == 7
+    assert run(["detect", "webcam://0", "webcam://8", "webcam://2", "--web", str(port), "--reconnect", "never", "--json"]) == 7
     viewer.join()
+    Camera.unplugged.clear()
     said = capsys.readouterr()
     assert viewer.states == ["running", "failed", "running"] and "next frame" in viewer.told
     assert f"page: http://127.0.0.1:{port}/" in said.err.splitlines()

@@ -40,7 +40,7 @@ class Engine:
         self._number = number
         self._cost = FrameCost.of([LayerCost("conv", "s", "conv", 1000, spent, 10, spent // 100)])
 
-    def stream(self) -> Stream:
+    def measured_stream(self) -> Stream:
         return Stream(self._number, 10.0, self._cost)
 
     def dense_stream(self) -> Stream:

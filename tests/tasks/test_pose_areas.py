@@ -10,12 +10,13 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from skipvid.core.results import Detections, Frame, FrameResult
+from skipvid.core.results import AreaCost, Detections, Frame, FrameResult
 from skipvid.models import build_model
 from skipvid.presets.preset import load_preset
 from skipvid.skip.config import SkipConfig
 from skipvid.tasks.areas import Areas, HeldWindows, read_area
 from skipvid.tasks.crops import CropWindow
+from skipvid.tasks.people import PoseOptions
 from skipvid.tasks.pose_engine import PERSON, PoseEngine, PoseStream
 from skipvid.video.sources.decoded import Converters, DecodedPicture
 from skipvid.video.sources.orientation import Orientation
@@ -100,6 +101,28 @@ def test_who_stands_in_an_ignored_area_is_not_reported(loaded: PoseEngine) -> No
     assert len(stream.process(frames(2)[1]).detections) == 2
     stream.look_at(LEFT)
     assert len(stream.process(frames(3)[2]).detections) == 1
+
+
+def test_what_areas_save_is_measured_without_a_detector_and_by_the_detector_where_there_is_one(loaded: PoseEngine) -> None:
+    engine = loaded.regated(SkipConfig(threshold=0.05))
+    engine.detector, engine.areas, engine.options = None, LEFT, PoseOptions(scene_cuts=False)
+    moving = [disturbed(frame) for frame in frames(4)]
+    results = [measured.process(frame) for measured in [engine.stream(dense_every=40)] for frame in moving]
+    engine.areas = None
+    alone = [stream.process(frame) for stream in [engine.stream()] for frame in moving]
+    assert results[0].areas is None
+    for result, other in zip(results[1:], alone[1:], strict=True):
+        assert result.areas is not None and result.cost is not None and other.cost is not None
+        assert (result.areas.macs, result.areas.whole_macs) == (result.cost.macs, other.cost.macs) and result.areas.saving > 0
+
+    told = AreaCost(3, 4, 1.0, 2.0)
+
+    class Measuring(Detector):
+        def process(self, frame: Frame) -> FrameResult:
+            return replace(super().process(frame), areas=told)
+
+    engine.detector, engine.areas = Measuring(), LEFT  # type: ignore[assignment]
+    assert engine.stream(dense_every=40).process(moving[0]).areas == told
 
 
 @pytest.mark.parametrize("window", [(50, 10, 60, 80), (60, 30, 20, 26), (-20, -20, 140, 180), (0, 0, 160, 213), (130, 100, 90, 120)])

@@ -1,4 +1,4 @@
-"""What is done where the camera moves."""
+"""What is done where the camera moves, or is noisy."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from dataclasses import dataclass
 import click
 
 from skipvid.cli.settings.fields import setting
+from skipvid.core.denoising import DENOISING
 from skipvid.core.motions import MOTIONS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MotionSettings:
-    """Settings of moving cameras. None is what the preset says."""
+    """Settings of cameras that move or are noisy. None is what the preset says."""
 
     motion: str | None = setting(
         "--motion",
@@ -20,4 +21,11 @@ class MotionSettings:
         type=click.Choice(MOTIONS),
         help="Where the camera shakes, give the network pictures in which the scene stands still: always (canvas), while that saves "
         "work (auto), or never (none); shift: as canvas, and what is known moves with a pan.  [preset]",
+    )
+    denoise: str | None = setting(
+        "--denoise",
+        default=None,
+        type=click.Choice(DENOISING),
+        help="Where the camera is noisy, take the noise out of the network's pictures, so that it opens no gates (auto), or never (none). "
+        "It does nothing at threshold 0.  [preset]",
     )

@@ -9,6 +9,8 @@ import click
 
 from skipvid.cli.settings.fields import argument, flag, required, setting
 from skipvid.cli.settings.types import Names, Sides
+from skipvid.core.errors import UsageError
+from skipvid.presets.preset import DEFAULT_DETECT
 
 NAME_HELP = "Name of the preset."
 THREADS_HELP = "Threads for the network.  [all cores]"
@@ -57,6 +59,39 @@ class ScheduleSettings:
     threads: int | None = setting("--threads", default=None, type=click.IntRange(min=1), metavar="N", help=THREADS_HELP)
     resume: bool = flag("--resume", help="Go on with the run in the output folder.")
     quiet: bool = flag("-q", "--quiet", help="Only errors.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaughtSettings:
+    """A preset whose network learns on clips."""
+
+    preset: str = setting(
+        "--preset",
+        default=DEFAULT_DETECT,
+        show_default=True,
+        metavar="NAME|FILE",
+        help="Network to begin with, for detection or for poses.",
+    )
+    weights: str | None = setting("--weights", default=None, metavar="FILE", help="Load this file instead of the preset's weights.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PieceSettings:
+    """What of clips is learned from."""
+
+    crop: int = setting(
+        "--crop", default=256, type=click.IntRange(min=64), show_default=True, metavar="PX", help="Side of a training clip's window."
+    )
+    most_frames: int = setting(
+        "--most-frames", default=1200, type=click.IntRange(min=1), show_default=True, metavar="N", help="Frames to keep of all clips."
+    )
+    held_out: float = setting(
+        "--held-out", default=0.2, type=click.FloatRange(0, 0.9), show_default=True, help="Last part of each clip, to measure on."
+    )
+
+    def __post_init__(self) -> None:
+        if self.crop % 32:
+            raise UsageError(f"--crop {self.crop} must be a multiple of 32", "for example 256")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -210,6 +210,21 @@ class ChannelwiseRow:
 
 
 @dataclass(frozen=True, slots=True)
+class AttentionRow:
+    groups: int
+    heads: int
+    key_size: int
+    value_size: int
+    scale: float
+    query_channels: int
+    key_channels: int
+    value_channels: int
+    bias: int = NOWHERE
+    blocks: int = 0
+    bias_blocks: int = NOWHERE
+
+
+@dataclass(frozen=True, slots=True)
 class SegmentRow:
     first: int
     last: int
@@ -268,6 +283,7 @@ class Description:
     parts: list[PartRow] = field(default_factory=list)
     gathers: list[GatherRow] = field(default_factory=list)
     channelwise: list[ChannelwiseRow] = field(default_factory=list)
+    attentions: list[AttentionRow] = field(default_factory=list)
     segments: list[SegmentRow] = field(default_factory=list)
     kept: list[KeptRow] = field(default_factory=list)
     integers: Constants = field(default_factory=lambda: Constants("<i4"))

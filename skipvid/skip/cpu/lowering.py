@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -76,6 +76,7 @@ class _Lowering:
             "gather": self._gather,
             "layer_norm": self._layer_norm,
             "softmax": lambda node: self._channelwise(node, flat.ChannelwiseRow(ChannelOperation.SOFTMAX, 0.0)),
+            "attention": self._attention,
             "publish": self._publish,
             "global_mean": self._global_mean,
         }
@@ -373,6 +374,17 @@ class _Lowering:
 
     def _channelwise(self, node: Node, row: flat.ChannelwiseRow) -> None:
         self._step(StepKind.CHANNELWISE, node, self._same(node), append(self.description.channelwise, row))
+
+    def _attention(self, node: Node) -> None:
+        attrs, integers, bias = node.attrs, self.description.integers, node.consts.get("bias")
+        everything = [tables.group_footprint(node, self.by_name[name], self.description) for name in node.inputs[1:]]
+        channels = (integers.add(attrs[key]) for key in ("queries", "keys", "values"))
+        row = flat.AttentionRow(attrs["groups"], attrs["heads"], attrs["key_size"], attrs["value_size"], attrs["scale"], *channels)
+        if bias is not None:
+            places = (self.description.numbers.add(tables.array(bias)), len(bias), integers.add(attrs["bias_blocks"]))
+            row = replace(row, bias=places[0], blocks=places[1], bias_blocks=places[2])
+        reads = list(zip(node.inputs, (flat.SAME, *everything), strict=True))
+        self._step(StepKind.ATTENTION, node, reads, append(self.description.attentions, row))
 
     def _publish(self, node: Node) -> None:
         self._move(node, self._same(node), [flat.PartRow(0, 0, node.channels, 0)])

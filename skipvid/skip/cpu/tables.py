@@ -170,3 +170,11 @@ def resize_axis(node: Node, source: Node, axis: int) -> tuple[Ints, Ints, Floats
     even, odd = resized(ramp % 2 == 0), resized(ramp % 2 == 1)
     low_is_even = low % 2 == 0
     return low.numpy(), high.numpy(), array(torch.where(low_is_even, even, odd)), array(torch.where(low_is_even, odd, even))
+
+
+def group_footprint(node: Node, source: Node, description: Description) -> FootprintRow:
+    """The footprint of attention's keys or values: all of a group's are read by each pixel of the group. Groups are rows, or all is one."""
+    size, groups = node.size, node.attrs["groups"]
+    own = np.arange(source.size[0], dtype=np.int32)
+    rows = own[:, None] if groups > 1 else np.tile(own, (size[0], 1))
+    return _taps(rows, np.tile(np.arange(source.size[1], dtype=np.int32), (size[1], 1)), description)

@@ -17,6 +17,7 @@ from torch.fx import Node as FxNode
 from skipvid.core.errors import BackendError
 from skipvid.skip.importers.attributes import LOCAL, conv_attributes, conv_transpose_attributes
 from skipvid.skip.importers.checks import check_operation, check_size, exact_in_float32
+from skipvid.skip.importers.map_norms import SUM, group_norm
 from skipvid.skip.importers.pointwise import WRITTEN_OUT
 from skipvid.skip.importers.tokens import tokens_as_maps
 from skipvid.skip.ir.graph import Activation, Graph, MapArgument, Node
@@ -90,6 +91,9 @@ class _Importer:
             aten.batch_norm.default: self._batch_norm,
             aten._native_batch_norm_legit_no_training.default: self._batch_norm,
             aten.cat.default: self._concat,
+            aten.group_norm.default: self._group_norm,
+            aten.instance_norm.default: self._instance_norm,
+            aten.layer_norm.default: self._layer_norm,
             aten.rsub.Scalar: self._reversed_sub,
             aten.addcmul.default: self._add_product,
             **dict.fromkeys(LOCAL, self._local),
@@ -273,6 +277,38 @@ class _Importer:
         self.nodes[fx.name] = Node(fx.name, "affine", (name,), shape, consts=consts)
         return fx.name
 
+    def _group_norm(self, fx: FxNode) -> str:
+        given: list[Any] = [*fx.args, *(None, None, 1e-5)[len(fx.args) - 2 :]]
+        return self._map_norm(fx, given[1], given[2], given[3], given[4])
+
+    def _instance_norm(self, fx: FxNode) -> str:
+        given: list[Any] = list(fx.args)
+        if not given[5]:  # with statistics from training
+            return self._aten(fx)
+        return self._map_norm(fx, fx.meta["val"].shape[1], given[1], given[2], given[7])
+
+    def _layer_norm(self, fx: FxNode) -> str:
+        """One over all of a map; those over channels are found when tokens are."""
+        given: list[Any] = [*fx.args, *(None, None, 1e-5)[len(fx.args) - 2 :]]
+        shape = tuple(fx.meta["val"].shape)
+        return self._map_norm(fx, 1, given[2], given[3], given[4]) if list(given[1]) == list(shape[1:]) else self._aten(fx)
+
+    def _map_norm(self, fx: FxNode, groups: int, weight: Any, bias: Any, epsilon: float) -> str:
+        name, shape = self._value(fx.args[0]), tuple(fx.meta["val"].shape)
+        if len(shape) != 4 or self._is_map(weight) or self._is_map(bias):
+            return self._aten(fx)
+
+        def add(
+            op: str, *inputs: str, shape: tuple[int, ...], activation: Activation | None = None, groups: int = 0, **consts: Tensor
+        ) -> str:
+            made, attrs = f"{fx.name}_part{len(self.nodes)}", {**SUM, "groups": groups} if op == "conv" else {}
+            self.nodes[made] = Node(made, op, inputs, shape, attrs, consts, activation)
+            return made
+
+        one, zero = torch.ones((), dtype=torch.float32), torch.zeros((), dtype=torch.float32)
+        scale, shift = (default if item is None else _over_map(self._constant(item)) for item, default in ((weight, one), (bias, zero)))
+        return group_norm(add, name, shape, groups, scale, shift, epsilon)
+
     def _getitem(self, fx: FxNode) -> str:
         source: Any = fx.args[0]
         node = self.nodes[self._value(source)]
@@ -390,6 +426,12 @@ def _activation(fx: FxNode) -> Activation:
         return Activation("gelu_tanh")
     given: list[Any] = [*fx.args[1:], *[None] * len(params)]
     return Activation(kind, tuple(default if item is None else float(item) for item, default in zip(given, params, strict=False)))
+
+
+def _over_map(constant: Tensor | None) -> Tensor:
+    """A norm's constant, by channel or by number of a map, so that it broadcasts over a map."""
+    assert constant is not None
+    return constant.view(1, -1, 1, 1) if constant.dim() == 1 else constant.unsqueeze(0)
 
 
 def _is_batch_one(fx: FxNode) -> bool:

@@ -24,6 +24,7 @@ LOCAL = frozenset(
         "gather",
         "layer_norm",
         "softmax",
+        "attention",
         "publish",
         "global_mean",
     }

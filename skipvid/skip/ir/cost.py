@@ -19,11 +19,16 @@ from skipvid.skip.ir.graph import Graph, MapArgument, Node
 
 def dense_macs(node: Node, inputs: Sequence[Node]) -> int:
     """MACs of a node computed everywhere; `inputs` are the nodes it reads. Padding counts as if it were multiplied, as is usual."""
+    if node.attrs.get("kind") == "sum":
+        return 0
     if node.op in {"conv", "linear"}:
         return math.prod(node.shape) * node.consts["weight"][0].numel()
     if node.op == "conv_transpose":
         # Each *input* pixel is multiplied with the whole kernel.
         return math.prod(inputs[0].size) * node.consts["weight"].numel()
+    if node.op == "attention":
+        groups, heads, keys, values = (node.attrs[key] for key in ("groups", "heads", "key_size", "value_size"))
+        return int(math.prod(node.size) * heads * (math.prod(inputs[1].size) // groups) * (keys + values))
     return _matrix_macs(node, inputs) if node.op == "aten" else 0
 
 

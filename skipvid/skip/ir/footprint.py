@@ -113,6 +113,13 @@ def _gather(node: Node, masks: Sequence[Tensor]) -> Tensor:
     return reached.view(1, 1, *node.size)
 
 
+def _attention(node: Node, masks: Sequence[Tensor]) -> Tensor:
+    """A change of a key or value reaches all queries of its group."""
+    groups = node.attrs["groups"]
+    reached = (masks[1] | masks[2]).view(groups, -1).any(1, keepdim=True)
+    return masks[0] | reached.expand(groups, masks[0].numel() // groups).reshape(masks[0].shape)
+
+
 def _anything(node: Node, masks: Sequence[Tensor]) -> Tensor:
     return masks[0].any().view(1, 1, 1, 1)
 
@@ -140,6 +147,7 @@ _RULES: dict[str, Callable[[Node, Sequence[Tensor]], Tensor]] = {
     "gather": _gather,
     "layer_norm": _same,
     "softmax": _same,
+    "attention": _attention,
     "publish": _same,
     "global_mean": _anything,
 }

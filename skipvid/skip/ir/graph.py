@@ -22,6 +22,9 @@ which of them it runs sparsely:
                where source[p] is -1
   layer_norm   over the channels of each pixel; epsilon; weight, bias (C,), or none
   softmax      over the channels of each pixel
+  attention    of queries to keys and their values, in groups of pixels that follow each other, as many rows or all pixels; inputs: the
+               three maps, in which head h lies at channels queries[h], keys[h], values[h] and those behind; groups, heads, key_size,
+               value_size, scale; bias (blocks, heads, queries, keys) of a group's pixels, and bias_blocks, the block of each group, or none
   tokens       a map as a value of another shape, for what PyTorch computes: pixel order[i] is row i, all if there is no order
   token_map    the other way round: (…, C) as a map, row order[i] of it as pixel i
   publish      its input, unchanged: a map of its own for a gate that only one reader shall see

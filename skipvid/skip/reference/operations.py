@@ -141,6 +141,20 @@ def _layer_norm(node: Node, inputs: Sequence[Tensor]) -> Tensor:
     return normed.permute(0, 3, 1, 2)
 
 
+def _attention(node: Node, inputs: Sequence[Tensor]) -> Tensor:
+    attrs, bias = node.attrs, node.consts.get("bias")
+    sizes = (attrs["key_size"], attrs["key_size"], attrs["value_size"])
+    parts = []
+    for value, first, size in zip(inputs, (attrs["queries"], attrs["keys"], attrs["values"]), sizes, strict=True):
+        rows = value[0].flatten(1).T[:, torch.tensor(first).unsqueeze(1) + torch.arange(size)]
+        parts.append(rows.view(attrs["groups"], -1, *rows.shape[1:]).transpose(1, 2))
+    queries, keys, values = parts
+    products = (queries @ keys.transpose(2, 3)) * attrs["scale"]
+    weights = (products if bias is None else products + bias[list(attrs["bias_blocks"])]).softmax(3)
+    result: Tensor = (weights @ values).transpose(1, 2).reshape(-1, node.channels).T
+    return result.reshape(node.shape)
+
+
 def _tokens(node: Node, inputs: Sequence[Tensor]) -> Tensor:
     rows, order = inputs[0][0].permute(1, 2, 0).flatten(0, 1), node.attrs["order"]
     return (rows if order is None else rows[order]).reshape(node.shape)
@@ -171,6 +185,7 @@ _OPERATIONS: dict[str, Callable[[Node, Sequence[Tensor]], Tensor]] = {
     "gather": _gather,
     "layer_norm": _layer_norm,
     "softmax": lambda node, inputs: inputs[0].softmax(1),
+    "attention": _attention,
     "tokens": _tokens,
     "token_map": _token_map,
     "publish": lambda node, inputs: inputs[0],

@@ -14,6 +14,7 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
+from skipvid.core.planes import Matrix, Planes
 from skipvid.video.draw.canvas import Canvas, Colour, Patch, Rect, patch_of
 
 TRUETYPE = hasattr(cv2, "FontFace")
@@ -105,10 +106,27 @@ def put_plate(image: Canvas, text: str, left: int, top: int, size: int, pad: int
         return left, top, left, top
     left, top = min(max(left, 0), width - plate_width), min(max(top, 0), height - plate_height)
     rect = (left, top, left + plate_width, top + plate_height)
+    if isinstance(image, Planes) and opacity >= 1.0:
+        # Labels come again and again: on whole samples of chroma a plate depends on nothing below it, and is drawn once.
+        left, top = left // 2 * 2, top // 2 * 2
+        for plane, part in zip(image.all(), _plate(image.matrix, text, size, pad, plate).all(), strict=True):
+            step = image.luma.shape[0] // plane.shape[0]
+            place = plane[top // step :, left // step :][: part.shape[0], : part.shape[1]]
+            place[:] = part[: place.shape[0], : place.shape[1]]
+        return left, top, left + plate_width, top + plate_height
     with patch_of(image, rect) as patch:
         _fill(patch, rect, plate, opacity)
         _put_text(patch, text, left + pad, top + pad // 2 + measure(text, size)[1], size, ink_for(plate))
     return rect
+
+
+@lru_cache(maxsize=512)
+def _plate(matrix: Matrix, text: str, size: int, pad: int, colour: Colour) -> Planes:
+    """A line of text on its plate."""
+    width, height = plate_size(text, size, pad)
+    canvas = Planes.of_colour(height, width, matrix, colour)
+    put_text(canvas, text, pad, pad // 2 + measure(text, size)[1], size, ink_for(colour))
+    return canvas
 
 
 def fill(image: Canvas, rect: Rect, colour: Colour, opacity: float) -> None:

@@ -50,19 +50,38 @@ def tint_activity(image: Image, activity: NDArray[np.float32]) -> Image:
 
 def tint_planes(picture: Planes, activity: NDArray[np.float32]) -> Planes:
     """The same of planes: luma keeps the shares of the picture's own colours and of its grey, chroma only the former."""
-    activity = np.clip(np.nan_to_num(activity), 0.0, 1.0)
-    weight = np.power(activity, LIFT)
+    levels, which = np.unique(np.clip(np.nan_to_num(activity), 0.0, 1.0), return_inverse=True)
+    which = which.reshape(activity.shape)
+    weight = np.power(levels, LIFT)
     own, grey, tint = (reused + (computed - reused) * weight for reused, computed in zip(_REUSED, _COMPUTED, strict=True))
     canvas = picture.empty()
-    levels = picture.levels((30, 160, 255))
     rows, columns = (_edges(cells, side) for cells, side in zip(activity.shape, picture.luma.shape, strict=True))
+    most = int(np.bincount(which.ravel()).argmax())
+    runs = _runs(which, most)
     for plane, out, level, zero, kept in zip(
-        picture.all(), canvas.all(), levels, (BLACK, NEUTRAL, NEUTRAL), (own + grey, own, own), strict=True
+        picture.all(), canvas.all(), picture.levels((30, 160, 255)), (BLACK, NEUTRAL, NEUTRAL), (own + grey, own, own), strict=True
     ):
         step = picture.luma.shape[0] // plane.shape[0]
-        _scale_cells(plane, out, kept, zero * (1 - kept) + tint * (level - zero), rows // step, columns // step)
+        lines, sides = (rows // step).tolist(), (columns // step).tolist()
+        factors = list(zip(kept.tolist(), (zero * (1 - kept) + tint * (level - zero)).tolist(), strict=True))
+        cv2.convertScaleAbs(plane, out, *factors[most])
+        for row, first, end, cell in runs:
+            part = slice(lines[row], lines[row + 1]), slice(sides[first], sides[end])
+            if out[part].size:
+                cv2.convertScaleAbs(plane[part], out[part], *factors[cell])
     _outline(canvas, activity >= 0.5, rows, columns)
     return canvas
+
+
+def _runs(cells: NDArray[np.integer], most: int) -> list[tuple[int, int, int, int]]:
+    """Row, first and end column, and value of the runs of equal cells (h, w) in a row, where they are not `most`."""
+    begins = np.pad(cells[:, 1:] != cells[:, :-1], ((0, 0), (1, 0)), constant_values=True)
+    row, first = np.nonzero(begins)
+    end = np.append(first[1:], 0)
+    end[end == 0] = cells.shape[1]  # the next run begins a row
+    value = cells[row, first]
+    other = value != most
+    return list(zip(*(part[other].tolist() for part in (row, first, end, value)), strict=True))
 
 
 def _edges(cells: int, side: int) -> NDArray[np.int64]:
@@ -75,25 +94,6 @@ def _edges(cells: int, side: int) -> NDArray[np.int64]:
     edges = np.rint(np.arange(cells + 1) * side / cells / snap).astype(np.int64) * snap
     edges[-1] = side
     return np.minimum(edges, side)
-
-
-def _scale_cells(
-    plane: NDArray[np.uint8],
-    out: NDArray[np.uint8],
-    gain: NDArray[np.floating],
-    offset: NDArray[np.floating],
-    rows: NDArray[np.int64],
-    columns: NDArray[np.int64],
-) -> None:
-    """out = plane · gain + offset, cell by cell of a grid with these edges."""
-    widths = np.diff(columns)
-    gains, offsets = (np.repeat(np.rint(values).astype(np.uint8), widths, axis=1) for values in (255 * gain, offset))
-    for row, (top, bottom) in enumerate(zip(rows, rows[1:], strict=False)):
-        if top == bottom:
-            continue
-        gain_row, offset_row = (np.repeat(levels[row : row + 1], bottom - top, axis=0) for levels in (gains, offsets))
-        cv2.multiply(plane[top:bottom], gain_row, out[top:bottom], scale=1 / 255)
-        cv2.add(out[top:bottom], offset_row, out[top:bottom])
 
 
 def _outline(image: Canvas, mask: NDArray[np.bool_], rows: NDArray[np.int64], columns: NDArray[np.int64]) -> None:

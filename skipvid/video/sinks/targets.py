@@ -144,6 +144,11 @@ def plan_outputs(
     return plans
 
 
+def has_placeholder(target: str) -> bool:
+    """Whether a name holds what stands for a source, such as {stem}."""
+    return re.search(r"\{[^{}]*\}", target) is not None
+
+
 def _fill(pattern: str, stem: str, n: int, ending: str) -> str:
     if pattern == STDOUT:
         return pattern

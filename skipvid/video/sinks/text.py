@@ -20,6 +20,9 @@ FLUSH_SECONDS = 0.5
 
 _MOST_WAITING = 1 << 12  # characters
 
+_PIECE = 1 << 20
+"""Bytes of lines that are looked at together; a line is far shorter."""
+
 _PRINTING = threading.Lock()
 """Sources that are analysed side by side share stdout, line by line."""
 
@@ -82,6 +85,14 @@ class TextSink(Sink):
             self.close()
             raise
 
+    def _drop_lines(self, beginning: bytes) -> None:
+        """Take back the lines that begin so."""
+        self._flush()
+        with output_errors(self._target):
+            if self._text is not None:
+                self._end = _without_lines(self._text, beginning, self._end)
+                self._text.truncate(self._end)
+
     def finish(self, summary: RunSummary) -> None:
         self._seal(summary)
         self._commit()
@@ -121,6 +132,20 @@ def _write_whole(file: io.FileIO, place: int, data: bytes) -> None:
     rest = memoryview(data)
     while rest:  # one call, unless the disk fills up
         rest = rest[file.write(rest) or 0 :]
+
+
+def _without_lines(file: io.FileIO, beginning: bytes, end: int) -> int:
+    """Move lines up over those that begin so; returns where they end. end: of the lines, before."""
+    reading = writing = 0
+    while reading < end:
+        file.seek(reading)
+        piece = file.read(min(_PIECE, end - reading))
+        piece = piece[: piece.rindex(b"\n") + 1]
+        kept = b"".join(line for line in piece.splitlines(keepends=True) if not line.startswith(beginning))
+        file.seek(writing)
+        file.write(kept)
+        reading, writing = reading + len(piece), writing + len(kept)
+    return writing
 
 
 def _print(text: str) -> None:

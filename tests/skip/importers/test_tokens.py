@@ -33,6 +33,10 @@ def members() -> dict[str, nn.Module]:
         "last": nn.Conv2d(8, 4, 3, padding=1),
         "token": nn.Parameter(torch.randn(1, 1, 8)),
         "place": nn.Parameter(torch.randn(1, 24, 8)),
+        "qkv": nn.Linear(8, 24),
+        "merge": nn.Sequential(nn.LayerNorm(32), nn.Linear(32, 8)),
+        "bias": nn.Parameter(torch.randn(2, 4, 4)),
+        "masks": nn.Parameter(torch.randn(6, 4, 4) * torch.tensor([0.0, 0.0, 1.0, 1.0, 0.0, 1.0]).view(6, 1, 1)),
     }
 
 
@@ -50,6 +54,46 @@ def windows_joined(x: Tensor) -> Tensor:
 
 def as_map(x: Tensor) -> Tensor:
     return x.transpose(1, 2).reshape(1, 8, 4, 6)
+
+
+def heads(m: Any, x: Tensor) -> Any:
+    """Queries, keys and values of two heads."""
+    return m.qkv(m.norm(x)).reshape(*x.shape[:2], 3, 2, 4).permute(2, 0, 3, 1, 4).unbind(0)
+
+
+def joined_heads(x: Tensor) -> Tensor:
+    return x.transpose(1, 2).flatten(2)
+
+
+def attended(m: Any, x: Tensor) -> Tensor:
+    return joined_heads(functional.scaled_dot_product_attention(*heads(m, x)))
+
+
+def attended_in_steps(m: Any, x: Tensor) -> Tensor:
+    q, k, v = heads(m, x)
+    return joined_heads(((q * 0.5) @ k.transpose(-2, -1) + 0.1).softmax(-1) @ v)
+
+
+def attended_in_windows(m: Any, x: Tensor) -> Tensor:
+    q, k, v = heads(m, x)
+    products = q @ k.transpose(-2, -1) * 0.5 + m.bias
+    products = (products.view(1, 6, 2, 4, 4) + m.masks.unsqueeze(1).unsqueeze(0)).view(6, 2, 4, 4)
+    return joined_heads(products.softmax(-1) @ v)
+
+
+def attended_by_columns(m: Any, x: Tensor) -> Tensor:
+    """Numbers of tokens along the last axis."""
+    q, k, v = m.qkv(m.norm(x)).transpose(1, 2).view(1, 2, 12, 24).split([4, 4, 4], 2)
+    return (v @ ((q.transpose(-2, -1) @ k) * 0.5).softmax(-1).transpose(-2, -1)).reshape(1, 8, 24).transpose(1, 2)  # type: ignore[no-any-return]
+
+
+def neighbours_merged(x: Tensor) -> Tensor:
+    return x.view(1, 2, 2, 3, 2, 8).permute(0, 1, 3, 4, 2, 5).flatten(3)
+
+
+def split_attention(m: Any, x: Tensor) -> Tensor:
+    y = m.stem(x)
+    return (y.view(1, 2, 4, 4, 6) * y.mean((2, 3), keepdim=True).sigmoid().view(1, 2, 4, 1, 1)).sum(1)  # type: ignore[no-any-return]
 
 
 NETWORKS: dict[str, Callable[[Any, Tensor], Any]] = {
@@ -85,9 +129,36 @@ NETWORKS: dict[str, Callable[[Any, Tensor], Any]] = {
     "softmax over channels": lambda m, x: m.last(m.stem(x).softmax(1)),
     "distributions": lambda m, x: m.stem(x).flatten(2).view(1, 2, 4, 24).transpose(2, 1).softmax(1) * 2.0,
     "lists joined": lambda m, x: torch.cat([(y := m.stem(x)).flatten(2), m.last(y).repeat(1, 2, 1, 1).flatten(2)], 2).sigmoid(),
+    "attention": lambda m, x: m.last(as_map((t := m.stem(x).flatten(2).transpose(1, 2)) + m.norm(attended(m, t)))),
+    "attention written out": lambda m, x: m.last(as_map((t := m.stem(x).flatten(2).transpose(1, 2)) + m.norm(attended_in_steps(m, t)))),
+    "attention by columns": lambda m, x: m.last(as_map((t := m.stem(x).flatten(2).transpose(1, 2)) + m.norm(attended_by_columns(m, t)))),
+    "attention in windows": lambda m, x: m.last(
+        windows_joined(block(m, attended_in_windows(m, windows(m.stem(x).permute(0, 2, 3, 1).roll((1, 2), (1, 2)))))).permute(0, 3, 1, 2)
+    ),
+    "attention to fewer tokens": lambda m, x: m.last(
+        as_map(
+            joined_heads(
+                functional.scaled_dot_product_attention(
+                    heads(m, m.stem(x).flatten(2).transpose(1, 2))[0],
+                    *heads(m, functional.avg_pool2d(m.stem(x), 2).flatten(2).transpose(1, 2))[1:],
+                )
+            )
+        )
+    ),
+    "neighbours merged": lambda m, x: m.inner(m.merge(neighbours_merged(m.stem(x).permute(0, 2, 3, 1)))).permute(0, 3, 1, 2),
+    "stacked and added up": lambda m, x: m.last(torch.stack([(y := m.stem(x)), y.tanh(), y.sigmoid() * 0.5], -1).sum(-1)),
+    "a mean of stacked tokens": lambda m, x: m.last(as_map(torch.stack([t := m.stem(x).flatten(2).transpose(1, 2), m.norm(t)]).mean(0))),
+    "a mean over channels": lambda m, x: m.last((y := m.stem(x)) * y.mean(1, keepdim=True)),
+    "split attention": lambda m, x: functional.conv2d(split_attention(m, x), m.last.weight[:, :4]),
+    "norms of a map": lambda m, x: m.last(
+        functional.group_norm(m.stem(x), 2, m.norm.weight + m.batch.weight, m.qkv.bias[:8])
+        + functional.instance_norm(m.stem(x))
+        + functional.layer_norm(m.stem(x), (8, 4, 6), m.place.view(8, 4, 6))
+    ),
+    "weights by token": lambda m, x: m.last(as_map(functional.prelu(m.stem(x).flatten(2).transpose(1, 2), m.place[0, :, 0]))),
     "squeezed and enlarged": lambda m, x: m.last(functional.pixel_unshuffle(functional.pixel_shuffle(m.stem(x), 2).tanh(), 2)),
 }
-IN_TORCH = {"lists joined", "lengths of channels"}
+IN_TORCH = {"lists joined", "lengths of channels", "weights by token"}
 """What besides handing over the result has no kernel."""
 
 

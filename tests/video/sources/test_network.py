@@ -6,7 +6,7 @@ import http.server
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
@@ -26,53 +26,72 @@ from skipvid.video.sources.options import ReadOptions
 from skipvid.video.sources.video import VideoSource
 
 
+def until(true: Callable[[], object]) -> None:
+    end = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
 def test_rtsp_goes_over_tcp_and_shows_what_is_there_now() -> None:
     with RtspCamera() as camera, open_source(camera.url(), ReadOptions(end=1.5)) as source:
         assert source.info.live and (source.info.width, source.info.height, source.info.codec) == (160, 96, "h264")
         ages, times = [], []
         for frame in source:
-            ages.append(camera.number() - number_of(frame.image))
+            ages.append(camera.sent[-1] - number_of(frame.image))
             times.append(frame.time)
-        assert len(times) > 20 and sorted(ages)[len(ages) // 2] <= 2
+        assert len(times) > 5 and sorted(ages)[len(ages) // 2] <= 2
         assert all("RTP/AVP/TCP" in transport for transport in camera.transports)
-        assert 1.2 < times[-1] < 1.5 and source.problem is None
+        assert times[-1] < 1.5 and source.problem is None
 
 
 def test_a_slow_reader_of_rtsp_gets_new_frames_and_the_others_are_counted() -> None:
-    with RtspCamera() as camera, open_source(camera.url(), ReadOptions(end=2.5)) as source:
-        ages, frames = [], []
+    with RtspCamera() as camera, open_source(camera.url(), ReadOptions(max_frames=10)) as source:
+        ages, frames, numbers = [], [], []
         for frame in source:
-            ages.append(camera.number() - number_of(frame.image))
+            numbers.append(number_of(frame.image))
+            ages.append(camera.sent[-1] - numbers[-1])
             frames.append(frame)
-            time.sleep(0.2)
+            come = len(camera.sent)
+            until(lambda come=come: len(camera.sent) >= come + 4)  # type: ignore[misc]
         assert sorted(ages)[len(ages) // 2] <= 2
         assert source.dropped > len(frames)
-        assert frames[-1].index - frames[0].index == pytest.approx(frames[-1].time * 20, abs=6), (
-            "a frame's number counts those dropped, too"
-        )
+        sent = [camera.sent.index(number) for number in numbers]
+        assert [frame.index for frame in frames] == [each - sent[0] for each in sent], "a frame's number counts those dropped, too"
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", ["plug", "stall"])
 def test_rtsp_that_is_lost_comes_back(how: str) -> None:
-    with RtspCamera() as camera, open_source(camera.url(), ReadOptions(timeout=1.0, end=7)) as source:
+    with RtspCamera() as camera, open_source(camera.url(), ReadOptions(timeout=2.0, end=60)) as source:
         lines: list[str] = []
         source.tell = lines.append
-        frames, gone = [], None
-        for frame in source:
+        frames, back_at = [], 0.0
+        lost, back = (camera.stop, camera.start) if how == "plug" else (camera.stalled.set, camera.stalled.clear)
+        taking = iter(source)
+        for frame in taking:
             frames.append((number_of(frame.image), frame))
-            if gone is None and frame.time > 1:
-                gone = frame.time
-                lost, back = (camera.stop, camera.start) if how == "plug" else (camera.stalled.set, camera.stalled.clear)
+            if len(frames) == 10:
                 lost()
-                threading.Timer(1.5, back).start()
-        resumed = [(number, frame) for number, frame in frames if frame.resumed]
-        assert len(resumed) == 1 and gone is not None
-        number, first = resumed[0]
-        assert 1.5 <= first.time - gone < 5
-        assert number == pytest.approx(frames[0][0] + first.time * camera.rate, abs=10), "the recording lasts as long as what it shows"
+                until(lambda: lines)
+                back()
+                back_at = time.monotonic()
+            if frame.resumed:
+                break
+        for _ in range(5):
+            frames.append((0, next(taking)))
+        source.close()
+        assert not list(taking)
+        places = [place for place, (_, frame) in enumerate(frames) if frame.resumed]
+        (place,) = places
+        (earlier, last), (number, first) = frames[place - 1 : place + 1]
+        assert first.arrived is not None and 0 < first.arrived - back_at < 10
+        assert first.time - last.time == pytest.approx((number - earlier) / camera.rate, abs=1), (
+            "the recording lasts as long as what it shows"
+        )
+        assert first.time - last.time > (2 if how == "stall" else 1), "the time-out, or the delay before the first attempt"
         assert camera.connections == 2 and len(lines) == 2 and all(camera.url() in line for line in lines)
-        assert ("no data for 1 s" in lines[0]) == (how == "stall")
+        assert ("no data for 2 s" in lines[0]) == (how == "stall")
         assert source.problem is not None and source.problem.startswith("connection lost 1 time, ")
 
 
@@ -122,10 +141,9 @@ def tuner(tmp_path: Path) -> Iterator[str]:
 
 
 def test_a_transport_stream_without_a_length_is_live(tuner: str) -> None:
-    with open_source(f"{tuner}/tv", ReadOptions(end=1.0)) as source:
+    with open_source(f"{tuner}/tv", ReadOptions(max_frames=6)) as source:
         assert isinstance(source, LiveSource)
-        frames = list(source)
-    assert len(frames) > 5 and frames[-1].time < 1.0
+        assert len(list(source)) == 6
 
 
 def test_every_frame_of_it_is_read_where_that_is_wanted(tuner: str) -> None:
@@ -183,32 +201,44 @@ def test_segments_of_hls_are_shown_at_the_pace_of_their_pictures(tmp_path: Path,
             seen = [(number_of(frame.image), frame.time) for frame in source]
         sender.join()
         server.shutdown()
-    assert len(seen) > 40 and seen[-1][0] - seen[0][0] == pytest.approx((seen[-1][1] - seen[0][1]) * 20, abs=4)
+    assert len(seen) > 15 and seen[-1][0] - seen[0][0] == pytest.approx((seen[-1][1] - seen[0][1]) * 20, abs=10)
+
+
+class Sender(threading.Thread):
+    """Writes data into a pipe in pieces, with a pause after each. sent: pieces so far; a loaded machine is slower than the pauses."""
+
+    def __init__(self, writing: int, data: bytes, pieces: int, pause: float) -> None:
+        super().__init__(daemon=True)
+        self.sent = 0
+        self._writing, self._data, self._pieces, self._pause = writing, data, pieces, pause
+
+    def run(self) -> None:
+        size = len(self._data)
+        with suppress(OSError), os.fdopen(self._writing, "wb", buffering=0) as end:
+            for at in range(self._pieces):
+                end.write(self._data[size * at // self._pieces : size * (at + 1) // self._pieces])
+                self.sent += 1
+                time.sleep(self._pause)
 
 
 @contextmanager
-def piped(data: bytes, pieces: int, pause: float) -> Iterator[Pipe]:
+def piped(data: bytes, pieces: int, pause: float) -> Iterator[tuple[Pipe, Sender]]:
     reading, writing = os.pipe()
-
-    def send() -> None:
-        with suppress(OSError), os.fdopen(writing, "wb", buffering=0) as end:
-            for at in range(pieces):
-                end.write(data[len(data) * at // pieces : len(data) * (at + 1) // pieces])
-                time.sleep(pause)
-
-    threading.Thread(target=send, daemon=True).start()
+    sender = Sender(writing, data, pieces, pause)
+    sender.start()
     with os.fdopen(reading, "rb") as file:
-        yield Pipe(file)
+        yield Pipe(file), sender
 
 
 def test_a_live_pipe_drops_what_a_slow_reader_does_not_ask_for_and_its_end_is_no_loss(tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "clip.ts", 60, options={"bf": "0"}).read_bytes()
-    with piped(clip, 60, 1 / 30) as pipe:
+    with piped(clip, 60, 1 / 30) as (pipe, sender):
         source = open_live_pipe(pipe, "stdin", ReadOptions())
         frames = []
         for frame in source:
             frames.append(frame)
-            time.sleep(0.25)
+            come = sender.sent
+            until(lambda come=come: sender.sent >= min(come + 8, 60) and (sender.sent < 60 or source._gone))  # type: ignore[misc]
     assert 4 < len(frames) < 20 and source.dropped > 30
     assert number_of(frames[-1].image) >= 57, "the last one there is"
     assert source.problem is None
@@ -225,12 +255,15 @@ def test_a_decoder_that_is_too_slow_goes_on_at_a_keyframe(tmp_path: Path, monkey
         return decode(self, packet)  # type: ignore[arg-type]
 
     monkeypatch.setattr(StreamFeed, "_decode", slow)
-    with piped(clip, 180, 1 / 30) as pipe:
-        begin = time.monotonic()
+    with piped(clip, 180, 1 / 30) as (pipe, sender):
         source = open_live_pipe(pipe, "stdin", ReadOptions())
-        ages = [(time.monotonic() - begin) - number_of(frame.image) / 30 for frame in source]
-        took = time.monotonic() - begin
-    assert source.dropped > 60 and max(ages[len(ages) // 3 :]) < 2.5 and took < 9, (ages, took)
+        ages = []
+        for frame in source:
+            ages.append(sender.sent - number_of(frame.image))
+            if sender.is_alive():
+                ended = time.monotonic()
+        took = time.monotonic() - ended
+    assert source.dropped > 60 and max(ages[len(ages) // 3 :]) < 75 and took < 3, (ages, took)
 
 
 def test_a_source_is_refused_at_once_where_nothing_answers() -> None:

@@ -30,7 +30,7 @@ except SourceError as error:
 
 
 def pipe(data: bytes) -> str:
-    done = subprocess.run([sys.executable, "-c", READ_STDIN], input=data, capture_output=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", READ_STDIN], input=data, capture_output=True, timeout=200)
     assert done.stderr == b""
     return done.stdout.decode().strip()
 
@@ -122,15 +122,15 @@ def test_silent_server_is_given_up_after_the_timeout() -> None:
         started = time.monotonic()
         with pytest.raises(SourceError, match="no data for 0.5 s"):
             open_source(f"http://127.0.0.1:{listening.getsockname()[1]}/clip.mp4", ReadOptions(timeout=0.5))
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < 9, "10 s is what is waited without the option"
 
 
 def test_stream_that_stalls_keeps_what_came_and_says_so(tmp_path: Path, server: str) -> None:
     write_clip(tmp_path / "clip.ts", 100)
-    with open_source(f"{server}/stalls.ts", ReadOptions(timeout=0.5, live=False)) as source:
+    with open_source(f"{server}/stalls.ts", ReadOptions(timeout=1.0, live=False)) as source:
         numbers = [number_of(f.image) for f in source]
         assert 20 < len(numbers) < 100
-        assert source.problem is not None and "broke off" in source.problem and "no data for 0.5 s" in source.problem
+        assert source.problem is not None and "broke off" in source.problem and "no data for 1 s" in source.problem
 
 
 def test_other_kinds_of_address_are_refused() -> None:

@@ -324,17 +324,17 @@ def test_close_while_another_thread_reads_ends_that_thread_quietly(tmp_path: Pat
             for _ in source:
                 count += 1
                 first.set()
-                closed.wait(10)
+                closed.wait(60)
         except BaseException as error:
             failures.append(error)
 
     closed = threading.Event()
     thread = threading.Thread(target=work)
     thread.start()
-    assert first.wait(10)
+    assert first.wait(60)
     source.close()
     closed.set()
-    thread.join(10)
+    thread.join(60)
     source.close()
     assert not thread.is_alive() and not failures
     assert count == 1
@@ -348,10 +348,10 @@ def test_close_before_reading_yields_nothing(tmp_path: Path) -> None:
 
 
 def test_decoding_time_is_measured_without_the_readers_own(tmp_path: Path) -> None:
-    with open_source(str(write_clip(tmp_path / "clip.mp4", 5))) as source:
+    with open_source(str(write_clip(tmp_path / "clip.mp4", 3))) as source:
         for frame in source:
-            assert 0 < frame.decode_ms < 100
-            threading.Event().wait(0.12)
+            assert 0 < frame.decode_ms < 500
+            threading.Event().wait(0.5)
 
 
 @pytest.mark.parametrize(("height", "matrix"), [(480, "itu601"), (720, "itu709")])

@@ -229,7 +229,8 @@ void bind_format(nb::module_& m) {
       .value("MOVE", StepKind::move)
       .value("GLOBAL_MEAN", StepKind::global_mean)
       .value("GATHER", StepKind::gather)
-      .value("CHANNELWISE", StepKind::channelwise);
+      .value("CHANNELWISE", StepKind::channelwise)
+      .value("ATTENTION", StepKind::attention);
   nb::enum_<Footprint::Kind>(m, "FootprintKind", nb::is_arithmetic())
       .value("SAME", Footprint::Kind::same)
       .value("WINDOW", Footprint::Kind::window)

@@ -69,6 +69,7 @@ class Maker {
       case StepKind::global_mean: return std::make_unique<GlobalMean>(program_, step_.sources[0]);
       case StepKind::gather: return gather();
       case StepKind::channelwise: return channelwise();
+      case StepKind::attention: return attention();
       default: return nullptr;
     }
   }
@@ -183,6 +184,20 @@ class Maker {
     const auto given = [&](Int first) { return first < 0 ? std::span<const float>() : numbers(d_, first, target().channels); };
     return std::make_unique<Channelwise>(program_, step_.sources[0], step_.map, static_cast<ChannelOperation>(row.operation),
                                          static_cast<float>(row.epsilon), given(row.weights), given(row.bias));
+  }
+
+  std::unique_ptr<Operation> attention() const {
+    const AttentionRow& row = d_.row<AttentionRow>(row_.details);
+    const Attention::Shape shape{number(row.groups), number(row.heads), number(row.key_size), number(row.value_size),
+                                 static_cast<float>(row.scale)};
+    const Int pairs = static_cast<Int>(target().pixels()) / row.groups * static_cast<Int>(program_.maps[step_.sources[1]].pixels()) / row.groups;
+    const bool biased = row.bias >= 0;
+    return std::make_unique<Attention>(
+        program_, std::array{step_.sources[0], step_.sources[1], step_.sources[2]}, step_.map, shape,
+        std::array{integers(d_, row.query_channels, row.heads), integers(d_, row.key_channels, row.heads),
+                   integers(d_, row.value_channels, row.heads)},
+        biased ? integers(d_, row.bias_blocks, row.groups) : std::vector<int>(),
+        biased ? numbers(d_, row.bias, row.blocks * row.heads * pairs) : std::span<const float>());
   }
 
   const Program& program_;

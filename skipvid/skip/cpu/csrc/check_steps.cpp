@@ -1,5 +1,6 @@
 // Whether each step of a description fits the maps, the footprints and the constants that it names.
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "check.hpp"
@@ -21,7 +22,7 @@ class StepChecker : public Checks {
  private:
   void check_step(Int row) {
     const StepRow& step = steps_[static_cast<std::size_t>(row)];
-    check_range<StepRow>(row, "kind", step.kind, 0, static_cast<Int>(StepKind::channelwise));
+    check_range<StepRow>(row, "kind", step.kind, 0, static_cast<Int>(StepKind::attention));
     check_range<StepRow>(row, "map", step.map, 0, last<MapRow>());
     check_slice<StepRow, ReadRow>(row, "reads", step.first_read, step.reads);
     for (Int number = 0; number < step.reads; ++number) check_read(row, step, number);
@@ -56,6 +57,7 @@ class StepChecker : public Checks {
         break;
       case StepKind::gather: check_gather(row, step); break;
       case StepKind::channelwise: check_channelwise(row, step); break;
+      case StepKind::attention: check_attention(row, step); break;
     }
     if (step_of(step.map) >= 0) refuse<StepRow>(row, "maps[", step.map, "] is computed by steps[", step_of(step.map), "] already");
     step_of_[static_cast<std::size_t>(step.map)] = row;
@@ -355,6 +357,35 @@ class StepChecker : public Checks {
       if (first < -1) refuse<ChannelwiseRow>(step.details, "weights or bias are at ", first);
       if (first >= 0) check_numbers<ChannelwiseRow>(step.details, "weights or bias", first, map(step.map).channels);
     }
+  }
+
+  void check_attention(Int row, const StepRow& step) const {
+    check_reads(row, step, 3);
+    check_same_size(row, step, 0);
+    check_range<StepRow>(row, "details", step.details, 0, last<AttentionRow>());
+    const AttentionRow& a = d_.row<AttentionRow>(step.details);
+    const MapRow &to = map(step.map), &keys = source(step, 1), &values = source(step, 2);
+    if (keys.height != values.height || keys.width != values.width) refuse<StepRow>(row, "it reads as many keys as values");
+    check_range<AttentionRow>(step.details, "groups", a.groups, 1, to.height * to.width);
+    if (to.height * to.width % a.groups != 0 || keys.height * keys.width % a.groups != 0)
+      refuse<AttentionRow>(step.details, "groups is ", a.groups, ", which its pixels cannot be cut into");
+    check_range<AttentionRow>(step.details, "heads", a.heads, 1, most_channels);
+    check_range<AttentionRow>(step.details, "key_size", a.key_size, 1, most_channels);
+    check_range<AttentionRow>(step.details, "value_size", a.value_size, 1, most_channels);
+    if (a.heads * a.value_size != to.channels)
+      refuse<AttentionRow>(step.details, "it makes ", a.heads, " times ", a.value_size, " channels, and its map has ", to.channels);
+    if (!std::isfinite(a.scale)) refuse<AttentionRow>(step.details, "scale is not finite");
+    const std::pair<Int, Int> heads[] = {{a.query_channels, a.key_size}, {a.key_channels, a.key_size}, {a.value_channels, a.value_size}};
+    for (Int number = 0; number < 3; ++number) {
+      const auto [first, size] = heads[number];
+      check_integers<AttentionRow>(step.details, "channels", first, a.heads, 0, source(step, number).channels - size);
+    }
+    if (a.bias < -1) refuse<AttentionRow>(step.details, "bias is ", a.bias);
+    if (a.bias < 0) return;
+    check_range<AttentionRow>(step.details, "blocks", a.blocks, 1, a.groups);
+    const Int queries = to.height * to.width / a.groups, rows = keys.height * keys.width / a.groups;
+    check_numbers<AttentionRow>(step.details, "bias", a.bias, product({a.blocks, a.heads, queries, rows}));
+    check_integers<AttentionRow>(step.details, "bias_blocks", a.bias_blocks, a.groups, 0, a.blocks - 1);
   }
 
   void check_move(Int row, const StepRow& step) const {

@@ -22,7 +22,7 @@ class DescriptionError : public std::invalid_argument {
 
 constexpr std::string_view description_magic = "SKIPPROG";
 // To be raised with every change of the tables or of the meaning of a number in them.
-constexpr std::uint32_t description_version = 4;
+constexpr std::uint32_t description_version = 5;
 
 enum class StepKind : std::int64_t {
   input,     // given: network input number `details`
@@ -38,6 +38,7 @@ enum class StepKind : std::int64_t {
   global_mean,
   gather,
   channelwise,
+  attention,
 };
 
 // Every field is a 64-bit integer or a double. A number that refers to a row, or to a place among the constants, is -1 where there is none.
@@ -277,6 +278,27 @@ struct ChannelwiseRow {  // each pixel of the result depends on all channels of 
   }
 };
 
+// Pixels in groups of as many: of the result, and of the map of queries, pixels / groups each, and so of those of keys and values. Each pixel
+// of the result is, head by head, the mean of its group's values with the softmax of scale * query * key + bias as weights. Reads: queries,
+// keys, values.
+struct AttentionRow {
+  Int groups, heads, key_size, value_size;
+  double scale;
+  Int query_channels, key_channels, value_channels;  // integers: by head, its first channel
+  Int bias;         // [block][head][query][key]; -1: none
+  Int blocks;       // of the bias
+  Int bias_blocks;  // integers: by group, its block of the bias
+  static constexpr const char* table = "attentions";
+  static constexpr auto fields() {
+    return std::tuple{SKIPVID_FIELD(AttentionRow, groups),         SKIPVID_FIELD(AttentionRow, heads),
+                      SKIPVID_FIELD(AttentionRow, key_size),       SKIPVID_FIELD(AttentionRow, value_size),
+                      SKIPVID_FIELD(AttentionRow, scale),          SKIPVID_FIELD(AttentionRow, query_channels),
+                      SKIPVID_FIELD(AttentionRow, key_channels),   SKIPVID_FIELD(AttentionRow, value_channels),
+                      SKIPVID_FIELD(AttentionRow, bias),           SKIPVID_FIELD(AttentionRow, blocks),
+                      SKIPVID_FIELD(AttentionRow, bias_blocks)};
+  }
+};
+
 struct SegmentRow {  // steps [first, last), run in one call
   Int first, last;
   static constexpr const char* table = "segments";
@@ -296,7 +318,7 @@ template <class... Rows>
 using Tables = std::tuple<std::vector<Rows>...>;
 using DescriptionTables = Tables<ProgramRow, MapRow, LearnedGateRow, GateRow, OutputGateRow, FootprintRow, ReadRow, StepRow, ConvolutionRow,
                                  PhaseRow, DepthwiseRow, PoolRow, PointwiseRow, OperandRow, OperationRow, ResizeRow, MoveRow, PartRow,
-                                 GatherRow, ChannelwiseRow, SegmentRow, KeptRow>;
+                                 GatherRow, ChannelwiseRow, AttentionRow, SegmentRow, KeptRow>;
 
 struct Description {
   DescriptionTables tables;

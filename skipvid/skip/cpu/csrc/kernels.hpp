@@ -92,6 +92,20 @@ enum class Norm : int { magnitudes, squares, largest };
 // What is computed of a pixel from all of its channels.
 enum class ChannelOperation : int { normalise, softmax };
 
+// What a pixel attends to: rows of keys and values, whose heads lie at the given channels.
+struct AttentionArgs {
+  const std::byte* keys;
+  const std::byte* values;
+  std::ptrdiff_t key_stride, value_stride;  // from row to row, in bytes
+  int count;                                // of rows
+  int heads, key_size, value_size;
+  const int* query_channels;
+  const int* key_channels;
+  const int* value_channels;
+  float scale;
+  std::ptrdiff_t bias_stride;  // from head to head
+};
+
 enum class Pointwise : int { copy, add, sub, mul, div, multiply_add };
 
 // Matrix products (kernels/gemm.hpp).
@@ -152,6 +166,12 @@ struct ChannelKernels {
   void (*softmax)(const std::byte* const* rows, int count, int channels, float* const* outputs);
 };
 
+// Attention (kernels/attention.hpp).
+struct AttentionKernels {
+  // bias: by key, or null. weights: room for `count` floats, padded. output: heads * value_size floats, and no other ones are written.
+  void (*attend)(const AttentionArgs&, const std::byte* query, const float* bias, float* weights, float* output);
+};
+
 // Rows compared with what was published, or last seen (kernels/gates.hpp).
 struct GateKernels {
   // The norm gate on up to 64 rows: bit i = the sum over channels (not padded) of |new - published row i|, the new one rounded as it would be
@@ -184,7 +204,7 @@ struct InputKernels {
                                                           int many);
 };
 
-struct Kernels : GemmKernels, DepthwiseKernels, PointwiseKernels, RowKernels, ChannelKernels, GateKernels, InputKernels {
+struct Kernels : GemmKernels, DepthwiseKernels, PointwiseKernels, RowKernels, ChannelKernels, AttentionKernels, GateKernels, InputKernels {
   const char* name;
   Element element;
   int width;  // floats per vector

@@ -205,6 +205,32 @@ class Channelwise final : public Operation {
   Buffer weights_, bias_;
 };
 
+// Attention within groups of pixels that follow each other.
+class Attention final : public Operation {
+ public:
+  struct Shape {
+    int groups, heads, key_size, value_size;
+    float scale;
+  };
+  // sources: queries, keys, values. channels: of each of them, by head, its first channel. bias: [block][head][query][key], or empty;
+  // bias_blocks: by group.
+  Attention(const Program& program, std::array<int, 3> sources, int target, const Shape& shape, std::array<std::vector<int>, 3> channels,
+            std::vector<int> bias_blocks, std::span<const float> bias);
+
+  void compute(const Frame&, std::span<const Pixel>, float* const* rows, Scratch&, int, int) const override;
+  int chunk() const override;
+  double work() const override;
+
+ private:
+  const Kernels& kernels_;
+  std::array<int, 3> sources_;
+  Shape shape_;
+  int width_, queries_, keys_;
+  std::array<std::vector<int>, 3> channels_;
+  std::vector<int> bias_blocks_;
+  std::vector<float> bias_;
+};
+
 // Mean over height and width. Keeps sums of segments of 16 pixels and of rows, and adds up anew only where the map changed: the same
 // additions in the same order as for a whole map, so that nothing drifts and no bit differs.
 class GlobalMean final : public Operation {

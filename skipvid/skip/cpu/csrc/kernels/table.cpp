@@ -1,5 +1,6 @@
 // Compiled once per instruction set, with SKIPVID_TABLE naming the table and SKIPVID_WIDTH giving the floats of one vector. For
 // bfloat16 alone: with SKIPVID_PAIRS products by vdpbf16ps, with SKIPVID_TILES on tiles of AMX.
+#include "attention.hpp"
 #include "channelwise.hpp"
 #include "depthwise.hpp"
 #include "gates.hpp"
@@ -42,6 +43,7 @@ constexpr Kernels table(Element element) {
       {pointwise<Value>, activate<Value>, put_activated<Value>},
       {maximum<Value>, weighted_sum<Value>, row_sum<Value>, row_sum<float>, absolute_sums<Value>, widen<Value>, put<Value>, round<Value>},
       {normalise<Value>, softmax<Value>},
+      {attend<Value>},
       {publish<Value>, ask<Value>, distances_to<Value>, smooth, change<Value>},
       {input_changes<Value>, input_distances<Value>, byte_changes},
       SKIPVID_TEXT(SKIPVID_TABLE),

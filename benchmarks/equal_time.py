@@ -1,0 +1,129 @@
+"""Accuracy at equal time of the whole command: gates at several levels of their thresholds, and what people do instead, by turns.
+
+    python benchmarks/equal_time.py --data DIR --write
+
+Instead: the dense network in every k-th frame, its boxes held in between, or moved with constant velocity. A pass opens the file, decodes,
+runs the network and reads its boxes, as `skipvid detect --json` does, for all frames of a sequence. Each way makes one pass in turn, in
+another order each round, so that whatever slows the machine down for a while meets all of them; the time of a way is the median over
+rounds. "Gates at equal MACs" and "at equal time": AP50 of the preset's gates where they need as many MACs, or as much time, as the row;
+between the levels it is interpolated over logarithms, and empty beyond the highest one. "Lost": to the dense network, with the 95 %
+interval by bootstrap over blocks of 25 frames. --processor: processor time, for a machine that others use, too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from clips import FAINTEST, detector, lost, measured, value_of, with_truth
+from gates_table import numbers
+from tables import ResultTable, add_write_option, interval_text
+from tradeoff import at_equal_gain
+
+from skipvid.evaluate.baselines import EveryKth
+from skipvid.evaluate.material import Material, Seen
+from skipvid.presets.preset import load_preset
+from skipvid.skip.config import SkipConfig
+from skipvid.tasks.detect_engine import DetectEngine
+from skipvid.tasks.engine import Stream
+
+BLOCK = 25
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """level: of its gates; 0 = the dense network in all frames, None = in some of them."""
+
+    name: str
+    level: float | None
+    start: Callable[[], Stream]
+
+
+def ways(engine: DetectEngine, levels: list[float], every: list[int]) -> list[Way]:
+    """The dense network first."""
+    config = engine.model.config
+    found = [Way("dense", 0.0, engine.dense_stream)]
+    for level in levels:
+        found.append(Way(f"gates, level {level:g}", level, engine.regated(config.at(level * config.threshold)).stream))
+    for k in every:
+        for moved in (False, True):
+            name = f"every {k}: {'moved' if moved else 'held'}"
+            found.append(Way(name, None, lambda k=k, moved=moved: EveryKth(engine.dense_stream(), k, moved)))  # type: ignore[misc]
+    return found
+
+
+def in_turns(passes: Mapping[str, Callable[[], Seen]], rounds: int, clock: Callable[[], float]) -> dict[str, tuple[Seen, float]]:
+    """By name: what a pass saw, and the median over rounds of its seconds. The order moves on by one in each round."""
+    seconds: dict[str, list[float]] = {name: [] for name in passes}
+    seen: dict[str, Seen] = {}
+    names = list(passes)
+    for number in range(rounds):
+        first = number % len(names)
+        for name in names[first:] + names[:first]:
+            begin = clock()
+            seen[name] = passes[name]()
+            seconds[name].append(clock() - begin)
+    return {name: (seen[name], statistics.median(seconds[name])) for name in names}
+
+
+def pass_of(way: Way, material: Material, dense_macs: int) -> Callable[[], Seen]:
+    """What runs a way over all frames; its program is built here, before any time is taken."""
+    _, _, frame = next(material.frames())
+    way.start().process(frame)
+    return lambda: Seen.of(material, way.start, dense_macs)
+
+
+def show(material: Material, engine: DetectEngine, options: argparse.Namespace, table: ResultTable) -> None:
+    """The rows of one sequence."""
+    _, _, frame = next(material.frames())
+    macs = engine.dense_macs(frame.height, frame.width)
+    chosen = ways(engine, options.levels, [int(k) for k in options.every])
+    clock = time.process_time if options.processor else time.perf_counter
+    found = in_turns({way.name: pass_of(way, material, macs) for way in chosen}, options.rounds, clock)
+    dense, dense_seconds = found["dense"]
+    outcomes = {name: measured(material, seen, dense) for name, (seen, _) in found.items()}
+    gates = [way.name for way in chosen if way.level is not None]
+    by_macs = [(value_of(outcomes[name]), outcomes[name].fewer) for name in gates]
+    by_time = [(value_of(outcomes[name]), dense_seconds / found[name][1]) for name in gates]
+    for way in chosen:
+        own, seconds = outcomes[way.name], found[way.name][1]
+        equal = ["", ""]
+        if way.level is None:
+            values = at_equal_gain(by_macs, own.fewer), at_equal_gain(by_time, dense_seconds / seconds)
+            equal = ["" if value is None else f"{value:.1f}" for value in values]
+        loss = "" if way.name == "dense" else interval_text(lost(own, outcomes["dense"], BLOCK), 1)
+        times = [f"{1000 * seconds / len(material):.1f}", f"{dense_seconds / seconds:.2f}×"]
+        table.row(material.clips[0].name, way.name, f"{value_of(own):.1f}", loss, f"{own.fewer:.2f}×", *times, *equal)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder with sequences/")
+    parser.add_argument("--preset", default="efficientdet-nano")
+    parser.add_argument("--frames", type=int, default=250, help="of each sequence")
+    parser.add_argument("--levels", type=numbers, default=[0.71, 1.0, 1.41, 2.0], help="factors on the preset's thresholds")
+    parser.add_argument("--every", type=numbers, default=[2, 3, 4], help="dense in every so many frames")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--processor", action="store_true", help="processor time")
+    add_write_option(parser)
+    options = parser.parse_args()
+    torch.set_num_threads(1)  # it has little to do here, and its threads spin afterwards
+    preset = load_preset(options.preset)
+    engine = detector(preset, SkipConfig.of(preset, threads=options.threads), FAINTEST)
+    columns = ["sequence", "way", "AP50", "lost (95 %)", "fewer MACs", "ms a frame", "times as fast", "gates at equal MACs"]
+    columns.append("gates at equal time")
+    what = "processor" if options.processor else "elapsed"
+    note = f"{preset.name}, {options.frames} frames, {options.rounds} rounds, {options.threads} threads, {what} time of the whole pass."
+    with ResultTable("equal-time", columns, options.write, note) as table:
+        for material in with_truth(options.data, options.frames).values():
+            show(material, engine, options, table)
+
+
+if __name__ == "__main__":
+    main()
