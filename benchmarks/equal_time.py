@@ -13,9 +13,8 @@ interval by bootstrap over blocks of 25 frames. --processor: processor time, for
 from __future__ import annotations
 
 import argparse
-import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +22,7 @@ import torch
 from clips import FAINTEST, detector, lost, measured, value_of, with_truth
 from gates_table import numbers
 from tables import ResultTable, add_write_option, interval_text
+from timed_turns import in_turns
 from tradeoff import at_equal_gain
 
 from skipvid.evaluate.baselines import EveryKth
@@ -55,20 +55,6 @@ def ways(engine: DetectEngine, levels: list[float], every: list[int]) -> list[Wa
             name = f"every {k}: {'moved' if moved else 'held'}"
             found.append(Way(name, None, lambda k=k, moved=moved: EveryKth(engine.dense_stream(), k, moved)))  # type: ignore[misc]
     return found
-
-
-def in_turns(passes: Mapping[str, Callable[[], Seen]], rounds: int, clock: Callable[[], float]) -> dict[str, tuple[Seen, float]]:
-    """By name: what a pass saw, and the median over rounds of its seconds. The order moves on by one in each round."""
-    seconds: dict[str, list[float]] = {name: [] for name in passes}
-    seen: dict[str, Seen] = {}
-    names = list(passes)
-    for number in range(rounds):
-        first = number % len(names)
-        for name in names[first:] + names[:first]:
-            begin = clock()
-            seen[name] = passes[name]()
-            seconds[name].append(clock() - begin)
-    return {name: (seen[name], statistics.median(seconds[name])) for name in names}
 
 
 def pass_of(way: Way, material: Material, dense_macs: int) -> Callable[[], Seen]:

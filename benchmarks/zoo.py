@@ -1,6 +1,7 @@
 """Does it pay for any network? Gated, dense and in PyTorch, over networks of torchvision, timm and effdet.
 
-    python benchmarks/zoo.py [--frames 7] [--threshold T] [--groups GROUP,...] [--only NAME,...] [--report] [--keep FILE] [--write]
+    python benchmarks/zoo.py [--frames 7] [--threshold T] [--groups GROUP,...] [--only NAME,...] [--report] [--write]
+                             [--keep FILE [--kept-only]]
 
 Needs torchvision, timm and effdet; a network whose package is missing is left out, and named. Weights are random; BatchNorm's statistics
 are those of the maps that the network makes of random pictures. In each frame other content fills a square of 5 % of the picture. All on
@@ -39,8 +40,10 @@ PATCH = 0.05
 """Share of the picture that changes."""
 SETTLING = 9
 """Frames until a session knows whether gated ones pay."""
+MOST_NAMED = 6
+"""Networks in a row about an operation."""
 COLUMNS = ("network", "sparse", "dense", "PyTorch", "executed", "gated ms", "still ms", "dense ms", "PyTorch ms", "dense/gated",
-           "PyTorch/gated", "in PyTorch")  # fmt: skip
+           "PyTorch/gated", "frames", "in PyTorch")  # fmt: skip
 CONVOLUTIONAL = (
     *("torchvision:" + name for name in ("resnet18", "resnet50", "squeezenet1_1", "googlenet", "inception_v3", "densenet121",
       "mobilenet_v2", "mobilenet_v3_small", "shufflenet_v2_x1_0", "efficientnet_b0",
@@ -66,7 +69,7 @@ OWN: dict[str, tuple[Callable[[], nn.Module], int]] = {
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """shares: of the MACs, by way. Times in milliseconds. others: names of the operations that PyTorch computes, with counts."""
+    """shares: of the MACs, by way. Times in milliseconds, medians over frames. others: operations that PyTorch computes, with counts."""
 
     shares: dict[str, float]
     executed: float
@@ -75,6 +78,7 @@ class Measured:
     dense: float
     pytorch: float
     others: dict[str, int]
+    frames: int
 
 
 def allow_torchvision() -> None:
@@ -182,7 +186,7 @@ def measure(name: str, count: int, threshold: float, report: bool) -> Measured:
     operations = {name: target.removeprefix("aten.").split(".")[0] for name, target, _ in conversion.dense}
     others = dict(Counter(operations[name] for name in conversion.fallbacks))
     shares = {way: conversion.share(way) for way in (SPARSE, DENSE, PYTORCH)}
-    return Measured(shares, statistics.median(executed), others=others, **medians)
+    return Measured(shares, statistics.median(executed), others=others, frames=count, **medians)
 
 
 def show(table: ResultTable, name: str, found: Measured) -> None:
@@ -194,15 +198,27 @@ def show(table: ResultTable, name: str, found: Measured) -> None:
         *(f"{value:.1f}" for value in (found.gated, found.still, found.dense, found.pytorch)),
         f"{found.dense / found.gated:.2f}",
         f"{found.pytorch / found.gated:.2f}",
+        found.frames,
         kinds,
     )
+
+
+def show_operations(rows: dict[str, Measured], target: Path | None) -> None:
+    """Operation -> in which networks PyTorch computes it."""
+    found: dict[str, list[str]] = {}
+    for name, measured in rows.items():
+        for operation in measured.others:
+            found.setdefault(operation, []).append(name.partition(":")[2])
+    with ResultTable("zoo-operations", ("in PyTorch", "networks", "which"), target, f"of {len(rows)} networks") as table:
+        for operation, names in sorted(found.items(), key=lambda item: -len(item[1])):
+            table.row(operation, len(names), ", ".join(names[:MOST_NAMED]) + (", …" if len(names) > MOST_NAMED else ""))
 
 
 def sum_up(table: ResultTable, group: str, found: list[Measured]) -> None:
     """The median ratios of a group, and how many of its networks are slower gated than 1.05 times dense, or 1.1 times PyTorch."""
     dense, pytorch = [each.dense / each.gated for each in found], [each.pytorch / each.gated for each in found]
     slower = f"{sum(ratio < 1 / 1.05 for ratio in dense)} slower than dense, {sum(ratio < 1 / 1.1 for ratio in pytorch)} than PyTorch"
-    cells = (f"{statistics.median(dense):.2f}", f"{statistics.median(pytorch):.2f}", slower)
+    cells = (f"{statistics.median(dense):.2f}", f"{statistics.median(pytorch):.2f}", "", slower)
     table.row(f"**{group} ({len(found)})**", *[""] * 8, *cells)
 
 
@@ -210,19 +226,22 @@ class KeptRows:
     """Rows in a file, a line of JSON each; without a file, none."""
 
     def __init__(self, path: Path | None) -> None:
-        self._path, self._rows = path, dict[str, Measured]()
+        self._path, self.rows = path, dict[str, Measured]()
         if path is not None and path.exists():
             for line in path.read_text(encoding="utf-8").splitlines():
                 name, values = json.loads(line)
-                self._rows[name] = Measured(**values)
+                self.rows[name] = Measured(**values)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.rows
 
     def get(self, name: str, make: Callable[[], Measured]) -> Measured:
-        if name not in self._rows:
-            self._rows[name] = make()
+        if name not in self.rows:
+            self.rows[name] = make()
             if self._path is not None:
                 with self._path.open("a", encoding="utf-8") as file:
-                    file.write(json.dumps((name, asdict(self._rows[name]))) + "\n")
-        return self._rows[name]
+                    file.write(json.dumps((name, asdict(self.rows[name]))) + "\n")
+        return self.rows[name]
 
 
 def main() -> None:
@@ -233,16 +252,19 @@ def main() -> None:
     parser.add_argument("--only", default="", help="names of networks, without their packages")
     parser.add_argument("--report", action="store_true", help="print the conversion report of each network")
     parser.add_argument("--keep", type=Path, metavar="FILE", help="of rows that are there already; new ones are added")
+    parser.add_argument("--kept-only", action="store_true", help="measure nothing: the rows of FILE alone")
     add_write_option(parser)
     options = parser.parse_args()
     torch.set_num_threads(1)
     only = set(filter(None, options.only.split(",")))
     missing: dict[str, str] = {}
     kept = KeptRows(options.keep)
-    with ResultTable("zoo", COLUMNS, options.write, f"threshold {options.threshold}, {options.frames} frames, one thread") as table:
+    with ResultTable("zoo", COLUMNS, options.write, f"threshold {options.threshold}, one thread") as table:
         for group in options.groups.split(","):
             found = []
             for name in GROUPS[group]:
+                if options.kept_only and name not in kept:
+                    continue
                 if only and name.partition(":")[2] not in only:
                     continue
                 try:
@@ -255,6 +277,7 @@ def main() -> None:
                 found.append(measured)
             if found:
                 sum_up(table, group, found)
+    show_operations(kept.rows, options.write)
     for name, reason in missing.items():
         print(f"{name} is left out: {reason}")
 

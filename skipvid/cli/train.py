@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Protocol
 import click
 
 from skipvid.cli.lazy import LazyGroup
-from skipvid.cli.settings.training import PieceSettings, TaughtSettings
 from skipvid.core.errors import UsageError
 
 if TYPE_CHECKING:
+    from skipvid.cli.settings.training import PieceSettings, TaughtSettings
     from skipvid.presets.preset import Preset
     from skipvid.train.clips import Piece
     from skipvid.train.subjects import Subject

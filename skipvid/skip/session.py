@@ -121,8 +121,8 @@ class Session:
             if not self._current:
                 return self._repeat()
         self.keyframe = not self._current or refreshed or self._dense_left > 0 or not gated
-        other_width = self._widths is not None and self._widths.look(inputs)
-        if other_width or (shift is not None and not self._can_shift(shift)):
+        changes_width = self._widths is not None and self._widths.look(inputs)
+        if changes_width or (shift is not None and not self._can_shift(shift)):
             self.keyframe = True
         # A keyframe before a keyframe has nothing to leave to the next frame, and takes less time on a state that forgets.
         gated_next = gated and not (self.keyframe and self._dense_left > 1)

@@ -186,6 +186,8 @@ class DetectStream(EngineStream):
             self._reset()
         elif canvas is not None and canvas.shift != (0, 0):
             self._session.shift(*canvas.shift)
+            if self._whole is not None:
+                self._whole.shift(*canvas.shift)
         clock.lap("preprocess")
         self._time_dense(prepared, clock)
         with nullcontext() if self._whole is None else self._whole.beside(lambda: self._task.whole, clock):

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 WEAK = 0.5
 """Boxes with this share of the score that begins a track may still continue one: the detector should deliver them."""
 
-WEAK_SECONDS = 1.0
+WEAK_SECONDS = 0.5
 """For so long weak boxes alone may continue a track: what never looks like an object for longer is none, or another one."""
 
 SEEN_IOU = 0.25

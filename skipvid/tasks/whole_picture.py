@@ -40,6 +40,10 @@ class WholePicture:
         """The other run's next frame is a keyframe."""
         self._keyframe = True
 
+    def shift(self, dy: int, dx: int) -> None:
+        """As Session.shift, before a frame for which the other run's is called."""
+        self._session.shift(dy, dx)
+
     @contextmanager
     def beside(self, picture: Callable[[], Picture], clock: Clock) -> Iterator[None]:
         """A frame of the other run lies in this context. picture: makes the network's input with nothing left out, where that is wanted.

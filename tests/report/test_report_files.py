@@ -95,7 +95,7 @@ def test_several_runs_share_a_file(tmp_path: Path) -> None:
 
 
 def test_rows_of_a_source_that_failed_are_taken_back_from_among_those_of_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("skipvid.report.csvs._PIECE", 500)  # so that rows are cut where pieces end
+    monkeypatch.setattr("skipvid.video.sinks.text._PIECE", 500)  # so that rows are cut where pieces end
     path = tmp_path / "cost.csv"
     names = ("first, one.mp4", 'failed, "two".mp4', "last.mp4")
     headers = [header(name) for name in names]

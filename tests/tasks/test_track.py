@@ -94,6 +94,13 @@ def test_a_weak_box_continues_a_track_but_begins_none() -> None:
     assert step(tracker, boxes((103, 100)), 0.08, [0.3]) == first
 
 
+def test_weak_boxes_alone_continue_a_track_for_half_a_second() -> None:
+    tracker = Tracker(0.5)
+    first = step(tracker, boxes((100, 100)), 0.0, [0.6])
+    kept = [step(tracker, boxes((100, 100)), tick / 25, [0.3]) == first for tick in range(1, 25)]
+    assert kept == [tick <= 12 for tick in range(1, 25)]
+
+
 def test_a_crowd_beyond_the_bound_is_turned_away_and_the_best_stay() -> None:
     tracker = Tracker(0.3, most=3)
     crowd = boxes(*((60 * i + 50, 100) for i in range(6)))

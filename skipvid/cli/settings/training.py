@@ -10,7 +10,6 @@ import click
 from skipvid.cli.settings.fields import argument, flag, required, setting
 from skipvid.cli.settings.types import Names, Sides
 from skipvid.core.errors import UsageError
-from skipvid.presets.preset import DEFAULT_DETECT
 
 NAME_HELP = "Name of the preset."
 THREADS_HELP = "Threads for the network.  [all cores]"
@@ -67,7 +66,7 @@ class TaughtSettings:
 
     preset: str = setting(
         "--preset",
-        default=DEFAULT_DETECT,
+        default="efficientdet-nano",
         show_default=True,
         metavar="NAME|FILE",
         help="Network to begin with, for detection or for poses.",

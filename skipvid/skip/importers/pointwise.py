@@ -5,6 +5,7 @@ Only where their input is native: between nodes that PyTorch computes, one opera
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -52,14 +53,43 @@ def prelu(add: Add, x: str, weight: Tensor) -> str:
     return add("add", positive, add("affine", negative, scale=scale, shift=torch.zeros((), dtype=torch.float32)))
 
 
+def log_sigmoid(add: Add, x: str) -> str:
+    """−softplus(−x)"""
+    return negative(add, add("activation", negative(add, x), activation=Activation("softplus", (1.0, 20.0))))
+
+
+def celu(add: Add, x: str, alpha: float = 1.0) -> str:
+    """x where it is positive, else alpha · (e^(x / alpha) − 1)"""
+    # In two parts: x / alpha may be too large for a float.
+    below = _affine(add, add("activation", x, activation=Activation("hardtanh", (-math.inf, 0.0))), 1 / alpha, 0.0)
+    curve = _affine(add, add("activation", below, activation=Activation("elu", (1.0,))), alpha, 0.0)
+    return add("add", add("activation", x, activation=Activation("relu")), curve)
+
+
+def selu(add: Add, x: str) -> str:
+    """The exponential linear unit, in the published proportions."""
+    return _affine(add, add("activation", x, activation=Activation("elu", (1.6732632423543772,))), 1.0507009873554805, 0.0)
+
+
+def softshrink(add: Add, x: str, most: float = 0.5) -> str:
+    """x brought nearer to 0 by at most that."""
+    above = add("activation", _affine(add, x, 1.0, -most), activation=Activation("relu"))
+    below = add("activation", _affine(add, x, -1.0, -most), activation=Activation("relu"))
+    return add("sub", above, below)
+
+
 def _affine(add: Add, x: str, scale: float, shift: float) -> str:
     return add("affine", x, scale=torch.tensor(scale, dtype=torch.float32), shift=torch.tensor(shift, dtype=torch.float32))
 
 
 WRITTEN_OUT: dict[Any, Callable[..., str | None]] = {
+    aten.celu.default: celu,
+    aten.log_sigmoid.default: log_sigmoid,
     aten.neg.default: negative,
     aten.pow.Tensor_Scalar: power,
     aten.prelu.default: prelu,
+    aten.selu.default: selu,
+    aten.softshrink.default: softshrink,
     aten.square.default: square,
 }
 """target -> what writes it out; arguments behind the first are passed on. It returns None for arguments that it does not know."""

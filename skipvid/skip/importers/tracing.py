@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import logging
+import sys
 import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import TextIO
 
 import torch
 from torch import Tensor, nn
@@ -41,12 +45,26 @@ def export(net: nn.Module, examples: tuple[Tensor, ...]) -> ExportedProgram:
             raise _refusal(net, examples, error) from error
 
 
+class _OtherThreads(io.TextIOBase):
+    """Passes on what other threads than the one that made it write."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream, self._own = stream, threading.get_ident()
+
+    def write(self, text: str, /) -> int:
+        return len(text) if threading.get_ident() == self._own else self._stream.write(text)
+
+    def flush(self) -> None:
+        self._stream.flush()
+
+
 @contextmanager
 def _silence() -> Iterator[None]:
     """Without torch's warnings and logs about its own internals; tensors without a device are made in memory, whatever the default."""
     logger = logging.getLogger("torch")
     level = logger.level
-    with warnings.catch_warnings():
+    # torch.export prints all of a network that it fails on.
+    with warnings.catch_warnings(), contextlib.redirect_stderr(_OtherThreads(sys.stderr)):
         warnings.simplefilter("ignore")
         logger.setLevel(logging.CRITICAL)
         try:

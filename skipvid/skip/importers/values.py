@@ -138,8 +138,9 @@ class Values:
         value = self.place(name)
         if value is None or value.whole:
             return value
-        for axis in (value.positions.dim() - 1, 1):
-            made = self.gathered(name, axis) if axis < value.positions.dim() else None
+        ways = [(self.gathered, value.positions.dim() - 1), (self.gathered, 1), (self._pieced, 1)]
+        for way, axis in ways:
+            made = way(name, axis) if axis < value.positions.dim() else None
             if made is not None:
                 source = self.nodes[made]
                 shape = [extent for position, extent in enumerate(value.positions.shape) if position != axis]

@@ -38,6 +38,10 @@ FUNCTIONS: dict[str, Callable[[Any, Tensor], Tensor]] = {
     "clamped from above": lambda m, x: x.clamp(max=0.25),
     "powers": lambda m, x: x**2 + x.square() * 0.5 - x**3,
     "root as a power": lambda m, x: x**0.5,
+    "selu": lambda m, x: functional.selu(x),
+    "celu": lambda m, x: functional.celu(x, 0.7),
+    "logarithm of the logistic function": lambda m, x: functional.logsigmoid(x),
+    "softshrink": lambda m, x: functional.softshrink(x, 0.3),
     "prelu": lambda m, x: functional.prelu(x, m.one),
     "prelu by channel": lambda m, x: functional.prelu(x, m.each),
 }

@@ -156,6 +156,9 @@ NETWORKS: dict[str, Callable[[Any, Tensor], Any]] = {
         + functional.layer_norm(m.stem(x), (8, 4, 6), m.place.view(8, 4, 6))
     ),
     "weights by token": lambda m, x: m.last(as_map(functional.prelu(m.stem(x).flatten(2).transpose(1, 2), m.place[0, :, 0]))),
+    "corners of boxes": lambda m, x: torch.cat(
+        [(low := (y := m.stem(x).flatten(2).view(1, 4, 2, 24).softmax(2)[:, :, 0]).chunk(2, 1)[0]) - 0.5, y.chunk(2, 1)[1] + low], 1
+    ),
     "squeezed and enlarged": lambda m, x: m.last(functional.pixel_unshuffle(functional.pixel_shuffle(m.stem(x), 2).tanh(), 2)),
 }
 IN_TORCH = {"lists joined", "lengths of channels", "weights by token"}
