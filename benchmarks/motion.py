@@ -1,23 +1,25 @@
 """Cameras that shake and move: plain gates against registered pictures, on sequences made from fixed ones, and on clips that move.
 
-    nice -n 19 python benchmarks/motion.py --data DIR [--write]
+    nice -n 19 python benchmarks/motion.py --data DIR [--keep FOLDER] [--write]
 
 Sequences with true boxes are looked at through a window that moves by a known motion, in parts of pixels, and the truth moves along. Every
 way of running sees the same frames; MACs are counted against the plain dense network. "Of the still camera's saving": against plain gates
 on the same window at rest. F1 is that against the plain dense network, the flicker floor that of the dense network against itself with
 noise of one grey level, and "from the first place" that against itself had the camera stayed there: seen on another grid of samples, small
 things are found or missed, by whatever network. Processor time is that of the whole process for a frame that is in memory: scaling, motion,
-network, boxes.
+network, boxes. A run that was cut short goes on with the same --keep where it was.
 """
 
 from __future__ import annotations
 
 import argparse
 import itertools
+import json
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -42,7 +44,7 @@ from skipvid.train.evaluate import Truth
 from skipvid.train.readers import read_frames
 
 Image = NDArray[np.uint8]
-WAYS = ("none", "canvas", "auto")
+WAYS = ("none", "canvas", "auto", "shift")
 BLOCK = 25
 """Frames that are drawn together by the bootstrap."""
 FLOOR_EVERY = 5
@@ -243,7 +245,7 @@ def rows(bench: Bench, clip: Clip, ways: Sequence[str], still: float | None) -> 
         found = compare(own, dense, BLOCK, 1000)["AP50"] if own.groups else None
         pairs = [agreement(theirs, mine) for theirs, mine in zip(of_dense.found, stream.found, strict=True)]
         yield [
-            {"none": "gates", "canvas": "gates, canvas", "auto": "gates, auto"}[way],
+            "gates" if way == "none" else f"gates, {way}",
             f"{own.fewer:.2f}×",
             kept,
             "" if found is None else f"{found.value.value:.1f}",
@@ -290,6 +292,7 @@ def main() -> None:
     parser.add_argument("--courses", nargs="+", default=[""], help='motions whose name holds one of these; "its own": clips that move')
     parser.add_argument("--ways", nargs="+", default=list(WAYS), choices=WAYS)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--keep", type=Path, help="folder for what is measured, so that a later run need not measure it again")
     add_write_option(parser)
     options = parser.parse_args()
     torch.set_num_threads(1)  # it has little to do here, and its threads spin afterwards
@@ -301,14 +304,40 @@ def main() -> None:
         for material, course in itertools.product((*SEQUENCES, BARE), COURSES):
             name = material.stem if isinstance(material, Path) else material.name
             if chosen(options.only, name) and chosen(options.courses, course.name):
-                rest = made(material, Course("", course.room, shake(0)), options.data, options.frames)
-                still = 1 - 1 / bench.run(rest, "none")[0].fewer
-                for cells in rows(bench, made(material, course, options.data, options.frames), options.ways, still):
+                for cells in kept(options, name, course.name, partial(made_rows, bench, material, course, options)):
                     table.row(name, course.name, *cells)
         for path in [*sorted((options.data / "videos" / "moving").iterdir()), options.data / "sequences" / "davis_tennis"]:
             if chosen(options.only, path.stem) and chosen(options.courses, "its own"):
-                for cells in rows(bench, plain(path, options.frames), options.ways, None):
+                for cells in kept(options, path.stem, "its own", partial(own_rows, bench, path, options)):
                     table.row(path.stem, "its own", *cells)
+
+
+def made_rows(bench: Bench, material: Material | Path, course: Course, options: argparse.Namespace) -> Iterator[list[str]]:
+    """Of a sequence through a window that moves."""
+    rest = made(material, Course("", course.room, shake(0)), options.data, options.frames)
+    still = 1 - 1 / bench.run(rest, "none")[0].fewer
+    return rows(bench, made(material, course, options.data, options.frames), options.ways, still)
+
+
+def own_rows(bench: Bench, path: Path, options: argparse.Namespace) -> Iterator[list[str]]:
+    """Of a clip that moves by itself."""
+    return rows(bench, plain(path, options.frames), options.ways, None)
+
+
+def kept(options: argparse.Namespace, clip: str, course: str, measure: Callable[[], Iterable[list[str]]]) -> list[list[str]]:
+    """The rows of a clip, measured unless an earlier run of the same settings has kept them."""
+    if options.keep is None:
+        return list(measure())
+    what = [options.preset, options.frames, options.threads, options.ways]
+    file = options.keep / f"{clip}--{course}.json".replace(" ", "-").replace("%", "percent")
+    if file.exists():
+        stored = json.loads(file.read_text())
+        if stored["what"] == what:
+            return [[str(cell) for cell in row] for row in stored["rows"]]
+    found = list(measure())
+    options.keep.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps({"what": what, "rows": found}))
+    return found
 
 
 if __name__ == "__main__":

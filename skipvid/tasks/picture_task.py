@@ -58,6 +58,8 @@ class PictureTask:
         self.letterbox(size)
         prepared = self.registration.picture(picture, self._boxes)
         if self.denoiser is not None:
+            if self.canvas is not None and self.canvas.shift != (0, 0):
+                self.denoiser.forget()  # its means lie on the canvas as it was
             prepared = replace(prepared, pixels=self.denoiser(prepared.pixels))
         self._whole = prepared
         return prepared if self._held is None else replace(prepared, pixels=self._held.hold(prepared.pixels))

@@ -49,9 +49,9 @@ class SegmentEngine(Engine):
         return [(self.preset, self.model, self.preset.input_size(height, width))]
 
     def use_motion(self, motion: str | None) -> None:
-        """As Engine.use_motion. Raises UsageError for "canvas"."""
-        if motion == "canvas":
-            raise UsageError("--motion canvas is for detectors", "leave it out")
+        """As Engine.use_motion. Raises UsageError for what registers in any case: class maps are not registered."""
+        if motion not in (None, "none", "auto"):
+            raise UsageError(f"--motion {motion} is for detectors", "leave it out")
 
     def use_denoising(self, denoise: str | None) -> None:
         """As Engine.use_denoising. Raises UsageError for "auto"."""
