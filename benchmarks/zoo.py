@@ -43,7 +43,7 @@ SETTLING = 9
 MOST_NAMED = 6
 """Networks in a row about an operation."""
 COLUMNS = ("network", "sparse", "dense", "PyTorch", "executed", "gated ms", "still ms", "dense ms", "PyTorch ms", "dense/gated",
-           "PyTorch/gated", "in PyTorch")  # fmt: skip
+           "PyTorch/gated", "frames", "in PyTorch")  # fmt: skip
 CONVOLUTIONAL = (
     *("torchvision:" + name for name in ("resnet18", "resnet50", "squeezenet1_1", "googlenet", "inception_v3", "densenet121",
       "mobilenet_v2", "mobilenet_v3_small", "shufflenet_v2_x1_0", "efficientnet_b0",
@@ -69,7 +69,7 @@ OWN: dict[str, tuple[Callable[[], nn.Module], int]] = {
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """shares: of the MACs, by way. Times in milliseconds. others: names of the operations that PyTorch computes, with counts."""
+    """shares: of the MACs, by way. Times in milliseconds, medians over frames. others: operations that PyTorch computes, with counts."""
 
     shares: dict[str, float]
     executed: float
@@ -78,6 +78,7 @@ class Measured:
     dense: float
     pytorch: float
     others: dict[str, int]
+    frames: int
 
 
 def allow_torchvision() -> None:
@@ -185,7 +186,7 @@ def measure(name: str, count: int, threshold: float, report: bool) -> Measured:
     operations = {name: target.removeprefix("aten.").split(".")[0] for name, target, _ in conversion.dense}
     others = dict(Counter(operations[name] for name in conversion.fallbacks))
     shares = {way: conversion.share(way) for way in (SPARSE, DENSE, PYTORCH)}
-    return Measured(shares, statistics.median(executed), others=others, **medians)
+    return Measured(shares, statistics.median(executed), others=others, frames=count, **medians)
 
 
 def show(table: ResultTable, name: str, found: Measured) -> None:
@@ -197,6 +198,7 @@ def show(table: ResultTable, name: str, found: Measured) -> None:
         *(f"{value:.1f}" for value in (found.gated, found.still, found.dense, found.pytorch)),
         f"{found.dense / found.gated:.2f}",
         f"{found.pytorch / found.gated:.2f}",
+        found.frames,
         kinds,
     )
 
@@ -216,7 +218,7 @@ def sum_up(table: ResultTable, group: str, found: list[Measured]) -> None:
     """The median ratios of a group, and how many of its networks are slower gated than 1.05 times dense, or 1.1 times PyTorch."""
     dense, pytorch = [each.dense / each.gated for each in found], [each.pytorch / each.gated for each in found]
     slower = f"{sum(ratio < 1 / 1.05 for ratio in dense)} slower than dense, {sum(ratio < 1 / 1.1 for ratio in pytorch)} than PyTorch"
-    cells = (f"{statistics.median(dense):.2f}", f"{statistics.median(pytorch):.2f}", slower)
+    cells = (f"{statistics.median(dense):.2f}", f"{statistics.median(pytorch):.2f}", "", slower)
     table.row(f"**{group} ({len(found)})**", *[""] * 8, *cells)
 
 
@@ -257,7 +259,7 @@ def main() -> None:
     only = set(filter(None, options.only.split(",")))
     missing: dict[str, str] = {}
     kept = KeptRows(options.keep)
-    with ResultTable("zoo", COLUMNS, options.write, f"threshold {options.threshold}, {options.frames} frames, one thread") as table:
+    with ResultTable("zoo", COLUMNS, options.write, f"threshold {options.threshold}, one thread") as table:
         for group in options.groups.split(","):
             found = []
             for name in GROUPS[group]:

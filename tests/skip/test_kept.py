@@ -201,8 +201,8 @@ def test_a_folder_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
 def test_what_pytorch_computes_a_part_of_is_not_kept(tmp_path: Path) -> None:
     built = list[str]()
     for _ in range(2):
-        model(tmp_path, built, name="attention").program((NETWORKS["attention"][1],))
-    assert built == ["attention"] * 2 and not list(tmp_path.glob("*.program"))
+        model(tmp_path, built, name="two images in a batch").program((NETWORKS["two images in a batch"][1],))
+    assert built == ["two images in a batch"] * 2 and not list(tmp_path.glob("*.program"))
 
 
 def test_gates_that_are_only_tried_are_not_kept(tmp_path: Path) -> None:

@@ -62,6 +62,8 @@ def _enlarged(plan: Plan, fallback: Mapping[str, str]) -> dict[str, Node]:
 def _parts(plan: Plan, fallback: Mapping[str, str], absorbed: frozenset[str]) -> dict[str, Part]:
     by_name = plan.graph.by_name
     parts: dict[str, Part] = {}
+    # Attention reads whole vectors behind a head's channels, which another step may be writing.
+    apart = {name for node in plan.graph if node.op == "attention" for name in node.inputs} | fallback.keys()
     for node in plan.graph:
         if node.name in fallback or node.name in plan.gates:  # what a gate publishes is not what it was made of
             continue
@@ -75,7 +77,7 @@ def _parts(plan: Plan, fallback: Mapping[str, str], absorbed: frozenset[str]) ->
                 source = by_name[name]
                 # A row is written in full vectors, so a part must start and end at one, unless only padding comes behind it.
                 fits = offset % LANES == 0 and (source.channels % LANES == 0 or position == len(node.inputs) - 1)
-                own = source.op != "input" and name not in fallback and name not in parts and node.inputs.count(name) == 1
+                own = source.op != "input" and name not in apart and name not in parts and node.inputs.count(name) == 1
                 if fits and own:
                     parts[name] = Part(node.name, offset)
                 offset += source.channels

@@ -330,6 +330,53 @@ void check_rows(const Kernels& kernels) {
   }
 }
 
+// Heads at any channels, in rows behind whose last channel nothing is a number; what lies behind the result must stay.
+template <class Value>
+void check_attention(const Kernels& kernels) {
+  const int count = random_int(1, 40), heads = random_int(1, 3), size = random_int(1, 40), value_size = random_int(1, 70);
+  const int channels = std::max(size, value_size) + random_int(0, 20);
+  const Rows<Value> query(1, channels), keys(count + 1, channels),
+      values(count + 1, channels);  // one more: a vector may be read past the last
+  std::vector<int> first[3];
+  for (int head = 0; head < heads; ++head) {
+    for (int part = 0; part < 3; ++part) first[part].push_back(random_int(0, channels - (part == 2 ? value_size : size)));
+  }
+  const bool biased = random_int(0, 1) != 0;
+  std::vector<float> bias(static_cast<std::size_t>(heads) * count);
+  for (float& number : bias) number = random_float();
+  const float scale = 0.3F;
+  const AttentionArgs args{keys.bytes(0), values.bytes(0), keys.pitch(),    values.pitch(),  count, heads, size,
+                           value_size,    first[0].data(), first[1].data(), first[2].data(), scale, count};
+  Buffer weights(padded(count));
+  std::vector<float> output(static_cast<std::size_t>(heads) * value_size + lanes, 7.0F);
+  kernels.attend(args, query.bytes(0), biased ? bias.data() : nullptr, weights.data(), output.data());
+  for (int head = 0; head < heads; ++head) {
+    std::vector<double> products(count);
+    for (int row = 0; row < count; ++row) {
+      double product = 0;
+      for (int c = 0; c < size; ++c) {
+        product += static_cast<double>(query.value(0, first[0][head] + c)) * keys.value(row, first[1][head] + c);
+      }
+      products[row] = product * scale + (biased ? bias[static_cast<std::size_t>(head) * count + row] : 0.0F);
+    }
+    const double most = *std::max_element(products.begin(), products.end());
+    double total = 0;
+    for (double& product : products) total += product = std::exp(product - most);
+    for (int c = 0; c < value_size; ++c) {
+      double expected = 0, magnitude = 0;
+      for (int row = 0; row < count; ++row) {
+        const double part = products[row] / total * values.value(row, first[2][head] + c);
+        expected += part;
+        magnitude += std::abs(part);
+      }
+      require_close(output[static_cast<std::size_t>(head) * value_size + c], expected, 10 * magnitude, "attention");
+    }
+  }
+  for (int lane = 0; lane < lanes; ++lane) {
+    require(output[static_cast<std::size_t>(heads) * value_size + lane] == 7.0F, "attention writes behind its heads");
+  }
+}
+
 template <class Value>
 void check_publish(const Kernels& kernels) {
   const int count = random_int(1, 64), channels = random_int(1, 60);
@@ -556,7 +603,7 @@ void check_tables(Element element) {
   const std::pair<const char*, std::function<void(const Kernels&)>> families[] = {
       {"gemm", check_gemm<Value>},           {"depthwise", check_depthwise<Value>}, {"activations", check_activations<Value>},
       {"pointwise", check_pointwise<Value>}, {"rows", check_rows<Value>},           {"gates", check_publish<Value>},
-      {"changes", check_change<Value>},      {"inputs", check_inputs<Value>},
+      {"changes", check_change<Value>},      {"inputs", check_inputs<Value>},       {"attention", check_attention<Value>},
   };
   const char* const type = element == Element::f32 ? "f32" : "bf16";
   for (const char* name : instruction_sets()) {

@@ -107,7 +107,7 @@ def test_a_file_is_the_same_for_every_instruction_set() -> None:
 
 def test_what_needs_pytorch_is_not_written() -> None:
     with pytest.raises(BackendError, match="PyTorch computes"):
-        compiled("attention").as_file()
+        compiled("two images in a batch").as_file()
 
 
 @pytest.fixture

@@ -266,9 +266,25 @@ def test_norms_and_softmax_over_channels_keep_pixels_in_place(data: st.DataObjec
         assert torch.equal(footprint(node, (mask,)), (run(node, (moved,)) != run(node, (x,))).any(1, keepdim=True))
 
 
+@given(st.data())
+@examples
+def test_attention_changes_in_the_groups_whose_keys_or_values_do(data: st.DataObject) -> None:
+    groups, queries, keys = (data.draw(extents) for _ in range(3))
+    sizes = ((groups, queries), (groups, keys), (groups, keys))
+    inputs = tuple(torch.rand(1, 4, *size) for size in sizes)
+    masks = tuple(masks_of(data.draw, size) for size in sizes)
+    attrs = {"groups": groups, "heads": 1, "key_size": 4, "value_size": 4, "scale": 0.5, "queries": (0,), "keys": (0,), "values": (0,)}
+    node = Node("out", "attention", ("0", "1", "2"), (1, 4, groups, queries), attrs)
+    reached = footprint(node, masks)
+    moved = tuple(torch.where(mask, value + torch.rand(1, 4, 1, 1), value) for value, mask in zip(inputs, masks, strict=True))
+    assert not bool((((run(node, moved) != run(node, inputs)).any(1, keepdim=True)) & ~reached).any())
+    assert torch.equal(reached[0, 0], masks[0][0, 0] | (masks[1] | masks[2])[0, 0].any(1, keepdim=True))
+
+
 def test_every_rule_is_tested_here() -> None:
     tested = {"conv", "conv_transpose", "max_pool", "avg_pool", "pad", "resize", "add", "sub", "mul", "div"}
     assert (
-        tested | {"concat", "channels", "activation", "affine", "global_mean", "linear", "publish", "gather", "layer_norm", "softmax"}
+        tested
+        | {"concat", "channels", "activation", "affine", "global_mean", "linear", "publish", "gather", "layer_norm", "softmax", "attention"}
         == SPARSE_OPS
     )

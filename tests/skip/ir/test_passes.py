@@ -88,7 +88,7 @@ OPTIMISED: dict[str, tuple[Callable[[Any, Tensor], Any], dict[str, int]]] = {
     "swish whose gate is returned": (swish_whose_gate_is_returned, {"conv": 1, "activation": 2}),
     "not swish": (not_swish, {"conv": 1, "activation": 4, "mul": 2, "add": 1}),
     "dead branch": (dead_branch, {"affine": 1}),
-    "BiFPN weights": (weighted_sum, {"conv": 1, "activation": 1, "affine": 1, "aten": 2}),
+    "BiFPN weights": (weighted_sum, {"conv": 1, "activation": 1, "affine": 1, "add": 1}),
     "zero pad": (lambda m, x: m.conv(functional.pad(x, (0, 1, 2, 3))), {"conv": 1}),
     "pad read twice": (lambda m, x: (lambda y: m.conv(y) + m.conv(y))(functional.pad(x, (1, 1))), {"conv": 2, "add": 1}),
     "pad also returned": (lambda m, x: (lambda y: (m.conv(y), y))(functional.pad(x, (1, 1))), {"conv": 1, "pad": 1}),

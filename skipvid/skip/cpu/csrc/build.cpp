@@ -190,14 +190,14 @@ class Maker {
     const AttentionRow& row = d_.row<AttentionRow>(row_.details);
     const Attention::Shape shape{number(row.groups), number(row.heads), number(row.key_size), number(row.value_size),
                                  static_cast<float>(row.scale)};
-    const Int pairs = static_cast<Int>(target().pixels()) / row.groups * static_cast<Int>(program_.maps[step_.sources[1]].pixels()) / row.groups;
+    const Int pairs =
+        static_cast<Int>(target().pixels()) / row.groups * static_cast<Int>(program_.maps[step_.sources[1]].pixels()) / row.groups;
     const bool biased = row.bias >= 0;
-    return std::make_unique<Attention>(
-        program_, std::array{step_.sources[0], step_.sources[1], step_.sources[2]}, step_.map, shape,
-        std::array{integers(d_, row.query_channels, row.heads), integers(d_, row.key_channels, row.heads),
-                   integers(d_, row.value_channels, row.heads)},
-        biased ? integers(d_, row.bias_blocks, row.groups) : std::vector<int>(),
-        biased ? numbers(d_, row.bias, row.blocks * row.heads * pairs) : std::span<const float>());
+    return std::make_unique<Attention>(program_, std::array{step_.sources[0], step_.sources[1], step_.sources[2]}, step_.map, shape,
+                                       std::array{integers(d_, row.query_channels, row.heads), integers(d_, row.key_channels, row.heads),
+                                                  integers(d_, row.value_channels, row.heads)},
+                                       biased ? integers(d_, row.bias_blocks, row.groups) : std::vector<int>(),
+                                       biased ? numbers(d_, row.bias, row.blocks * row.heads * pairs) : std::span<const float>());
   }
 
   const Program& program_;

@@ -285,17 +285,16 @@ struct AttentionRow {
   Int groups, heads, key_size, value_size;
   double scale;
   Int query_channels, key_channels, value_channels;  // integers: by head, its first channel
-  Int bias;         // [block][head][query][key]; -1: none
-  Int blocks;       // of the bias
+  Int bias;  // [block][head][query][key]; -1: none
+  Int blocks;  // of the bias
   Int bias_blocks;  // integers: by group, its block of the bias
   static constexpr const char* table = "attentions";
   static constexpr auto fields() {
-    return std::tuple{SKIPVID_FIELD(AttentionRow, groups),         SKIPVID_FIELD(AttentionRow, heads),
-                      SKIPVID_FIELD(AttentionRow, key_size),       SKIPVID_FIELD(AttentionRow, value_size),
-                      SKIPVID_FIELD(AttentionRow, scale),          SKIPVID_FIELD(AttentionRow, query_channels),
-                      SKIPVID_FIELD(AttentionRow, key_channels),   SKIPVID_FIELD(AttentionRow, value_channels),
-                      SKIPVID_FIELD(AttentionRow, bias),           SKIPVID_FIELD(AttentionRow, blocks),
-                      SKIPVID_FIELD(AttentionRow, bias_blocks)};
+    return std::tuple{
+        SKIPVID_FIELD(AttentionRow, groups),       SKIPVID_FIELD(AttentionRow, heads),          SKIPVID_FIELD(AttentionRow, key_size),
+        SKIPVID_FIELD(AttentionRow, value_size),   SKIPVID_FIELD(AttentionRow, scale),          SKIPVID_FIELD(AttentionRow, query_channels),
+        SKIPVID_FIELD(AttentionRow, key_channels), SKIPVID_FIELD(AttentionRow, value_channels), SKIPVID_FIELD(AttentionRow, bias),
+        SKIPVID_FIELD(AttentionRow, blocks),       SKIPVID_FIELD(AttentionRow, bias_blocks)};
   }
 };
 

@@ -24,9 +24,8 @@ SKIPVID_INLINE void multiply_keys(const AttentionArgs& args, const Value* query,
   const auto key = [&](int number) { return view<Value>(args.keys + number * args.key_stride) + channel; };
   int number = 0;
   for (; number + 4 <= args.count; number += 4) {
-    const Floats four =
-        four_sums(product(query, key(number), args.key_size), product(query, key(number + 1), args.key_size),
-                  product(query, key(number + 2), args.key_size), product(query, key(number + 3), args.key_size));
+    const Floats four = four_sums(product(query, key(number), args.key_size), product(query, key(number + 1), args.key_size),
+                                  product(query, key(number + 2), args.key_size), product(query, key(number + 3), args.key_size));
     for (int i = 0; i < 4; ++i) products[number + i] = four[i * (width / 4)];
   }
   for (; number < args.count; ++number) products[number] = sum(product(query, key(number), args.key_size));

@@ -5,8 +5,8 @@
 
 namespace skipvid {
 
-Attention::Attention(const Program& program, std::array<int, 3> sources, int target, const Shape& shape, std::array<std::vector<int>, 3> channels,
-                     std::vector<int> bias_blocks, std::span<const float> bias)
+Attention::Attention(const Program& program, std::array<int, 3> sources, int target, const Shape& shape,
+                     std::array<std::vector<int>, 3> channels, std::vector<int> bias_blocks, std::span<const float> bias)
     : kernels_(program.kernels),
       sources_(sources),
       shape_(shape),
