@@ -54,7 +54,7 @@ def test_weak_boxes_alone_do_not_keep_an_identity_for_long() -> None:
     identities = Identities(0.3, NAMES)
     identities.found(found((1, 100, 100, 0.5)), 0.0)
     kept = [len(identities.found(found((1, 100, 100, 0.2)), step / 10)) for step in range(1, 20)]
-    assert kept == [1] * 10 + [0] * 9
+    assert kept == [1] * 5 + [0] * 14
 
 
 def test_between_detections_objects_go_on_as_they_went_until_they_leave_the_frame() -> None:
