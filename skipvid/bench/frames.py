@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from skipvid.presets.preset import Preset
 from skipvid.skip.picture import Picture
 from skipvid.tasks.crops import whole_frame
+from skipvid.tasks.detect import finds_people
 from skipvid.tasks.letterbox import Letterbox, Preprocessor
 from skipvid.video.sources.open import open_source
 from skipvid.video.sources.options import ReadOptions
@@ -64,7 +65,7 @@ def clip_size(spec: str, preset: Preset) -> tuple[int, int]:
     with open_source(spec, ReadOptions(max_frames=1)) as source:
         frame_size = (source.info.height, source.info.width)
     size = preset.input_size(*frame_size)
-    return whole_frame(frame_size, size).input_size if preset.task == "pose" else size
+    return whole_frame(frame_size, size).input_size if preset.task == "pose" and not finds_people(preset) else size
 
 
 def clip_frames(spec: str, preset: Preset, size: tuple[int, int], count: int) -> Iterator[Picture]:
@@ -76,7 +77,7 @@ def clip_frames(spec: str, preset: Preset, size: tuple[int, int], count: int) ->
     with open_source(spec, ReadOptions(max_frames=count)) as source:
         for frame in source:
             frame_size = (frame.height, frame.width)
-            if preset.task == "pose":
+            if preset.task == "pose" and not finds_people(preset):
                 picture = whole_frame(frame_size, preset.input_size(*frame_size)).cut(frame.image)
                 yield preprocess(picture, Letterbox(size, size, size))
             else:

@@ -24,6 +24,7 @@ COMMANDS = {
     # command -> module that defines it; imported when the command, or the list of commands, is wanted
     "detect": "skipvid.cli.detect",
     "pose": "skipvid.cli.pose",
+    "segment": "skipvid.cli.segment",
     "heatmap": "skipvid.cli.heatmap",
     "report": "skipvid.cli.report",
     "eval": "skipvid.cli.eval",

@@ -147,6 +147,8 @@ def _by_goal(settings: CalibrateSettings, goal: Goal, target: Path, specs: list[
     page = Path(settings.html) if settings.html is not None else target.with_suffix(".html")
     check_path(str(page), specs, settings.overwrite)
     preset = network_preset(settings.network, DEFAULT_DETECT)
+    if preset.task == "segment":
+        raise UsageError(f"preset {preset.name} makes class maps: no goal can be measured on them", "calibrate without a goal")
     clips, labels = _labelled(settings, preset, specs)
     network = settings.network
     if labels is not None and not labels.keypoints and network.conf is None:

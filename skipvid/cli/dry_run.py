@@ -40,6 +40,7 @@ def _plan(job: Job, engine: Engine, read: ReadOptions) -> dict[str, Any]:
     """The plan of one source as --json prints it."""
     import torch
 
+    from skipvid.tasks.detect import finds_people
     from skipvid.video.sources.open import open_source
 
     with open_source(job.spec, read) as source:
@@ -64,7 +65,7 @@ def _plan(job: Job, engine: Engine, read: ReadOptions) -> dict[str, Any]:
         "precision": engine.model.precision,
         "input": networks[-1]["input"],
         "networks": networks,
-        "per_person": engine.preset.task == "pose",
+        "per_person": engine.preset.task == "pose" and not finds_people(engine.preset),
         "dense_macs_per_frame": sum(network["dense_macs"] for network in networks),
         "dense_ms_per_frame": round(sum(network["dense_ms"] for network in networks), 1),
         "outputs": [target if target == "-" else str(Path(target).resolve()) for target in job.targets],

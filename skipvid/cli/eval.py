@@ -123,10 +123,13 @@ def eval(settings: EvalSettings) -> int:
 
 def _engine(settings: EvalSettings, preset: Preset, talk: Talk) -> Engine:
     """The network; faint detections are kept, and for poses the true boxes may stand in for a detector."""
-    from skipvid.cli.networks import load_detect_engine, load_pose_engine
+    from skipvid.cli.networks import load_detect_engine, load_people_engine, load_pose_engine
     from skipvid.evaluate.labels import FAINTEST
     from skipvid.evaluate.true_boxes import TrueBoxes
+    from skipvid.tasks.detect import finds_people
 
+    if preset.task == "segment":
+        raise UsageError(f"preset {preset.name} makes class maps, and there is no layout of truth for them", "compare with dense: report")
     if preset.task == "detect":
         if settings.boxes == "truth":
             raise UsageError(f"preset {preset.name} finds boxes itself", "leave out --boxes truth, or choose a pose preset")
@@ -134,6 +137,11 @@ def _engine(settings: EvalSettings, preset: Preset, talk: Talk) -> Engine:
         return load_detect_engine(replace(settings.network, conf=conf), preset, talk)
     if settings.every:
         raise UsageError("--every is for detection presets", f"preset {preset.name} is for poses")
+    if finds_people(preset):
+        if settings.boxes == "truth":
+            raise UsageError(f"preset {preset.name} finds people itself", "leave out --boxes truth")
+        conf = FAINTEST if settings.network.conf is None else settings.network.conf
+        return load_people_engine(replace(settings.network, conf=conf), preset, talk)
     network = settings.network
     if settings.boxes == "truth":
         network = replace(network, people=replace(network.people, full_frame=True))

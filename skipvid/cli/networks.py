@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from skipvid.tasks.detect_engine import DetectEngine
     from skipvid.tasks.engine import Engine
     from skipvid.tasks.pose_engine import PoseEngine
+    from skipvid.tasks.segment_engine import SegmentEngine
 
 
 def chosen_preset(name: str | None, default: str) -> Preset:
@@ -37,6 +38,18 @@ def network_preset(settings: NetworkSettings, default: str, task: str | None = N
     from skipvid.tasks.network_files import preset_of_file
 
     return preset_of_file(source.model, task, source.file.choice(source.file.size))
+
+
+def compared_preset(settings: NetworkSettings, default: str) -> Preset:
+    """As network_preset, for a network that looks at each frame as a whole. Raises PresetError for one for poses."""
+    from skipvid.core.errors import PresetError
+    from skipvid.tasks.detect import finds_people
+
+    preset = network_preset(settings, default)
+    if preset.task == "pose" and not finds_people(preset):
+        hint = "choose one of the task 'detect' or 'segment'; eval measures poses"
+        raise PresetError(f"preset {preset.name} is for the task 'pose', one person at a time", hint)
+    return preset
 
 
 def skip_config(settings: NetworkSettings, preset: Preset, talk: Talk) -> SkipConfig:
@@ -101,6 +114,42 @@ def load_detect_engine(settings: NetworkSettings, preset: Preset, talk: Talk) ->
     return DetectEngine(preset, config, weights.path, weights.sha256, score_threshold, programs=cache_folder("programs"))
 
 
+def load_segment_engine(settings: NetworkSettings, preset: Preset, talk: Talk) -> SegmentEngine:
+    """Weights found (or downloaded) and loaded."""
+    from skipvid.core.folders import cache_folder
+    from skipvid.presets.weights import resolve_weights
+    from skipvid.tasks.segment_engine import SegmentEngine
+
+    if settings.threads:
+        _limit_torch(settings.threads)
+    config = skip_config(settings, preset, talk)
+    weights = resolve_weights(preset, settings.weights, settings.offline, DownloadBar(talk, preset.name))
+    talk.say(f"preset {preset.name}, weights {weights.path}", detail=True)
+    return SegmentEngine(preset, config, weights.path, weights.sha256, programs=cache_folder("programs"))
+
+
+def load_picture_engine(settings: NetworkSettings, preset: Preset, talk: Talk) -> DetectEngine | SegmentEngine:
+    """The engine for a preset whose network looks at each frame as a whole."""
+    return load_segment_engine(settings, preset, talk) if preset.task == "segment" else load_detect_engine(settings, preset, talk)
+
+
+def load_people_engine(settings: PeopleNetworkSettings, preset: Preset, talk: Talk) -> DetectEngine:
+    """A pose network that finds people itself, who get identities. Raises UsageError for settings of a detector beside it."""
+    from skipvid.tasks.identities import FollowOptions
+
+    people = settings.people
+    for flag, given in (
+        ("--detector", people.detector),
+        ("--detector-weights", people.detector_weights),
+        ("--detect-every", people.detect_every > 1),
+    ):
+        if given:
+            raise UsageError(f"{flag} is given, but {preset.name} finds people itself", "leave it out")
+    engine = load_detect_engine(settings, preset, talk)
+    engine.follow = FollowOptions()
+    return engine
+
+
 def load_pose_engine(settings: PeopleNetworkSettings, preset: Preset, talk: Talk) -> PoseEngine:
     """Both networks, weights found (or downloaded) and loaded."""
     from skipvid.core.folders import cache_folder
@@ -142,4 +191,10 @@ def _limit_torch(threads: int) -> None:
 
 def load_engine(settings: PeopleNetworkSettings, preset: Preset, talk: Talk) -> Engine:
     """The engine for a preset, whatever its task."""
-    return load_pose_engine(settings, preset, talk) if preset.task == "pose" else load_detect_engine(settings, preset, talk)
+    from skipvid.tasks.detect import finds_people
+
+    if finds_people(preset):
+        return load_people_engine(settings, preset, talk)
+    if preset.task == "pose":
+        return load_pose_engine(settings, preset, talk)
+    return load_picture_engine(settings, preset, talk)

@@ -44,11 +44,19 @@ def pose(settings: PoseSettings) -> int:
 
 
 def _load(settings: PoseSettings, talk: Talk) -> Engine:
-    from skipvid.cli.networks import load_pose_engine, network_preset
+    from skipvid.cli.networks import load_people_engine, load_pose_engine, network_preset
     from skipvid.presets.preset import DEFAULT_POSE
+    from skipvid.tasks.detect import finds_people
 
     areas = settings.area.areas()
-    engine = load_pose_engine(settings.network, network_preset(settings.network, DEFAULT_POSE, "pose"), talk)
+    preset = network_preset(settings.network, DEFAULT_POSE, "pose")
+    if finds_people(preset):
+        whole = load_people_engine(settings.network, preset, talk)
+        whole.areas = areas
+        whole.use_motion(settings.motion.motion)
+        whole.use_denoising(settings.motion.denoise)
+        return whole
+    engine = load_pose_engine(settings.network, preset, talk)
     engine.areas = areas
     if engine.detector is not None:
         engine.detector.areas = areas

@@ -37,7 +37,7 @@ def show_list(settings: ListSettings) -> None:
         return
     width = max(len(preset.name) for preset in known)
     for preset in known:
-        click.echo(f"{preset.name:{width}}  {preset.task:6}  {preset.description}")
+        click.echo(f"{preset.name:{width}}  {preset.task:7}  {preset.description}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -62,7 +62,7 @@ def report(settings: ReportSettings) -> int:
     """
     from skipvid.cli.app import INTERRUPTED
     from skipvid.cli.jobs import Job, check_openable
-    from skipvid.cli.networks import load_detect_engine, network_preset
+    from skipvid.cli.networks import compared_preset, load_picture_engine
     from skipvid.cli.run_jobs import Work, run_jobs
     from skipvid.cli.talk import Talk
     from skipvid.pipeline.compare import ComparedStream
@@ -79,7 +79,7 @@ def report(settings: ReportSettings) -> int:
     with Talk(settings.talk) as talk:
         # Several thresholds are all in proportion to the preset's.
         network = replace(settings.network, threshold=None) if settings.thresholds else settings.network
-        engine = load_detect_engine(network, network_preset(network, DEFAULT_DETECT, "detect"), talk)
+        engine = load_picture_engine(network, compared_preset(network, DEFAULT_DETECT), talk)
         engine.use_motion(settings.motion.motion)
         engine.use_denoising(settings.motion.denoise)
         engine.areas = areas

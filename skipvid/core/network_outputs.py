@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 Shape = tuple[int, ...]
+Values = Literal["", "scores", "chances", "numbers"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,12 +16,16 @@ class NetworkOutput:
 
     maps: names and shapes (1, C, h, w) of the feature maps whose cells, map after map and row after row, are the output's rows, where it
     is nothing else; () where it is more than that. channels_last: it is (1, rows, C), not (1, C, rows).
+    values: what its numbers are: "chances" from 0 to 1, "numbers" of channels (whole ones), other "scores"; "" where that is not known.
+    channels: name and shape (1, C, h, w) of the map whose largest channels the numbers are, where the file shows it.
     """
 
     name: str
     shape: Shape
     maps: tuple[tuple[str, Shape], ...] = ()
     channels_last: bool = True
+    values: Values = ""
+    channels: tuple[str, Shape] | None = None
 
 
 @dataclass(frozen=True, slots=True)

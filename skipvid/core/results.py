@@ -13,6 +13,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from skipvid.core.class_maps import ClassMap
 from skipvid.core.costs import FrameCost
 from skipvid.core.planes import Planes
 
@@ -204,6 +205,7 @@ class FrameResult:
     ms: milliseconds by phase ("decode", "preprocess", "model", "postprocess", and "dense_model" where the dense net ran too).
     keyframe: the whole frame was computed densely. cost: None where the network ran without gates.
     events: what was counted in this frame. counts: how lines and zones stand after it. areas: where the frame was run without areas, too.
+    class_map: the class of each pixel, for a task that finds that; it finds no detections.
     """
 
     frame: Frame
@@ -215,6 +217,7 @@ class FrameResult:
     events: tuple[CountEvent, ...] = ()
     counts: tuple[Count, ...] = ()
     areas: AreaCost | None = None
+    class_map: ClassMap | None = None
 
     def __post_init__(self) -> None:
         _check(self.activity is None or self.activity.ndim == 2, "activity must be (h, w)")
@@ -224,7 +227,8 @@ class FrameResult:
 class RunHeader:
     """What a run is, known before its first frame; written as the first record of JSONL and into JSON and COCO files.
 
-    categories: COCO category number -> name. weights_sha256: of the weights file, "" where the weights are random.
+    categories: COCO category number -> name; of class maps the network's own number. weights_sha256: of the weights file, "" where the
+    weights are random.
     keypoints: names of the joints in the order of Detections.keypoints, () for a task that finds none. precision: "f32" or "bf16".
     """
 

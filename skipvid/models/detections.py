@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -23,11 +23,18 @@ class RawDetections:
     """Objects of one image, best score first, still in the network's terms.
 
     boxes: (K, 4) float32, xyxy, pixels of the network's input. scores: (K,) float32. classes: (K,) int64, head outputs.
+    keypoints: (K, J, 3) float32, x and y in those pixels and score, or None.
     """
 
     boxes: NDArray[np.float32]
     scores: NDArray[np.float32]
     classes: NDArray[np.int64]
+    keypoints: NDArray[np.float32] | None = None
+
+    def rows(self, chosen: NDArray[np.intp] | NDArray[np.int64] | NDArray[np.bool_]) -> RawDetections:
+        """Some of them."""
+        keypoints = None if self.keypoints is None else self.keypoints[chosen]
+        return RawDetections(self.boxes[chosen], self.scores[chosen], self.classes[chosen], keypoints)
 
 
 C = TypeVar("C")
@@ -66,8 +73,9 @@ class RowHead(DetectionHead[RawDetections]):
 
     def join(self, found: Sequence[RawDetections]) -> RawDetections:
         boxes, scores, classes = (np.concatenate([getattr(each, name) for each in found]) for name in ("boxes", "scores", "classes"))
+        points = [each.keypoints for each in found if each.keypoints is not None]
         best = np.argsort(-scores, kind="stable")[:MAX_CANDIDATES]
-        return RawDetections(boxes[best], scores[best], classes[best])
+        return RawDetections(boxes, scores, classes, np.concatenate(points) if points else None).rows(best)
 
 
 def suppress(
@@ -76,10 +84,9 @@ def suppress(
     """Boxes clipped to an input of (height, width) and suppressed class by class; those whose score or box is no number are left out."""
     valid = np.isfinite(raw.scores) & ~np.isnan(raw.boxes).any(axis=1)
     height, width = image_size
-    boxes = np.clip(raw.boxes[valid], 0, np.array([width, height, width, height], np.float32))
-    scores, classes = raw.scores[valid], raw.classes[valid]
-    keep = class_wise_nms(boxes, scores, classes, iou_threshold, max_detections)
-    return RawDetections(boxes[keep], scores[keep], classes[keep])
+    raw = raw.rows(valid)
+    raw = replace(raw, boxes=np.clip(raw.boxes, 0, np.array([width, height, width, height], np.float32)))
+    return raw.rows(class_wise_nms(raw.boxes, raw.scores, raw.classes, iou_threshold, max_detections))
 
 
 def sigmoid(logits: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -109,7 +116,8 @@ def class_wise_nms(
     the earlier one. A box goes where its IoU with a better kept box of its class is above iou_threshold. Boxes without area overlap none.
     """
     remaining = np.argsort(-scores, kind="stable")
-    areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    # A box whose sides changed places has none either: a negative area would drive out others that it does not touch.
+    areas = np.prod(np.maximum(boxes[:, 2:] - boxes[:, :2], 0), axis=1)
     kept: list[int] = []
     while len(remaining) and len(kept) < max_detections:
         best, rest = remaining[0], remaining[1:]

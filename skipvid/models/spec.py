@@ -86,6 +86,13 @@ class DetectorSpec(ModelSpec):
     fill: int | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WholePoseSpec(DetectorSpec):
+    """A pose network that finds all people in its input, each with a box."""
+
+    task: ClassVar[str] = "pose"
+
+
 class KeypointHead(ABC):
     """Reads the output of a pose network for one person."""
 
@@ -94,6 +101,23 @@ class KeypointHead(ABC):
         """maps: all that the network returns for one input, float32 -> (J, 3): x, y in pixels of the input, whole numbers being centres,
         and score.
         """
+
+
+class SegmentHead(ABC):
+    """Reads the output of a network that tells the class of each pixel."""
+
+    @abstractmethod
+    def numbers(self, maps: Sequence[NDArray[np.float32]]) -> NDArray[np.uint16]:
+        """maps: all that the network returns for one input -> (h, w), the class of each cell of a grid over the input, from 0."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SegmentSpec(ModelSpec):
+    """A network that tells the class of each pixel. head: what reads its output, from its number of classes. fill: as in DetectorSpec."""
+
+    task: ClassVar[str] = "segment"
+    head: Callable[[int], SegmentHead]
+    fill: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

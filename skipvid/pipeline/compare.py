@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from skipvid.core.results import Frame, FrameResult, RunHeader
-from skipvid.report import Agreement, Comparison, CurvePoint, SummaryBuilder, ThresholdRow, agreement
+from skipvid.report import (
+    Agreement,
+    Comparison,
+    CurvePoint,
+    MapAgreement,
+    SummaryBuilder,
+    ThresholdRow,
+    agreement,
+    map_agreement,
+)
 from skipvid.report.summary import Median
 from skipvid.tasks.detect_engine import DetectEngine, DetectStream
+from skipvid.tasks.segment_engine import SegmentEngine, SegmentStream
 from skipvid.video.draw import GateMaps
 
 
@@ -18,13 +29,14 @@ class ComparedStream:
     machine down meet all of them alike. gate_maps: takes in what the first engine's gates let through.
     """
 
-    def __init__(self, engines: Sequence[DetectEngine], header: RunHeader, gate_maps: GateMaps | None = None) -> None:
+    def __init__(self, engines: Sequence[DetectEngine | SegmentEngine], header: RunHeader, gate_maps: GateMaps | None = None) -> None:
         self._gate_maps = gate_maps
         self._dense = engines[0].dense_stream()
         self._dense_ms = Median()
         self._runs = [(engine.measured_stream(), SummaryBuilder(header)) for engine in engines]
         self._thresholds = [engine.model.config.threshold for engine in engines]
         self._agreements = [Agreement() for _ in engines]
+        self._maps: list[MapAgreement] | None = [MapAgreement() for _ in engines] if isinstance(engines[0], SegmentEngine) else None
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -39,22 +51,17 @@ class ComparedStream:
         for number, (stream, builder) in enumerate(self._runs):
             result = stream.process(frame)
             builder.add(result)
-            self._agreements[number] += agreement(dense.detections, result.detections)
+            if self._maps is None:
+                self._agreements[number] += agreement(dense.detections, result.detections)
+            elif dense.class_map is not None and result.class_map is not None:
+                self._maps[number] += map_agreement(dense.class_map, result.class_map)
             if first is None:
                 first = result
                 self._take_masks(stream, frame, dense, result)
         assert first is not None
-        return FrameResult(
-            first.frame,
-            first.detections,
-            first.keyframe,
-            {**first.ms, "dense_model": dense.ms["model"]},
-            first.cost,
-            first.activity,
-            areas=first.areas,
-        )
+        return replace(first, ms={**first.ms, "dense_model": dense.ms["model"]})
 
-    def _take_masks(self, stream: DetectStream, frame: Frame, dense: FrameResult, result: FrameResult) -> None:
+    def _take_masks(self, stream: DetectStream | SegmentStream, frame: Frame, dense: FrameResult, result: FrameResult) -> None:
         if self._gate_maps is not None and not result.keyframe:
             self._gate_maps.add(frame.image, dense.detections.boxes, stream.computed((frame.height, frame.width)))
 
@@ -69,7 +76,7 @@ class ComparedStream:
         rows = []
         for number, ((_, builder), threshold) in enumerate(zip(self._runs, self._thresholds, strict=True)):
             row = ThresholdRow.of(builder.build(0.0), self._comparison(number))
-            rows.append(ThresholdRow(threshold, row.saving, row.skip_ratio, row.ms, row.dense_ms, row.f1))
+            rows.append(replace(row, threshold=threshold))
         return rows
 
     @property
@@ -78,4 +85,6 @@ class ComparedStream:
         return self._runs[0][1].curve
 
     def _comparison(self, number: int) -> Comparison:
-        return Comparison(self._dense_ms.value, self._agreements[number])
+        if self._maps is None:
+            return Comparison(self._dense_ms.value, self._agreements[number])
+        return Comparison(self._dense_ms.value, maps=self._maps[number])

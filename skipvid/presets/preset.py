@@ -40,7 +40,7 @@ class Preset:
 
     name: str
     description: str  # one line
-    task: str  # detect | pose
+    task: str  # detect | pose | segment
     model: str  # a name that skipvid.build_model knows, or "file": the weights are a network of their own
     labels: str | tuple[str, ...]  # "coco" = one output for each number 1..90; else the name of each output, in order
     image_size: int | tuple[int, int]  # longer side of the input, the other follows the source; or exactly (height, width); pixels
@@ -195,8 +195,10 @@ def _build(content: dict[Any, Any], path: Path) -> Preset:
 
 def _check_together(preset: Preset, path: Path) -> None:
     """Rules that join several keys."""
-    if preset.task == "pose" and isinstance(preset.labels, str):
-        raise PresetError(f"preset file {path}: 'labels' must be a list of the joints' names where 'task' is pose, got {preset.labels!r}")
+    if preset.task != "detect" and isinstance(preset.labels, str):
+        what = "joints" if preset.task == "pose" else "classes"
+        text = f"preset file {path}: 'labels' must be a list of the {what}' names where 'task' is {preset.task}, got {preset.labels!r}"
+        raise PresetError(text)
     sides = (preset.image_size,) if isinstance(preset.image_size, int) else preset.image_size
     if any(side % preset.size_multiple for side in sides):
         raise PresetError(
@@ -284,7 +286,7 @@ def _mapping(number: _Parser) -> _Parser:
 _PARSERS: dict[str, tuple[str, _Parser]] = {
     "name": ("a line of text", _text),
     "description": ("a line of text", _text),
-    "task": _one_of("detect", "pose"),
+    "task": _one_of("detect", "pose", "segment"),
     "model": ("the name of a network", _text),
     "labels": ("'coco' or a list of different names", _labels),
     "image_size": ("a number of pixels, or [height, width]", _size),

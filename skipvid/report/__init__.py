@@ -1,6 +1,6 @@
 """What a run cost and saved: sums, agreement with dense, and the report as text, CSV, JSON and HTML. Never imports torch."""
 
-from skipvid.report.agreement import Agreement, agreement
+from skipvid.report.agreement import Agreement, MapAgreement, agreement, map_agreement
 from skipvid.report.csvs import CostCsv
 from skipvid.report.document import summary_document
 from skipvid.report.gate_table import render_gates
@@ -13,9 +13,11 @@ __all__ = [
     "Comparison",
     "CostCsv",
     "CurvePoint",
+    "MapAgreement",
     "SummaryBuilder",
     "ThresholdRow",
     "agreement",
+    "map_agreement",
     "render_gates",
     "render_report",
     "summary_document",

@@ -1,12 +1,13 @@
-"""How far two sets of detections agree, for comparing skip with dense where there is no ground truth."""
+"""How far two results agree, detections or class maps, for comparing skip with dense where there is no ground truth."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from skipvid.core.class_maps import ClassMap
 from skipvid.core.results import Detections
 
 
@@ -46,6 +47,42 @@ class Agreement:
 
     def __add__(self, other: Agreement) -> Agreement:
         return Agreement(self.tp + other.tp, self.fp + other.fp, self.fn + other.fn, self.score_gap + other.score_gap)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MapAgreement:
+    """Counts of cells of class maps, of one frame or added up over many with `+`.
+
+    both: (classes,) cells that have the class in both maps. either: those that have it in one or both.
+    """
+
+    both: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    either: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+
+    @property
+    def pixels(self) -> float:
+        """Share of cells that have the same class; 1 where there are none."""
+        same = int(self.both.sum())
+        total = (same + int(self.either.sum())) // 2  # a cell with two classes counts in both of their unions
+        return same / total if total else 1.0
+
+    @property
+    def mean_iou(self) -> float:
+        """Mean intersection over union of the classes that are in either map; 1 where there are none."""
+        there = self.either > 0
+        return float((self.both[there] / self.either[there]).mean()) if there.any() else 1.0
+
+    def __add__(self, other: MapAgreement) -> MapAgreement:
+        if not len(self.both):
+            return other
+        return MapAgreement(self.both + other.both, self.either + other.either) if len(other.both) else self
+
+
+def map_agreement(reference: ClassMap, other: ClassMap) -> MapAgreement:
+    """Cell by cell of two maps of the same network and frame."""
+    one, two, count = reference.cells.ravel(), other.cells.ravel(), len(reference.names)
+    both = np.bincount(one[one == two], minlength=count)
+    return MapAgreement(both, np.bincount(one, minlength=count) + np.bincount(two, minlength=count) - both)
 
 
 def agreement(reference: Detections, other: Detections, iou: float = 0.5) -> Agreement:

@@ -88,7 +88,7 @@ def _areas(cost: AreaCost) -> dict[str, Any]:
 
 
 def _comparison(summary: RunSummary, comparison: Comparison) -> dict[str, Any]:
-    model_ms, same = summary.median_ms.get("model"), comparison.agreement
+    model_ms, same, maps = summary.median_ms.get("model"), comparison.agreement, comparison.maps
     return {
         "ms": _finite(comparison.dense_ms),
         "speedup": None if not model_ms else _finite(comparison.dense_ms / model_ms),
@@ -104,6 +104,7 @@ def _comparison(summary: RunSummary, comparison: Comparison) -> dict[str, Any]:
             "fn": same.fn,
             "mean_score_gap": _finite(same.mean_score_gap),
         },
+        **({} if maps is None else {"class_maps": {"mean_iou": _finite(maps.mean_iou), "pixels": _finite(maps.pixels)}}),
     }
 
 
@@ -116,6 +117,7 @@ def _threshold(row: ThresholdRow) -> dict[str, Any]:
         "dense_ms": _finite(row.dense_ms),
         "speedup": _finite(row.speedup),
         "f1": None if row.f1 is None else _finite(row.f1),
+        **({} if row.mean_iou is None else {"mean_iou": _finite(row.mean_iou)}),
     }
 
 

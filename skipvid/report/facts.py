@@ -50,6 +50,9 @@ def headlines(summary: RunSummary, comparison: Comparison | None) -> list[tuple[
         same = comparison.agreement
         text = f"F1 at IoU 0.5 against the dense detections, scores differ by {same.mean_score_gap:.3f} on average"
         lines.append(("Agreement", f"{same.f1:.3f}", text))
+    if comparison is not None and comparison.maps is not None:
+        text = f"mean IoU of the classes with the dense maps, {percent(comparison.maps.pixels)} of the pixels have the same class"
+        lines.append(("Agreement", f"{comparison.maps.mean_iou:.3f}", text))
     if comparison is not None and comparison.bound_usage is not None:
         text = "of the error bound was used at most, on any map at any time"
         lines.append(("Bound", percent(comparison.bound_usage), text))

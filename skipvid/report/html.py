@@ -101,11 +101,12 @@ def _cost_table(what: str, rows: Sequence[LayerCost], total: LayerCost, frames: 
 
 
 def _threshold_table(rows: Sequence[ThresholdRow]) -> str:
-    head = ["Threshold", "MACs saved", "Pixels skipped", "Network, ms", "Dense, ms", "Speed-up", "F1 against dense"]
+    measure = "F1" if all(row.mean_iou is None for row in rows) else "mIoU"
+    head = ["Threshold", "MACs saved", "Pixels skipped", "Network, ms", "Dense, ms", "Speed-up", f"{measure} against dense"]
     body = []
     for row in rows:
-        f1 = "–" if row.f1 is None else f"{row.f1:.3f}"
-        numbers = [milliseconds(row.ms), milliseconds(row.dense_ms), times(row.speedup), f1]
+        same = "–" if row.same is None else f"{row.same:.3f}"
+        numbers = [milliseconds(row.ms), milliseconds(row.dense_ms), times(row.speedup), same]
         body.append(_row([f"{row.threshold:g}", _percent(row.saving), _percent(row.skip_ratio), *numbers]))
     return _table(head, body)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from skipvid.core.costs import FrameCost, LayerCost
 from skipvid.core.results import AreaCost, FrameResult, RunHeader, RunSummary
-from skipvid.report.agreement import Agreement
+from skipvid.report.agreement import Agreement, MapAgreement
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,16 +27,19 @@ class Comparison:
 
     dense_ms: median milliseconds of the dense network for a frame. agreement: of the detections with the dense ones, or None where they
     were not compared. bound_usage: the largest |X - published X| / (threshold * scale) that was met on any map; over 1 would be a bug.
+    maps: agreement of the class maps with the dense ones, for a task that finds these.
     """
 
     dense_ms: float
     agreement: Agreement | None = None
     bound_usage: float | None = None
+    maps: MapAgreement | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ThresholdRow:
-    """One run of a sweep over thresholds. ms, dense_ms: medians of the network alone. f1: against the dense detections, or None."""
+    """One run of a sweep over thresholds. ms, dense_ms: medians of the network alone. f1: against the dense detections, or None.
+    mean_iou: of class maps with the dense ones, or None."""
 
     threshold: float
     saving: float
@@ -44,6 +47,12 @@ class ThresholdRow:
     ms: float
     dense_ms: float
     f1: float | None = None
+    mean_iou: float | None = None
+
+    @property
+    def same(self) -> float | None:
+        """How far the results are the dense ones: F1, or mean IoU."""
+        return self.f1 if self.mean_iou is None else self.mean_iou
 
     @property
     def speedup(self) -> float:
@@ -56,7 +65,8 @@ class ThresholdRow:
             raise ValueError("a run without gates has no place in a sweep over thresholds")
         f1 = None if comparison.agreement is None else comparison.agreement.f1
         cost, model_ms = summary.cost, summary.median_ms.get("model", 0.0)
-        return cls(summary.header.threshold, cost.saving, cost.skip_ratio, model_ms, comparison.dense_ms, f1)
+        mean_iou = None if comparison.maps is None else comparison.maps.mean_iou
+        return cls(summary.header.threshold, cost.saving, cost.skip_ratio, model_ms, comparison.dense_ms, f1, mean_iou)
 
 
 class Median:

@@ -101,11 +101,12 @@ def _cost_table(what: str, costs: Sequence[LayerCost], total: LayerCost, frames:
 
 def _threshold_table(rows: Sequence[ThresholdRow]) -> Table:
     table = _table("By threshold")
-    for heading in ("Threshold", "MACs saved", "Skipped", "ms", "Dense ms", "Speed-up", "F1 to dense"):
+    measure = "F1 to dense" if all(row.mean_iou is None for row in rows) else "mIoU to dense"
+    for heading in ("Threshold", "MACs saved", "Skipped", "ms", "Dense ms", "Speed-up", measure):
         table.add_column(heading, justify="right", no_wrap=True)
     for row in rows:
-        f1 = "-" if row.f1 is None else f"{row.f1:.3f}"
-        cells = (percent(row.saving), percent(row.skip_ratio), milliseconds(row.ms), milliseconds(row.dense_ms), times(row.speedup), f1)
+        same = "-" if row.same is None else f"{row.same:.3f}"
+        cells = (percent(row.saving), percent(row.skip_ratio), milliseconds(row.ms), milliseconds(row.dense_ms), times(row.speedup), same)
         table.add_row(f"{row.threshold:g}", *cells)
     return table
 

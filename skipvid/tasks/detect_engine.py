@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -12,13 +11,13 @@ from numpy.typing import NDArray
 
 from skipvid.core.costs import FrameCost
 from skipvid.core.results import Detections, Frame, FrameResult
-from skipvid.models import DetectorSpec
+from skipvid.models import DetectorSpec, WholePoseSpec
 from skipvid.presets.preset import Preset
 from skipvid.skip.api import SkipModel
 from skipvid.skip.config import SkipConfig
 from skipvid.tasks.areas import Areas
 from skipvid.tasks.counting import CountOption, Counts
-from skipvid.tasks.detect import DetectTask
+from skipvid.tasks.detect import DetectTask, found_categories
 from skipvid.tasks.engine import ACTIVITY_STRIDE, Clock, Engine, EngineStream, spec_with
 from skipvid.tasks.identities import FollowOptions, Identities
 from skipvid.tasks.track import WEAK
@@ -28,7 +27,8 @@ from skipvid.tasks.whole_picture import WholePicture
 class DetectEngine(Engine):
     """A detector with gates.
 
-    preset: of the task "detect". config: the gates. weights: the file to load. weights_sha256: its hash, for the record.
+    preset: of the task "detect", or of "pose" with a head that finds all people itself. config: the gates. weights: the file to load.
+    weights_sha256: its hash, for the record.
     score_threshold: detections below are left out. scene_cuts: begin anew where the picture changes as a whole. programs: as in Engine.
     follow: how detections get identities in the streams with gates; None, which is the default: they get none.
     areas: what is looked at, in all streams; None: everything. count: lines and zones at which those with identities are counted.
@@ -48,9 +48,9 @@ class DetectEngine(Engine):
         scene_cuts: bool = True,
         programs: Path | None = None,
     ) -> None:
-        self.spec = spec_with(preset, DetectorSpec, weights)
+        self.spec: DetectorSpec = spec_with(preset, WholePoseSpec if preset.task == "pose" else DetectorSpec, weights)
         super().__init__(self.spec, preset, config, weights, weights_sha256, programs)
-        self.categories = preset.label_set.categories
+        self.categories = found_categories(preset).categories
         self.score_threshold = preset.score_threshold if score_threshold is None else score_threshold
         self.scene_cuts = scene_cuts
         self.follow: FollowOptions | None = None
@@ -220,9 +220,4 @@ class DetectStream(EngineStream):
 
     def computed(self, frame_size: tuple[int, int]) -> dict[str, NDArray[np.bool_]]:
         """By layer the outputs that the last frame computed, (h, w) bool over a frame of (height, width); the input's filling is cut."""
-        box = self._task.letterbox(frame_size)
-        rows, columns = (part / whole for part, whole in zip(box.content_size, box.input_size, strict=True))
-        masks = self._session.computed
-        seen = {name: mask[: math.ceil(mask.shape[0] * rows), : math.ceil(mask.shape[1] * columns)] for name, mask in masks.items()}
-        cells = {name: (box.input_size[0] / mask.shape[0], box.input_size[1] / mask.shape[1]) for name, mask in masks.items()}
-        return {name: self._task.registration.to_frame(mask, cells[name]) for name, mask in seen.items()}
+        return self._task.over_frame(self._session.computed, frame_size)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,7 +35,11 @@ class Identities:
 
     def found(self, detections: Detections, time: float) -> Detections:
         """What was detected at `time` seconds, with identities; weak boxes that continue no track are left out."""
-        return self._of(self._tracker.update(detections.boxes, detections.scores, time, detections.category_ids))
+        followed = self._of(self._tracker.update(detections.boxes, detections.scores, time, detections.category_ids))
+        if detections.keypoints is None:
+            return followed
+        rows = {box.tobytes(): row for row, box in enumerate(detections.boxes)}
+        return replace(followed, keypoints=detections.keypoints[[rows[box.tobytes()] for box in followed.boxes]])
 
     def expected(self, time: float, frame_size: tuple[int, int]) -> Detections:
         """Where the objects of the last detection should be at `time`, with their scores; without those that have left the frame.

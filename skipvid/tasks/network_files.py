@@ -14,7 +14,7 @@ from torch import nn
 from skipvid.core.errors import PresetError, UsageError
 from skipvid.core.labels import COCO_CATEGORIES, COCO_KEYPOINTS
 from skipvid.core.network_outputs import NetworkFacts
-from skipvid.models import DetectorSpec, ModelSpec, PoseSpec
+from skipvid.models import DetectorSpec, ModelSpec, PoseSpec, SegmentSpec, WholePoseSpec
 from skipvid.models.heads.base import Fit, HeadKind
 from skipvid.models.heads.registry import recognise
 from skipvid.presets.preset import FILE, Preset
@@ -29,6 +29,8 @@ TYPICAL_THRESHOLD = 0.03
 """Of the norm gates of a network that nobody has calibrated."""
 SIZE_MULTIPLE = 32
 FULL_COCO = 90
+ONE_CLASS = ("background", "foreground")
+"""Of a network that tells two classes of pixels apart and does not name them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +68,16 @@ class FileDetectorSpec(DetectorSpec):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FileWholePoseSpec(WholePoseSpec):
+    """A pose network for all people in the picture that was read from a file."""
+
+    net: nn.Module
+
+    def load(self, weights: str | Path | Mapping[str, Any], num_outputs: int | None = None) -> nn.Module:
+        return self.net
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FilePoseSpec(PoseSpec):
     """A pose network that was read from a file."""
 
@@ -73,6 +85,28 @@ class FilePoseSpec(PoseSpec):
 
     def load(self, weights: str | Path | Mapping[str, Any], num_outputs: int | None = None) -> nn.Module:
         return self.net
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileSegmentSpec(SegmentSpec):
+    """A network for class maps that was read from a file."""
+
+    net: nn.Module
+
+    def load(self, weights: str | Path | Mapping[str, Any], num_outputs: int | None = None) -> nn.Module:
+        return self.net
+
+
+_read: dict[tuple[Path, int, int], NetworkFile] = {}
+"""The file that a preset was made of last: the engine that follows need not read it again."""
+
+
+def _key(path: Path) -> tuple[Path, int, int]:
+    """What a file is told by from another one, and from what it was before."""
+    if not path.is_file():
+        return path, 0, 0  # opening it says what is wrong
+    status = path.stat()
+    return path.resolve(), status.st_mtime_ns, status.st_size
 
 
 def open_net(preset: Preset, weights: Path) -> nn.Module:
@@ -94,14 +128,19 @@ def open_spec(preset: Preset, kind: type[S], weights: Path) -> S:
         "head": fit.make,
         "net": net,
     }
+    if issubclass(kind, WholePoseSpec):
+        return FileWholePoseSpec(**fields, fill=found.pixels.fill)  # type: ignore[return-value]
     if issubclass(kind, DetectorSpec):
         return FileDetectorSpec(**fields, fill=found.pixels.fill)  # type: ignore[return-value]
+    if issubclass(kind, SegmentSpec):
+        return FileSegmentSpec(**fields, fill=found.pixels.fill)  # type: ignore[return-value]
     return FilePoseSpec(**fields)  # type: ignore[return-value]
 
 
 def _ending(preset: Preset, weights: Path) -> tuple[nn.Module, HeadKind, Fit, tuple[int, int]]:
     size = preset.image_size if not isinstance(preset.image_size, int) else (preset.image_size, preset.image_size)
-    file = open_network(weights, size)
+    file = _read.pop(_key(weights), None)
+    file = open_network(weights, size) if file is None else file.sized(size)
     count = FULL_COCO if isinstance(preset.labels, str) else len(preset.labels)
     found, fit = recognise(_facts(file, count), str(weights), preset.task, preset.head)
     return file.ending_at(fit.outputs).requires_grad_(False), found, fit, size
@@ -119,10 +158,12 @@ def preset_of_file(path: Path, task: str | None, choice: FileChoice) -> Preset:
     found, fit = recognise(_facts(file, None if names is None else len(names)), str(path), task, choice.head)
     pixels = found.pixels
     image_size: int | tuple[int, int] = (height, width)
-    if file.open_size and found.task == "detect" and (choice.size is None or len(choice.size) == 1):
+    if file.open_size and (found.task != "pose" or found.whole) and (choice.size is None or len(choice.size) == 1):
         image_size = max(height, width)
     elif choice.size is not None and len(choice.size) == 1 and (height, width) != wanted:
         raise UsageError(f"{path}: its input is {height}x{width} (height x width)", "leave out --size")
+    _read.clear()
+    _read[_key(path)] = file
     return Preset(
         name=path.stem,
         description=f"{path.name}, read as {found.name}",
@@ -173,6 +214,8 @@ def _names(file: NetworkFile, choice: FileChoice) -> tuple[str, ...] | None:
     """Names of the classes: those that the caller gives, else those in the file (Ultralytics), else None."""
     if choice.labels is not None:
         return read_labels(choice.labels)
+    if file.metadata.get("task") == "pose":
+        return None  # those in the file name what has the joints
     names = file.literal("names")
     values = list(names.values()) if isinstance(names, dict) else names
     if not isinstance(values, list) or not values:
@@ -183,7 +226,10 @@ def _names(file: NetworkFile, choice: FileChoice) -> tuple[str, ...] | None:
 
 def _usual_names(fit: Fit, task: str, file: str) -> str | tuple[str, ...]:
     """Of a network that does not name what it finds: COCO's where the number says so."""
-    if task == "pose":
+    if task == "segment":
+        if fit.classes == len(ONE_CLASS):
+            return ONE_CLASS
+    elif task == "pose":
         if fit.classes == len(COCO_KEYPOINTS):
             return COCO_KEYPOINTS
     elif fit.classes == len(COCO_CATEGORIES):

@@ -13,8 +13,8 @@ from skipvid.presets.preset import Preset
 from skipvid.skip.picture import Picture
 from skipvid.tasks.areas import Areas, HeldWindows
 from skipvid.tasks.crops import CropWindow
-from skipvid.tasks.detect import mean_colour
 from skipvid.tasks.letterbox import Letterbox, Preprocessor
+from skipvid.tasks.picture_task import mean_colour
 
 SURE = 0.3
 """Score from which a keypoint counts as seen."""

@@ -91,6 +91,16 @@ class Registration:
         moved = self.canvas.motion.boxes(boxes * self._per_input_pixel())
         return cut_to_frame(box.uncut_to_frame((moved / self._per_input_pixel()).astype(np.float32)), box.frame_size)
 
+    def points_to_frame(self, points: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(K, J, 3), x and y in pixels of the input and a score -> of the frame; they may lie beyond it."""
+        box, places = self._letterbox, points[..., :2]
+        if self.canvas is not None and self.canvas.motion is not STANDSTILL:
+            unit = self._per_input_pixel()[:2]
+            places = (self.canvas.motion.points(places * unit) / unit).astype(np.float32)
+        flat = places.reshape(-1, 2)
+        moved = box.uncut_to_frame(np.concatenate([flat, flat], 1))[:, :2].reshape(places.shape)
+        return np.concatenate([moved, points[..., 2:]], 2).astype(np.float32)
+
     def to_frame(self, grid: NDArray[T], cell: tuple[float, float]) -> NDArray[T]:
         """A grid (h, w) over the canvas as one over the frame. cell: (height, width) of a cell, pixels of the input."""
         if self.canvas is None:

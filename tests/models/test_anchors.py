@@ -195,3 +195,9 @@ def test_extreme_score_thresholds_take_all_or_nothing(threshold: float, count: i
     anchors = make_anchors((128, 128), 0.1)
     (found,) = decode_detections(*outputs(anchors, 1), anchors, score_threshold=threshold)
     assert len(found.scores) == count
+
+
+def test_box_whose_sides_changed_places_drives_no_other_out() -> None:
+    boxes = np.array([[50, 10, 40, 30], [10, 10, 30, 30], [11, 10, 30, 30]], np.float32)
+    scores = np.array([0.9, 0.8, 0.7], np.float32)
+    assert class_wise_nms(boxes, scores, np.zeros(3, np.int64), 0.5).tolist() == [0, 1]

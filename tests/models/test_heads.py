@@ -50,6 +50,12 @@ RECOGNISED: list[tuple[str, str, NetworkFacts, int]] = [
     ("nanodet-plus", "detect", facts((1, WIDE, 112)), 80),
     ("picodet", "detect", facts(*PICODET), 7),
     ("picodet-decoded", "detect", facts((1, WIDE, 4), (1, 1, WIDE)), 1),
+    ("ssd", "detect", facts((1, 3000, 21), (1, 3000, 4)), 20),
+    ("ssd", "detect", facts((1, 3000, 4), (1, 3000, 4), names=("scores", "boxes")), 3),
+    ("yolov8-pose", "pose", facts((1, 56, CELLS)), 17),
+    ("yolov8-pose", "pose", facts((1, 5 + 3 * 21, CELLS), kpt_shape="[21, 3]", task="pose"), 21),
+    ("yolov8-pose", "pose", facts((1, 5 + 2 * 4, CELLS), classes=4), 4),
+    ("end2end-pose", "pose", facts((1, 300, 57)), 17),
     ("heatmaps", "pose", facts((1, 17, 24, 40)), 17),
     ("simcc", "pose", facts((1, 17, 320), (1, 17, 192)), 17),
 ]
@@ -182,6 +188,55 @@ def test_nothing_above_the_threshold_is_nothing_found() -> None:
             shapes = {output.name: output.shape for output in known.outputs}
             shapes.update(each for output in known.outputs for each in output.maps)
             assert not len(read(name, known, [torch.full(shapes[each], -9.0) for each in fit.outputs]).boxes)
+
+
+def pose_rows(joints: int, numbers: int) -> torch.Tensor:
+    output = torch.zeros(1, 5 + joints * numbers, CELLS)
+    output[0, :5, 7] = torch.tensor([50.0, 40.0, 20.0, 10.0, 0.6])
+    output[0, 5:, 7] = torch.arange(joints * numbers) / 10
+    output[0, :5, 9] = torch.tensor([51.0, 40.0, 20.0, 10.0, 0.5])  # goes, and its joints with it
+    output[0, :5, 11] = torch.tensor([20.0, 20.0, 10.0, 10.0, 0.9])
+    return output
+
+
+@pytest.mark.parametrize(("joints", "numbers"), [(17, 3), (4, 2)])
+def test_people_have_the_joints_of_their_row(joints: int, numbers: int) -> None:
+    known = facts((1, 5 + joints * numbers, CELLS), classes=joints)
+    found = read("yolov8-pose", known, [pose_rows(joints, numbers)])
+    check(found, [[15, 15, 25, 25], [40, 35, 60, 45]], [0.9, 0.6], [0, 0])
+    assert found.keypoints is not None and found.keypoints.shape == (2, joints, 3)
+    given = (np.arange(joints * numbers) / 10).reshape(joints, numbers)
+    np.testing.assert_allclose(found.keypoints[1, :, :2], given[:, :2], atol=1e-5)
+    np.testing.assert_allclose(found.keypoints[1, :, 2], given[:, 2] if numbers == 3 else 0.6, atol=1e-5)
+    assert not found.keypoints[0, :, :2].any()
+
+
+def test_chosen_people_are_not_suppressed_again() -> None:
+    output = torch.zeros(1, 300, 57)
+    output[0, 0, :6], output[0, 0, 6:9] = torch.tensor([10.0, 10, 50, 50, 0.9, 0]), torch.tensor([12.0, 13, 0.8])
+    output[0, 1, :6] = torch.tensor([10.0, 10, 50, 49, 0.8, 0])
+    found = read("end2end-pose", facts((1, 300, 57)), [output])
+    check(found, [[10, 10, 50, 50], [10, 10, 50, 49]], [0.9, 0.8], [0, 0])
+    assert found.keypoints is not None
+    np.testing.assert_allclose(found.keypoints[0, 0], [12, 13, 0.8])
+
+
+def test_ssd_has_fractions_and_leaves_the_background_out() -> None:
+    boxes, chances = torch.zeros(1, 3000, 4), torch.zeros(1, 3000, 4)
+    boxes[0, 4], chances[0, 4] = torch.tensor([0.25, 0.5, 0.5, 1.0]), torch.tensor([0.1, 0.0, 0.7, 0.4])
+    boxes[0, 5], chances[0, 5] = boxes[0, 4], torch.tensor([0.4, 0.0, 0.6, 0.0])
+    chances[0, 9, 0] = 1
+    known = facts((1, 3000, 4), (1, 3000, 4), names=("scores", "boxes"))
+    box = [40.0, 48.0, 80.0, 96.0]
+    check(read("ssd", known, [boxes, chances]), [box, box], [0.7, 0.4], [1, 2])
+
+
+def test_what_the_file_says_of_its_task_tells_poses_from_detectors() -> None:
+    shape = (1, 56, CELLS)
+    assert recognise(facts(shape, task="pose", kpt_shape="[17, 3]"), "net.onnx", None)[0].name == "yolov8-pose"
+    assert recognise(facts(shape, task="detect"), "net.onnx", None)[0].name == "yolov8"
+    with pytest.raises(UsageError, match=r"may be those of yolov8 \(52 classes\) or yolov8-pose \(17 joints\)"):
+        recognise(facts(shape), "net.onnx", None)
 
 
 def test_simcc_reads_the_highest_bins() -> None:

@@ -3,8 +3,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from skipvid.core.class_maps import ClassMap
 from skipvid.core.results import Detections
-from skipvid.report import Agreement, agreement
+from skipvid.report import Agreement, MapAgreement, agreement, map_agreement
 from skipvid.report.agreement import box_iou
 
 
@@ -102,3 +103,19 @@ def test_agreements_of_frames_add_up() -> None:
 def test_boxes_without_area_overlap_nothing() -> None:
     flat = np.array([[5, 5, 5, 9], [3, 3, 1, 1]], np.float32)
     assert (box_iou(flat, flat) == 0).all()
+
+
+def class_map(cells: list[list[int]]) -> ClassMap:
+    grid = np.array(cells, np.uint16)
+    return ClassMap(grid, np.arange(len(grid)), np.arange(len(grid[0])), ("background", "road", "person", "tram"))
+
+
+def test_class_maps_are_compared_class_by_class() -> None:
+    dense, gated = class_map([[0, 0, 1], [0, 1, 1]]), class_map([[0, 1, 1], [0, 1, 2]])
+    found = map_agreement(dense, gated)
+    assert found.pixels == pytest.approx(4 / 6)
+    assert found.mean_iou == pytest.approx((2 / 3 + 2 / 4 + 0 / 1) / 3)  # there is no tram
+    both = MapAgreement() + found + map_agreement(dense, dense)
+    assert both.pixels == pytest.approx(10 / 12)
+    assert both.mean_iou == pytest.approx((5 / 6 + 5 / 7 + 0 / 1) / 3)
+    assert (MapAgreement().pixels, MapAgreement().mean_iou) == (1, 1)

@@ -111,3 +111,78 @@ def heat_map_file(path: Path, size: tuple[int, int] = SIZE, joints: int = 17) ->
     b = Builder(13, seed=7)
     y = b.node("Relu", b.conv(b.node("Relu", b.conv("x", 3, 8, strides=[2, 2])), 8, 16, strides=[2, 2]))
     return b.save(path, b.node("Sigmoid", b.conv(y, 16, joints)), shape=(1, 3, *size))
+
+
+class Segmenting(nn.Module):
+    """Features at a quarter of the picture, scores of classes enlarged to all of it, as torchvision's and smp's networks have it.
+
+    end: what becomes of the scores: "scores", "numbers" (int64), "numbers, kept" (as (1, 1, h, w), float32), "chance" or "logit" of one
+    class; "coarse" are scores that are not enlarged.
+    """
+
+    def __init__(self, classes: int, end: str) -> None:
+        super().__init__()
+        self.end = end
+        first, second, third = nn.Conv2d(3, 16, 3, 2, 1), nn.Conv2d(16, 16, 3, 2, 1), nn.Conv2d(16, 16, 3, 1, 1)
+        self.features = nn.Sequential(first, nn.ReLU(), second, nn.ReLU(), third)
+        self.classify = nn.Conv2d(16, classes, 1)
+
+    def forward(self, x: Tensor) -> Any:
+        scores = self.classify(F.relu(self.features(x)))
+        if self.end == "coarse":
+            return scores
+        scores = F.interpolate(scores, scale_factor=4.0, mode="bilinear", align_corners=False)
+        if self.end == "numbers":
+            return scores.argmax(1)
+        if self.end == "numbers, kept":
+            return scores.argmax(1, keepdim=True).float()
+        return scores.sigmoid() if self.end == "chance" else scores
+
+
+def segment_net(end: str = "scores", classes: int = 3) -> Segmenting:
+    """Random weights whose classes share the picture."""
+    torch.manual_seed(4)
+    net = Segmenting(1 if end in ("chance", "logit") else classes, end).eval()
+    net.classify.weight.data *= 6
+    net.classify.bias.data.zero_()
+    return net
+
+
+def segment_file(path: Path, end: str = "scores", classes: int = 3, size: tuple[int, int] = SIZE) -> Path:
+    """A class map, in one of its forms."""
+    return export(segment_net(end, classes), path, 17, (1, 3, *size))
+
+
+class People(Decoded):
+    """YOLOv8-pose: a person's rows, and 17 joints behind them, x and y from the corner of the cell, as Ultralytics exports it."""
+
+    def __init__(self) -> None:
+        super().__init__(1, 16)
+        self.joints = nn.ModuleList(nn.Conv2d(16, 51, 1) for _ in range(3))
+
+    def forward(self, x: Tensor) -> Any:
+        rows, parts = super().forward(x), []
+        x = self.stem(x)
+        for level, down in enumerate(self.down):
+            x = F.silu(down(x))
+            height, width = x.shape[2:]
+            y, across = torch.meshgrid(torch.arange(height) + 0.5, torch.arange(width) + 0.5, indexing="ij")
+            values = self.joints[level](x).view(1, 17, 3, -1)
+            stride = 8.0 * 2**level
+            columns, lines = ((2 * values[:, :, n] + (grid.reshape(1, 1, -1) - 0.5)) * stride for n, grid in enumerate((across, y)))
+            parts.append(torch.stack([columns, lines, values[:, :, 2].sigmoid()], 2).view(1, 51, -1))
+        return torch.cat([rows, torch.cat(parts, 2)], 1)
+
+
+def people_file(path: Path, size: tuple[int, int] = SIZE, **metadata: str) -> Path:
+    """(1, 56, N)."""
+    torch.manual_seed(3)
+    net = People()
+    for branch in (net.classes, net.sides, net.joints):
+        for conv in branch:
+            conv.weight.data *= 4
+    export(net, path, 17, (1, 3, *size))
+    model = onnx.load(path)
+    onnx.helper.set_model_props(model, metadata)
+    onnx.save(model, path)
+    return path

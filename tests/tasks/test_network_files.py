@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,17 @@ from file_networks import SIZE, heat_map_file, ultralytics_file, yolov8_file, yo
 from moving_square import assert_same, frames  # noqa: E402
 from onnx_graphs import runtime  # noqa: E402
 
+sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
+
+from reference_decodes import chosen, nanodet, yolox  # noqa: E402
+
 from skipvid.core.errors import PresetError, SkipvidError, UsageError, WeightsError  # noqa: E402
 from skipvid.core.labels import COCO_KEYPOINTS  # noqa: E402
-from skipvid.models.detections import class_wise_nms  # noqa: E402
 from skipvid.models.spec import DetectorSpec  # noqa: E402
 from skipvid.presets.preset import Preset, dump_preset, load_preset, save_preset  # noqa: E402
 from skipvid.skip.config import SkipConfig  # noqa: E402
+from skipvid.skip.importers import files  # noqa: E402
+from skipvid.skip.importers.onnx_file import read_onnx  # noqa: E402
 from skipvid.tasks.detect_engine import DetectEngine  # noqa: E402
 from skipvid.tasks.engine import spec_for  # noqa: E402
 from skipvid.tasks.network_files import FileChoice, preset_of_file, read_labels  # noqa: E402
@@ -41,29 +47,6 @@ def engine_of(preset: Preset, threshold: float = 0.0) -> DetectEngine:
     return DetectEngine(replace(preset, score_threshold=THRESHOLD), SkipConfig(threshold=threshold, threads=1), Path(preset.weights))
 
 
-def yolox_boxes(rows: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The reference: boxes, scores and classes of rows (N, 5 + C), as upstream's demonstration decodes them."""
-    grids, strides = [], []
-    for stride in (8, 16, 32):
-        y, x = np.mgrid[0 : size[0] // stride, 0 : size[1] // stride]
-        grids.append(np.stack([x, y], -1).reshape(-1, 2))
-        strides.append(np.full((len(grids[-1]), 1), stride))
-    grid, stride = np.concatenate(grids), np.concatenate(strides)
-    centre, side = (rows[:, :2] + grid) * stride, np.exp(rows[:, 2:4]) * stride
-    scores = rows[:, 4] * rows[:, 5:].max(1)
-    return np.concatenate([centre - side / 2, centre + side / 2], 1), scores, rows[:, 5:].argmax(1)
-
-
-def chosen(
-    boxes: np.ndarray, scores: np.ndarray, classes: np.ndarray, size: tuple[int, int], threshold: float, overlap: float
-) -> list[tuple[int, float, list[float]]]:
-    """(class, score, box) of what remains of a picture, the best first."""
-    sure = scores > threshold
-    boxes, scores, classes = boxes[sure].clip(0, [size[1], size[0]] * 2), scores[sure], classes[sure]
-    kept = class_wise_nms(boxes, scores, classes, overlap)
-    return [(int(classes[n]), float(scores[n]), boxes[n].tolist()) for n in kept]
-
-
 def test_yolox_file_finds_what_onnx_runtime_and_the_reference_find(labels: Path, tmp_path: Path) -> None:
     path = yolox_file(tmp_path / "net.onnx")
     preset = preset_of_file(path, "detect", FileChoice(labels=labels))
@@ -75,9 +58,7 @@ def test_yolox_file_finds_what_onnx_runtime_and_the_reference_find(labels: Path,
     for frame in frames(4, SIZE):
         found = stream.process(frame).detections
         rows = runtime(path, task.prepare(frame.image).tensor().numpy())[0][0]
-        expected = [
-            each for each in chosen(*yolox_boxes(rows, SIZE), SIZE, THRESHOLD, 0.45) if min(np.subtract(each[2][2:], each[2][:2])) > 0
-        ]
+        expected = [each for each in chosen(yolox(rows, SIZE), SIZE, THRESHOLD, 0.45) if min(np.subtract(each[2][2:], each[2][:2])) > 0]
         assert len(expected) > 5
         assert [found.labels[n] for n in range(len(found))] == [("person", "car", "kite surfer")[each[0]] for each in expected]
         np.testing.assert_allclose(found.scores, [each[1] for each in expected], atol=1e-4)
@@ -115,7 +96,7 @@ def test_yolov8_is_read_from_the_maps_that_its_rows_are_decoded_from(classes: in
         half = rows[:, 2:4] / 2
         boxes = np.concatenate([rows[:, :2] - half, rows[:, :2] + half], 1)
         scores = rows[:, 4 : 4 + classes]
-        expected = chosen(boxes, scores.max(1), scores.argmax(1), SIZE, THRESHOLD, 0.7)
+        expected = chosen((boxes, scores.max(1), scores.argmax(1)), SIZE, THRESHOLD, 0.7)
         expected = [each for each in expected if min(np.subtract(each[2][2:], each[2][:2])) > 0]
         assert len(expected) > 2
         assert list(found.labels) == [f"class {each[0]}" for each in expected]
@@ -231,20 +212,20 @@ def test_networks_on_other_things_than_one_picture_are_refused(tmp_path: Path) -
             preset_of_file(path, "detect", FileChoice())
 
 
-def nanodet_boxes(outputs: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The reference for NanoDet-m at 416: scores of three levels, then distributions over 0 to 7 strides for each side."""
-    boxes, scores, classes = [], [], []
-    for stride, each, sides in zip((8, 16, 32), outputs[:3], outputs[3:], strict=True):
-        side = 416 // stride
-        odds = np.exp(sides[0].reshape(-1, 4, 8).astype(np.float64))
-        distance = (odds * np.arange(8)).sum(2) / odds.sum(2) * stride
-        y, x = np.mgrid[0:side, 0:side].reshape(2, -1) * stride + stride / 2
-        corners = np.stack([x - distance[:, 0], y - distance[:, 1], x + distance[:, 2], y + distance[:, 3]], 1)
-        rows, kinds = np.nonzero(each[0] > 0)
-        boxes.append(corners[rows])
-        scores.append(each[0][rows, kinds])
-        classes.append(kinds)
-    return np.concatenate(boxes).astype(np.float32), np.concatenate(scores), np.concatenate(classes)
+@pytest.mark.parametrize("size", [SIZE, ("height", "width")])
+def test_file_is_read_once_for_its_preset_and_its_engine(size: tuple[Any, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = []
+    monkeypatch.setattr(files, "read_onnx", lambda path: read.append(path) or read_onnx(path))  # type: ignore[func-returns-value]
+    names = "['a', 'b', 'c']"
+    path = ultralytics_file(tmp_path / "net.onnx", size, names=names, stride="32", imgsz="[64, 96]")
+    preset = preset_of_file(path, "detect", FileChoice())
+    engine = engine_of(preset)
+    assert len(read) == 1 and engine.stream().process(frames(1, SIZE)[0]).detections.labels
+    ultralytics_file(path, size, names=names, stride="32", imgsz="[64, 96]", date="today")
+    preset_of_file(path, "detect", FileChoice())
+    engine_of(preset)
+    engine_of(preset)
+    assert len(read) == 3  # another file, and an engine that follows no preset
 
 
 @pytest.mark.realdata
@@ -264,8 +245,8 @@ def test_published_networks_find_what_onnx_runtime_finds(folder: str, file: str,
         frame = Frame(image, index, index / 10, "clip")
         found = stream.process(frame).detections
         outputs = runtime(path, task.prepare(image).tensor().numpy())
-        decoded = yolox_boxes(outputs[0][0], (416, 416)) if file == "yolox_nano" else nanodet_boxes(outputs)
-        expected = chosen(*decoded, (416, 416), THRESHOLD, overlap)
+        decoded = yolox(outputs[0][0], (416, 416)) if file == "yolox_nano" else nanodet(outputs, (416, 416))
+        expected = chosen(decoded, (416, 416), THRESHOLD, overlap)
         boxes = task.letterbox(image.shape[:2]).boxes_to_frame(np.array([each[2] for each in expected], np.float32).reshape(-1, 4))
         visible = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
         names = np.array(preset.labels)[[each[0] for each in expected]][visible]

@@ -38,7 +38,7 @@ BYTE = 1 / 255
 class Fit:
     """A head that fits a network. classes: how many it tells apart, or joints. outputs: what the network shall return for it, by name.
 
-    make: for detection from the input's (height, width), for poses from the names of the joints.
+    make: for detection from the input's (height, width), for poses from the names of the joints, for class maps from the number of names.
     """
 
     classes: int
@@ -48,13 +48,15 @@ class Fit:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class HeadKind:
-    """One kind of head. returns: what its networks return, in words. fit: None where a network returns something else."""
+    """One kind of head. returns: what its networks return, in words. fit: None where a network returns something else.
+    whole: a pose network that finds all people in the picture itself."""
 
     name: str
     task: str
     returns: str
     fit: Callable[[NetworkFacts], Fit | None]
     pixels: Pixels = field(default_factory=Pixels)
+    whole: bool = False
 
 
 def raw(boxes: Floats, scores: Floats, classes: NDArray[Any]) -> RawDetections:

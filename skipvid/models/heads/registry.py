@@ -5,14 +5,29 @@ from __future__ import annotations
 import difflib
 
 from skipvid.core.errors import PresetError, UsageError
+from skipvid.core.labels import COCO_KEYPOINTS
 from skipvid.core.network_outputs import NetworkFacts
-from skipvid.models.heads import detr, efficientdet, nanodet, poses, yolov5, yolov8, yolox
+from skipvid.models.heads import detr, efficientdet, nanodet, poses, segmentation, ssd, yolo_pose, yolov5, yolov8, yolox
 from skipvid.models.heads.base import Fit, HeadKind
 
 HEADS: dict[str, HeadKind] = {
     kind.name: kind
-    for kind in (yolox.YOLOX, yolox.DECODED, *nanodet.KINDS, yolov8.KIND, *yolov5.KINDS, *detr.KINDS, *efficientdet.KINDS, *poses.KINDS)
+    for kind in (
+        yolox.YOLOX,
+        yolox.DECODED,
+        *nanodet.KINDS,
+        yolov8.KIND,
+        *yolov5.KINDS,
+        *detr.KINDS,
+        *efficientdet.KINDS,
+        *poses.KINDS,
+        *yolo_pose.KINDS,
+        ssd.KIND,
+        *segmentation.KINDS,
+    )
 }
+COUNTED = {"detect": "classes", "pose": "joints", "segment": "classes"}
+"""What a network of each task tells apart."""
 
 
 def find_head(name: str) -> HeadKind:
@@ -39,6 +54,12 @@ def recognise(facts: NetworkFacts, file: str, task: str | None, name: str | None
             raise UsageError(f"{file}: the head {name} does not fit its outputs {shapes}{counted}", f"it reads {kind.returns}")
         return kind, fit
     fitting = [(kind, fit) for kind in HEADS.values() if task in (None, kind.task) and (fit := kind.fit(facts)) is not None]
+    if all(output.values == "numbers" for output in facts.outputs):
+        fitting = [(kind, fit) for kind, fit in fitting if kind.task == "segment"]  # no boxes and no heat maps are whole numbers
+    joints = [(kind, fit) for kind, fit in fitting if kind.task == "pose" and fit.classes == len(COCO_KEYPOINTS)]
+    if joints and facts.classes is None:
+        # Heat maps of people's 17 joints have the shape of a class map, too.
+        fitting = [(kind, fit) for kind, fit in fitting if kind.task != "segment"]
     if len(fitting) == 1:
         return fitting[0]
     if not fitting:
@@ -47,7 +68,7 @@ def recognise(facts: NetworkFacts, file: str, task: str | None, name: str | None
             f"{file}: no head{wanted} is known that reads its outputs {shapes}{counted}",
             f"known: {_names(task)}; export the network without decoding and NMS of its own",
         )
-    candidates = " or ".join(f"{kind.name} ({fit.classes} {'classes' if kind.task == 'detect' else 'joints'})" for kind, fit in fitting)
+    candidates = " or ".join(f"{kind.name} ({fit.classes} {COUNTED[kind.task]})" for kind, fit in fitting)
     raise UsageError(f"{file}: its outputs {shapes} may be those of {candidates}", "say which: --head NAME, or how many: --labels FILE")
 
 

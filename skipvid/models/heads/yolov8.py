@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import permutations, product
 
 import numpy as np
@@ -53,11 +53,11 @@ class DistanceMaps(RowHead):
         class_map, side_map = maps[0][0], maps[1][0]
         best = class_map.max(0)
         y, x = (best > logit(score_threshold)).nonzero()
-        boxes = _boxes(side_map[:, y, x], x, y, self._strides[level])
+        boxes = boxes_of(side_map[:, y, x], x, y, self._strides[level])
         return raw(boxes, sigmoid(best[y, x]), class_map[:, y, x].argmax(0))
 
 
-def _boxes(sides: Floats, x: Floats, y: Floats, stride: int) -> Floats:
+def boxes_of(sides: Floats, x: Floats, y: Floats, stride: int) -> Floats:
     """sides: (4 · bins, K) of the cells x, y -> (K, 4) xyxy in pixels."""
     bins = sides.shape[0] // 4
     distance = sides.T if bins == 1 else expected(sides.reshape(4, bins, sides.shape[1]))
@@ -75,36 +75,50 @@ def _anchor_free(facts: NetworkFacts) -> Fit | None:
     classes = output.shape[1] - 4 - (PROTOTYPES if masks else 0)
     if len(facts.outputs) != 1 + len(masks) or not facts.may_have(classes):
         return None
-    for names, strides in _decoded_from(facts, classes):
+    for names, strides in decoded_from(facts, classes):
         return Fit(classes, names, lambda size, strides=strides: DistanceMaps(size, strides))  # type: ignore[misc]
     return Fit(classes, (output.name,), lambda size: AnchorFree(size, classes))
 
 
-def _decoded_from(facts: NetworkFacts, classes: int) -> Iterator[tuple[tuple[str, ...], Sequence[int]]]:
-    """Names of the maps that give the network's own rows when they are decoded here, and their strides."""
+Rest = Callable[[Floats, Floats, Floats, int], Floats]
+"""What becomes of the numbers behind the classes: values (count, K) of the cells x, y at a stride -> (K, numbers)."""
+
+
+def decoded_from(
+    facts: NetworkFacts, classes: int, count: int = 0, rest: Rest | None = None
+) -> Iterator[tuple[tuple[str, ...], Sequence[int]]]:
+    """Names of the maps that give the network's own rows when they are decoded here, and their strides.
+
+    The maps are those of the classes of all levels, those of the boxes, and, where rows have `count` numbers more, those of them.
+    """
     strides = next(each for each in STRIDES if facts.outputs[0].shape[2] == cells(facts.image_size, each))
     levels = [[each for each in facts.last_maps if each.shape[2:] == size] for size in grids(facts.image_size, strides)]
     for bins in BINS:
-        wanted = (classes, 4 * bins)
-        pairs = [[pair for pair in permutations(level, 2) if tuple(each.shape[1] for each in pair) == wanted] for level in levels]
-        for chosen in product(*pairs):
-            if _gives_rows(facts, chosen, strides, classes):
-                yield tuple(scores.name for scores, _ in chosen) + tuple(sides.name for _, sides in chosen), strides
+        wanted = (classes, 4 * bins, *([count] if count else []))
+        groups = [
+            [group for group in permutations(level, len(wanted)) if tuple(each.shape[1] for each in group) == wanted] for level in levels
+        ]
+        for chosen in product(*groups):
+            if _gives_rows(facts, chosen, strides, classes, rest):
+                yield tuple(each.name for kind in zip(*chosen, strict=True) for each in kind), strides
 
 
-def _gives_rows(facts: NetworkFacts, chosen: Sequence[tuple[NetworkOutput, NetworkOutput]], strides: Sequence[int], classes: int) -> bool:
-    rows = facts.sample[facts.outputs[0].name][0, : 4 + classes].T
+def _gives_rows(
+    facts: NetworkFacts, chosen: Sequence[tuple[NetworkOutput, ...]], strides: Sequence[int], classes: int, rest: Rest | None
+) -> bool:
     parts = []
-    for (scores, sides), stride in zip(chosen, strides, strict=True):
+    for (scores, sides, *others), stride in zip(chosen, strides, strict=True):
         height, width = scores.shape[2:]
         y, x = np.mgrid[0:height, 0:width].reshape(2, -1)
-        boxes = _boxes(_cells(facts, sides), x, y, stride)
+        boxes = boxes_of(_cells(facts, sides), x, y, stride)
         middles = np.concatenate([(boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]], 1)
-        parts.append(np.concatenate([middles, sigmoid(_cells(facts, scores)).T], 1))
+        more = [rest(_cells(facts, each), x, y, stride) for each in others if rest is not None]
+        parts.append(np.concatenate([middles, sigmoid(_cells(facts, scores)).T, *more], 1))
     ours = np.concatenate(parts)
+    rows = facts.sample[facts.outputs[0].name][0, : ours.shape[1]].T
+    groups = (slice(0, 4), slice(4, 4 + classes), slice(4 + classes, None))
     return all(
-        np.allclose(a, b, rtol=CLOSE, atol=CLOSE * float(np.abs(b).max()))
-        for a, b in ((ours[:, :4], rows[:, :4]), (ours[:, 4:], rows[:, 4:]))
+        np.allclose(ours[:, part], rows[:, part], rtol=CLOSE, atol=CLOSE * float(np.abs(rows[:, part]).max(initial=0))) for part in groups
     )
 
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from skipvid.core.errors import BackendError, UsageError, WeightsError
-from skipvid.core.network_outputs import NetworkFacts, NetworkOutput
+from skipvid.core.network_outputs import NetworkFacts, NetworkOutput, Values
 from skipvid.skip.importers.onnx_file import OnnxFile, input_shapes, read_onnx
 from skipvid.skip.importers.onnx_network import OnnxNetwork
 from skipvid.skip.importers.onnx_tail import describe_output, last_maps
@@ -34,6 +34,10 @@ class NetworkFile(ABC):
     @abstractmethod
     def facts(self, image_size: tuple[int, int], classes: int | None) -> NetworkFacts:
         """What is known of it for a picture of (height, width) and so many classes. Raises BackendError where it does not run."""
+
+    def sized(self, size: tuple[int, int]) -> NetworkFile:
+        """The same for a picture of (height, width), without the file being read again. Raises UsageError where it fixes another one."""
+        return self
 
     def literal(self, key: str) -> Any:
         """A value of its metadata, in Python's notation; None where it is not there."""
@@ -78,6 +82,9 @@ class _OnnxNetworkFile(NetworkFile):
         sample = {each.name: np.asarray(values[each.name]) for each in (*outputs, *maps)}
         return NetworkFacts(outputs, image_size, classes, self.metadata, maps, sample)
 
+    def sized(self, size: tuple[int, int]) -> NetworkFile:
+        return self if tuple(self.examples[0].shape[2:]) == size else _OnnxNetworkFile(self._file, size)
+
     def literal(self, key: str) -> Any:
         return self._file.literal(key)
 
@@ -109,11 +116,12 @@ class _ExportedFile(NetworkFile):
             raise BackendError(f"{self.path}: it does not run: {' '.join(str(error).split())[:160]}", "export it again") from error
         if not all(isinstance(leaf, Tensor) for leaf in leaves):
             raise BackendError(f"{self.path}: it returns other values than tensors", "export it with tensors alone")
-        outputs = tuple(NetworkOutput(f"output{number}", tuple(leaf.shape)) for number, leaf in enumerate(leaves))
+        kinds: list[Values] = ["" if leaf.is_floating_point() else "numbers" for leaf in leaves]
+        outputs = tuple(NetworkOutput(f"output{n}", tuple(leaf.shape), values=kinds[n]) for n, leaf in enumerate(leaves))
         return NetworkFacts(outputs, image_size, classes, self.metadata)
 
     def ending_at(self, names: Sequence[str]) -> nn.Module:
-        return _Selected(self.net, [int(name.removeprefix("output")) for name in names]).eval()
+        return _Selected(self.net, [int(name.removeprefix("output")) for name in names])
 
 
 class _Selected(nn.Module):
@@ -122,6 +130,7 @@ class _Selected(nn.Module):
     def __init__(self, net: nn.Module, numbers: Sequence[int]) -> None:
         super().__init__()
         self.net, self.numbers = net, tuple(numbers)
+        self.training = False  # by hand: an exported program refuses eval()
 
     def forward(self, *inputs: Tensor) -> Any:
         leaves = tree_leaves(self.net(*inputs))

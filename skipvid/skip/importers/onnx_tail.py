@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from skipvid.core.network_outputs import NetworkOutput, Shape
+from skipvid.core.network_outputs import NetworkOutput, Shape, Values
 from skipvid.skip.importers.onnx_file import Op
 
 SAME = {"Identity", "Dropout"}
+ARRANGING = SAME | {"Cast", "Reshape", "Flatten", "Squeeze", "Unsqueeze"}
+"""What keeps each number and the order of all."""
 STRIDES = (4, 8, 16, 32, 64, 128)
 """Pixels of the picture per cell of the maps that heads read."""
 
@@ -28,13 +30,31 @@ def last_maps(outputs: Sequence[str], ops: Sequence[Op], shapes: Mapping[str, Sh
 
 
 def describe_output(name: str, ops: Sequence[Op], shapes: Mapping[str, Shape]) -> NetworkOutput:
-    """An output with the maps whose cells are its rows. shapes: of everything that depends on the picture, by name."""
+    """An output with the maps whose cells are its rows, or what its numbers are. shapes: of all that depends on the picture, by name."""
     makers = {result: op for op in ops for result in op.outputs}
+    values, channels = _values(name, makers, shapes)
     for channels_last in (True, False):
         maps = _maps(name, channels_last, makers, shapes) if len(shapes[name]) == 3 else None
         if maps:
-            return NetworkOutput(name, shapes[name], tuple((each, shapes[each]) for each in maps), channels_last)
-    return NetworkOutput(name, shapes[name])
+            return NetworkOutput(name, shapes[name], tuple((each, shapes[each]) for each in maps), channels_last, values)
+    return NetworkOutput(name, shapes[name], values=values, channels=channels)
+
+
+def _values(name: str, makers: Mapping[str, Op], shapes: Mapping[str, Shape]) -> tuple[Values, tuple[str, Shape] | None]:
+    """What the numbers of an output are; of numbers of channels the map that they are of, where that is (1, C, h, w)."""
+    op = makers.get(name)
+    while op is not None and op.kind in ARRANGING and op.inputs[0] in shapes:
+        op = makers.get(op.inputs[0])
+    if op is None:
+        return "", None
+    if op.kind == "ArgMax":
+        source = op.inputs[0]
+        along, last = op.attributes.get("axis", 0) % 4, op.attributes.get("select_last_index", 0)
+        whole = len(shapes.get(source, ())) == 4 and along == 1 and not last
+        return "numbers", (source, shapes[source]) if whole else None
+    while op is not None and op.kind in ARRANGING | {"Resize", "Upsample"} and op.inputs[0] in shapes:
+        op = makers.get(op.inputs[0])
+    return ("chances" if op is not None and op.kind in ("Sigmoid", "Softmax", "HardSigmoid") else "scores"), None
 
 
 def _maps(name: str, channels_last: bool, makers: Mapping[str, Op], shapes: Mapping[str, Shape]) -> list[str] | None:

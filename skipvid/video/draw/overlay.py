@@ -7,6 +7,7 @@ from typing import Literal
 from skipvid.core.planes import Planes
 from skipvid.core.results import FrameResult
 from skipvid.video.draw.canvas import Canvas, Image
+from skipvid.video.draw.classes import draw_class_names, draw_classes
 from skipvid.video.draw.counts import draw_counts
 from skipvid.video.draw.labels import draw_boxes, draw_labels
 from skipvid.video.draw.status import Status, draw_status
@@ -36,7 +37,11 @@ def draw_planes(picture: Planes, result: FrameResult, *, overlay: Overlay = "mas
 
 
 def _draw_findings(canvas: Canvas, result: FrameResult, status: Status | None) -> None:
+    if result.class_map is not None:
+        draw_classes(canvas, result.class_map)
     draw_boxes(canvas, result.detections)
     places = draw_counts(canvas, result.counts)
+    if result.class_map is not None:
+        places += draw_class_names(canvas, result.class_map)
     places += [] if status is None else draw_status(canvas, status, result.keyframe)
     draw_labels(canvas, result.detections, places)

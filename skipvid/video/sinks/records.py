@@ -11,8 +11,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from skipvid.core.class_maps import ClassMap
 from skipvid.core.costs import FrameCost
 from skipvid.core.results import SCHEMA_VERSION, Detections, FrameResult, RunHeader, RunSummary
+from skipvid.video.sinks.rle import run_lengths
 
 Record = dict[str, Any]
 
@@ -80,6 +82,7 @@ def frame_record(result: FrameResult) -> Record:
         "height": frame.height,
         "keyframe": result.keyframe,
         "detections": detection_records(result.detections),
+        **({} if result.class_map is None else {"segments": segment_records(result.class_map)}),
         "cost": cost_record(result.cost),
         "ms": _milliseconds(result.ms),
     }
@@ -100,6 +103,20 @@ def detection_records(found: Detections) -> list[Record]:
             record["keypoints"] = [[number(x, 2), number(y, 2), number(score, 4)] for x, y, score in found.keypoints[i]]
         records.append(record)
     return records
+
+
+def segment_records(found: ClassMap) -> list[Record]:
+    """One record for each class that is in the frame and stands for something; together they cover no pixel twice."""
+    return [
+        {
+            "label": found.names[number],
+            "category_id": number,
+            "area": mask["area"],
+            "segmentation": {"size": mask["size"], "counts": mask["counts"]},
+        }
+        for number, mask in run_lengths(found.pixels, found.shown).items()
+        if mask["area"]
+    ]
 
 
 def cost_record(cost: FrameCost | None) -> Record | None:

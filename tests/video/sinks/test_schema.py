@@ -14,6 +14,7 @@ import pytest
 from jsonschema import Draft202012Validator
 from run_making import header, result, summary, two_objects
 
+from skipvid.core.class_maps import ClassMap
 from skipvid.core.labels import COCO_KEYPOINTS
 from skipvid.core.results import SCHEMA_VERSION, Detections, FrameResult
 from skipvid.video.sinks.base import Sink
@@ -33,12 +34,14 @@ def strict(document: Any) -> Any:
 VALID = Draft202012Validator(strict(copy.deepcopy(schema())))
 
 NOT_FINITE = Detections(np.array([[np.nan, 0, np.inf, 5]], np.float32), np.array([np.nan], np.float32), np.array([1]), ("person",))
+ROAD = ClassMap(np.array([[0, 1]], np.uint16), np.zeros(720, int), np.arange(1280) // 640, ("background", "road"))
 RUNS: dict[str, tuple[tuple[str, ...], Sequence[FrameResult]]] = {
     "boxes": ((), [result(0, two_objects()), result(1)]),
     "tracks": ((), [result(0, two_objects(ids=True))]),
     "poses": (COCO_KEYPOINTS, [result(0, two_objects(ids=True, joints=17))]),
     "no gates": ((), [result(0, two_objects(), cost=None)]),
     "not finite": ((), [result(0, NOT_FINITE)]),
+    "class maps": ((), [result(0, class_map=ROAD), result(1, class_map=ROAD)]),
     "no frames": ((), []),
 }
 

@@ -1,0 +1,109 @@
+"""What stands before a network that looks at each frame as a whole: letterbox, registration, denoising, and what is left out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skipvid.core.results import StoredPicture
+from skipvid.presets.preset import Preset
+from skipvid.skip.picture import Picture
+from skipvid.tasks.areas import Areas, HeldOut
+from skipvid.tasks.canvas import Canvas
+from skipvid.tasks.denoise import Denoiser
+from skipvid.tasks.letterbox import Letterbox, Preprocessor
+from skipvid.tasks.registration import Registration
+
+
+class PictureTask:
+    """Prepares frames for a network.
+
+    Use one per stream. denoiser: what takes noise out of the pictures, where that is wanted. fill: the byte beside the picture; None = the
+    mean colour. areas: what is looked at; None: everything. motion, denoise: what is done where the camera moves, or is noisy, as in
+    DetectEngine.
+    """
+
+    def __init__(self, preset: Preset, fill: int | None, areas: Areas | None = None, motion: str = "none", denoise: str = "none") -> None:
+        self._preset = preset
+        self._preprocess = Preprocessor(preset.channels, preset.mean, preset.std, fill)
+        self._letterbox: Letterbox | None = None
+        self._areas = areas
+        self._fill = (fill,) * 3 if fill is not None else mean_colour(preset)
+        self._held: HeldOut | None = None
+        self._whole: Picture | None = None
+        self._motion = motion
+        self._registration: Registration | None = None
+        self.denoiser = Denoiser() if denoise == "auto" else None
+        self._boxes: NDArray[np.float32] | None = None  # of the last frame, in pixels of the input
+
+    def letterbox(self, frame_size: tuple[int, int]) -> Letterbox:
+        """The placing of frames of (height, width) pixels in the network's input."""
+        if self._letterbox is None or self._letterbox.frame_size != frame_size:
+            self._letterbox = Letterbox.fit(frame_size, self._preset.input_size(*frame_size))
+            if self._areas is not None:
+                self._held = HeldOut(self._areas.left_out(*frame_size), self._letterbox.content_size, self._fill)
+            self._registration = Registration(self._motion, self._letterbox, self._preprocess, self._held)
+            if self.denoiser is not None:
+                self.denoiser.forget()
+            self._boxes = None
+        return self._letterbox
+
+    def prepare(self, picture: NDArray[np.uint8] | StoredPicture) -> Picture:
+        """picture: a frame's, (H, W, 3) uint8 BGR where it is an array -> the network's input, of shape (1, 3, h, w)."""
+        size = (picture.shape[0], picture.shape[1]) if isinstance(picture, np.ndarray) else (picture.height, picture.width)
+        self.letterbox(size)
+        prepared = self.registration.picture(picture, self._boxes)
+        if self.denoiser is not None:
+            if self.canvas is not None and self.canvas.shift != (0, 0):
+                self.denoiser.forget()  # its means lie on the canvas as it was
+            prepared = replace(prepared, pixels=self.denoiser(prepared.pixels))
+        self._whole = prepared
+        return prepared if self._held is None else replace(prepared, pixels=self._held.hold(prepared.pixels))
+
+    @property
+    def registration(self) -> Registration:
+        """What makes the pictures of frames of the last size; there is one from the first call of `letterbox` on."""
+        assert self._registration is not None
+        return self._registration
+
+    @property
+    def whole(self) -> Picture:
+        """The picture prepared last, with nothing left out of it. Valid until the next one."""
+        assert self._whole is not None
+        return self._whole
+
+    @property
+    def canvas(self) -> Canvas | None:
+        """What registers the pictures, where that is wanted."""
+        return None if self._registration is None else self._registration.canvas
+
+    def begin_anew(self) -> None:
+        """The next frame has nothing in common with those before."""
+        self._boxes = None
+        if self._registration is not None:
+            self._registration.begin_anew()
+        if self.denoiser is not None:
+            self.denoiser.forget()
+
+    @property
+    def held(self) -> HeldOut | None:
+        """What is left out of frames of the last size."""
+        return self._held
+
+    def over_frame(self, masks: Mapping[str, NDArray[np.bool_]], frame_size: tuple[int, int]) -> dict[str, NDArray[np.bool_]]:
+        """masks: by layer, (h, w) bool over the input -> over a frame of (height, width); the input's filling is cut."""
+        box = self.letterbox(frame_size)
+        rows, columns = (part / whole for part, whole in zip(box.content_size, box.input_size, strict=True))
+        seen = {name: mask[: math.ceil(mask.shape[0] * rows), : math.ceil(mask.shape[1] * columns)] for name, mask in masks.items()}
+        cells = {name: (box.input_size[0] / mask.shape[0], box.input_size[1] / mask.shape[1]) for name, mask in masks.items()}
+        return {name: self.registration.to_frame(mask, cells[name]) for name, mask in seen.items()}
+
+
+def mean_colour(preset: Preset) -> tuple[int, int, int]:
+    """Of a preset's training data: (blue, green, red), the bytes whose values in the input are nearest to 0."""
+    first, second, third = (round(255 * mean) for mean in preset.mean)
+    return (third, second, first) if preset.channels == "rgb" else (first, second, third)
