@@ -135,7 +135,7 @@ def write_config(place: Path, **values: object) -> str:
 
 def test_every_command_is_walked() -> None:
     assert {"detect", "pose", "heatmap", "report", "eval", "calibrate", "bench", "probe", "doctor"} <= {words[0] for words in COMMANDS}
-    assert len(COMMANDS) == 20 and len(OPTIONS) > 200
+    assert len(COMMANDS) == 21 and len(OPTIONS) > 200
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
