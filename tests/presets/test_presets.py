@@ -112,7 +112,7 @@ def test_an_unknown_name_is_answered_with_the_known_ones(name: str, says: str) -
 
 
 WRONG_VALUES = {
-    "task": ["segment", 1, None],
+    "task": ["segmentation", 1, None],
     "model": ["", 3, None],
     "labels": ["imagenet", [], ["car", "car"], [1, 2], 3],
     "image_size": [0, -128, 1.5, "512", True, [512], [512, 0], [1, 2, 3]],

@@ -68,9 +68,14 @@ def _swaps_last(node: Node) -> bool:
     return order == [*range(dims - 2), dims - 1, dims - 2]
 
 
+def _of_two_maps(product: Node) -> bool:
+    """Whether neither factor is a constant, and they are not one map."""
+    return [int(item) for item in product.attrs["args"] if isinstance(item, MapArgument)] == [0, 1]
+
+
 def _written_out(last: Node, by_name: dict[str, Node]) -> _Found | None:
     """The attention whose last product a node is."""
-    if last.attrs["args"] != (MapArgument(0), MapArgument(1)) or len(last.inputs) != 2:
+    if not _of_two_maps(last):
         return None
     first, second = (by_name[name] for name in last.inputs)
     if _is(first, aten.softmax.int):
@@ -90,7 +95,7 @@ def _written_out(last: Node, by_name: dict[str, Node]) -> _Found | None:
     ):
         between.append(node)
         node = by_name[node.inputs[0]]
-    if not _is(node, aten.matmul.default) or len(node.inputs) != 2 or node.attrs["args"] != (MapArgument(0), MapArgument(1)):
+    if not _is(node, aten.matmul.default) or not _of_two_maps(node):
         return None
     inside += [*(item.name for item in between), node.name]
     linear = _factor_and_constant(node.shape, between)
