@@ -149,7 +149,7 @@ def test_two_streams_of_one_engine_do_not_disturb_each_other(engine: DetectEngin
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"task": "pose"}, "the network efficientdet-nano is for the task 'detect', not 'pose'"),
+        ({"task": "pose"}, "is for the task 'pose'; choose a preset of the task 'detect'"),
         ({"model": "hrnet-nano"}, "the network hrnet-nano is for the task 'pose', not 'detect'"),
         ({"model": "yolox_namo"}, "unknown network 'yolox_namo'; did you mean yolox_nano?"),
         ({"size_multiple": 8}, "'size_multiple' must be a multiple of 32 for the network efficientdet-nano, got 8"),
