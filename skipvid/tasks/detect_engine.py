@@ -17,7 +17,7 @@ from skipvid.skip.api import SkipModel
 from skipvid.skip.config import SkipConfig
 from skipvid.tasks.areas import Areas
 from skipvid.tasks.counting import CountOption, Counts
-from skipvid.tasks.detect import DetectTask, found_categories
+from skipvid.tasks.detect import DetectTask, finds_people, found_categories
 from skipvid.tasks.engine import ACTIVITY_STRIDE, Clock, Engine, EngineStream, spec_with
 from skipvid.tasks.identities import FollowOptions, Identities
 from skipvid.tasks.track import WEAK
@@ -48,7 +48,7 @@ class DetectEngine(Engine):
         scene_cuts: bool = True,
         programs: Path | None = None,
     ) -> None:
-        self.spec: DetectorSpec = spec_with(preset, WholePoseSpec if preset.task == "pose" else DetectorSpec, weights)
+        self.spec: DetectorSpec = spec_with(preset, WholePoseSpec if finds_people(preset) else DetectorSpec, weights)
         super().__init__(self.spec, preset, config, weights, weights_sha256, programs)
         self.categories = found_categories(preset).categories
         self.score_threshold = preset.score_threshold if score_threshold is None else score_threshold
