@@ -168,7 +168,10 @@ def random_model(preset: Preset, config: SkipConfig, ratios: Counter[float]) -> 
     found = getattr(net, NARROWER)
     counts = np.array([ratios[ratio] for ratio in (1.0, *found.ratios)], np.float32)
     blind = RandomRatios(
-        np.zeros((1, 1), np.float32), np.zeros(1, np.float32), np.zeros((len(counts), 1), np.float32), np.log(counts + 1e-9)
+        np.zeros((1, found.policy.inner.shape[1]), np.float32),
+        np.zeros(1, np.float32),
+        np.zeros((len(counts), 1), np.float32),
+        np.log(counts + 1e-9),
     )
     setattr(net, NARROWER, replace(found, policy=blind))
     return SkipModel(net, config)

@@ -85,10 +85,18 @@ class AdaptiveRecipe:
         )
 
 
+NEAR = 0.02
+"""Shares of the MACs above the one asked for that count as reaching it."""
+
+MISSED = 100.0
+"""Loss for each share of the MACs beyond that: no distance is as large."""
+
+
 class AdaptiveExam:
     """Measures a student on held-out pieces as it is used; the first number is the one to make large.
 
-    It is the negative loss: of the distance to the dense network, and of the share of the network's MACs, both as in training.
+    It is the negative loss: of the distance to the dense network, and of the share of the network's MACs, both as in training. Where a
+    saving is asked for, what reaches it comes first: the network that training begins with saves nothing, and has no distance.
     """
 
     def __init__(self, subject: Subject, recipe: AdaptiveRecipe, student: Student, pieces: Sequence[Piece]) -> None:
@@ -99,6 +107,8 @@ class AdaptiveExam:
         distance, adaptive = self._exam.measured(net, lambda cost: cost.macs + cost.gate_macs, _run)
         share = float(self._student.network_share(adaptive))
         pressure = float(price(torch.tensor(share), 1.0, self._recipe.beta, self._recipe.target_saving))
+        if self._recipe.target_saving is not None:
+            pressure += MISSED * max(0.0, share - (1 - self._recipe.target_saving) - NEAR)
         return {"goal": -distance - pressure, "distance": distance, "share": share}
 
     @torch.no_grad()

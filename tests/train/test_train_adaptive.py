@@ -150,6 +150,18 @@ def test_the_exam_finds_no_distance_at_ratio_one_and_a_share_below_it(subject: D
     assert narrow["share"] == pytest.approx(1 - student.fraction * (1 - float(cost.macs.sum()) / cost.dense_macs / 9), rel=1e-3)
 
 
+def test_what_reaches_the_saving_that_was_asked_for_comes_before_what_does_not(subject: DetectSubject) -> None:
+    recipe = AdaptiveRecipe(Schedule(10), target_saving=0.25)
+    student = make_student(subject.teacher, "detect", subject.example([moving_piece()], 64), lambda _: FixedPolicy())
+    exam = AdaptiveExam(subject, recipe, student, [moving_piece()])
+    whole = exam(student.net)
+    for _, layer in adaptive_layers(student.net):
+        layer.set_policy(FixedPolicy(2))
+    narrow = exam(student.net)
+    assert whole["distance"] < narrow["distance"] and narrow["share"] < 0.75 < whole["share"]
+    assert whole["goal"] < narrow["goal"]
+
+
 def test_favourites_are_the_ratios_that_are_computed_most_and_reuse_is_none(subject: DetectSubject) -> None:
     recipe = AdaptiveRecipe(Schedule(10), reuse=True, per_frame=False)
     student = make_student(subject.teacher, "detect", subject.example([moving_piece()], 64), lambda _: LearnedPolicy(), reuse=True)
