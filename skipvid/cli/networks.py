@@ -14,6 +14,7 @@ from skipvid.core.errors import UsageError
 
 if TYPE_CHECKING:
     from skipvid.presets.preset import Preset
+    from skipvid.presets.weights import Weights
     from skipvid.skip.config import SkipConfig
     from skipvid.skip.gates.learned import LearnedGate
     from skipvid.tasks.detect_engine import DetectEngine
@@ -99,17 +100,24 @@ def skip_config(settings: NetworkSettings, preset: Preset, talk: Talk) -> SkipCo
     return config if settings.threshold is None else config.at(settings.threshold)
 
 
-def load_detect_engine(settings: NetworkSettings, preset: Preset, talk: Talk) -> DetectEngine:
-    """Weights found (or downloaded) and loaded."""
-    from skipvid.core.folders import cache_folder
+def _gates_and_weights(settings: NetworkSettings, preset: Preset, talk: Talk) -> tuple[SkipConfig, Weights]:
+    """What an engine of one network is made of; PyTorch keeps to the threads asked for."""
     from skipvid.presets.weights import resolve_weights
-    from skipvid.tasks.detect_engine import DetectEngine
 
     if settings.threads:
         _limit_torch(settings.threads)
     config = skip_config(settings, preset, talk)
     weights = resolve_weights(preset, settings.weights, settings.offline, DownloadBar(talk, preset.name))
     talk.say(f"preset {preset.name}, weights {weights.path}", detail=True)
+    return config, weights
+
+
+def load_detect_engine(settings: NetworkSettings, preset: Preset, talk: Talk) -> DetectEngine:
+    """Weights found (or downloaded) and loaded."""
+    from skipvid.core.folders import cache_folder
+    from skipvid.tasks.detect_engine import DetectEngine
+
+    config, weights = _gates_and_weights(settings, preset, talk)
     score_threshold = settings.over(preset).score_threshold
     return DetectEngine(preset, config, weights.path, weights.sha256, score_threshold, programs=cache_folder("programs"))
 
@@ -117,14 +125,9 @@ def load_detect_engine(settings: NetworkSettings, preset: Preset, talk: Talk) ->
 def load_segment_engine(settings: NetworkSettings, preset: Preset, talk: Talk) -> SegmentEngine:
     """Weights found (or downloaded) and loaded."""
     from skipvid.core.folders import cache_folder
-    from skipvid.presets.weights import resolve_weights
     from skipvid.tasks.segment_engine import SegmentEngine
 
-    if settings.threads:
-        _limit_torch(settings.threads)
-    config = skip_config(settings, preset, talk)
-    weights = resolve_weights(preset, settings.weights, settings.offline, DownloadBar(talk, preset.name))
-    talk.say(f"preset {preset.name}, weights {weights.path}", detail=True)
+    config, weights = _gates_and_weights(settings, preset, talk)
     return SegmentEngine(preset, config, weights.path, weights.sha256, programs=cache_folder("programs"))
 
 
