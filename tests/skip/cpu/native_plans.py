@@ -14,6 +14,7 @@ from skipvid.skip.cpu._native import Element, instruction_sets
 from skipvid.skip.cpu.backend import NativeBackend
 from skipvid.skip.cpu.program import NativeProgram
 from skipvid.skip.gates.base import GatedGraph, MapGate
+from skipvid.skip.gates.norm import NormGate
 from skipvid.skip.gates.output_norm import OutputNormGate
 from skipvid.skip.ir.graph import Activation, Graph, Node
 from skipvid.skip.ir.precision import round_weights
@@ -130,3 +131,15 @@ def assert_same_bits_as_dense(plan: Plan, stream: Sequence[Sequence[Tensor]], th
         step = program.run(state, inputs, number == 0)
         for actual, wanted in zip(step.outputs, program.run_dense(inputs), strict=True):
             assert torch.equal(actual, wanted), f"frame {number}: {int((actual != wanted).sum())} values differ from the dense run's"
+
+
+def check(nodes: list[Node], gates: list[NormGate], precision: str, instruction_set: str, share: float = 0.1) -> None:
+    """Gated frames agree with the reference (f32), and at threshold 0 have the bits of the dense run; share: of what changes in a frame."""
+    plan = plan_of(nodes, gates, precision=precision)
+    streams = [frames(item.shape, 5, index, share) for index, item in enumerate(plan.graph.inputs)]
+    stream = [list(frame) for frame in zip(*streams, strict=True)]
+    if precision == "f32":
+        assert_agrees(plan, stream, 2, instruction_set)
+    zero = plan_of(nodes, [NormGate(gate.map, 0.0, None, gate.block) for gate in gates], precision=precision)
+    for threads in (1, 2):
+        assert_same_bits_as_dense(zero, stream, threads, instruction_set)

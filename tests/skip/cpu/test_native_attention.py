@@ -8,7 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from native_plans import KERNELS, conv, image
+from native_plans import KERNELS, check, conv, image
 from torch.nn import functional
 
 from skipvid.skip.cpu._native import Program, ThreadPool
@@ -38,17 +38,6 @@ def attention(
         attrs["bias_blocks"] = tuple(torch.randint(0, blocks, (groups,), generator=generator).tolist())
     names = tuple(item.name for item in sources)
     return Node(name, "attention", names, (1, heads * sizes[1], *queries.size), attrs, consts)
-
-
-def check(nodes: list[Node], gates: list[NormGate], precision: str, instruction_set: str) -> None:
-    plan = plans.plan_of(nodes, gates, precision=precision)
-    streams = [plans.frames(item.shape, 5, index, 0.1) for index, item in enumerate(plan.graph.inputs)]
-    stream = [list(frame) for frame in zip(*streams, strict=True)]
-    if precision == "f32":
-        plans.assert_agrees(plan, stream, 2, instruction_set)
-    zero = plans.plan_of(nodes, [NormGate(gate.map, 0.0, None, gate.block) for gate in gates], precision=precision)
-    for threads in (1, 2):
-        plans.assert_same_bits_as_dense(zero, stream, threads, instruction_set)
 
 
 @settings(max_examples=60, deadline=None)

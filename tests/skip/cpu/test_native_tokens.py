@@ -8,7 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from native_plans import KERNELS, conv, image, node
+from native_plans import KERNELS, check, conv, image, node
 
 from skipvid.skip.cpu._native import Program, ThreadPool
 from skipvid.skip.cpu.lowering import lower
@@ -30,17 +30,6 @@ def gather(name: str, sources: list[Node], channels: int, height: int, width: in
     starts = torch.tensor([item.channels - channels + 1 for item in sources])[source]
     attrs = {"source": source, "pixel": below(pixels), "channel": below(starts)}
     return Node(name, "gather", tuple(item.name for item in sources), (1, channels, height, width), attrs)
-
-
-def check(nodes: list[Node], gates: list[NormGate], precision: str, instruction_set: str, share: float = 0.1) -> None:
-    plan = plans.plan_of(nodes, gates, precision=precision)
-    streams = [plans.frames(item.shape, 5, index, share) for index, item in enumerate(plan.graph.inputs)]
-    stream = [list(frame) for frame in zip(*streams, strict=True)]
-    if precision == "f32":
-        plans.assert_agrees(plan, stream, 2, instruction_set)
-    zero = plans.plan_of(nodes, [NormGate(gate.map, 0.0, None, gate.block) for gate in gates], precision=precision)
-    for threads in (1, 2):
-        plans.assert_same_bits_as_dense(zero, stream, threads, instruction_set)
 
 
 @settings(max_examples=60, deadline=None)
