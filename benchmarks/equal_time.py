@@ -13,16 +13,14 @@ interval by bootstrap over blocks of 25 frames. --processor: processor time, for
 from __future__ import annotations
 
 import argparse
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from clips import FAINTEST, detector, lost, measured, value_of, with_truth
 from gates_table import numbers
-from tables import ResultTable, add_write_option, interval_text
-from timed_turns import in_turns
+from tables import ResultTable, interval_text
+from timed_turns import clock_of, in_turns, timing_options
 from tradeoff import at_equal_gain
 
 from skipvid.evaluate.baselines import EveryKth
@@ -69,8 +67,7 @@ def show(material: Material, engine: DetectEngine, options: argparse.Namespace, 
     _, _, frame = next(material.frames())
     macs = engine.dense_macs(frame.height, frame.width)
     chosen = ways(engine, options.levels, [int(k) for k in options.every])
-    clock = time.process_time if options.processor else time.perf_counter
-    found = in_turns({way.name: pass_of(way, material, macs) for way in chosen}, options.rounds, clock)
+    found = in_turns({way.name: pass_of(way, material, macs) for way in chosen}, options.rounds, clock_of(options)[1])
     dense, dense_seconds = found["dense"]
     outcomes = {name: measured(material, seen, dense) for name, (seen, _) in found.items()}
     gates = [way.name for way in chosen if way.level is not None]
@@ -88,23 +85,17 @@ def show(material: Material, engine: DetectEngine, options: argparse.Namespace, 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder with sequences/")
-    parser.add_argument("--preset", default="efficientdet-nano")
-    parser.add_argument("--frames", type=int, default=250, help="of each sequence")
+    parser = timing_options(__doc__, frames=250, threads=1)
     parser.add_argument("--levels", type=numbers, default=[0.71, 1.0, 1.41, 2.0], help="factors on the preset's thresholds")
     parser.add_argument("--every", type=numbers, default=[2, 3, 4], help="dense in every so many frames")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--processor", action="store_true", help="processor time")
-    add_write_option(parser)
     options = parser.parse_args()
     torch.set_num_threads(1)  # it has little to do here, and its threads spin afterwards
     preset = load_preset(options.preset)
     engine = detector(preset, SkipConfig.of(preset, threads=options.threads), FAINTEST)
     columns = ["sequence", "way", "AP50", "lost (95 %)", "fewer MACs", "ms a frame", "times as fast", "gates at equal MACs"]
     columns.append("gates at equal time")
-    what = "processor" if options.processor else "elapsed"
+    what = clock_of(options)[0]
     note = f"{preset.name}, {options.frames} frames, {options.rounds} rounds, {options.threads} threads, {what} time of the whole pass."
     with ResultTable("equal-time", columns, options.write, note) as table:
         for material in with_truth(options.data, options.frames).values():

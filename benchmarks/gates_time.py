@@ -10,19 +10,17 @@ how many times fewer MACs than dense each kind needs. --processor: milliseconds 
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import time
-from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import torch
 from gates_table import make_engine, numbers
 from numpy.typing import NDArray
 from sequences import SEQUENCES, load_frames
-from tables import ResultTable, add_write_option
+from tables import ResultTable
+from timed_turns import Clock, clock_of, timing_options
 
 from skipvid.presets.preset import load_preset
 from skipvid.skip.config import SkipConfig
@@ -33,7 +31,7 @@ BLOCK = 12
 
 
 def time_in_turns(
-    engines: list[DetectEngine], images: list[NDArray[np.uint8]], clock: Callable[[], float] = time.perf_counter
+    engines: list[DetectEngine], images: list[NDArray[np.uint8]], clock: Clock = time.perf_counter
 ) -> list[tuple[float, float]]:
     """Of each engine's network: median milliseconds a frame, and how many times fewer MACs than dense."""
     tasks, sessions = [engine.task() for engine in engines], [engine.model.session() for engine in engines]
@@ -56,17 +54,11 @@ def time_in_turns(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder with sequences/")
-    parser.add_argument("--preset", default="efficientdet-nano")
+    parser = timing_options(__doc__, frames=600, threads=2)
     parser.add_argument("--norm", type=numbers, default=[0.045], help="thresholds of norm gates with one for all maps")
     parser.add_argument("--calibrated", type=numbers, default=[], help="thresholds of the preset's own, calibrated gates")
     parser.add_argument("--smooth", type=numbers, default=[], help="thresholds of smoothed gates in the preset's proportions")
     parser.add_argument("--learned", nargs="*", default=[], help="presets with learned thresholds")
-    parser.add_argument("--frames", type=int, default=600, help="frames of each sequence")
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--processor", action="store_true", help="milliseconds of processor time")
-    add_write_option(parser)
     options = parser.parse_args()
     torch.set_num_threads(1)  # it has little to do here, and its threads spin afterwards
     base = load_preset(options.preset)
@@ -82,10 +74,10 @@ def main() -> None:
     cells: dict[str, list[str]] = {name: [] for name in engines}
     for sequence in SEQUENCES:
         images, _ = load_frames(options.data, sequence, options.frames)
-        found = time_in_turns(list(engines.values()), images, time.process_time if options.processor else time.perf_counter)
+        found = time_in_turns(list(engines.values()), images, clock_of(options)[1])
         for name, (milliseconds, fewer) in zip(engines, found, strict=True):
             cells[name] += [f"{milliseconds:.2f}", f"{found[0][0] / milliseconds:.2f}×", f"{fewer:.2f}×"]
-    note = f"{base.name}, {options.frames} frames, {options.threads} threads, {'processor' if options.processor else 'elapsed'} time."
+    note = f"{base.name}, {options.frames} frames, {options.threads} threads, {clock_of(options)[0]} time."
     with ResultTable("smooth-time" if options.smooth else "gates-time", columns, options.write, note) as table:
         for name, row in cells.items():
             table.row(name, *row)
