@@ -16,7 +16,7 @@ import argparse
 import itertools
 import math
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from operator import ge
@@ -91,6 +91,10 @@ def _lost(material: Material, noise: Seen, gated: Seen, dense: Seen, part: slice
     return value_of(reference) - value_of(own)
 
 
+def _wanted(spec: str, clips: Sequence[str] | None) -> bool:
+    return clips is None or "/".join(Path(spec).parts[-2:]) in clips
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder with sequences/ and videos/")
@@ -98,6 +102,7 @@ def main() -> None:
     parser.add_argument("--max-drop", type=float, default=0.5)
     parser.add_argument("--frames", type=int, default=240, help="of each clip, both halves")
     parser.add_argument("--folders", nargs="*", default=["fixed", "sample_videos"], help="whose clips stand for cameras without truth")
+    parser.add_argument("--clips", nargs="*", help="only those of this name, e.g. PETS09 fixed/Alley.mp4")
     parser.add_argument("--keep", type=Path, required=True, help="folder for passes that were measured")
     parser.add_argument("--rules", action="store_true", help="choose among levels of the preset's thresholds alone")
     parser.add_argument("--levels", type=numbers, default=[0.71, 1.0, 1.41, 2.0], help="of --rules")
@@ -107,10 +112,11 @@ def main() -> None:
     preset, goal = load_preset(options.preset), Goal("drop", options.max_drop)
     faint = detector(preset, SkipConfig.of(preset, threads=1), FAINTEST)
     plain = detector(preset, SkipConfig.of(preset, threads=1), preset.score_threshold)
-    chosen = [spec for spec in every_video(options.data) if Path(spec).parent.name in options.folders]
+    chosen = [spec for spec in every_video(options.data) if Path(spec).parent.name in options.folders and _wanted(spec, options.clips)]
     if options.rules:
         return show_rules(plain, without_truth(chosen, options.frames), goal.value, Passes(options.keep), options)
-    materials = {**with_truth(options.data, options.frames), **without_truth(chosen, options.frames)}
+    labelled = {name: each for name, each in with_truth(options.data, options.frames).items() if _wanted(name, options.clips)}
+    materials = {**labelled, **without_truth(chosen, options.frames)}
     columns = [
         "clip",
         "calibrated on",

@@ -69,7 +69,7 @@ class Sensitivity:
     def add(self, *inputs: Tensor) -> None:
         """Measure one frame: (1, C, H, W) float32."""
         plan = self._model.planned(shapes_of(inputs)).plan
-        values = _differentiable(plan.graph, inputs)
+        values = differentiable(plan.graph, inputs)
         outputs = [values[name] for name in plan.graph.outputs if isinstance(name, str) and values[name].requires_grad]
         maps = [name for name in plan.gates if values[name].requires_grad]
         for probe in range(self._probes):
@@ -104,7 +104,7 @@ class Sensitivity:
         return {name: max(min(level * ratio / centre, MOST), floor) for name, ratio in ratios.items()}
 
 
-def _differentiable(graph: Graph, inputs: tuple[Tensor, ...]) -> dict[str, Tensor]:
+def differentiable(graph: Graph, inputs: tuple[Tensor, ...]) -> dict[str, Tensor]:
     """All maps of a frame, with what autograd needs."""
     values: dict[str, Tensor] = {}
     queue = iter(inputs)
