@@ -4,7 +4,8 @@
 
 The three sequences with truth are measured by AP50, the clips of --folders by agreement with the dense network against its flicker, as the
 command does it. Each half of a clip is calibrated on once. "Kept": the other half loses no more than the goal; "within": no more than the
-upper end of the interval that came with the promise. "none": the command found nothing that it could promise.
+upper end of the interval that came with the promise; empty where none did, as on halves of fewer than 200 frames. "none": the command
+found nothing that it could promise.
 
 --rules asks a smaller question, which needs few passes: if the level of the preset's own thresholds is chosen on one half of a clip without
 truth, how often does the other half keep the goal? By what the chosen half may lose: the goal, or less.
@@ -128,7 +129,7 @@ def main() -> None:
         "kept",
         "within",
     ]
-    passes, kept, within, made = Passes(options.keep), 0, 0, 0
+    passes, kept, within, made, intervals = Passes(options.keep), 0, 0, 0, 0
     note = f"{preset.name}, at most {goal.value:g} points, {options.frames} frames of each clip."
     with ResultTable("promise", columns, options.write, note) as table:
         for name, material in materials.items():
@@ -142,11 +143,13 @@ def main() -> None:
                     table.row(name[:40], place, "AP50" if material.labels else "agreement", *["none"] * 6)
                     continue
                 promised = result.found.promised
-                good, inside = result.lost.value <= goal.value, result.lost.value <= promised.lost.high
-                kept, within, made = kept + good, within + inside, made + 1
+                known, good = math.isfinite(promised.lost.high), result.lost.value <= goal.value
+                inside = known and result.lost.value <= promised.lost.high
+                kept, within, made, intervals = kept + good, within + inside, made + 1, intervals + known
+                verdicts = [("yes" if good else "**no**"), ("yes" if inside else "**no**") if known else ""]
                 cells = [interval_text(promised.lost), f"{promised.fewer:.2f}×", interval_text(result.lost), f"{result.fewer:.2f}×"]
-                table.row(name[:40], place, result.found.measure, *cells, *("yes" if each else "**no**" for each in (good, inside)))
-        table.row("all", "", "", f"{made} made", "", "", "", f"{kept} of {made}", f"{within} of {made}")
+                table.row(name[:40], place, result.found.measure, *cells, *verdicts)
+        table.row("all", "", "", f"{made} made", "", "", "", f"{kept} of {made}", f"{within} of {intervals}")
 
 
 if __name__ == "__main__":
