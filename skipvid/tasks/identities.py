@@ -22,11 +22,12 @@ class FollowOptions:
 class Identities:
     """Follows the detections of one stream, category by category.
 
-    start_score: of a box that begins a track; weaker ones may only continue one. names: of the categories.
+    start_score: of a box that begins a track; weaker ones may only continue one. What has an identity is reported from its first box on
+    that confirms it (see Tracker). names: of the categories.
     """
 
     def __init__(self, start_score: float, names: Mapping[int, str]) -> None:
-        self._tracker = Tracker(start_score, most=None)
+        self._tracker = Tracker(start_score, most=None, confirm=True)
         self._names = names
 
     def clear(self) -> None:
@@ -34,7 +35,7 @@ class Identities:
         self._tracker.clear()
 
     def found(self, detections: Detections, time: float) -> Detections:
-        """What was detected at `time` seconds, with identities; weak boxes that continue no track are left out."""
+        """What was detected at `time` seconds, with identities; what belongs to no confirmed track is left out."""
         followed = self._of(self._tracker.update(detections.boxes, detections.scores, time, detections.category_ids))
         if detections.keypoints is None:
             return followed

@@ -14,12 +14,13 @@ from clips import write_clip
 from skipvid.cli.app import run
 from skipvid.core.results import Count, CountEvent, Detections, Frame, FrameResult
 from skipvid.tasks.counting import Counts
-from skipvid.tasks.detect_engine import DetectStream
+from skipvid.tasks.detect_engine import DetectEngine, DetectStream
 
 
 @pytest.fixture
-def place(empty_place: Path) -> Path:
-    """A working directory with a clip; `detect` finds the test's engine loaded already."""
+def place(empty_place: Path, engine: DetectEngine, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory with a clip; `detect` finds the test's engine loaded already. What it finds is sure enough for identities."""
+    monkeypatch.setattr(engine, "score_threshold", 0.25)
     write_clip(empty_place / "clip.mp4", frames=5)
     return empty_place
 
