@@ -101,8 +101,8 @@ class DetectStream(EngineStream):
     """
 
     def __init__(self, engine: DetectEngine, dense: bool, dense_every: int = 0, whole: bool = False, whole_always: bool = False) -> None:
-        # Without gates nothing is kept from frame to frame that a scene cut could spoil.
-        super().__init__(engine.model, engine.scene_cuts and not dense, dense, dense_every)
+        # Without gates nothing but what stands in areas is kept from frame to frame, so that a scene cut could spoil it.
+        super().__init__(engine.model, engine.scene_cuts and not (dense and engine.areas is None), dense, dense_every)
         follow = None if dense else engine.follow
         self._engine, self._share = engine, 1.0 if follow is None else WEAK
         self._motion = "none" if dense else engine.motion_in_use
