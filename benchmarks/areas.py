@@ -4,10 +4,11 @@
         [--no-dense-frames] [--write]
 
 Both runs read the same frames in turns, and count from the first to the last that has true boxes. By one rule for both, detections whose
-centre lies in what is left out do not count; nor do true boxes whose centre does, be they found or not. "Computed" is the share of the dense
-MACs over all frames. Dense frames are keyframes, most of them there because more than dense_above of the MACs had been executed: where areas
-save, there are fewer. "There" is the share of the MACs of gated frames that is executed in what is left out. "Gained": points of AP50, with
-the 95 % interval of a bootstrap over blocks of ten frames. With `--no-dense-frames` gates decide about all frames but the first.
+centre lies in what is left out do not count; nor do true boxes whose centre does, be they found or not. In the last column, neither do
+those that only reach into it: of them the network sees the part that is not left out. "Computed" is the share of the dense MACs over all
+frames. Dense frames are keyframes, most of them there because more than dense_above of the MACs had been executed: where areas save, there
+are fewer. "There" is the share of the MACs of gated frames that is executed in what is left out. "Gained": points of AP50, with the 95 %
+interval of a bootstrap over blocks of ten frames. With `--no-dense-frames` gates decide about all frames but the first.
 By default the shop windows and the wall of TownCentre are left out, and the trees beside the highway.
 """
 
@@ -65,6 +66,7 @@ def main() -> None:
         "network, ms (median)",
         "AP50 of what is looked at",
         "gained",
+        "gained, border aside",
     )
     with ResultTable("areas", columns, arguments.write) as table:
         for name in arguments.sequence or AREAS:
@@ -80,7 +82,7 @@ def _rows(arguments: argparse.Namespace, sequence: Sequence) -> Iterator[tuple[s
     counted = slice(known[0], known[-1] + 1)
     areas = Areas(ignore=tuple(read_area(text) for text in arguments.ignore or AREAS[sequence.name]))
     left_out = areas.left_out(*size)
-    wanted = [_wanted(truth, left_out) for truth in truths]
+    wanted = [[_wanted(truth, left_out, reach) for truth in truths[counted]] for reach in (False, True)]
     preset = load_preset(DEFAULT_DETECT)
     config = SkipConfig.of(preset, threads=arguments.threads)
     if arguments.threshold is not None:
@@ -100,19 +102,21 @@ def _rows(arguments: argparse.Namespace, sequence: Sequence) -> Iterator[tuple[s
             results[name].append(result)
             if not result.keyframe:
                 there[name].append(_macs_there(stream, result, left_out))
-    tables: list[PrecisionTable] = []
+    before: list[PrecisionTable] = []
     for name, found in results.items():
         own = found[counted]
-        cost = [one.cost for one in own if one.cost is not None]
-        computed = sum(one.macs for one in cost) / sum(one.dense_macs for one in cost)
+        costs = [one.cost for one in own if one.cost is not None]
+        computed = sum(cost.macs for cost in costs) / sum(cost.dense_macs for cost in costs)
         gated = [one for one in own if not one.keyframe and one.cost is not None]
         macs = statistics.fmean(one.cost.macs for one in gated if one.cost is not None)
         network = statistics.median(one.ms["model"] for one in gated)
-        tables.append(PrecisionTable([_matched(one, truth, sequence, left_out) for one, truth in zip(own, wanted[counted], strict=True)]))
+        tables = [PrecisionTable([_matched(*pair, sequence, left_out) for pair in zip(own, truth, strict=True)]) for truth in wanted]
         share = statistics.fmean(there[name]) / macs
         numbers = (str(len(own) - len(gated)), f"{computed:.1%}", f"{macs / 1e6:.1f}", f"{share:.1%}", f"{network:.1f}")
-        precision = f"{_precision(tables[-1], np.ones(len(own), np.int64)):.2f}"
-        yield (sequence.name, str(len(own)), name, *numbers, precision, _gained(*tables, len(own)) if len(tables) == 2 else "")
+        precision = f"{_precision(tables[0], np.ones(len(own), np.int64)):.2f}"
+        gained = [_gained(*pair, len(own)) for pair in zip(before, tables, strict=True)] if before else ["", ""]
+        yield (sequence.name, str(len(own)), name, *numbers, precision, *gained)
+        before = tables
 
 
 def _matched(result: FrameResult, truth: FrameTruth, sequence: Sequence, left_out: NDArray[np.bool_]) -> FrameMatches:
@@ -147,10 +151,15 @@ def _macs_there(stream: DetectStream, result: FrameResult, left_out: NDArray[np.
     return spent
 
 
-def _wanted(truth: Truth, left_out: NDArray[np.bool_]) -> FrameTruth:
-    """The true boxes; those whose centre is left out need not be found, and do not count where they are."""
-    aside = truth.ignore | (centres_in(truth.boxes, left_out) if len(truth.boxes) else False)
-    return FrameTruth(truth.boxes, np.ones(len(truth.boxes), np.int64), np.asarray(aside, np.bool_))
+def _wanted(truth: Truth, left_out: NDArray[np.bool_], reach: bool) -> FrameTruth:
+    """The true boxes; those whose centre is left out (reach: or any pixel) need not be found, and do not count where they are."""
+    aside = truth.ignore.copy()
+    if len(truth.boxes):
+        aside |= centres_in(truth.boxes, left_out)
+    if reach:
+        corners = np.clip(truth.boxes, 0, np.tile(left_out.shape[::-1], 2)).astype(int)
+        aside |= np.array([left_out[top : bottom + 1, left : right + 1].any() for left, top, right, bottom in corners], np.bool_)
+    return FrameTruth(truth.boxes, np.ones(len(truth.boxes), np.int64), aside)
 
 
 if __name__ == "__main__":

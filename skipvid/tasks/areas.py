@@ -197,7 +197,7 @@ SAMPLED = 4
 
 
 REFRESHED = 250
-"""Frames after which what stands in an area is looked at anew. It must be what the network would see there, as its windows reach over the
+"""Frames after which an area is looked at anew. What stands in it must be what the network would see there, as its windows reach over the
 border: with one colour in its place the trees beside a highway cost 1.1 points of AP50, with their first picture 0.4, and so 0.1."""
 
 
