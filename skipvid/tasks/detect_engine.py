@@ -109,7 +109,7 @@ class DetectStream(EngineStream):
         self._denoise = "none" if dense else engine.denoise_in_use
         self._task = engine.task(self._share, engine.areas, self._motion, self._denoise)
         self._session = engine.model.session()
-        self._identities = None if follow is None else Identities(engine.score_threshold, engine.categories)
+        self._identities = None if follow is None else Identities(engine.score_threshold, engine.categories, follow.confirm)
         self._detect_every = 1 if follow is None else follow.detect_every
         self._counts = Counts(engine.count) if engine.count and follow is not None else None
         self._since_start = 0  # frames since everything began anew
