@@ -83,16 +83,17 @@ def read_area(text: str) -> Area:
     points = read_points(text)
     if len(points) < 3:
         raise UsageError(f"the area '{text}' has {len(points)} points, a polygon has 3 or more", FORM)
+    _check_extent([points], text)
     return Area((points,))
 
 
-def read_points(text: str) -> Points:
-    """Points from "x,y x,y"; a ; between them is as good as a space. Raises UsageError."""
+def read_points(text: str, form: str = FORM) -> Points:
+    """Points from "x,y x,y"; a ; between them is as good as a space. form: how to write them. Raises UsageError."""
     try:
         points = [tuple(float(number) for number in part.split(",")) for part in text.replace(";", " ").split()]
     except ValueError:
-        raise UsageError(f"'{text}' is no list of points", FORM) from None
-    return _checked(points, text)
+        raise UsageError(f"'{text}' is no list of points", form) from None
+    return _checked(points, text, form)
 
 
 def to_pixels(points: Points, height: int, width: int) -> NDArray[np.float64]:
@@ -129,14 +130,25 @@ def _polygons(content: Any, text: str) -> tuple[Points, ...]:
     polygons = tuple(_checked(polygon, text) for polygon in content)
     if any(len(polygon) < 3 for polygon in polygons):
         raise UsageError(f"the area {text} holds a polygon with fewer than 3 points", "write [[[x, y], [x, y], [x, y]], ...]")
+    _check_extent(polygons, text)
     return polygons
 
 
-def _checked(points: Any, text: str) -> Points:
+def on_a_line(points: Points) -> bool:
+    """Whether a polygon has no inside."""
+    return bool(np.linalg.matrix_rank(np.array(points, np.float64) - points[0]) < 2)
+
+
+def _check_extent(polygons: Sequence[Points], text: str) -> None:
+    if any(on_a_line(polygon) for polygon in polygons):
+        raise UsageError(f"the points of the area '{text}' lie on a line, so that there is nothing in it", "give the corners of a polygon")
+
+
+def _checked(points: Any, text: str, form: str = FORM) -> Points:
     numbers = isinstance(points, list) and all(isinstance(p, list | tuple) and len(p) == 2 for p in points)
     numbers = numbers and all(isinstance(v, int | float) and not isinstance(v, bool) and math.isfinite(v) for p in points for v in p)
     if not numbers or not points:
-        raise UsageError(f"'{text}' is no list of points", FORM)
+        raise UsageError(f"'{text}' is no list of points", form)
     if any(value < 0 for point in points for value in point):
         raise UsageError(f"'{text}' has a point outside of the picture", "count from its top left corner")
     return tuple((float(x), float(y)) for x, y in points)

@@ -41,15 +41,15 @@ def test_all_streams_get_as_many_turns_and_no_more_than_the_places_at_a_time(pla
                 counts[number] += 1
             turn.give()
 
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(5)]
+    threads = [threading.Thread(target=work, args=(number,), daemon=True) for number in range(5)]
     for thread in threads:
         thread.start()
     deadline = time.monotonic() + 60
-    while max(counts.values()) < 100 and time.monotonic() < deadline:
+    while max(counts.values(), default=0) < 100 and time.monotonic() < deadline:
         time.sleep(0.01)
     end.set()
     for thread in threads:
-        thread.join()
+        thread.join(60)
     assert most == places
     assert min(counts.values()) >= max(0.8 * max(counts.values()), 80)
 

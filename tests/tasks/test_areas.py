@@ -52,6 +52,8 @@ def test_only_and_ignore_together_leave_the_difference() -> None:
     [
         ("1,2 3,4", None, "has 2 points, a polygon has 3 or more"),
         ("1,2 3,4 5", None, "is no list of points"),
+        ("0,0 5,5 10,10", None, "lie on a line"),
+        ("a.json", b"[[1, 1], [1, 2], [1, 3]]", "lie on a line"),
         ("a,b c,d e,f", None, "is no list of points"),
         ("0,0 nan,1 1,1", None, "is no list of points"),
         ("-1,0 5,5 0,9", None, "outside of the picture"),
