@@ -85,7 +85,7 @@ def open_container(
         cause = None if isinstance(where, str) and is_url(where) else error
         said = reason(error, timeout)
         if cause is None and timeout is not None and time.monotonic() - begin >= timeout:
-            said = f"no answer for {timeout:g} s"  # libav has other words for it: of RTSP, that the data are invalid
+            said = f"no data for {timeout:g} s"  # libav has other words for it: of RTSP, that the data are invalid
         raise SourceError(f"{name} cannot be opened: {said}", _hint(where, error)) from cause
     if container.format.name == "tty":  # libav would render it as a terminal does
         container.close()

@@ -272,7 +272,7 @@ def test_a_camera_that_never_says_anything_is_given_up_after_the_timeout(scheme:
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"{scheme}://user:secret@127.0.0.1:{server.getsockname()[1]}/live"
         begin = time.monotonic()
-        with pytest.raises(SourceError, match="cannot be opened: no answer for 1 s; check the address") as caught:
+        with pytest.raises(SourceError, match="cannot be opened: no data for 1 s; check the address") as caught:
             open_source(address, ReadOptions(timeout=1.0))
     assert time.monotonic() - begin < 20 and "secret" not in str(caught.value)
 
