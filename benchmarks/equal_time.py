@@ -17,8 +17,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from clips import FAINTEST, detector, lost, measured, value_of, with_truth
 from gates_table import numbers
+from measured_clips import FAINTEST, detector, lost, measured, value_of, with_truth
 from tables import ResultTable, interval_text
 from timed_turns import clock_of, in_turns, timing_options
 from tradeoff import at_equal_gain

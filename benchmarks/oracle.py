@@ -26,8 +26,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from clips import FAINTEST, detector, lost, measured, value_of, with_truth
 from gates_table import numbers
+from measured_clips import FAINTEST, detector, lost, measured, value_of, with_truth
 from tables import ResultTable, add_write_option, interval_text
 from torch import Tensor
 
