@@ -55,6 +55,14 @@ class _Maps:
     def take(self, name: str, rows: Tensor, limit: float) -> bool:
         return bool(self._core.take(self._maps[name], rows.numpy(), limit))
 
+    def picked(self, name: str, pixels: NDArray[np.int32]) -> Tensor:
+        rows = self._core.rows(self._maps[name])
+        some = torch.from_numpy(rows[pixels // rows.shape[1], pixels % rows.shape[1]])
+        return some if rows.dtype == np.float32 else some.view(torch.bfloat16).float()
+
+    def take_some(self, name: str, pixels: NDArray[np.int32], rows: Tensor, limit: float) -> bool:
+        return bool(self._core.take_some(self._maps[name], pixels, rows.numpy(), limit))
+
     def any_changed(self, name: str) -> bool:
         return bool(self._core.any_changed(self._maps[name]))
 
