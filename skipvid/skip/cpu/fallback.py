@@ -82,6 +82,7 @@ class FallbackNodes:
         self._moves = {node.name for node in own if node.op == "aten" and node.attrs["target"] in MOVING} - self._compared
         self._lent = self._lendable(consumers)
         self._last_read = _last_read(own, self.remembered)
+        self.everything = {name: _SOME.expand(1, 1, *self._by_name[name].size) for name in names}
         self.unchanged = Masks({name: self._none(name) for name in names}, {name: self._none(name) for name in names})
 
     def _staying(self, own: list[Node]) -> set[str]:
@@ -240,7 +241,9 @@ class FallbackNodes:
             for name in node.inputs:
                 if name not in values:
                     values[name] = native.values(name)
-        if node.op != "input":
+        if node.op == "input":
+            values[node.name] = self.plan.stored(node, values[node.name])
+        else:
             values[node.name] = self._evaluated(node, values, native)
         if node.name in self._mapped:
             native.write(node.name, values[node.name], np.ones(node.size, np.bool_))
