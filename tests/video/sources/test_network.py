@@ -189,7 +189,7 @@ def test_segments_of_hls_are_shown_at_the_pace_of_their_pictures(tmp_path: Path,
                 output.mux(stream.encode(frame))
                 time.sleep(max(0.0, begin + number / 20 - time.monotonic()))
 
-    sender = threading.Thread(target=broadcast)
+    sender = threading.Thread(target=broadcast, daemon=True)
     sender.start()
     while "#EXTINF" not in (text := (tmp_path / "live.m3u8").read_text() if (tmp_path / "live.m3u8").exists() else ""):
         time.sleep(0.1)
