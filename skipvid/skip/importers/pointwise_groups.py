@@ -6,7 +6,7 @@ are computed as a part of what reads them: only floating-point maps are kept fro
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -26,7 +26,7 @@ UNMARKED = frozenset({
 })  # fmt: skip
 """Point-wise ones that torch does not mark."""
 MOST = 24
-"""Operations in one node."""
+"""Operations in one node, but for those that pass on no floating-point numbers."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,11 +39,12 @@ class _Group:
 
 def join_pointwise(graph: Graph, has_rule: Callable[[Node], bool]) -> Graph:
     """Replace point-wise operations of torch's by `pointwise` nodes, where all that they read are maps. has_rule: of those left alone."""
-    by_name, consumers = graph.by_name, graph.consumers()
+    by_name, kept = graph.by_name, graph.output_names
+    read_once = {name for name, readers in graph.consumers().items() if len(readers) == 1 and name not in kept}
     groups: dict[str, _Group] = {}
     nodes = []
     for node in graph:
-        group = _group(node, by_name, groups, has_rule, graph.output_names, {name: len(uses) for name, uses in consumers.items()})
+        group = _group(node, by_name, groups, read_once) if _is_pointwise(node) and not has_rule(node) else None
         if group is not None:
             groups[node.name] = group
             if node.dtype == torch.float32:
@@ -52,39 +53,33 @@ def join_pointwise(graph: Graph, has_rule: Callable[[Node], bool]) -> Graph:
     return replace(graph, nodes=tuple(nodes))
 
 
-def _group(
-    node: Node,
-    by_name: Mapping[str, Node],
-    groups: Mapping[str, _Group],
-    has_rule: Callable[[Node], bool],
-    kept: frozenset[str],
-    uses: Mapping[str, int],
-) -> _Group | None:
-    if not _is_pointwise(node) or has_rule(node) or not _constants_fit((*node.attrs["args"], *node.attrs["kwargs"].values()), node):
-        return None
+def _group(node: Node, by_name: Mapping[str, Node], groups: Mapping[str, _Group], read_once: Set[str]) -> _Group | None:
+    """A point-wise operation with those before it whose results nobody else needs, or nobody can keep."""
     inner: dict[str, Node] = {}
     outside: dict[str, None] = {}
     for name in node.inputs:
         source, group = by_name[name], groups.get(name)
-        passing = source.dtype != torch.float32 or (uses[name] == 1 and name not in kept)
-        if group is not None and passing and source.shape == node.shape:
+        passing = name in read_once and group is not None and len(inner) + len(group.inner) < MOST
+        if group is not None and (passing or source.dtype != torch.float32) and source.shape == node.shape:
             inner.update((each.name, each) for each in group.inner)
             outside.update(dict.fromkeys(group.outside))
         elif source.dtype == torch.float32 and _broadcasts(source, node):
             outside[name] = None
         else:
             return None
-    if not outside or len(inner) >= MOST:
+    if not outside:
         return None
     inner[node.name] = node
     return _Group(tuple(inner.values()), tuple(outside))
 
 
 def _is_pointwise(node: Node) -> bool:
+    """Whether an operation works on each number, or each pixel's channels, by itself, with the constants that it has."""
     if node.op != "aten" or node.attrs["item"] is not None:
         return False
     target = node.attrs["target"]
-    return target in UNMARKED or (isinstance(target, torch._ops.OpOverload) and torch.Tag.pointwise in target.tags)
+    marked = isinstance(target, torch._ops.OpOverload) and torch.Tag.pointwise in target.tags
+    return (marked or target in UNMARKED) and _constants_fit((*node.attrs["args"], *node.attrs["kwargs"].values()), node)
 
 
 def _broadcasts(source: Node, node: Node) -> bool:
@@ -98,7 +93,7 @@ def _constants_fit(arguments: Sequence[Any], node: Node) -> bool:
     for item in arguments:
         if isinstance(item, list | tuple) and not _constants_fit(item, node):
             return False
-        if isinstance(item, Tensor) and item.numel() > 1:
+        if isinstance(item, Tensor) and item.numel() != 1:
             extents = (*(1,) * (4 - item.dim()), *item.shape)
             if not node.is_map or extents != (1, node.channels, 1, 1):
                 return False

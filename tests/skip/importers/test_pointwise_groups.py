@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -37,6 +38,7 @@ FUNCTIONS: dict[str, Callable[[Any, Tensor], Tensor]] = {
     "a constant by channel and a number": lambda m, y: torch.maximum(y, m.low) + torch.maximum(y, torch.tensor(0.2)),
     "tokens": lambda m, y: y.flatten(2).transpose(1, 2).cos().transpose(1, 2).reshape(y.shape),
     "two lists of tokens": lambda m, y: torch.hypot(t := y.flatten(2).transpose(1, 2), t.roll(1, 1)).transpose(1, 2).reshape(y.shape),
+    "a long chain": lambda m, y: functools.reduce(lambda z, _: z.sin() + 0.1 * z.floor(), range(20), y),
     "read twice": lambda m, y: (c := y.cos()).floor() + c,
 }
 
