@@ -83,8 +83,9 @@ PRESETS = {"detect": DEFAULT_DETECT, "pose": DEFAULT_POSE}
 SAVING = 0.28
 """Share of the network's MACs that the policies aim at, between what 3/4 and 1/2 of the channels save."""
 
-PICTURES = {"detect": ("images/coco_person_kp/train", "images/traffic_atl/train"), "pose": ("images/coco_person_kp/train",)}
-"""Single pictures that are learned from, too: EACH of every folder."""
+PICTURES: dict[str, tuple[str, ...]] = {"detect": (), "pose": ("images/coco_person_kp/train",)}
+"""Single pictures that are learned from, too, EACH of every folder: the clips show few persons. A detector that was cut to fit 300 pictures
+and 16 pieces of clips lost 6.0 points on PETS at 3/4, one that was cut to fit the clips alone 1.0."""
 
 EACH = 150
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from skipvid.core.ratios import Narrower
 from skipvid.core.results import Frame
 from skipvid.models import find_spec
 from skipvid.models.narrow import shrink
+from skipvid.models.networks.hrnet import BasicBlock
 from skipvid.presets.preset import DEFAULT_DETECT, load_preset
 from skipvid.presets.weights import resolve_weights
 from skipvid.skip.config import SkipConfig
@@ -60,25 +62,27 @@ def test_a_cut_network_has_fewer_channels_inside_its_blocks_and_nowhere_else(nam
             assert found.shape == wanted.shape and bool(found.isfinite().all())
 
 
+@torch.no_grad()
+def two_blocks(repeated: bool) -> nn.Module:
+    """Two blocks of 16 channels inside; repeated: half of these are the other half, twice as large."""
+    torch.manual_seed(0)
+    net = nn.Sequential(BasicBlock(16), BasicBlock(16)).eval()
+    for path in ("0", "1") if repeated else ():
+        order = torch.randperm(16)
+        for name in ("conv1", "bn1"):
+            for value in net.get_submodule(f"{path}.{name}").state_dict().values():
+                if value.dim():
+                    value[order[8:]] = value[order[:8]]
+        net.get_parameter(f"{path}.bn1.weight")[order[8:]] *= 2
+    return net
+
+
 def test_channels_that_repeat_others_go_without_a_trace() -> None:
-    """Half of the channels inside each block are multiples of the other half: the closed form finds out which, and makes up for them."""
-    dense = shaken("hrnet-nano")
-    with torch.no_grad():
-        for chain in inner_chains(dense):
-            half = dense.get_parameter(f"{chain.writer}.weight").shape[0] // 2
-            order = torch.randperm(2 * half, generator=torch.Generator().manual_seed(half))
-            for path in (chain.writer, *chain.along):
-                for value in dense.get_submodule(path).state_dict().values():
-                    if value.dim():
-                        value[order[half:]] = value[order[:half]]
-            # The same channel, twice as large: after a BatchNorm and a ReLU it is still a multiple.
-            for part in ("weight", "bias"):
-                dense.get_parameter(f"{chain.along[0]}.{part}")[order[half:]] *= 2
-    examples = [torch.randn(8, 3, 64, 64) for _ in range(4)]
-    net = cut_network(dense, 0.5, examples)
-    plain = cut_network(dense, 0.25, examples)
-    x = torch.randn(2, 3, 64, 64)
-    assert distance(net, dense, x) < 0.02 < 0.1 < distance(plain, dense, x)
+    """The closed form finds out which they are, and makes up for them; of channels that are all their own it cannot."""
+    examples, x = [torch.randn(4, 16, 24, 24) for _ in range(3)], torch.randn(1, 16, 24, 24)
+    found = {repeated: two_blocks(repeated) for repeated in (True, False)}
+    lost = {repeated: distance(cut_network(net, 0.5, examples), net, x) for repeated, net in found.items()}
+    assert lost[True] < 0.01 and lost[False] > 10 * lost[True]
 
 
 def test_what_is_left_is_solved_anew_for_all_that_went() -> None:
@@ -166,8 +170,22 @@ def small_run(tmp_path: Path, subject: DetectSubject, resume: bool = False) -> P
     return written
 
 
-def test_clips_become_a_preset_that_holds_the_network_at_several_widths(tmp_path: Path, subject: DetectSubject) -> None:
-    preset = load_preset(small_run(tmp_path, subject))
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory, subject: DetectSubject) -> Path:
+    """The folder of a run."""
+    folder = tmp_path_factory.mktemp("widths")
+    small_run(folder, subject)
+    return folder
+
+
+@pytest.fixture
+def run(tmp_path: Path, finished: Path) -> Path:
+    """A copy of it."""
+    return Path(shutil.copytree(finished, tmp_path / "run"))
+
+
+def test_clips_become_a_preset_that_holds_the_network_at_several_widths(run: Path, subject: DetectSubject) -> None:
+    preset = load_preset(run / "lean.yaml")
     assert "a width for each frame" in preset.description and not preset.thresholds
     weights = resolve_weights(preset)
     net = find_spec(preset.model).load(weights.path, preset.label_set.num_outputs)
@@ -203,20 +221,19 @@ def test_clips_become_a_preset_that_holds_the_network_at_several_widths(tmp_path
     assert note.endswith("50% at 1, 50% at 0.5")
 
 
-def test_a_run_can_be_gone_on_with(tmp_path: Path, subject: DetectSubject) -> None:
-    written = small_run(tmp_path, subject)
-    first = torch.load(tmp_path / "lean.pt", weights_only=True)
+def test_a_run_can_be_gone_on_with(run: Path, subject: DetectSubject) -> None:
+    first = torch.load(run / "lean.pt", weights_only=True)
     with pytest.raises(UsageError, match="already holds a run"):
-        small_run(tmp_path, subject)
-    (tmp_path / "width-0.5" / "checkpoint.pt").unlink()
-    assert small_run(tmp_path, subject, resume=True) == written
-    again = torch.load(tmp_path / "lean.pt", weights_only=True)
+        small_run(run, subject)
+    (run / "width-0.5" / "checkpoint.pt").unlink()
+    assert small_run(run, subject, resume=True) == run / "lean.yaml"
+    again = torch.load(run / "lean.pt", weights_only=True)
     for one, two in zip(first["narrower"]["adds"], again["narrower"]["adds"], strict=True):
         assert set(one) == set(two) and all(torch.equal(value, two[key]) for key, value in one.items())
 
 
-def test_a_file_whose_other_widths_do_not_fit_is_refused_in_one_line(tmp_path: Path, subject: DetectSubject) -> None:
-    weights = resolve_weights(load_preset(small_run(tmp_path, subject))).path
+def test_a_file_whose_other_widths_do_not_fit_is_refused_in_one_line(run: Path, subject: DetectSubject) -> None:
+    weights = resolve_weights(load_preset(run / "lean.yaml")).path
     content = torch.load(weights, weights_only=True)
     spoiled: list[Callable[[dict[str, Any]], Any]] = [
         lambda parts: parts.pop("policy"),
