@@ -65,6 +65,10 @@ class FromClips(Protocol):
     @property
     def offline(self) -> bool: ...
     @property
+    def name(self) -> str: ...
+    @property
+    def resume(self) -> bool: ...
+    @property
     def quiet(self) -> bool: ...
 
 
@@ -92,6 +96,39 @@ def open_pieces(settings: FromClips, preset: Preset, labels: Sequence[Path | Non
     known = f" ({labelled} labelled)" if labels else ""
     say(settings.quiet)(f"{len(learned)} pieces of {length} frames{known}, {len(held)} held out")
     return subject, learned, held
+
+
+class Learn(Protocol):
+    """Trains in a folder and returns the path of the preset that it wrote there: skipvid.train, with a recipe."""
+
+    def __call__(
+        self,
+        subject: Subject,
+        *,
+        learned: Sequence[Piece],
+        held: Sequence[Piece],
+        folder: Path,
+        name: str,
+        resume: bool,
+        quiet: bool,
+        report: Callable[[str], None],
+    ) -> Path: ...
+
+
+def learn(settings: FromClips, preset: Preset, train: Learn, labels: Sequence[Path | None] = ()) -> None:
+    """Cut the clips into pieces, learn from them, and say how to use what was learned. labels: as in open_pieces."""
+    subject, learned, held = open_pieces(settings, preset, labels)
+    written = train(
+        subject,
+        learned=learned,
+        held=held,
+        folder=settings.output,
+        name=settings.name,
+        resume=settings.resume,
+        quiet=settings.quiet,
+        report=say(settings.quiet),
+    )
+    finish(written, settings.quiet, preset.task)
 
 
 def finish(preset: Path, quiet: bool, command: str = "detect") -> None:

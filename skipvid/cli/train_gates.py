@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -11,7 +12,7 @@ import click
 from skipvid.cli.settings.command import command
 from skipvid.cli.settings.fields import argument, flag, required, setting
 from skipvid.cli.settings.training import NAME_HELP, THREADS_HELP, PieceSettings, TaughtSettings
-from skipvid.cli.train import check_exist, finish, open_pieces, say, set_threads
+from skipvid.cli.train import check_exist, learn, set_threads
 from skipvid.core.errors import UsageError
 from skipvid.skip.config import BLOCKS
 
@@ -133,17 +134,4 @@ def gates(settings: TrainGatesSettings) -> None:
         gates_only=settings.gates_only,
         weights_rate=settings.weights_rate,
     )
-    subject, learned, held = open_pieces(settings, chosen, labels)
-    train = train_levels if simple else train_gates
-    written = train(
-        subject,
-        recipe,
-        learned,
-        held,
-        settings.output,
-        name=settings.name,
-        resume=settings.resume,
-        quiet=settings.quiet,
-        report=say(settings.quiet),
-    )
-    finish(written, settings.quiet, chosen.task)
+    learn(settings, chosen, partial(train_levels if simple else train_gates, recipe=recipe), labels)

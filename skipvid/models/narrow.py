@@ -65,3 +65,29 @@ def replace_module(net: nn.Module, path: str, module: nn.Module) -> None:
     """Put a module in the place of another; path: as in named_modules."""
     parent, _, name = path.rpartition(".")
     net.get_submodule(parent)._modules[name] = module.train(net.training)
+
+
+def shrink(net: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Give the convolutions and BatchNorms of a network, in place, the fewer channels that they have in a state dict.
+
+    Their weights stay what they were where nothing is smaller, and are the first ones elsewhere: the state is still to be loaded. Names
+    and shapes that do not fit change nothing.
+    """
+    for path, module in list(net.named_modules()):
+        found = state.get(f"{path}.weight")
+        if found is None or not isinstance(module, nn.Conv2d | nn.BatchNorm2d) or module.weight is None:
+            continue
+        if found.dim() != module.weight.dim() or not all(0 < new <= old for new, old in zip(found.shape, module.weight.shape, strict=True)):
+            continue
+        outputs = found.shape[0]
+        for name, value in [*module._parameters.items(), *module._buffers.items()]:
+            if value is None or not value.dim():
+                continue
+            part = value.detach()[:outputs, : found.shape[1]] if name == "weight" and value.dim() == 4 else value.detach()[:outputs]
+            setattr(module, name, nn.Parameter(part.clone(), value.requires_grad) if name in module._parameters else part.clone())
+        if isinstance(module, nn.BatchNorm2d):
+            module.num_features = outputs
+        else:
+            depthwise = module.groups == module.in_channels > 1
+            module.groups = outputs if depthwise else module.groups
+            module.out_channels, module.in_channels = outputs, found.shape[1] * module.groups

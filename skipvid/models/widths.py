@@ -6,14 +6,15 @@ import copy
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from skipvid.core.errors import SkipvidError, WeightsError
 from skipvid.core.ratios import NARROWER, Narrower, RatioPolicy
-from skipvid.models.narrow import CHEAP
+from skipvid.models.narrow import CHEAP, shrink
 
 PARTS = {"ratios": list, "adds": list, "without": list, "policy": Mapping}
-"""What a file says of narrower networks, see skipvid.train.adaptive_net.narrower."""
+"""What a file says of narrower networks, see skipvid.train.widths.narrower."""
 
 
 def load_widths(
@@ -34,12 +35,15 @@ def load_widths(
         for adds, without in zip(content["adds"], content["without"], strict=True):
             narrow = copy.deepcopy(net)
             left_out = set(without)
+            shrink(narrow, adds)
             load(narrow, {key: value for key, value in state.items() if key not in left_out} | dict(adds), origin)
             nets.append(narrow.eval().requires_grad_(False))
+            with torch.no_grad():  # each part may have the shape that it says, and not what the next one reads
+                narrow(torch.zeros(1, 3, 64, 64))
             paths = [key.removesuffix(CHEAP) for key in adds if key.endswith(CHEAP)]
             renamed.append({f"{path}.{part}": path for path in paths for part in ("conv", "cheap")})
         weights = {name: content["policy"][name].float().numpy() for name in RatioPolicy.__slots__}
         made = Narrower(tuple(map(float, content["ratios"])), tuple(nets), tuple(renamed), RatioPolicy(**weights))
-    except (KeyError, TypeError, ValueError, AttributeError, SkipvidError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, SkipvidError) as error:
         raise WeightsError(f"{origin} does not hold the network at other widths as it should: {error}", "train it again") from error
     setattr(net, NARROWER, made)

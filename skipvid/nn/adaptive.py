@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Self, cast
+from typing import Literal, Self, cast
 
 import torch
 from torch import Tensor, nn
@@ -84,7 +84,18 @@ class AdaptiveConv2d(OnMaps, nn.Conv2d):
 
     def __init__(
         self,
-        *arguments: Any,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | tuple[int, int],
+        stride: int | tuple[int, int] = 1,
+        padding: str | int | tuple[int, int] = 0,
+        dilation: int | tuple[int, int] = 1,
+        groups: int = 1,
+        bias: bool = True,
+        padding_mode: Literal["zeros", "reflect", "replicate", "circular"] = "zeros",
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+        *,
         ratios: Sequence[float] = RATIOS,
         cheap_kernel: int = 3,
         reuse: bool = True,
@@ -92,9 +103,10 @@ class AdaptiveConv2d(OnMaps, nn.Conv2d):
         hysteresis: float = 1.0,
         longest_reuse: int = 8,
         calls: int = 1,
-        **settings: Any,
     ) -> None:
-        nn.Conv2d.__init__(self, *arguments, **settings)
+        nn.Conv2d.__init__(
+            self, in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode, device, dtype
+        )
         self._install(ratios, cheap_kernel, reuse, policy, hysteresis, longest_reuse, calls)
 
     @classmethod
@@ -333,13 +345,18 @@ def convert_adaptive(
     policy: Callable[[nn.Conv2d], Policy] | None = None,
     example: Tensor | tuple[Tensor, ...] | None = None,
     inplace: bool = False,
-    **settings: Any,
+    *,
+    ratios: Sequence[float] = RATIOS,
+    cheap_kernel: int = 3,
+    reuse: bool = True,
+    hysteresis: float = 1.0,
+    longest_reuse: int = 8,
 ) -> tuple[nn.Module, ModuleReport]:
     """Swap adaptive layers for convolutions of a model. Returns a converted copy, or with inplace=True the model itself, and a report.
 
     select: called with the path of each Conv2d and the layer, tells whether to convert it, so that single blocks can be chosen; None for
     all. policy: a function from a layer to its policy; None for LearnedPolicy(). example, inplace: as in convert_modules.
-    settings: ratios, cheap_kernel, reuse, hysteresis, longest_reuse, as in AdaptiveConv2d.
+    ratios, cheap_kernel, reuse, hysteresis, longest_reuse: as in AdaptiveConv2d.
 
     A layer is left where its smallest ratio would cost as much as the layer itself (depthwise convolutions). Raises UsageError as
     convert_modules does.
@@ -347,7 +364,16 @@ def convert_adaptive(
 
     def make(module: nn.Module, calls: int) -> AdaptiveConv2d | str:
         assert isinstance(module, nn.Conv2d)
-        layer = AdaptiveConv2d.from_conv(module, policy=None if policy is None else policy(module), calls=calls, **settings)
+        layer = AdaptiveConv2d.from_conv(
+            module,
+            ratios=ratios,
+            cheap_kernel=cheap_kernel,
+            reuse=reuse,
+            policy=None if policy is None else policy(module),
+            hysteresis=hysteresis,
+            longest_reuse=longest_reuse,
+            calls=calls,
+        )
         share = layer.least_share
         return layer if share < 1 else f"its smallest ratio would cost {share:.3g} times the MACs of the layer"
 

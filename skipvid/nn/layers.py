@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Self, TypeVar, cast
+from typing import Any, ClassVar, Literal, Self, TypeVar, cast
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -24,8 +25,27 @@ class SkipConv2d(OnMaps, SkipLayer, nn.Conv2d):
     computed. Raises UsageError for inputs of another kind and for settings out of range.
     """
 
-    def __init__(self, *arguments: Any, gate: Gate | None = None, reference: str = "accumulated", calls: int = 1, **settings: Any) -> None:
-        nn.Conv2d.__init__(self, *arguments, **settings)
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | tuple[int, int],
+        stride: int | tuple[int, int] = 1,
+        padding: str | int | tuple[int, int] = 0,
+        dilation: int | tuple[int, int] = 1,
+        groups: int = 1,
+        bias: bool = True,
+        padding_mode: Literal["zeros", "reflect", "replicate", "circular"] = "zeros",
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+        *,
+        gate: Gate | None = None,
+        reference: str = "accumulated",
+        calls: int = 1,
+    ) -> None:
+        nn.Conv2d.__init__(
+            self, in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode, device, dtype
+        )
         self._install(gate, reference, calls)
 
     @classmethod
@@ -60,8 +80,27 @@ class SkipConv2d(OnMaps, SkipLayer, nn.Conv2d):
 class SkipConvTranspose2d(OnMaps, SkipLayer, nn.ConvTranspose2d):
     """A drop-in for torch.nn.ConvTranspose2d; everything else as for SkipConv2d. The output size is fixed by output_padding."""
 
-    def __init__(self, *arguments: Any, gate: Gate | None = None, reference: str = "accumulated", calls: int = 1, **settings: Any) -> None:
-        nn.ConvTranspose2d.__init__(self, *arguments, **settings)
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | tuple[int, int],
+        stride: int | tuple[int, int] = 1,
+        padding: int | tuple[int, int] = 0,
+        output_padding: int | tuple[int, int] = 0,
+        groups: int = 1,
+        bias: bool = True,
+        dilation: int | tuple[int, int] = 1,
+        padding_mode: Literal["zeros"] = "zeros",
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+        *,
+        gate: Gate | None = None,
+        reference: str = "accumulated",
+        calls: int = 1,
+    ) -> None:
+        rest: Any = (kernel_size, stride, padding, output_padding, groups, bias, dilation, padding_mode, device, dtype)
+        nn.ConvTranspose2d.__init__(self, in_channels, out_channels, *rest)
         self._install(gate, reference, calls)
 
     @classmethod
@@ -94,8 +133,19 @@ class SkipLinear(SkipLayer, nn.Linear):
 
     _channel_axis: ClassVar[int] = -1
 
-    def __init__(self, *arguments: Any, gate: Gate | None = None, reference: str = "accumulated", calls: int = 1, **settings: Any) -> None:
-        nn.Linear.__init__(self, *arguments, **settings)
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+        *,
+        gate: Gate | None = None,
+        reference: str = "accumulated",
+        calls: int = 1,
+    ) -> None:
+        nn.Linear.__init__(self, in_features, out_features, bias, device, dtype)
         self._install(gate, reference, calls)
 
     @classmethod

@@ -1,10 +1,9 @@
 """Learning how many channels a network needs, and its weights along with it, on clips: from a preset to a preset (VA-RED²).
 
 Pan et al., "VA-RED²: Video Adaptive Redundancy Reduction" (ICLR 2021). The teacher is the network as it was, the student the same with
-adaptive layers (skipvid.nn.AdaptiveConv2d), which begin mostly at ratio 1: no labels are needed. Policies that see each frame learn with
-the weights, which all ratios share. There are two forms. One policy decides for all layers of a frame: at each ratio that is an ordinary
-network, and the engine switches from one to the other. Or each layer has a policy of its own, then keeps the ratio that it chose most often
-on clips, and the weights learn on with that: a single narrower network.
+adaptive layers (skipvid.nn.AdaptiveConv2d), which begin mostly at ratio 1: no labels are needed. Each layer has a policy of its own, which
+learns with the weights, and all ratios share those. Then each layer keeps the ratio that it chose most often on clips, and the weights
+learn on with that: a single narrower network. What chooses for each frame is in skipvid.train.widths.
 """
 
 from __future__ import annotations
@@ -21,15 +20,14 @@ import torch
 from torch import Tensor, nn
 
 from skipvid.core.errors import UsageError, WeightsError
-from skipvid.nn import FixedPolicy, LearnedPolicy, Policy, adaptive_layers, macs, run_clip, sparsity_loss
-from skipvid.nn.adaptive import RATIOS
+from skipvid.nn import FixedPolicy, LearnedPolicy, adaptive_layers, macs, run_clip, sparsity_loss
 from skipvid.presets.preset import save_preset
-from skipvid.train.adaptive_net import Student, layer_choices, make_student, narrowed_state, narrower
+from skipvid.train.adaptive_net import Student, layer_choices, make_student, narrowed_state
 from skipvid.train.clip_exam import ClipExam
 from skipvid.train.clips import Piece
-from skipvid.train.frame_policy import FRAME_POLICY, Follower, FramePolicy
 from skipvid.train.gates import LOG_EVERY, Log, falling, improve, price
 from skipvid.train.loop import Schedule, Trainer
+from skipvid.train.maps import Maps
 from skipvid.train.norms import keep_statistics
 from skipvid.train.ship import export_weights
 from skipvid.train.subjects import Subject, frames_of
@@ -39,14 +37,13 @@ from skipvid.train.subjects import Subject, frames_of
 class AdaptiveRecipe:
     """How ratios are learned.
 
-    schedule: of both parts together. per_frame: whether one policy decides for all layers in each frame, also in use; there is one part
-    then. Otherwise each layer ends with a ratio of its own, and there are two. frames, size: as in GateRecipe. target_saving: share of the
-    network's MACs to be saved; None: beta times the share of MACs is the loss. beta: weight of that loss. warmup: share of the first part
-    in which it rises from 0. policy_share: of two parts, share of the steps that the first one has. maps: weight of the distance of
-    the adaptive layers' maps to the dense network's, beside that of the outputs. weights_rate: learning rate of the network's own weights,
-    as a factor on that of policies and cheap operations: near the teacher their gradients are mostly noise, which Adam would make full
-    steps of. temperatures: of the policies' backward pass, at the first step and at the last. reuse: let the policies of single layers
-    reuse the last map; gates do that better for single pixels, and what is shipped has no such choice.
+    schedule: of both parts together. frames, size: as in GateRecipe. target_saving: share of the network's MACs to be saved; None: beta
+    times the share of MACs is the loss. beta: weight of that loss. warmup: share of the first part in which it rises from 0. policy_share:
+    share of the steps that the first part has, in which policies learn. maps: weight of the distance of the adaptive layers' maps to the
+    dense network's, beside that of the outputs. weights_rate: learning rate of the network's own weights, as a factor on that of policies
+    and cheap operations: near the teacher their gradients are mostly noise, which Adam would make full steps of. temperatures: of the
+    policies' backward pass, at the first step and at the last. reuse: let policies reuse the last map; gates do that better for single
+    pixels, and what is shipped has no such choice.
     """
 
     schedule: Schedule
@@ -61,24 +58,19 @@ class AdaptiveRecipe:
     temperatures: tuple[float, float] = (1.0, 0.5)
     reuse: bool = False
     cheap_kernel: int = 3
-    per_frame: bool = True
 
     def __post_init__(self) -> None:
         if self.frames < 1:
             raise UsageError(f"a clip has {self.frames} frames", "use 1 or more")
         if self.target_saving is not None and not 0 < self.target_saving < 1:
             raise UsageError(f"the saving aimed at is {self.target_saving}", "it must be a share between 0 and 1, e.g. 0.3")
-        if self.reuse and self.per_frame:
-            raise UsageError("reuse is asked for with one choice for all layers", "it needs policies of single layers: per_frame=False")
-        if self.schedule.steps < 2 and not self.per_frame:
+        if self.schedule.steps < 2:
             raise UsageError(f"{self.schedule.steps} steps are too few", "policies and the ratios that they choose need one each")
 
     @property
     def parts(self) -> tuple[Schedule, ...]:
-        """For the policies, and for the ratios that they chose; or for both at once."""
+        """For the policies, and for the ratios that they chose."""
         schedule = replace(self.schedule, slow=self.weights_rate, weight_decay=0.0, average=0.98)
-        if self.per_frame:
-            return (schedule,)
         first = min(max(1, round(schedule.steps * self.policy_share)), schedule.steps - 1)
         return tuple(
             replace(schedule, steps=steps, warmup=min(schedule.warmup, steps // 4 + 1)) for steps in (first, schedule.steps - first)
@@ -104,7 +96,7 @@ class AdaptiveExam:
         self._exam = ClipExam(subject, pieces)
 
     def __call__(self, net: nn.Module) -> dict[str, float]:
-        distance, adaptive = self._exam.measured(net, lambda cost: cost.macs + cost.gate_macs, _run)
+        distance, adaptive = self._exam.measured(net, lambda cost: cost.macs + cost.gate_macs)
         share = float(self._student.network_share(adaptive))
         pressure = float(price(torch.tensor(share), 1.0, self._recipe.beta, self._recipe.target_saving))
         if self._recipe.target_saving is not None:
@@ -117,23 +109,11 @@ class AdaptiveExam:
         net = self._student.net.eval()
         counts: dict[str, Tensor] = {}
         for clip in self._exam.clips:
-            _run(net, clip.unsqueeze(0))
+            run_clip(net, clip.unsqueeze(0))
             for path, layer in adaptive_layers(net):
                 found = layer_choices(layer).bincount(minlength=len(layer.ratios) + 1)[: len(layer.ratios)]
                 counts[path] = counts.get(path, 0) + found
         return {path: int(count.argmax()) for path, count in counts.items()}
-
-    @torch.no_grad()
-    def frames_by_ratio(self) -> str:
-        """How many frames have each ratio, where all layers have the same."""
-        net = self._student.net.eval()
-        layer = adaptive_layers(net)[0][1]
-        counts = torch.zeros(len(layer.ratios), dtype=torch.int64)
-        for clip in self._exam.clips:
-            _run(net, clip.unsqueeze(0))
-            assert layer.choices[0] is not None
-            counts += layer.choices[0].flatten().bincount(minlength=len(layer.ratios))
-        return ", ".join(f"{count} at {ratio:g}" for ratio, count in zip(layer.ratios, counts.tolist(), strict=True))
 
 
 def train_adaptive(
@@ -144,63 +124,45 @@ def train_adaptive(
     folder: Path,
     *,
     name: str,
-    policy: Callable[[nn.Conv2d], Policy] | None = None,
     resume: bool = False,
     quiet: bool = False,
     report: Callable[[str], None] = lambda line: None,
 ) -> Path:
     """Learn ratios and weights; returns the path of a preset that has them.
 
-    All lies in `folder`: policies/ (the run), policies.csv, NAME.pt, NAME.yaml; where each layer has a ratio of its own also ratios/ and
-    ratios.csv (the second part), and NAME-policies.pt (the state of the student with policies, for skipvid.nn).
+    All lies in `folder`: policies/ and policies.csv (the first part), ratios/ and ratios.csv (the second), NAME.pt, NAME.yaml, and
+    NAME-policies.pt (the state of the student with policies, for skipvid.nn).
 
     learned, held: pieces to learn from and to choose the best weights by; where nothing is held, the first piece says what policies choose.
-    policy: from a layer to what decides in it; None: what the recipe says. Where all are fixed, it is one narrower network that learns.
     Raises UsageError where `folder` holds a run and resume is not set.
     """
     torch.manual_seed(recipe.schedule.seed)
     task, example = subject.preset.task, subject.example(learned, recipe.size)
     settings: dict[str, Any] = {"cheap_kernel": recipe.cheap_kernel, "reuse": recipe.reuse}
-    leader = FramePolicy(example.shape[1], len(RATIOS)) if recipe.per_frame and policy is None else None
-    if leader is not None:
-        policy = lambda _: Follower(leader)  # noqa: E731
-    student = make_student(subject.teacher, task, example, policy or (lambda _: LearnedPolicy()), **settings)
-    if leader is not None:
-        student.net.add_module(FRAME_POLICY, leader)
+    student = make_student(subject.teacher, task, example, lambda _: LearnedPolicy(), **settings)
     exam = AdaptiveExam(subject, recipe, student, held) if held else None
-    first, *second = recipe.parts
-    grades = _train(subject, recipe, student, first, learned, exam, folder / "policies", resume=resume, quiet=quiet, report=report)
+    first, second = recipe.parts
+    _train(subject, recipe, student, first, learned, exam, folder / "policies", resume=resume, quiet=quiet, report=report)
     learned_state = {key: value.clone() for key, value in student.net.state_dict().items()}
     told = exam or AdaptiveExam(subject, recipe, student, learned[:1])
     about: dict[str, Any] = {"preset": subject.preset.name, "steps": recipe.schedule.steps, "settings": settings}
-    if leader is not None:
-        report(f"{'frames held out' if held else 'frames'}: {told.frames_by_ratio()}")
-        about["grades"] = dict(grades)
-        digest = export_weights(
-            narrowed_state(student, subject.teacher, dict.fromkeys(student.paths, 0)),
-            folder / f"{name}.pt",
-            about,
-            narrower(student, subject.teacher, leader.weights()),
-        )
-        return _save_preset(subject, grades, folder, name, digest, "a number of channels for each frame")
     choices = told.favourites()
     report(f"ratios: {_summary(student, choices)}")
     for path, layer in adaptive_layers(student.net):
         layer.set_policy(FixedPolicy(choices[path]))
-    for schedule in second:
-        grades = _train(subject, recipe, student, schedule, learned, exam, folder / "ratios", resume=resume, quiet=quiet, report=report)
+    grades = _train(subject, recipe, student, second, learned, exam, folder / "ratios", resume=resume, quiet=quiet, report=report)
     about |= {"choices": choices, "grades": dict(grades)}
     export_weights(learned_state, folder / f"{name}-policies.pt", about)
     digest = export_weights(narrowed_state(student, subject.teacher, choices), folder / f"{name}.pt", about)
-    return _save_preset(subject, grades, folder, name, digest, "fewer channels")
+    return _save_preset(subject, grades, folder, name, digest)
 
 
-def _save_preset(subject: Subject, grades: Mapping[str, float], folder: Path, name: str, digest: str, what: str) -> Path:
+def _save_preset(subject: Subject, grades: Mapping[str, float], folder: Path, name: str, digest: str) -> Path:
     share = f"{grades['share']:.0%} of the MACs before gates" if "share" in grades else "not measured"
     preset = replace(
         subject.preset,
         name=name,
-        description=f"{subject.preset.name} with {what}, {share}",
+        description=f"{subject.preset.name} with fewer channels, {share}",
         weights=os.path.basename(f"{name}.pt"),
         sha256=digest,
         thresholds={},
@@ -208,14 +170,6 @@ def _save_preset(subject: Subject, grades: Mapping[str, float], folder: Path, na
         source=f"learned from clips by skipvid, out of {subject.preset.name}",
     )
     return save_preset(preset, folder / f"{name}.yaml")
-
-
-def _run(net: nn.Module, clips: Tensor) -> Any:
-    """What run_clip returns, after the policy of the frames, where there is one, has seen them."""
-    policy = getattr(net, FRAME_POLICY, None)
-    if isinstance(policy, FramePolicy):
-        policy.look(clips)
-    return run_clip(net, clips)
 
 
 def open_student(teacher: nn.Module, task: str, path: Path) -> Student:
@@ -249,7 +203,7 @@ def _train(
     report: Callable[[str], None],
 ) -> Mapping[str, float]:
     """One part of the training; leaves the best weights in the student and returns what was measured of them."""
-    fresh = (f"{FRAME_POLICY}.", *(f"{path}.{part}" for path in student.paths for part in ("policy.", "cheap.", "reuse_")))
+    fresh = tuple(f"{path}.{part}" for path in student.paths for part in ("policy.", "cheap.", "reuse_"))
     own = tuple(path for path, _ in student.net.named_parameters() if not path.startswith(fresh))
     schedule = replace(schedule, slow_prefixes=own)
     trainer = Trainer(student.net, schedule, folder, resume=resume)
@@ -268,7 +222,7 @@ def _train(
         with torch.no_grad(), Maps(student.dense, paths) as wanted_maps:
             wanted = student.dense(x.flatten(0, 1))
         with Maps(net, paths) as maps:
-            outputs = frames_of(_run(net, x))
+            outputs = frames_of(run_clip(net, x))
         task, share = subject.loss(outputs, wanted, clips), student.network_share(sparsity_loss(net))
         apart = maps.distance(wanted_maps)
         rise = min(1.0, (step + 1) / max(recipe.warmup * schedule.steps, 1))
@@ -281,33 +235,6 @@ def _train(
         return loss, {**shown, "maps": float(apart.detach())}
 
     return improve(trainer, student.net, loss_of_step, exam, quiet=quiet, report=report)
-
-
-class Maps:
-    """What some layers of a network return while it is entered, by path, in the order of their calls."""
-
-    def __init__(self, net: nn.Module, paths: Sequence[str]) -> None:
-        self._net, self._paths = net, paths
-        self.found: dict[str, list[Tensor]] = {path: [] for path in paths}
-
-    def __enter__(self) -> Maps:
-        def watch(path: str) -> Callable[..., None]:
-            return lambda module, inputs, output: self.found[path].append(output)
-
-        self._hooks = [self._net.get_submodule(path).register_forward_hook(watch(path)) for path in self._paths]
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        for hook in self._hooks:
-            hook.remove()
-
-    def distance(self, wanted: Maps) -> Tensor:
-        """Mean over layers of the squared error over the squared sum of what was wanted."""
-        terms = []
-        for path, maps in self.found.items():
-            off = sum((mine - theirs).square().sum() for mine, theirs in zip(maps, wanted.found[path], strict=True))
-            terms.append(off / sum(theirs.square().sum() for theirs in wanted.found[path]).clamp(min=1e-9))  # type: ignore[union-attr]
-        return torch.stack(terms).mean()
 
 
 def _summary(student: Student, choices: Mapping[str, int]) -> str:

@@ -14,12 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from skipvid.core.errors import UsageError
-from skipvid.core.ratios import RatioPolicy
 from skipvid.models.narrow import NarrowConv2d, replace_module
 from skipvid.nn import AdaptiveConv2d, Policy, adaptive_layers, convert_adaptive
 from skipvid.nn.adaptive import RATIOS, partners
 from skipvid.train.adaptive_order import pair_channels
-from skipvid.train.frame_policy import FRAME_POLICY
 
 WORTH = {
     "detect": re.compile(r"backbone\.blocks\..*|fpn\.cell\..*|(class|box)_net\.conv_rep\..*"),
@@ -212,7 +210,7 @@ def narrowed_state(student: Student, teacher: nn.Module, choices: Mapping[str, i
     teacher: the network before, for its BatchNorms. choices: number of the ratio, by the path of the layer.
     """
     layers = dict(adaptive_layers(student.net))
-    other = (f"{FRAME_POLICY}.", *(f"{path}." for path in layers))
+    other = tuple(f"{path}." for path in layers)
     state = {key: value for key, value in student.net.state_dict().items() if not key.startswith(other)}
     for path, layer in layers.items():
         number, bias = choices[path], layer.bias
@@ -236,19 +234,6 @@ def narrowed_state(student: Student, teacher: nn.Module, choices: Mapping[str, i
                 values["bias"] = bias
             state |= {f"{student.folded[path]}.{key}": value for key, value in values.items()}
     return {key: value.detach().clone() for key, value in state.items()}
-
-
-def narrower(student: Student, teacher: nn.Module, policy: RatioPolicy) -> dict[str, Any]:
-    """What skipvid.models.widths reads beside the weights at ratio 1: what each other ratio adds to them, and goes without."""
-    ratios = adaptive_layers(student.net)[0][1].ratios
-    full = narrowed_state(student, teacher, dict.fromkeys(student.paths, 0))
-    states = [narrowed_state(student, teacher, dict.fromkeys(student.paths, number)) for number in range(1, len(ratios))]
-    return {
-        "ratios": list(ratios[1:]),
-        "adds": [{key: value for key, value in state.items() if key not in full} for state in states],
-        "without": [[key for key in full if key not in state] for state in states],
-        "policy": {name: torch.from_numpy(getattr(policy, name)) for name in RatioPolicy.__slots__},
-    }
 
 
 def layer_choices(layer: AdaptiveConv2d) -> Tensor:

@@ -22,23 +22,34 @@ from skipvid.models.networks.hrnet import BasicBlock
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """Paths of layers: one that writes channels, those that keep each channel by itself, and the only one that then reads them all."""
+    """Paths of layers: one that writes channels, those that keep each channel by itself, and the only one that then reads them all.
+
+    norms: BatchNorms that follow the reader and nothing else.
+    """
 
     writer: str
     along: tuple[str, ...]
     reader: str
+    norms: tuple[str, ...] = ()
 
 
 def chains(net: nn.Module) -> Iterator[Chain]:
     """Those of our networks: within a block, from block to block where nobody else reads, and within a detector's heads."""
+    yield from inner_chains(net)
+    for path, module in net.named_modules():
+        if isinstance(module, EfficientNet):
+            yield from _between_blocks(module, path)
+
+
+def inner_chains(net: nn.Module) -> Iterator[Chain]:
+    """Those within a block and within a detector's heads, in the order in which the network computes them."""
     for path, module in net.named_modules():
         if isinstance(module, InvertedResidual) and isinstance(module.se, nn.Identity):
-            yield Chain(f"{path}.conv_pw", (f"{path}.bn1", f"{path}.conv_dw", f"{path}.bn2"), f"{path}.conv_pwl")
+            yield Chain(f"{path}.conv_pw", (f"{path}.bn1", f"{path}.conv_dw", f"{path}.bn2"), f"{path}.conv_pwl", (f"{path}.bn3",))
         elif isinstance(module, BasicBlock):
-            yield Chain(f"{path}.conv1", (f"{path}.bn1",), f"{path}.conv2")
-        elif isinstance(module, EfficientNet):
-            yield from _between_blocks(module, path)
-        elif isinstance(module, EfficientDet):
+            yield Chain(f"{path}.conv1", (f"{path}.bn1",), f"{path}.conv2", (f"{path}.bn2",))
+    for path, module in net.named_modules():
+        if isinstance(module, EfficientDet):
             for head in ("class_net", "box_net"):
                 yield from _in_head(module, f"{path}." if path else "", head)
 
@@ -60,9 +71,9 @@ def _between_blocks(backbone: EfficientNet, path: str) -> Iterator[Chain]:
 def _in_head(net: EfficientDet, path: str, head: str) -> Iterator[Chain]:
     module: Any = getattr(net, head)
     names = [*(f"{path}{head}.conv_rep.{number}" for number in range(len(module.conv_rep))), f"{path}{head}.predict"]
-    for number, (before, after) in enumerate(pairwise(names)):
-        norms = tuple(f"{path}{head}.bn_rep.{number}.{level}.bn" for level in range(len(module.bn_rep[number])))
-        yield Chain(f"{before}.conv_pw", (*norms, f"{after}.conv_dw"), f"{after}.conv_pw")
+    norms = [tuple(f"{path}{head}.bn_rep.{number}.{level}.bn" for level in range(len(row))) for number, row in enumerate(module.bn_rep)]
+    for (before, after), own, behind in zip(pairwise(names), norms, [*norms[1:], ()], strict=True):
+        yield Chain(f"{before}.conv_pw", (*own, f"{after}.conv_dw"), f"{after}.conv_pw", behind)
 
 
 @torch.no_grad()

@@ -4,7 +4,6 @@ measured."""
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -26,17 +25,15 @@ class ClipExam:
             self._wanted = [subject.teacher(clip) for clip in self.clips]
 
     @torch.no_grad()
-    def measured(
-        self, net: nn.Module, spent: Callable[[Cost], Tensor], run: Callable[[nn.Module, Tensor], Any] = run_clip
-    ) -> tuple[float, float]:
+    def measured(self, net: nn.Module, spent: Callable[[Cost], Tensor]) -> tuple[float, float]:
         """Means over the clips, with the hard choices of inference: distance to the dense network, and share of its MACs.
 
-        spent: of a clip's cost, the MACs of the frames that count, (1, T). run: as run_clip.
+        spent: of a clip's cost, the MACs of the frames that count, (1, T).
         """
         net.eval()
         distances, shares = [], []
         for clip, wanted in zip(self.clips, self._wanted, strict=True):
-            outputs = frames_of(run(net, clip.unsqueeze(0)))
+            outputs = frames_of(run_clip(net, clip.unsqueeze(0)))
             distances.append(float(self._subject.distance(outputs, wanted)))
             cost = macs(net).total
             counted = spent(cost)

@@ -1,81 +1,74 @@
-"""One choice for all adaptive layers of a network in each frame, drawn and learned as in VA-RED²: what the engine can then run."""
+"""The policy that chooses a width for each frame, fitted to what each width is known to do on some frames."""
 
 from __future__ import annotations
 
-import math
-from typing import ClassVar
+from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from numpy.typing import NDArray
+from torch import nn
 
-from skipvid.core.errors import UsageError
-from skipvid.core.ratios import STEP, RatioPolicy, feature_count, frame_features
-from skipvid.nn import Policy
-from skipvid.nn.gumbel import gumbel
+from skipvid.core.ratios import RatioPolicy
 
-FRAME_POLICY = "frame_policy"
-"""Name of the module of a student that chooses for all of its layers."""
+HIDDEN = 16
+STEPS = 300
+"""Of Adam, over all frames at once."""
 
-GAIN = 10.0
-"""What the outer layer's weights are multiplied with: a step of Adam, which is as long for all weights, moves logits so much further. In a
-few hundred steps at the rate of cheap operations they would hardly leave the place where they begin."""
+DECAY = 1e-3
+"""Of the weights: some hundred frames of a few scenes say little."""
+
+SEARCH = 12
+"""Prices that are tried for a saving, each between the last one that was too low and the last one that was high enough."""
 
 
-class FramePolicy(nn.Module):
-    """From the features of a frame (skipvid.core.ratios.frame_features) to the logits of the ratios; its followers choose by them.
+def choose_policy(
+    features: NDArray[np.float32], distances: NDArray[np.float32], shares: Sequence[float], beta: float, target_saving: float | None
+) -> RatioPolicy:
+    """features: (n, F), what the policy sees of each frame. distances: (n, K), of each width to the full network. shares: of its MACs.
 
-    channels: of the network's input. choices: how many ratios. start: probability of ratio 1 before training; the others share the rest.
+    The mean of distance + price × share is made small: at the price beta; or, where a saving is asked for, at the lowest one found at which
+    the frames save as much. Where no price does, the narrowest width is always taken.
     """
-
-    def __init__(self, channels: int = 3, choices: int = 3, hidden: int = 16, start: float = 0.7) -> None:
-        super().__init__()
-        self.choices = choices
-        self.inner, self.outer = nn.Linear(feature_count(channels), hidden), nn.Linear(hidden, choices)
-        nn.init.zeros_(self.outer.weight)
-        nn.init.zeros_(self.outer.bias)
-        nn.init.constant_(self.outer.bias[:1], math.log(start / (1 - start) * max(choices - 1, 1)) / GAIN)
-        self.logits: tuple[Tensor, ...] = ()
-        self.noises: tuple[Tensor, ...] = ()
-
-    def look(self, clips: Tensor) -> None:
-        """Decide about the clips that the network runs next: (N, T, C, H, W)."""
-        samples = clips[..., ::STEP, ::STEP].detach().float().numpy(force=True)
-        features = [[frame_features(frame, clip[t - 1] if t else None) for t, frame in enumerate(clip)] for clip in samples]
-        logits = GAIN * self.outer(self.inner(torch.from_numpy(np.array(features)).to(self.outer.weight)).relu())
-        self.logits = logits.unbind(1)
-        self.noises = tuple(gumbel(each) for each in self.logits)
-
-    def weights(self) -> RatioPolicy:
-        """As the engine takes it."""
-        inner, inner_bias, outer, outer_bias = (each.detach().float().numpy(force=True).copy() for each in self.parameters())
-        return RatioPolicy(inner, inner_bias, np.float32(GAIN) * outer, np.float32(GAIN) * outer_bias)
+    if target_saving is None:
+        return fit_policy(features, distances, shares, beta)
+    # From here on the dearest frame is worth the narrowest width.
+    low, high = 0.0, 2 * float(np.max(distances)) / max(1 - min(shares), 1e-6) + 1e-6
+    best = fit_policy(features, distances, shares, high)
+    for _ in range(SEARCH):
+        price = (low + high) / 2 if low else high / 8
+        found = fit_policy(features, distances, shares, price)
+        taken = [int(found.logits(row).argmax()) for row in features]
+        if 1 - float(np.mean([shares[number] for number in taken])) >= target_saving:
+            best, high = found, price
+        else:
+            low = price
+    return best
 
 
-class Follower(Policy):
-    """Chooses in each layer what the network's FramePolicy has drawn for the frame, so that all layers have one ratio.
-
-    In clips only: a layer is given the frames of a clip one after the other, in every call anew. Raises UsageError where the network has
-    not been looked at for.
-    """
-
-    looks: ClassVar[bool] = False
-
-    def __init__(self, leader: FramePolicy) -> None:
-        super().__init__()
-        self._leader = (leader,)  # in a tuple: it is the network's, and not a part of each layer
-        self._turn = -1
-
-    def bind(self, channels: int, ratios: int, reuse: bool) -> None:
-        if reuse or ratios != self._leader[0].choices:
-            raise UsageError(f"a policy for {self._leader[0].choices} ratios is given to a layer of {ratios}", "give both the same ratios")
-
-    def forward(self, features: Tensor, active: Tensor) -> Tensor:
-        logits = self._leader[0].logits
-        if not logits:
-            raise UsageError("the policy of this network has seen no frame yet", "call its look() with the clips first")
-        self._turn = (self._turn + 1) % len(logits)
-        return logits[self._turn]
-
-    def noise(self, logits: Tensor) -> Tensor:
-        return self._leader[0].noises[self._turn]
+def fit_policy(features: NDArray[np.float32], distances: NDArray[np.float32], shares: Sequence[float], price: float) -> RatioPolicy:
+    """Two linear layers whose probabilities make the expected distance + price × share small; in units of its spread over the widths, so
+    that steps are as long for every network."""
+    losses = torch.from_numpy(distances).double() + price * torch.tensor(list(shares), dtype=torch.float64)
+    losses = losses / losses.std(1).mean().clamp(min=1e-12)
+    seen = torch.from_numpy(features).double()
+    mean, spread = seen.mean(0), seen.std(0, correction=0).clamp(min=1e-3)
+    generator = torch.Generator().manual_seed(0)
+    inner, outer = nn.Linear(seen.shape[1], HIDDEN).double(), nn.Linear(HIDDEN, len(shares)).double()
+    with torch.no_grad():
+        inner.weight.copy_(torch.randn(inner.weight.shape, generator=generator, dtype=torch.float64) / seen.shape[1] ** 0.5)
+        inner.bias.copy_(0.1 * torch.randn(HIDDEN, generator=generator, dtype=torch.float64))
+        outer.weight.zero_()
+        outer.bias.zero_()
+    optimizer = torch.optim.AdamW([*inner.parameters(), *outer.parameters()], lr=0.03, weight_decay=DECAY)
+    x = (seen - mean) / spread
+    for _ in range(STEPS):
+        chances = outer(inner(x).relu()).softmax(1)
+        optimizer.zero_grad()
+        (chances * losses).sum(1).mean().backward()
+        optimizer.step()
+    with torch.no_grad():
+        weight = inner.weight / spread
+        bias = inner.bias - weight @ mean
+        parts = (weight, bias, outer.weight, outer.bias)
+        return RatioPolicy(*(each.float().numpy().copy() for each in parts))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,18 +16,14 @@ from torch import Tensor, nn
 
 from skipvid.cli.train import train
 from skipvid.core.errors import UsageError, WeightsError
-from skipvid.core.ratios import STEP, Narrower, frame_features
-from skipvid.core.results import Frame
 from skipvid.models import build_model, find_spec
-from skipvid.nn import FixedPolicy, LearnedPolicy, adaptive_layers, macs, run_clip, sparsity_loss
+from skipvid.nn import FixedPolicy, LearnedPolicy, adaptive_layers, macs
 from skipvid.presets.preset import DEFAULT_DETECT, DEFAULT_POSE, load_preset
 from skipvid.presets.weights import resolve_weights
-from skipvid.skip.config import SkipConfig
-from skipvid.tasks.detect_engine import DetectEngine
-from skipvid.train.adaptive import AdaptiveExam, AdaptiveRecipe, Maps, open_student, train_adaptive
+from skipvid.train.adaptive import AdaptiveExam, AdaptiveRecipe, open_student, train_adaptive
 from skipvid.train.adaptive_net import fold_norms, make_student, narrowed_state, worth_adapting
-from skipvid.train.frame_policy import Follower, FramePolicy
 from skipvid.train.loop import Schedule
+from skipvid.train.maps import Maps
 from skipvid.train.pose_subject import PoseSubject
 from skipvid.train.subjects import DetectSubject
 
@@ -163,7 +157,7 @@ def test_what_reaches_the_saving_that_was_asked_for_comes_before_what_does_not(s
 
 
 def test_favourites_are_the_ratios_that_are_computed_most_and_reuse_is_none(subject: DetectSubject) -> None:
-    recipe = AdaptiveRecipe(Schedule(10), reuse=True, per_frame=False)
+    recipe = AdaptiveRecipe(Schedule(10), reuse=True)
     student = make_student(subject.teacher, "detect", subject.example([moving_piece()], 64), lambda _: LearnedPolicy(), reuse=True)
     for number, (_, layer) in enumerate(adaptive_layers(student.net)):
         nn.init.constant_(layer.policy.outer.bias, 0.0)  # type: ignore[union-attr,arg-type]
@@ -178,7 +172,7 @@ def test_a_pose_network_learns_on_windows(tmp_path: Path) -> None:
     preset = replace(load_preset(DEFAULT_POSE), image_size=(64, 32))
     box = np.array([[64, 40, 94, 90]], np.float32)
     subject = PoseSubject(preset, resolve_weights(preset).path, lambda image: box)
-    recipe = AdaptiveRecipe(Schedule(2, batch=1, evaluate_every=1), frames=2, target_saving=0.3, per_frame=False)
+    recipe = AdaptiveRecipe(Schedule(2, batch=1, evaluate_every=1), frames=2, target_saving=0.3)
     written = train_adaptive(subject, recipe, [walking()], [], tmp_path, name="lean", quiet=True)
     made = load_preset(written)
     state = torch.load(tmp_path / made.weights, weights_only=True)["state_dict"]
@@ -223,125 +217,6 @@ def test_clips_become_a_preset_that_runs_and_a_run_can_be_gone_on_with(tmp_path:
         call(*arguments)
 
 
-def small_run(tmp_path: Path, subject: DetectSubject) -> Path:
-    recipe = AdaptiveRecipe(Schedule(2, batch=1, evaluate_every=2), frames=2, size=64, target_saving=0.3)
-    lines: list[str] = []
-    written = train_adaptive(subject, recipe, [moving_piece()], [moving_piece()], tmp_path, name="lean", quiet=True, report=lines.append)
-    assert lines[-1].startswith("frames held out: 9 at 1, 0 at 0.5")
-    return written
-
-
-def test_one_choice_for_all_layers_becomes_a_preset_that_holds_the_network_at_several_widths(
-    tmp_path: Path, subject: DetectSubject
-) -> None:
-    preset = load_preset(small_run(tmp_path, subject))
-    assert "a number of channels for each frame, 100% of the MACs" in preset.description and not preset.thresholds
-    weights = resolve_weights(preset)
-    net = find_spec(preset.model).load(weights.path, preset.label_set.num_outputs)
-    widths = net.narrower
-    assert isinstance(widths, Narrower) and widths.ratios == (0.5, 0.25) and len(widths.renamed[0]) > 40
-    with torch.no_grad():
-        x = torch.randn(1, 3, 64, 64)
-        assert not hasattr(DetectSubject(preset, weights.path).teacher, "narrower")  # trainings begin with the full network
-        full, *narrow = (leaves(each(x)) for each in (net, *widths.nets))
-        before = leaves(subject.teacher(x))
-    for found in narrow:
-        assert any(not torch.equal(a, b) for a, b in zip(found, full, strict=True))
-    apart = [[float((a - b).norm() / b.norm()) for a, b in zip(each, before, strict=True)] for each in (full, *narrow)]
-    assert max(apart[0]) < 0.2 and sum(apart[0]) < sum(apart[1]) and sum(apart[0]) < sum(apart[2])
-
-    # Every command runs through this engine. The policy is made to choose a half where the picture is bright.
-    content = torch.load(weights.path, weights_only=True)
-    policy = content["narrower"]["policy"]
-    for part in policy.values():
-        part.zero_()
-    policy["inner"][0, 0], policy["outer"][1, 0], policy["outer_bias"][1] = 1, 10, -5
-    torch.save(content, weights.path)
-    engine = DetectEngine(preset, SkipConfig(threads=1), weights.path, scene_cuts=False)
-    stream = engine.stream()
-    rng = np.random.default_rng(0)
-    textures = rng.integers(0, 60, (90, 120, 3), np.uint8)
-    costs = []
-    for number in range(24):
-        image = textures + np.uint8(0 if number < 12 else 190)
-        image[20:30, number : number + 12] = 128
-        result = stream.process(Frame(image, number, number / 25, "c"))
-        assert result.cost is not None
-        costs.append((result.keyframe, result.cost))
-    assert [number for number, (keyframe, _) in enumerate(costs) if keyframe][0] == 0
-    assert costs[0][1].table is costs[-1][1].table and costs[0][1].macs == costs[0][1].dense_macs == costs[-1][1].dense_macs
-    (note,) = stream.notes
-    assert note.endswith("50% at 1, 50% at 0.5")
-    dense = DetectEngine(preset, SkipConfig(gate="none", threads=1), weights.path, scene_cuts=False).stream()
-    result = dense.process(Frame(textures + np.uint8(190), 0, 0.0, "c"))
-    assert result.cost is not None and 0.6 < result.cost.macs / result.cost.dense_macs < 0.8
-
-
-def test_a_file_whose_other_widths_do_not_fit_is_refused_in_one_line(tmp_path: Path, subject: DetectSubject) -> None:
-    weights = resolve_weights(load_preset(small_run(tmp_path, subject))).path
-    content = torch.load(weights, weights_only=True)
-    spoiled: list[Callable[[dict[str, Any]], Any]] = [
-        lambda parts: parts.pop("policy"),
-        lambda parts: parts["policy"].update(outer=torch.zeros(1, 1)),
-        lambda parts: parts["ratios"].reverse(),
-        lambda parts: parts["adds"].pop(),
-        lambda parts: parts["adds"][0].popitem(),
-        lambda parts: parts.update(without=3),
-    ]
-    for spoil in spoiled:
-        other = copy.deepcopy(content)
-        spoil(other["narrower"])
-        torch.save(other, weights)
-        with pytest.raises(WeightsError, match="at other widths as it should"):
-            DetectSubject(subject.preset, weights)
-
-
-def test_a_policy_of_frames_learns_to_tell_them_apart() -> None:
-    torch.manual_seed(0)
-    policy = FramePolicy(3, 2)
-    optimizer = torch.optim.Adam(policy.parameters(), 2e-3)
-    dark, bright = torch.rand(1, 2, 3, 32, 32), torch.rand(1, 2, 3, 32, 32) + 1
-    for _ in range(80):
-        policy.look(torch.cat([dark, bright]))
-        chances = torch.stack(policy.logits, 1).softmax(-1)
-        loss = chances[0, :, 0].mean() - chances[1, :, 0].mean()
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    assert float(chances.detach()[0, :, 0].max()) < 0.1 and float(chances.detach()[1, :, 0].min()) > 0.9
-    weights = policy.weights()
-    for clip in (dark[0], bright[0]):
-        policy.look(clip[None])
-        last = None
-        for frame, logits in zip(clip.numpy(), policy.logits, strict=True):
-            samples = frame[:, ::STEP, ::STEP]
-            np.testing.assert_allclose(weights.logits(frame_features(samples, last)), logits[0].detach(), rtol=1e-4, atol=1e-4)
-            last = samples
-
-
-def test_all_layers_follow_one_draw(subject: DetectSubject) -> None:
-    leader = FramePolicy()
-    student = make_student(subject.teacher, "detect", torch.randn(1, 3, 64, 64), lambda _: Follower(leader))
-    with pytest.raises(UsageError, match="seen no frame"):
-        student.net(torch.randn(1, 3, 64, 64))
-    nn.init.constant_(leader.outer.bias, 0)
-    student.net.train()
-    torch.manual_seed(3)
-    clips, drawn = torch.randn(2, 3, 3, 64, 64), set()
-    for _ in range(2):
-        leader.look(clips)
-        run_clip(student.net, clips)
-        choices = [each for _, layer in adaptive_layers(student.net) for each in layer.choices if each is not None]
-        assert len(choices) > 52 and all(torch.equal(each, choices[0]) for each in choices)
-        drawn |= set(choices[0].flatten().tolist())
-    assert len(drawn) > 1
-    leader.zero_grad()
-    sparsity_loss(student.net).backward()
-    assert leader.outer.bias.grad is not None and float(leader.outer.bias.grad[0]) > 0 > float(leader.outer.bias.grad[2])
-    with pytest.raises(UsageError, match="the same ratios"):
-        Follower(leader).bind(16, 2, False)
-
-
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
@@ -369,11 +244,11 @@ def test_a_network_without_wide_layers_is_refused() -> None:
 
 @pytest.mark.parametrize(("steps", "share", "parts"), [(10, 0.5, (5, 5)), (10, 0, (1, 9)), (10, 1, (9, 1)), (3, 0.5, (2, 1))])
 def test_the_steps_are_shared_by_policies_and_ratios(steps: int, share: float, parts: tuple[int, int]) -> None:
-    recipe = AdaptiveRecipe(Schedule(steps), policy_share=share, per_frame=False)
+    recipe = AdaptiveRecipe(Schedule(steps), policy_share=share)
     assert tuple(part.steps for part in recipe.parts) == parts
 
 
-@pytest.mark.parametrize("change", [{"frames": 0}, {"target_saving": 0.0}, {"schedule": Schedule(1), "per_frame": False}, {"reuse": True}])
+@pytest.mark.parametrize("change", [{"frames": 0}, {"target_saving": 0.0}, {"schedule": Schedule(1)}])
 def test_recipes_that_make_no_sense_are_refused(change: dict[str, Any]) -> None:
     with pytest.raises(UsageError):
         AdaptiveRecipe(**{"schedule": Schedule(10), **change})
