@@ -107,8 +107,8 @@ def _run(words: Sequence[str]) -> int:
         click.echo(error.ctx.get_help() if error.ctx else "", err=True)
         return 2
     except click.ClickException as error:
-        where = f" {error.ctx.info_name}" if isinstance(error, click.UsageError) and error.ctx and error.ctx.parent else ""
-        _complain(error.format_message(), f"see skipvid{where} --help")
+        where = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "skipvid"
+        _complain(error.format_message(), f"see {where} --help")
         return 2
     except SkipvidError as error:
         if outcome.verbose:

@@ -42,6 +42,7 @@ CASES: list[tuple[str, list[str], int, str]] = [
     ("glob without a match", ["detect", "*.webm"], 3, "*.webm"),
     ("no source", ["detect"], 2, "there is no source"),
     ("unknown option", ["detect", "clip.mp4", "--treshold", "1"], 2, "--treshold"),
+    ("unknown option of a command in a group", ["train", "gates", "clip.mp4", "--treshold"], 2, "see skipvid train gates --help"),
     ("unknown command", ["detekt", "clip.mp4"], 2, "detekt"),
     ("negative threshold", ["detect", "clip.mp4", "--threshold", "-1"], 2, "0 or more"),
     ("threshold nan", ["detect", "clip.mp4", "--threshold", "nan"], 2, "0 or more"),
