@@ -1,10 +1,14 @@
 """What areas that are left out save, and whether anything is lost elsewhere: MACs, time of the network, AP50 of what is looked at.
 
-    python benchmarks/areas.py DATA [--sequence NAME]... [--ignore AREA]... [--threshold T] [--threads N] [--write]
+    python benchmarks/areas.py DATA [--sequence NAME]... [--ignore AREA]... [--threshold T] [--threads N]
+        [--no-dense-frames] [--write]
 
-Both runs read the same frames, in turns. Detections and truths whose centre lies in what is left out count in neither. "There" is the share
-of the MACs executed in what is left out when everything is looked at: what leaving it out can save at most, but for what its border saves.
-"Gained": points of AP50, with the 95 % interval of a bootstrap over blocks of ten frames.
+Both runs read the same frames in turns, and count from the first to the last that has true boxes. By one rule for both, detections whose
+centre lies in what is left out do not count; nor do true boxes whose centre does, be they found or not. In the last column, neither do
+those that only reach into it: of them the network sees the part that is not left out. "Computed" is the share of the dense MACs over all
+frames. Dense frames are keyframes, most of them there because more than dense_above of the MACs had been executed: where areas save, there
+are fewer. "There" is the share of the MACs of gated frames that is executed in what is left out. "Gained": points of AP50, with the 95 %
+interval of a bootstrap over blocks of ten frames. With `--no-dense-frames` gates decide about all frames but the first.
 By default the shop windows and the wall of TownCentre are left out, and the trees beside the highway.
 """
 
@@ -13,28 +17,30 @@ from __future__ import annotations
 import argparse
 import statistics
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from sequences import SEQUENCES, Sequence, as_found, load_frames
-from tables import ResultTable, add_write_option
+from tables import ResultTable, add_write_option, interval_text
 
-from skipvid.core.results import Frame, FrameResult
+from skipvid.core.results import Detections, Frame, FrameResult
 from skipvid.evaluate.bootstrap import blocks_of, bootstrap
+from skipvid.evaluate.matching import FrameMatches, match_boxes
+from skipvid.evaluate.precision import PrecisionTable
+from skipvid.evaluate.truth import FrameTruth
 from skipvid.presets.preset import DEFAULT_DETECT, load_preset
 from skipvid.presets.weights import resolve_weights
 from skipvid.skip.config import SkipConfig
 from skipvid.tasks.areas import Areas, centres_in, looked_at, read_area
 from skipvid.tasks.detect_engine import DetectEngine, DetectStream
-from skipvid.train.evaluate import Truth, average_precision
-from skipvid.train.teachers import Found
+from skipvid.train.evaluate import Truth
 
 SHOPS = "0,0 0.406,0 0.406,0.148 0.281,0.222 0.219,0.25 0,0.38"
 WALL = "0.97,0.5 1,0.4 1,1 0.9,1 0.95,0.78"
 TREES = "0,0 0.6,0 0.45,0.2 0.3,0.38 0.1,0.6 0,0.68"
-DRAWS = 200
 AREAS = {"TownCentre": (SHOPS, WALL), "highway": (TREES,)}
 
 
@@ -45,6 +51,7 @@ def main() -> None:
     parser.add_argument("--sequence", action="append", choices=list(AREAS))
     parser.add_argument("--threshold", type=float)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--no-dense-frames", action="store_true", help="but for the first one")
     parser.add_argument("--frames", type=int, default=1000)
     add_write_option(parser)
     arguments = parser.parse_args()
@@ -52,12 +59,14 @@ def main() -> None:
         "clip",
         "frames",
         "looked at",
+        "dense frames",
+        "computed",
         "M MACs a gated frame",
-        "MACs saved",
         "there",
         "network, ms (median)",
         "AP50 of what is looked at",
         "gained",
+        "gained, border aside",
     )
     with ResultTable("areas", columns, arguments.write) as table:
         for name in arguments.sequence or AREAS:
@@ -69,13 +78,17 @@ def _rows(arguments: argparse.Namespace, sequence: Sequence) -> Iterator[tuple[s
     """A row for everything, and one for what the areas leave."""
     images, truths = load_frames(arguments.data, sequence, arguments.frames)
     size = images[0].shape[:2]
+    known = [number for number, truth in enumerate(truths) if len(truth.boxes)]
+    counted = slice(known[0], known[-1] + 1)
     areas = Areas(ignore=tuple(read_area(text) for text in arguments.ignore or AREAS[sequence.name]))
     left_out = areas.left_out(*size)
-    inside = [_inside(truth, left_out) for truth in truths]
+    wanted = [[_wanted(truth, left_out, reach) for truth in truths[counted]] for reach in (False, True)]
     preset = load_preset(DEFAULT_DETECT)
     config = SkipConfig.of(preset, threads=arguments.threads)
     if arguments.threshold is not None:
         config = config.at(arguments.threshold)
+    if arguments.no_dense_frames:
+        config = replace(config, dense_above=1.0)
     weights = resolve_weights(preset)
     engine = DetectEngine(preset, config, weights.path, weights.sha256, score_threshold=0.02)
     streams = {"everything": engine.stream()}
@@ -89,30 +102,37 @@ def _rows(arguments: argparse.Namespace, sequence: Sequence) -> Iterator[tuple[s
             results[name].append(result)
             if not result.keyframe:
                 there[name].append(_macs_there(stream, result, left_out))
-    found_there: list[list[Found]] = []
+    before: list[PrecisionTable] = []
     for name, found in results.items():
-        gated = [one for one in found if not one.keyframe and one.cost is not None]
+        own = found[counted]
+        costs = [one.cost for one in own if one.cost is not None]
+        computed = sum(cost.macs for cost in costs) / sum(cost.dense_macs for cost in costs)
+        gated = [one for one in own if not one.keyframe and one.cost is not None]
         macs = statistics.fmean(one.cost.macs for one in gated if one.cost is not None)
-        dense = statistics.fmean(one.cost.dense_macs for one in gated if one.cost is not None)
         network = statistics.median(one.ms["model"] for one in gated)
-        kept = [as_found(looked_at(one.detections, left_out), sequence) for one in found]
-        found_there.append(kept)
-        precision = average_precision(kept, inside)
+        tables = [PrecisionTable([_matched(*pair, sequence, left_out) for pair in zip(own, truth, strict=True)]) for truth in wanted]
         share = statistics.fmean(there[name]) / macs
-        numbers = (f"{macs / 1e6:.1f}", f"{1 - macs / dense:.1%}", f"{share:.1%}", f"{network:.1f}", f"{100 * precision:.2f}")
-        yield (sequence.name, str(len(images)), name, *numbers, _gained(*found_there, inside) if len(found_there) == 2 else "")
+        numbers = (str(len(own) - len(gated)), f"{computed:.1%}", f"{macs / 1e6:.1f}", f"{share:.1%}", f"{network:.1f}")
+        precision = f"{_precision(tables[0], np.ones(len(own), np.int64)):.2f}"
+        gained = [_gained(*pair, len(own)) for pair in zip(before, tables, strict=True)] if before else ["", ""]
+        yield (sequence.name, str(len(own)), name, *numbers, precision, *gained)
+        before = tables
 
 
-def _gained(everything: list[Found], without: list[Found], truths: list[Truth]) -> str:
+def _matched(result: FrameResult, truth: FrameTruth, sequence: Sequence, left_out: NDArray[np.bool_]) -> FrameMatches:
+    found = as_found(looked_at(result.detections, left_out), sequence)
+    ones = np.ones(len(found), np.int64)
+    return match_boxes(Detections(found.boxes, found.scores, ones, ("",) * len(ones)), truth, 1, np.array([0.5]))
+
+
+def _precision(table: PrecisionTable, times: NDArray[np.int64]) -> float:
+    return 100 * float(table.average_precision(times)[0])
+
+
+def _gained(everything: PrecisionTable, without: PrecisionTable, frames: int) -> str:
     """Points of AP50, and their interval."""
-
-    def precision(found: list[Found], times: NDArray[np.int64]) -> float:
-        drawn = np.repeat(np.arange(len(found)), times)
-        return 100 * average_precision([found[number] for number in drawn], [truths[number] for number in drawn])
-
-    blocks = blocks_of([""] * len(truths), 10)
-    gained = bootstrap(lambda times: precision(without, times) - precision(everything, times), blocks, DRAWS)
-    return f"{gained.value:+.2f} ({gained.low:+.2f} to {gained.high:+.2f})"
+    blocks = blocks_of([""] * frames, 10)
+    return interval_text(bootstrap(lambda times: _precision(without, times) - _precision(everything, times), blocks))
 
 
 def _macs_there(stream: DetectStream, result: FrameResult, left_out: NDArray[np.bool_]) -> float:
@@ -131,10 +151,15 @@ def _macs_there(stream: DetectStream, result: FrameResult, left_out: NDArray[np.
     return spent
 
 
-def _inside(truth: Truth, left_out: np.ndarray) -> Truth:
-    """Without the boxes whose centre is left out."""
-    kept = ~centres_in(truth.boxes, left_out) if len(truth.boxes) else np.zeros(0, bool)
-    return Truth(truth.boxes[kept], truth.ignore[kept])
+def _wanted(truth: Truth, left_out: NDArray[np.bool_], reach: bool) -> FrameTruth:
+    """The true boxes; those whose centre is left out (reach: or any pixel) need not be found, and do not count where they are."""
+    aside = truth.ignore.copy()
+    if len(truth.boxes):
+        aside |= centres_in(truth.boxes, left_out)
+    if reach:
+        corners = np.clip(truth.boxes, 0, np.tile(left_out.shape[::-1], 2)).astype(int)
+        aside |= np.array([left_out[top : bottom + 1, left : right + 1].any() for left, top, right, bottom in corners], np.bool_)
+    return FrameTruth(truth.boxes, np.ones(len(truth.boxes), np.int64), aside)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from clips import FAINTEST, Passes, detector, every_video, lost, measured, persons, value_of, with_truth, without_truth
+from measured_clips import FAINTEST, Passes, detector, every_video, lost, measured, persons, value_of, with_truth, without_truth
 from tables import ResultTable, add_write_option, interval_text
 
 from skipvid.evaluate.goal import with_noise

@@ -1,10 +1,11 @@
 """Several cameras in one process, beside a process each: frames a second of each camera, fairness, memory.
 
     python benchmarks/cameras.py CLIP... [--cameras 4] [--seconds 60] [--rate 25] [--threads 2] [--turns 2]
+        [--write]
 
 Each camera is a clip that a server on the loopback sends over and over as MJPEG at `--rate` pictures a second, encoded once. One program
 with all cameras, and one program a camera with its share of the threads, run in turns. Fairness is Jain's index of the frames that each
-camera got, (Σx)² / (n Σx²): 1 where all got as many.
+camera got, (Σx)² / (n Σx²): 1 where all got as many. CPU seconds are those of all processes, their start included.
 """
 
 from __future__ import annotations
@@ -20,10 +21,12 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
+from tables import ResultTable, add_write_option
 
 ROOT = Path(__file__).resolve().parents[1]
 _PROGRAM = [sys.executable, "-c", "from skipvid.cli import main; main()"]
@@ -121,7 +124,16 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=25.0)
     parser.add_argument("--threads", type=int, default=2, help="of the machine: all that one program, or all programs together, may use")
     parser.add_argument("--turns", type=int, default=2)
+    add_write_option(parser)
     arguments = parser.parse_args()
+    columns = ("way", "frames a second, each", "all", "fairness", "CPU seconds a 100 frames", "MiB")
+    with ResultTable("cameras", columns, arguments.write) as table:
+        for row in _rows(arguments):
+            table.row(*row)
+
+
+def _rows(arguments: argparse.Namespace) -> Iterator[tuple[str, ...]]:
+    """A row for each way."""
     server = _Server(("127.0.0.1", 0), _Handler)
     server.clips, server.rate = [_pictures(clip) for clip in arguments.clips], arguments.rate
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -139,14 +151,12 @@ def main() -> None:
         for _ in range(arguments.turns):
             for way, (programs, threads) in ways.items():
                 results[way].append(_run(programs, threads, folder))
-    print("| way | frames a second, each | all | fairness | CPU seconds a 100 frames | MiB |")
-    print("|---|---|---|---|---|---|")
     for way, found in results.items():
         each = [statistics.median(values) for values in zip(*(one.fps for one in found), strict=True)]
         per = statistics.median(100 * one.cpu / (sum(one.fps) * arguments.seconds) for one in found)
         memory = statistics.median(one.memory for one in found) / 2**20
         fairness = statistics.median(one.fairness for one in found)
-        print(f"| {way} | {', '.join(f'{fps:.1f}' for fps in each)} | {sum(each):.1f} | {fairness:.4f} | {per:.2f} | {memory:.0f} |")
+        yield way, ", ".join(f"{fps:.1f}" for fps in each), f"{sum(each):.1f}", f"{fairness:.4f}", f"{per:.2f}", f"{memory:.0f}"
 
 
 if __name__ == "__main__":

@@ -17,8 +17,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from clips import FAINTEST, Passes, detector, lost, measured, value_of, with_truth
 from gates_table import numbers
+from measured_clips import FAINTEST, Passes, detector, lost, measured, value_of, with_truth
 from tables import ResultTable, add_write_option, interval_text
 
 from skipvid.core.results import Frame

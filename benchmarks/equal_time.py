@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from clips import FAINTEST, detector, lost, measured, value_of, with_truth
 from gates_table import numbers
+from measured_clips import FAINTEST, detector, lost, measured, value_of, with_truth
 from tables import ResultTable, add_write_option, interval_text
 from timed_turns import in_turns
 from tradeoff import at_equal_gain

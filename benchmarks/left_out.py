@@ -20,8 +20,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from clips import FAINTEST, Passes, detector, every_video, lost, measured, value_of, with_truth, without_truth
 from gates_table import numbers
+from measured_clips import FAINTEST, Passes, detector, every_video, lost, measured, value_of, with_truth, without_truth
 from tables import ResultTable, add_write_option, interval_text
 from tradeoff import at_equal_gain, gain_at_equal_accuracy
 

@@ -26,9 +26,7 @@ from torch import nn
 
 sys.path.append(str(Path(__file__).parents[1] / "tests" / "skip" / "importers"))
 
-from onnx_graphs import GRAPHS, Builder, Residual, Segmenter, Shuffled, convolutions, export, runtime, settled  # noqa: E402
-
-import skipvid  # noqa: E402
+from onnx_graphs import GRAPHS, Builder, Residual, Segmenter, Shuffled, convolutions, export, settled, third_frame  # noqa: E402
 
 LARGEST = 1e-4
 SHAPE = (1, 3, 32, 48)
@@ -118,16 +116,7 @@ def _int8(builder: Builder) -> str:
 
 def difference(path: Path) -> float:
     """Of the third frame's outputs from ONNX Runtime's, the largest, relative to the largest value of the output."""
-    model, _ = skipvid.convert(path, torch.zeros(SHAPE), skipvid.SkipConfig(threshold=0.0, threads=1))
-    session, generator = model.session(), torch.Generator().manual_seed(3)
-    frame = torch.randn(SHAPE, generator=generator)
-    session(torch.randn(SHAPE, generator=generator))
-    session(frame)
-    frame = frame.clone()
-    frame[:, :, 4:9, 5:12] += 1
-    result = session(frame)
-    ours = result if isinstance(result, tuple) else (result,)
-    theirs = runtime(path, frame.numpy())
+    ours, theirs = third_frame(path, SHAPE)
     if [tuple(each.shape) for each in ours] != [each.shape for each in theirs]:
         raise SystemExit(f"{path}: other shapes than ONNX Runtime's")
     gaps = (np.abs(a.numpy() - b).max() / max(np.abs(b).max(), 1e-6) for a, b in zip(ours, theirs, strict=True))

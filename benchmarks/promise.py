@@ -23,8 +23,8 @@ from operator import ge
 from pathlib import Path
 
 import torch
-from clips import FAINTEST, Passes, detector, every_video, half_of, lost, measured, value_of, with_truth, without_truth
 from gates_table import numbers
+from measured_clips import FAINTEST, Passes, detector, every_video, half_of, lost, measured, value_of, with_truth, without_truth
 from tables import ResultTable, add_write_option, interval_text
 
 from skipvid.core.errors import UsageError

@@ -38,7 +38,7 @@ from skipvid.skip.conversion import DENSE, PYTORCH, SPARSE
 
 PATCH = 0.05
 """Share of the picture that changes."""
-SETTLING = 9
+SETTLING = 11
 """Frames until a session knows whether gated ones pay."""
 MOST_NAMED = 6
 """Networks in a row about an operation."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -20,6 +22,24 @@ from skipvid.tasks.detect_engine import DetectEngine
 torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
 settings.register_profile("shared machine", deadline=None)  # how long an example takes says something about the machine's other users
 settings.load_profile("shared machine")
+
+STATUS = pytest.StashKey[int]()
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    session.config.stash[STATUS] = int(exitstatus)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """A thread that a failed test left behind would keep the process, and with it the whole run, from ever ending."""
+    left = [thread for thread in threading.enumerate() if thread is not threading.current_thread() and not thread.daemon]
+    for thread in left:
+        thread.join(10)
+    if alive := [thread.name for thread in left if thread.is_alive()]:
+        print(f"threads that tests left behind: {', '.join(alive)}", file=sys.stderr, flush=True)
+        sys.stdout.flush()
+        os._exit(config.stash.get(STATUS, 0) or 1)
 
 
 @pytest.fixture(scope="session", autouse=True)

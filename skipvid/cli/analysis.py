@@ -54,7 +54,9 @@ def analyse(
         if to_stdout and as_json:
             raise UsageError("-o - and --json both want stdout", "write one of them to a file")
         if settings.ray is not None and not settings.dry_run:
-            return tell(run_on_ray(command, settings, load, _sinks, jobs, talk), talk, as_json, settings.layers)
+            with more_sinks(settings) as more:
+                outcome = run_on_ray(command, settings, load, partial(_all_sinks, more), jobs, talk)
+            return tell(outcome, talk, as_json, settings.layers)
         settings, how = share(settings, jobs)
         page = _page(settings, jobs)
         engine = load(settings, talk)
@@ -73,7 +75,7 @@ def analyse(
                 engine,
                 read,
                 talk,
-                lambda job, header: chain(_sinks(job, header, settings, talk), more(job, header)),
+                lambda job, header: _all_sinks(more, job, header, settings, talk),
                 _stream,
                 watchers,
                 None if page is None else page.failed,
@@ -95,6 +97,11 @@ def _stream(engine: Engine, header: RunHeader) -> Stream:
     """A gated stream that measures the dense network now and then."""
     # On a live source the dense run would cost frames.
     return engine.stream(0 if header.source.live else DENSE_EVERY)
+
+
+def _all_sinks(more: MakeSinks, job: Job, header: RunHeader, settings: AnalysisSettings, talk: Talk) -> Iterable[Sink]:
+    """The outputs of one source, and a command's own."""
+    return chain(_sinks(job, header, settings, talk), more(job, header))
 
 
 def _sinks(job: Job, header: RunHeader, settings: AnalysisSettings, talk: Talk) -> Iterable[Sink]:

@@ -42,7 +42,8 @@ def _load(settings: DetectSettings, talk: Talk) -> Engine:
     from skipvid.cli.networks import load_detect_engine, network_preset
     from skipvid.presets.preset import DEFAULT_DETECT
 
-    _check_events(settings)
+    if settings.ray is None:
+        _check_events(settings)
     areas, counts = settings.area.areas(), settings.follow.counts()
     engine = load_detect_engine(settings.network, network_preset(settings.network, DEFAULT_DETECT, "detect"), talk)
     engine.use_motion(settings.motion.motion)
@@ -60,14 +61,12 @@ def _check_events(settings: DetectSettings) -> None:
     events = settings.follow.events
     if events is None:
         return
-    if settings.ray is not None:
-        raise UsageError("--events and --ray contradict each other", "leave one of them out")
     if not settings.follow.count:
         raise UsageError("--events is given, and nothing is counted", "add --count")
     if not events.lower().endswith(SUFFIXES):
         raise UsageError(f"--events {events} has another suffix than {' and '.join(SUFFIXES)}", "events are written as one of these")
     sources = expand_each(settings.live.sources)[0]
-    overwrite = settings.write.overwrite or settings.dry_run
+    overwrite = settings.write.overwrite or settings.dry_run or settings.ray is not None
     outputs = plan_outputs(settings.output, sources, overwrite=True) if settings.output else []
     taken = {os.path.realpath(target) for plan in outputs for target in plan.targets}
     files = _event_files(events, sources, overwrite).values() if has_placeholder(events) else [events]
@@ -93,7 +92,18 @@ def _events(settings: DetectSettings) -> Iterator[MakeSinks]:
     from skipvid.video.sinks.targets import has_placeholder
 
     events = settings.follow.events
-    if events is None:
+    if settings.ray is not None:
+        from skipvid.cli.ray_events import events_of_all, events_of_each
+
+        settings.area.areas(), settings.follow.counts()  # a worker would tell what is wrong with them file by file
+        _check_events(settings)
+        sources = [] if events is None else expand_each(settings.live.sources)[0]
+        if events is not None and not has_placeholder(events):
+            with events_of_all(events, sources, settings.write.overwrite) as pieces:
+                yield pieces
+        else:
+            yield events_of_each({} if events is None else _event_files(events, sources, overwrite=True))
+    elif events is None:
         yield lambda job, header: ()
     elif has_placeholder(events):
         files = _event_files(events, expand_each(settings.live.sources)[0], overwrite=True)

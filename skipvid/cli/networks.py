@@ -101,7 +101,7 @@ def skip_config(settings: NetworkSettings, preset: Preset, talk: Talk) -> SkipCo
 
 
 def _gates_and_weights(settings: NetworkSettings, preset: Preset, talk: Talk) -> tuple[SkipConfig, Weights]:
-    """What an engine of one network is made of; PyTorch keeps to the threads asked for."""
+    """What the engine of a network is made of; PyTorch keeps to the threads asked for."""
     from skipvid.presets.weights import resolve_weights
 
     if settings.threads:
@@ -149,7 +149,7 @@ def load_people_engine(settings: PeopleNetworkSettings, preset: Preset, talk: Ta
         if given:
             raise UsageError(f"{flag} is given, but {preset.name} finds people itself", "leave it out")
     engine = load_detect_engine(settings, preset, talk)
-    engine.follow = FollowOptions()
+    engine.follow = FollowOptions(confirm=False)
     return engine
 
 
@@ -157,7 +157,6 @@ def load_pose_engine(settings: PeopleNetworkSettings, preset: Preset, talk: Talk
     """Both networks, weights found (or downloaded) and loaded."""
     from skipvid.core.folders import cache_folder
     from skipvid.presets.preset import DEFAULT_DETECT
-    from skipvid.presets.weights import resolve_weights
     from skipvid.tasks.people import PoseOptions
     from skipvid.tasks.pose_engine import PoseEngine
     from skipvid.tasks.track import WEAK
@@ -176,10 +175,8 @@ def load_pose_engine(settings: PeopleNetworkSettings, preset: Preset, talk: Talk
             gate_weights=None,
         )
         detector = load_detect_engine(theirs, chosen_preset(people.detector, DEFAULT_DETECT), talk)
-    weights = resolve_weights(preset, settings.weights, settings.offline, DownloadBar(talk, preset.name))
-    talk.say(f"preset {preset.name}, weights {weights.path}", detail=True)
+    config, weights = _gates_and_weights(settings, preset, talk)
     options = PoseOptions(score, people.detect_every, people.max_persons)
-    config = skip_config(settings, preset, talk)
     return PoseEngine(preset, config, weights.path, weights.sha256, detector, options, cache_folder("programs"))
 
 

@@ -1,7 +1,7 @@
 """Polite stops: Ctrl-C, SIGTERM (docker stop, systemd, kill) and SIGHUP (logout, a closed terminal) end a run with whole files.
 
-The first of these signals raises Interrupted, a KeyboardInterrupt, in the main thread; while outputs are being completed (`shielded`) it
-waits. The second ends the program at once.
+The first of these signals raises Interrupted, a KeyboardInterrupt, in the main thread; while outputs are being completed (`shielded`), and
+where the main thread shares locks with others (`deferred`), it waits. The second ends the program at once.
 """
 
 from __future__ import annotations
@@ -10,13 +10,16 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 STOPS = tuple(number for name in ("SIGINT", "SIGTERM", "SIGHUP") if (number := getattr(signal, name, None)) is not None)
 TOGETHER = 0.2
 """Seconds within which two signals of a kind are one: `timeout` sends it to the process and to its group, terminals to whole pipelines."""
+
+PATIENCE = 0.05
+"""Seconds after which a main thread that waits looks whether a stop has come."""
 
 
 class Interrupted(KeyboardInterrupt):
@@ -33,6 +36,7 @@ class _State:
         self.told = False  # the main thread knows, or will know from `check`
         self.pending = False
         self.shields = 0
+        self.deferrals = 0
 
 
 _state = _State()
@@ -106,8 +110,44 @@ def shielded() -> Iterator[None]:
         _state.shields -= 1
 
 
+@contextmanager
+def deferred() -> Iterator[None]:
+    """Let a stop wait for `check` or `wait_for`, which the caller calls again and again.
+
+    For a main thread that works beside others: an exception out of nowhere, between the taking of a lock and the block that gives it back
+    (threading.Condition is written in Python), would leave the lock taken for good. Outside of the main thread, and where stops are not
+    handled, it does nothing.
+    """
+    if threading.current_thread() is not threading.main_thread() or not _state.ours:
+        yield
+        return
+    state = _state
+    state.deferrals += 1
+    try:
+        yield
+    finally:
+        state.deferrals -= 1
+
+
+def wait_for(condition: threading.Condition, predicate: Callable[[], object], timeout: float | None = None) -> bool:
+    """Condition.wait_for, which a deferred stop ends. To be called with the condition's lock held; whether the predicate holds.
+
+    timeout: seconds, None: for ever. Raises Interrupted where a stop came.
+    """
+    if not _state.deferrals or threading.current_thread() is not threading.main_thread():
+        return bool(condition.wait_for(predicate, timeout))
+    end = None if timeout is None else time.monotonic() + timeout
+    while not predicate():
+        check()
+        left = PATIENCE if end is None else end - time.monotonic()
+        if left <= 0:
+            return False
+        condition.wait(min(left, PATIENCE))
+    return True
+
+
 def check() -> None:
-    """Raises Interrupted where a stop came while outputs were being completed."""
+    """Raises Interrupted where a stop came that had to wait, and may be heeded now."""
     if _state.pending and not _state.shields:
         _state.pending = False
         raise Interrupted
@@ -136,7 +176,7 @@ def _on_signal(number: int, frame: FrameType | None) -> None:
     _state.told = True
     if _state.first is None:
         _state.first, _state.at = number, now
-    if _state.shields:
+    if _state.shields or _state.deferrals:
         _state.pending = True
     else:
         raise Interrupted

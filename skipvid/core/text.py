@@ -30,6 +30,12 @@ def without_secrets(text: str) -> str:
     return _FIELD.sub(r"\1***", text)
 
 
+def one_line(error: BaseException, longest: int = 0) -> str:
+    """What an error says, on one line; cut where it is longer than that many characters, 0 = never."""
+    text = " ".join(str(error).split())
+    return text[:longest].rstrip() + " …" if 0 < longest < len(text) else text
+
+
 def _escape(match: re.Match[str]) -> str:
     code = ord(match[0])
     if 0xDC80 <= code <= 0xDCFF:  # a byte that could not be decoded

@@ -14,6 +14,7 @@ from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
 
 from skipvid.core.errors import WeightsError
 from skipvid.core.ratios import NARROWER
+from skipvid.core.text import one_line
 from skipvid.models.narrow import narrow
 from skipvid.models.widths import load_widths
 
@@ -59,7 +60,7 @@ def _load(net: nn.Module, state: Mapping[str, Tensor], origin: str) -> None:
     try:
         net.load_state_dict(state, strict=True)
     except RuntimeError as error:
-        raise WeightsError(f"{origin} cannot be loaded into {name}: {_one_line(error)}") from None
+        raise WeightsError(f"{origin} cannot be loaded into {name}: {one_line(error)}") from None
 
 
 def read_state_dict(path: str | Path) -> dict[str, Tensor]:
@@ -76,7 +77,7 @@ def _read(path: Path) -> Mapping[str, Any]:
         with warnings.catch_warnings(action="ignore"), safe_globals(_placeholders(path)):  # torch warns of protocols that it then refuses
             content = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
-        raise WeightsError(f"weights file {path} cannot be read: {_one_line(error)}") from None
+        raise WeightsError(f"weights file {path} cannot be read: {one_line(error)}") from None
     except Exception as error:  # a damaged archive or pickle provokes anything: UnpicklingError, EOFError, KeyError, RuntimeError, ...
         if re.search("unsupported (global|class)", str(error), re.IGNORECASE):
             raise WeightsError(f"{path} holds more than tensors and was refused: loading it could run code") from None
@@ -143,7 +144,3 @@ def _first_misfit(expected: Mapping[str, Tensor], state: Mapping[str, Tensor]) -
 def _network_name(net: nn.Module) -> str:
     name = getattr(getattr(net, "config", None), "name", None)
     return name if isinstance(name, str) else type(net).__name__
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())

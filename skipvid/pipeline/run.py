@@ -48,8 +48,7 @@ class Channel(Generic[T]):
         with self._changed:
             if len(self._items) >= self._depth and not self._closed:
                 begin = time.perf_counter()
-                while len(self._items) >= self._depth and not self._closed:
-                    self._changed.wait()
+                interrupts.wait_for(self._changed, lambda: len(self._items) < self._depth or self._closed)
                 self.full_seconds += time.perf_counter() - begin
             if self._closed:
                 return False
@@ -71,8 +70,7 @@ class Channel(Generic[T]):
             with self._changed:
                 if not self._items and not self._closed:
                     begin = time.perf_counter()
-                    while not self._items and not self._closed:
-                        self._changed.wait()
+                    interrupts.wait_for(self._changed, lambda: self._items or self._closed)
                     self.empty_seconds += time.perf_counter() - begin
                 if not self._items:
                     return
@@ -128,33 +126,23 @@ def run(
     if turn is not None and source.info.live:
         source.turn = turn
     begin, cpu_begin = time.perf_counter(), time.process_time()
-    writer.start()
     interrupted = False
-    try:
-        for frame in incoming:
-            if stopped is not None and stopped.is_set():
-                break
-            if turn is not None:
-                turn.take()
-            result = stream.process(frame)
-            if turn is not None:
-                turn.give()
-            if not results.put(result):
-                break  # the writer failed
-            if on_frame is not None:
-                on_frame(result)
-    except KeyboardInterrupt:
-        interrupted = True
-    finally:
-        with interrupts.shielded():
-            interrupted = interrupted or (stopped is not None and stopped.is_set())
-            if turn is not None:
-                turn.give()
-            results.close()
-            if interrupted:
-                source.close()  # a reader may wait for a frame that does not come
-            writer.join()
-            incoming.end(interrupted)
+    with interrupts.deferred():  # the locks are the reader's and the writer's, too
+        writer.start()
+        try:
+            _analyse(incoming, stream, results, on_frame, turn, stopped)
+        except KeyboardInterrupt:
+            interrupted = True
+        finally:
+            with interrupts.shielded():
+                interrupted = interrupted or (stopped is not None and stopped.is_set())
+                if turn is not None:
+                    turn.give()
+                results.close()
+                if interrupted:
+                    source.close()  # a reader may wait for a frame that does not come
+                writer.join()
+                incoming.end(interrupted)
     with interrupts.shielded():
         for failure in (incoming.failure, writer.failure):
             if failure is not None:
@@ -172,6 +160,30 @@ def run(
         summary = replace(summary, complete=source.problem is None, busy=busy, cpu_seconds=cpu)
         _finish(sinks, summary)
     return summary
+
+
+def _analyse(
+    incoming: _Read | _Waited,
+    stream: Stream,
+    results: Channel[FrameResult],
+    on_frame: Callable[[FrameResult], None] | None,
+    turn: Turn | None,
+    stopped: threading.Event | None,
+) -> None:
+    """Until there are no more frames, nobody takes results, or it was stopped. Raises KeyboardInterrupt where a signal came."""
+    for frame in incoming:
+        interrupts.check()
+        if stopped is not None and stopped.is_set():
+            return
+        if turn is not None:
+            turn.take()
+        result = stream.process(frame)
+        if turn is not None:
+            turn.give()
+        if not results.put(result):
+            return  # the writer failed
+        if on_frame is not None:
+            on_frame(result)
 
 
 class _Read:

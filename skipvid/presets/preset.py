@@ -62,7 +62,7 @@ class Preset:
     p: float = 1.0  # norm of norm-output gates: 1, 2 or .inf
     input_threshold: float | None = None  # τ of the norm gates that stand before norm-output gates
     dense_above: float = 0.75  # share of the MACs above which gates cost more time than they save: keyframes follow such a frame
-    precision: str = "f32"  # of maps and weights: f32, bf16 (half the memory), or auto: bf16 where the processor multiplies it
+    precision: str = "auto"  # of maps and weights: f32, bf16 (half the memory), or auto: bf16 where the processor multiplies it
     motion: str = "none"  # where the camera moves: auto, none, canvas or shift (detectors)
     denoise: str = "none"  # where the camera is noisy: auto or none (detectors)
     head: str = ""  # what reads the results of a network from a file

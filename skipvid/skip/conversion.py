@@ -104,7 +104,7 @@ def describe(plan: Plan, program: Program) -> ConversionReport:
     """The conversion report of a plan and its program."""
     reasons, by_name = dict(program.fallbacks), plan.graph.by_name
     dense = tuple(
-        (node.name, str(node.attrs["target"]) if node.op == "aten" else node.op, _why(node, reasons))
+        (node.name, _operation(node), _why(node, reasons))
         for node in plan.graph
         if node.name in reasons or (node.op not in SPARSE_OPS and node.op != "input")
     )
@@ -132,7 +132,16 @@ def _way(node: Node, fallbacks: Mapping[str, str], gated: bool) -> str:
     return SPARSE if gated and node.op in SPARSE_OPS and node.size != (1, 1) else DENSE
 
 
+def _operation(node: Node) -> str:
+    """Torch's name of it, where it has one."""
+    if node.op == "pointwise":
+        return ", ".join(str(inner.attrs["target"]) for inner in node.attrs["inner"])
+    return str(node.attrs["target"]) if node.op == "aten" else node.op
+
+
 def _why(node: Node, fallbacks: Mapping[str, str]) -> str:
+    if node.op == "pointwise":
+        return "no kernel for it; run on changed pixels only"
     if node.name in fallbacks:
         return f"{'no kernel for it' if node.op == 'aten' else fallbacks[node.name]}; run only when an input changed"
     if not node.is_map:

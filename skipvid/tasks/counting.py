@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 
 from skipvid.core.errors import UsageError
 from skipvid.core.results import Count, CountEvent, Detections
-from skipvid.tasks.areas import FORM, Points, read_points, to_pixels
+from skipvid.tasks.areas import Points, on_a_line, read_points, to_pixels
+
+FORM = "write it as 'x,y x,y', in pixels or in shares of the picture"
 
 CLEAR = 0.1
 """Heights of its box by which an object must be clear of a line to be on one side of it."""
@@ -39,9 +41,11 @@ def read_count(text: str) -> CountOption:
     name, equals, points = text.rpartition("=")
     if equals and not name.strip():
         raise UsageError(f"'{text}' has no name before =", "write it as 'door=x,y x,y'")
-    placed = read_points(points)
+    placed = read_points(points, FORM)
     if len(placed) < 2 or len(set(placed)) < len(placed):
         raise UsageError(f"'{text}' needs two points for a line, or three and more for a zone, all different", FORM)
+    if len(placed) > 2 and on_a_line(placed):
+        raise UsageError(f"the points of '{text}' lie on a line, so that there is nothing in the zone", "give two for a line, or corners")
     return CountOption(name.strip() or ("line" if len(placed) == 2 else "zone"), placed)
 
 
@@ -131,8 +135,14 @@ class Counts:
         self._most = {option.name: 0 for option in options}
 
     def begin_anew(self, size: tuple[int, int]) -> None:
-        """Frames of (height, width) are to come; identities are other ones, totals go on."""
+        """Frames of (height, width) are to come; identities are other ones, totals go on.
+
+        Raises UsageError where a line or a zone lies beside them, so that nothing would ever be counted.
+        """
         placed = [(option, to_pixels(option.points, *size)) for option in self._options]
+        for option, points in placed:
+            if (points.min(0) >= size[::-1]).any():
+                raise UsageError(f"the count {option.name} lies beside a picture of {size[1]}x{size[0]}", "check its points")
         self._countings = [(_Line if len(points) == 2 else _Zone)(option.name, points) for option, points in placed]
 
     def update(self, detections: Detections, time: float) -> tuple[tuple[CountEvent, ...], tuple[Count, ...]]:

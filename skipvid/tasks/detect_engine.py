@@ -101,15 +101,15 @@ class DetectStream(EngineStream):
     """
 
     def __init__(self, engine: DetectEngine, dense: bool, dense_every: int = 0, whole: bool = False, whole_always: bool = False) -> None:
-        # Without gates nothing is kept from frame to frame that a scene cut could spoil.
-        super().__init__(engine.model, engine.scene_cuts and not dense, dense, dense_every)
+        # Without gates nothing but what stands in areas is kept from frame to frame, so that a scene cut could spoil it.
+        super().__init__(engine.model, engine.scene_cuts and not (dense and engine.areas is None), dense, dense_every)
         follow = None if dense else engine.follow
         self._engine, self._share = engine, 1.0 if follow is None else WEAK
         self._motion = "none" if dense else engine.motion_in_use
         self._denoise = "none" if dense else engine.denoise_in_use
         self._task = engine.task(self._share, engine.areas, self._motion, self._denoise)
         self._session = engine.model.session()
-        self._identities = None if follow is None else Identities(engine.score_threshold, engine.categories)
+        self._identities = None if follow is None else Identities(engine.score_threshold, engine.categories, follow.confirm)
         self._detect_every = 1 if follow is None else follow.detect_every
         self._counts = Counts(engine.count) if engine.count and follow is not None else None
         self._since_start = 0  # frames since everything began anew

@@ -14,19 +14,24 @@ from skipvid.tasks.track import Track, Tracker
 
 @dataclass(frozen=True, slots=True)
 class FollowOptions:
-    """How detections are followed. detect_every: frames from one run of the detector to the next; in between, tracks go on as they went."""
+    """How detections are followed.
+
+    detect_every: frames from one run of the detector to the next; in between, tracks go on as they went. confirm: as in Tracker.
+    """
 
     detect_every: int = 1
+    confirm: bool = True
 
 
 class Identities:
     """Follows the detections of one stream, category by category.
 
-    start_score: of a box that begins a track; weaker ones may only continue one. names: of the categories.
+    start_score: of a box that begins a track; weaker ones may only continue one. names: of the categories. confirm: report what has an
+    identity from its first box on that confirms it, as in Tracker.
     """
 
-    def __init__(self, start_score: float, names: Mapping[int, str]) -> None:
-        self._tracker = Tracker(start_score, most=None)
+    def __init__(self, start_score: float, names: Mapping[int, str], confirm: bool = True) -> None:
+        self._tracker = Tracker(start_score, most=None, confirm=confirm)
         self._names = names
 
     def clear(self) -> None:
@@ -34,7 +39,7 @@ class Identities:
         self._tracker.clear()
 
     def found(self, detections: Detections, time: float) -> Detections:
-        """What was detected at `time` seconds, with identities; weak boxes that continue no track are left out."""
+        """What was detected at `time` seconds, with identities; what belongs to no confirmed track is left out."""
         followed = self._of(self._tracker.update(detections.boxes, detections.scores, time, detections.category_ids))
         if detections.keypoints is None:
             return followed

@@ -20,6 +20,7 @@ from skipvid.models.heads.registry import recognise
 from skipvid.presets.preset import FILE, Preset
 from skipvid.presets.weights import file_sha256
 from skipvid.skip.importers.files import NetworkFile, open_network
+from skipvid.tasks.model_info import ModelInfo, read_fill, read_model_info
 
 S = TypeVar("S", bound=ModelSpec)
 
@@ -119,7 +120,7 @@ def open_spec(preset: Preset, kind: type[S], weights: Path) -> S:
 
     Raises UsageError where the head does not fit, and what `open_network` raises.
     """
-    net, found, fit, size = _ending(preset, weights)
+    net, found, fit, size, fill = _ending(preset, weights)
     fields: dict[str, Any] = {
         "config": FileConfig(preset.name, size, fit.classes),
         "network": "",
@@ -129,21 +130,23 @@ def open_spec(preset: Preset, kind: type[S], weights: Path) -> S:
         "net": net,
     }
     if issubclass(kind, WholePoseSpec):
-        return FileWholePoseSpec(**fields, fill=found.pixels.fill)  # type: ignore[return-value]
+        return FileWholePoseSpec(**fields, fill=fill)  # type: ignore[return-value]
     if issubclass(kind, DetectorSpec):
-        return FileDetectorSpec(**fields, fill=found.pixels.fill)  # type: ignore[return-value]
+        return FileDetectorSpec(**fields, fill=fill)  # type: ignore[return-value]
     if issubclass(kind, SegmentSpec):
-        return FileSegmentSpec(**fields, fill=found.pixels.fill)  # type: ignore[return-value]
+        return FileSegmentSpec(**fields, fill=fill)  # type: ignore[return-value]
     return FilePoseSpec(**fields)  # type: ignore[return-value]
 
 
-def _ending(preset: Preset, weights: Path) -> tuple[nn.Module, HeadKind, Fit, tuple[int, int]]:
+def _ending(preset: Preset, weights: Path) -> tuple[nn.Module, HeadKind, Fit, tuple[int, int], int | None]:
     size = preset.image_size if not isinstance(preset.image_size, int) else (preset.image_size, preset.image_size)
     file = _read.pop(_key(weights), None)
     file = open_network(weights, size) if file is None else file.sized(size)
     count = FULL_COCO if isinstance(preset.labels, str) else len(preset.labels)
     found, fit = recognise(_facts(file, count), str(weights), preset.task, preset.head)
-    return file.ending_at(fit.outputs).requires_grad_(False), found, fit, size
+    fill = read_fill(file.metadata, str(weights))
+    net = file.ending_at(fit.outputs).requires_grad_(False)
+    return net, found, fit, size, found.pixels.fill if fill is None else fill
 
 
 def preset_of_file(path: Path, task: str | None, choice: FileChoice) -> Preset:
@@ -154,7 +157,8 @@ def preset_of_file(path: Path, task: str | None, choice: FileChoice) -> Preset:
     wanted = choice.size if choice.size is None or len(choice.size) == 2 else (choice.size[0],) * 2
     file = open_network(path, (wanted[0], wanted[1]) if wanted is not None else None)
     height, width = _picture(file)
-    names = _names(file, choice)
+    info = read_model_info(file.metadata, str(path), _overruled(choice))
+    names = _names(file, choice, info)
     found, fit = recognise(_facts(file, None if names is None else len(names)), str(path), task, choice.head)
     pixels = found.pixels
     image_size: int | tuple[int, int] = (height, width)
@@ -172,12 +176,12 @@ def preset_of_file(path: Path, task: str | None, choice: FileChoice) -> Preset:
         labels=names if names is not None else _usual_names(fit, found.task, str(path)),
         image_size=image_size,
         size_multiple=_multiple(file, height, width),
-        channels=choice.channels or pixels.channels,
-        mean=choice.mean or pixels.mean,
-        std=choice.std or pixels.std,
+        channels=choice.channels or info.channels or pixels.channels,
+        mean=choice.mean or info.mean or pixels.mean,
+        std=choice.std or info.std or pixels.std,
         weights=str(path.resolve()),
         sha256=file_sha256(path),
-        score_threshold=SHOWN_FROM,
+        score_threshold=SHOWN_FROM if info.score is None else info.score,
         gate="norm",
         threshold=TYPICAL_THRESHOLD,
         block=1,
@@ -210,10 +214,23 @@ def _multiple(file: NetworkFile, height: int, width: int) -> int:
     return multiple if file.open_size and height % multiple == width % multiple == 0 else math.gcd(height, width, multiple)
 
 
-def _names(file: NetworkFile, choice: FileChoice) -> tuple[str, ...] | None:
-    """Names of the classes: those that the caller gives, else those in the file (Ultralytics), else None."""
+def _overruled(choice: FileChoice) -> set[str]:
+    """Keys of a file's metadata in whose place a caller says something."""
+    given = {
+        "labels": choice.labels,
+        "reverse_input_channels": choice.channels,
+        "mean_values": choice.mean,
+        "scale_values": choice.mean,
+    }
+    return {key for key, value in given.items() if value is not None}
+
+
+def _names(file: NetworkFile, choice: FileChoice, info: ModelInfo) -> tuple[str, ...] | None:
+    """Names of the classes: those that the caller gives, else those in the file (OpenVINO's Model API, Ultralytics), else None."""
     if choice.labels is not None:
         return read_labels(choice.labels)
+    if info.labels is not None and len(set(info.labels)) == len(info.labels):
+        return info.labels
     if file.metadata.get("task") == "pose":
         return None  # those in the file name what has the joints
     names = file.literal("names")

@@ -32,7 +32,6 @@ class PictureTask:
         self._preprocess = Preprocessor(preset.channels, preset.mean, preset.std, fill)
         self._letterbox: Letterbox | None = None
         self._areas = areas
-        self._fill = (fill,) * 3 if fill is not None else mean_colour(preset)
         self._held: HeldOut | None = None
         self._whole: Picture | None = None
         self._motion = motion
@@ -45,7 +44,7 @@ class PictureTask:
         if self._letterbox is None or self._letterbox.frame_size != frame_size:
             self._letterbox = Letterbox.fit(frame_size, self._preset.input_size(*frame_size))
             if self._areas is not None:
-                self._held = HeldOut(self._areas.left_out(*frame_size), self._letterbox.content_size, self._fill)
+                self._held = HeldOut(self._areas.left_out(*frame_size), self._letterbox.content_size)
             self._registration = Registration(self._motion, self._letterbox, self._preprocess, self._held)
             if self.denoiser is not None:
                 self.denoiser.forget()
@@ -57,6 +56,8 @@ class PictureTask:
         size = (picture.shape[0], picture.shape[1]) if isinstance(picture, np.ndarray) else (picture.height, picture.width)
         self.letterbox(size)
         prepared = self.registration.picture(picture, self._boxes)
+        if self._held is not None and self.canvas is not None and self.canvas.anchored:
+            self._held.begin_anew()
         if self.denoiser is not None:
             if self.canvas is not None and self.canvas.shift != (0, 0):
                 self.denoiser.forget()  # its means lie on the canvas as it was
@@ -84,6 +85,8 @@ class PictureTask:
     def begin_anew(self) -> None:
         """The next frame has nothing in common with those before."""
         self._boxes = None
+        if self._held is not None:
+            self._held.begin_anew()
         if self._registration is not None:
             self._registration.begin_anew()
         if self.denoiser is not None:

@@ -17,6 +17,10 @@ WEAK = 0.5
 WEAK_SECONDS = 0.5
 """For so long weak boxes alone may continue a track: what never looks like an object for longer is none, or another one."""
 
+CONFIRMING = 1.25
+"""Times the score that begins a track, by which a box confirms it: what never looks more like an object than that is mostly none. Where
+that is nearer to 1 than half way, the score half way confirms it."""
+
 SEEN_IOU = 0.25
 """Least overlap of a box with the expected one of its track."""
 
@@ -40,6 +44,7 @@ COASTING = 1.0
 class Track:
     """One object. box: (4,) float32 xyxy, pixels of the frame, where last seen. speed: (2,) pixels per second. seen: seconds.
     category: its number, by which it is told from others. sure: when it was last seen with a score that begins a track.
+    confirmed: whether it counts as an object.
     """
 
     id: int
@@ -50,6 +55,7 @@ class Track:
     sure: float = 0.0
     speed: NDArray[np.float64] = field(default_factory=lambda: np.zeros(2))
     lost: bool = False
+    confirmed: bool = False
 
     def expected(self, time: float) -> NDArray[np.float32]:
         """Where its box should be at `time`."""
@@ -77,29 +83,31 @@ class Tracker:
     start_score: a box with less is weak: for a short time it may continue a track that the last frame saw and that no better box
     continues, but it begins none and finds no lost one again (Zhang et al., "ByteTrack", ECCV 2022).
     patience: seconds after which a lost track is forgotten. most: tracks at a time; the weakest new ones are turned away, and lost
-    tracks make room for new ones, those longest unseen first (None: no limit).
+    tracks make room for new ones, those longest unseen first (None: no limit). confirm: a track is followed from its first box on, and
+    visible from its first box on that confirms it; without, it is visible at once.
     turned_away: boxes of the last frame that would have begun a track.
     """
 
-    def __init__(self, start_score: float, patience: float = 3.0, most: int | None = 16) -> None:
+    def __init__(self, start_score: float, patience: float = 3.0, most: int | None = 16, confirm: bool = False) -> None:
         self.tracks: list[Track] = []
         self.turned_away = 0
         self._start_score = start_score
+        self._confirming = min(CONFIRMING * start_score, (1 + start_score) / 2) if confirm else start_score
         self._patience = patience
         self._most = most
         self._next_id = 1
 
     @property
     def visible(self) -> list[Track]:
-        """Tracks that the last frame continued or began."""
-        return [track for track in self.tracks if not track.lost]
+        """Confirmed tracks that the last frame continued or began."""
+        return [track for track in self.tracks if track.confirmed and not track.lost]
 
     def update(
         self, boxes: NDArray[np.float32], scores: NDArray[np.float32], time: float, categories: NDArray[np.int64] | None = None
     ) -> list[Track]:
         """boxes: (K, 4) xyxy. scores: (K,). time: seconds. categories: (K,), None: all are of one.
 
-        Returns the track of each box that has one: the visible tracks.
+        Returns the visible tracks.
         """
         kinds = np.zeros(len(boxes), np.int64) if categories is None else categories
         expected = {track.id: track.expected(time) for track in self.tracks}
@@ -130,6 +138,8 @@ class Tracker:
                 self._next_id += 1
             else:
                 self.turned_away += 1
+        for track in self.tracks:
+            track.confirmed |= track.score >= self._confirming
         return self.visible
 
     def clear(self) -> None:
@@ -138,7 +148,7 @@ class Tracker:
 
     def _sure_of(self, time: float) -> list[Track]:
         """Tracks that weak boxes may continue."""
-        return [track for track in self.visible if time - track.sure <= WEAK_SECONDS]
+        return [track for track in self.tracks if not track.lost and time - track.sure <= WEAK_SECONDS]
 
     def _make_room(self) -> bool:
         if self._most is None or len(self.tracks) < self._most:

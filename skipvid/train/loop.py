@@ -157,7 +157,9 @@ class Trainer:
             silent = quiet or not sys.stderr.isatty()  # no progress bars in log files: lines there
             with tqdm(total=schedule.steps, initial=self.step, unit="step", disable=silent, mininterval=2.0) as bar:
                 while self.step < schedule.steps and not (schedule.patience and self.stale >= schedule.patience):
-                    losses = self._advance(loss_of_step, settle)
+                    with interrupts.deferred():  # half a step is not to be kept
+                        losses = self._advance(loss_of_step, settle)
+                    interrupts.check()
                     bar.set_postfix(losses, refresh=False)
                     bar.update()
                     done = self.step == schedule.steps

@@ -15,6 +15,7 @@ import numpy as np
 import yaml
 
 from skipvid.core.errors import UsageError
+from skipvid.core.text import one_line
 from skipvid.train.label import complete, doubt, label_frames
 from skipvid.train.readers import read_coco, read_yolo
 from skipvid.train.samples import Sample, load_pack, save_pack
@@ -106,7 +107,7 @@ def load_mix(path: Path, root: Path) -> Mix:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UsageError(f"mix file {path} cannot be read: {' '.join(str(error).split())}") from None
+        raise UsageError(f"mix file {path} cannot be read: {one_line(error)}") from None
     if not isinstance(content, dict) or not isinstance(content.get("sources"), list):
         raise UsageError(f"mix file {path} has no list 'sources'", "see docs/model_card.md")
     unknown = set(content) - {"teachers", "sources", "exams", "held_out", "pose_teacher"}

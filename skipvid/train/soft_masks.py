@@ -10,9 +10,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from skipvid.skip.ir.footprint import footprint, resize_taps
-from skipvid.skip.ir.graph import Node
+from skipvid.skip.ir.graph import ARITHMETIC, Node
 
-UNITED = frozenset({"add", "sub", "mul", "div", "concat"})
+UNITED = ARITHMETIC | {"concat"}
 """Operations whose result changes where any of their inputs does."""
 UNMOVED = frozenset({"activation", "affine", "channels", "publish"})
 

@@ -14,12 +14,13 @@ from clips import write_clip
 from skipvid.cli.app import run
 from skipvid.core.results import Count, CountEvent, Detections, Frame, FrameResult
 from skipvid.tasks.counting import Counts
-from skipvid.tasks.detect_engine import DetectStream
+from skipvid.tasks.detect_engine import DetectEngine, DetectStream
 
 
 @pytest.fixture
-def place(empty_place: Path) -> Path:
-    """A working directory with a clip; `detect` finds the test's engine loaded already."""
+def place(empty_place: Path, engine: DetectEngine, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory with a clip; `detect` finds the test's engine loaded already. What it finds is sure enough for identities."""
+    monkeypatch.setattr(engine, "score_threshold", 0.25)
     write_clip(empty_place / "clip.mp4", frames=5)
     return empty_place
 
@@ -66,6 +67,9 @@ def test_identities_are_given_where_they_are_wanted_or_needed(words: list[str], 
         (["--count", "0,0 1,1", "--events", "e.csv", "--csv", "e.csv"], "e.csv is named twice"),
         (["--count", "0,0 1,1", "--events", "{name}.csv"], "{name} stands for nothing; only {stem} and {n} do"),
         (["clip.mp4", "./clip.mp4", "--count", "0,0 1,1", "--events", "{stem}.csv", "-o", "{n}.csv"], "clip.csv would be written for"),
+        (["--count", "9,9"], "write it as 'x,y x,y', in pixels or in shares of the picture"),
+        (["--count", "z=0,0 1,1 2,2"], "lie on a line, so that there is nothing in the zone"),
+        (["--count", "z=9000,0 9000,9"], "the count z lies beside a picture of"),
         (["--ignore", "0,0 1,1"], "has 2 points, a polygon has 3 or more"),
         (["--ignore", "0,0 1,0 1,1 0,1"], "leave nothing of a picture of"),
     ],

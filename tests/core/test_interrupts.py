@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -39,6 +41,31 @@ def test_signal_waits_while_outputs_are_completed() -> None:
     assert done == ["whole"]
 
 
+def test_deferred_stop_comes_where_it_is_asked_for_and_leaves_no_lock_taken() -> None:
+    changed = threading.Condition()
+    with interrupts.handled(), interrupts.deferred():
+        with changed:
+            assert interrupts.wait_for(changed, lambda: True) and not interrupts.wait_for(changed, lambda: False, 0.01)
+        threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGTERM)).start()
+        with pytest.raises(interrupts.Interrupted), changed:
+            interrupts.wait_for(changed, lambda: False, 60)
+        free = []
+        other = threading.Thread(target=lambda: free.append(changed.acquire(timeout=60)), daemon=True)
+        other.start()
+        other.join(60)
+    assert free == [True]
+
+
+def test_deferred_stop_raises_at_the_next_check_and_shields_hold_it_longer() -> None:
+    with interrupts.handled(), interrupts.deferred():
+        signal.raise_signal(signal.SIGTERM)
+        with interrupts.shielded():
+            interrupts.check()
+        with pytest.raises(interrupts.Interrupted):
+            interrupts.check()
+        interrupts.check()
+
+
 def test_two_signals_at_once_are_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(interrupts, "TOGETHER", 60.0)  # else a machine that is busy in between would end the tests' own process
     with interrupts.handled():
@@ -63,7 +90,7 @@ import signal, threading, time
 from skipvid.core import interrupts
 with interrupts.handled():
     try:
-        threading.Thread(target=lambda: (time.sleep(0.2), interrupts.send(signal.SIGPIPE))).start()
+        threading.Thread(target=lambda: (time.sleep(0.2), interrupts.send(signal.SIGPIPE)), daemon=True).start()
         threading.Event().wait(120)
     except KeyboardInterrupt:
         print(interrupts.reason(), interrupts.exit_code(interrupts.received()), interrupts.reader_gone())

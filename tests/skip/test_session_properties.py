@@ -174,7 +174,7 @@ def test_streams_in_threads_disturb_neither_each_other_nor_their_memory(config: 
         except BaseException as error:
             together[number] = error
 
-    workers = [threading.Thread(target=work, args=(number,)) for number in range(len(streams))]
+    workers = [threading.Thread(target=work, args=(number,), daemon=True) for number in range(len(streams))]
     for worker in workers:
         worker.start()
     for worker in workers:

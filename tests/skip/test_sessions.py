@@ -55,7 +55,7 @@ def test_sessions_in_threads_compute_what_each_computes_alone(backend: str) -> N
         start.wait()
         together[seed] = results(model, seed)
 
-    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(3)]
+    threads = [threading.Thread(target=work, args=(seed,), daemon=True) for seed in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -66,7 +66,7 @@ def test_sessions_in_threads_compute_what_each_computes_alone(backend: str) -> N
 def test_sessions_and_threads_share_one_plan(backend: str) -> None:
     model = everything(backend=backend)
     programs: list[object] = []
-    threads = [threading.Thread(target=lambda: programs.append(model.program((SHAPE,)))) for _ in range(4)]
+    threads = [threading.Thread(target=lambda: programs.append(model.program((SHAPE,))), daemon=True) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:

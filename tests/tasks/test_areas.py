@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from skipvid.core.errors import UsageError
 from skipvid.core.results import Frame
 from skipvid.skip.config import SkipConfig
-from skipvid.tasks.areas import Areas, HeldOut, read_area
+from skipvid.tasks.areas import REFRESHED, Areas, HeldOut, looked_at, read_area
 from skipvid.tasks.detect_engine import DetectEngine
 from skipvid.tasks.scene import SceneCutDetector
 
@@ -52,6 +52,8 @@ def test_only_and_ignore_together_leave_the_difference() -> None:
     [
         ("1,2 3,4", None, "has 2 points, a polygon has 3 or more"),
         ("1,2 3,4 5", None, "is no list of points"),
+        ("0,0 5,5 10,10", None, "lie on a line"),
+        ("a.json", b"[[1, 1], [1, 2], [1, 3]]", "lie on a line"),
         ("a,b c,d e,f", None, "is no list of points"),
         ("0,0 nan,1 1,1", None, "is no list of points"),
         ("-1,0 5,5 0,9", None, "outside of the picture"),
@@ -105,12 +107,13 @@ def disturbed(frame: Frame, mask: NDArray[np.bool_], seed: int) -> Frame:
 
 @pytest.mark.parametrize("threshold", [0.0, 0.03])
 def test_whatever_happens_in_an_ignored_area_costs_nothing_and_changes_nothing(engine: DetectEngine, threshold: float) -> None:
+    """After the first frame, of which the area keeps its content."""
     mask = read_area(LEFT).mask(90, 160)
     with looking(engine.regated(SkipConfig(threshold=threshold)), Areas(ignore=(read_area(LEFT),))) as gated:
         calm, wild = gated.stream(), gated.stream()
         still = frames(1)[0]
         for number, frame in enumerate([still, still, *frames(3)]):
-            one, other = calm.process(frame), wild.process(disturbed(frame, mask, number))
+            one, other = calm.process(frame), wild.process(disturbed(frame, mask, number) if number else frame)
             assert_same(one.detections, other.detections)
             assert one.cost is not None and other.cost is not None and one.cost.macs == other.cost.macs
             if number == 1:
@@ -134,16 +137,61 @@ def test_no_change_in_what_is_left_out_reaches_what_is_not_held_however_pictures
 
     frame = frames(1)[0]
     mask = read_area("11,13 97,7 131,71 41,83").mask(90, 160)
-    held = HeldOut(mask, size, (1, 2, 3))
-    pictures = []
-    for seed in (0, 1):
-        image = disturbed(frame, mask, seed).image
-        decoded = DecodedPicture(av.VideoFrame.from_ndarray(image, format="bgr24"), Orientation(), Converters())
-        how = cv2.INTER_AREA if size[0] < 90 else cv2.INTER_LINEAR
-        pictures.append([held.hold(np.asarray(cv2.resize(image, size[::-1], interpolation=how))), held.hold(decoded.scaled(*size))])
-    for one, other in zip(*pictures, strict=True):
-        np.testing.assert_array_equal(one, other)
-        assert (one == (1, 2, 3)).all(2).any() and not (one == (1, 2, 3)).all(2).all()
+    how = cv2.INTER_AREA if size[0] < 90 else cv2.INTER_LINEAR
+
+    def resized(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        return np.asarray(cv2.resize(image, size[::-1], interpolation=how), np.uint8)
+
+    def decoded(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        picture = DecodedPicture(av.VideoFrame.from_ndarray(image, format="bgr24"), Orientation(), Converters())
+        return picture.scaled(*size)
+
+    for scaled in (resized, decoded):
+        held = HeldOut(mask, size)
+        first = held.hold(scaled(frame.image))
+        for seed in (0, 1):
+            seen = scaled(disturbed(frame, mask, seed).image)
+            np.testing.assert_array_equal(held.hold(seen), first)
+            assert not np.array_equal(seen, first)
+
+
+def test_an_area_keeps_the_content_of_the_first_picture_and_is_looked_at_anew_now_and_then() -> None:
+    held = HeldOut(read_area(LEFT).mask(8, 8), (8, 8))
+    seen = [held.hold(np.full((8, 8, 3), number % 256, np.uint8))[4, [0, 7], 0].tolist() for number in range(REFRESHED + 3)]
+    assert [inside for inside, _ in seen] == [0] * REFRESHED + [REFRESHED % 256] * 3
+    assert [outside for _, outside in seen] == [number % 256 for number in range(REFRESHED + 3)]
+    held.begin_anew()
+    assert (held.hold(np.full((8, 8, 3), 9, np.uint8)) == 9).all()
+
+
+def test_where_nothing_moves_in_an_area_results_are_those_without_it(engine: DetectEngine) -> None:
+    """Beside it as in it, but for what is dropped: the network sees the picture, and no border."""
+    right = read_area("0.6,0 1,0 1,1 0.6,1")
+    mask = right.mask(90, 160)
+    plain = engine.stream()
+    with looking(engine, Areas(ignore=(right,))):
+        stream = engine.stream()
+        for frame in frames(4):
+            whole, own = plain.process(frame), stream.process(frame)
+            assert_same(own.detections, looked_at(whole.detections, mask))
+            assert whole.cost is not None and own.cost is not None and own.cost.macs == whole.cost.macs
+
+
+@pytest.mark.parametrize("event", ["cut", "lost"])
+def test_after_a_cut_or_a_lost_connection_an_area_shows_the_new_scene(engine: DetectEngine, event: str) -> None:
+    """With threshold 0 so does the dense run, which keeps nothing else from frame to frame."""
+    with looking(engine.regated(SkipConfig(threshold=0.0)), Areas(ignore=(read_area(LEFT),))) as exact:
+        gated, dense, fresh = exact.stream(), exact.dense_stream(), exact.stream()
+        for frame in frames(2):
+            gated.process(frame), dense.process(frame)
+        other = frames(1, seed=3)[0]
+        if event == "cut":
+            other = replace(other, picture=(other.image // 8).astype(np.uint8))
+        else:
+            other = replace(other, resumed=True)
+        results = [stream.process(other).detections for stream in (gated, dense, fresh)]
+    for one in results[:2]:
+        assert_same(one, results[2])
 
 
 def test_a_flash_in_what_is_left_out_is_no_scene_cut() -> None:

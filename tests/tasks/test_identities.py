@@ -57,6 +57,28 @@ def test_weak_boxes_alone_do_not_keep_an_identity_for_long() -> None:
     assert kept == [1] * 5 + [0] * 14
 
 
+@pytest.mark.parametrize(("start", "enough"), [(0.3, 0.376), (0.8, 0.901), (0.0, 0.0)])
+def test_an_identity_is_reported_from_its_first_box_on_that_confirms_it(start: float, enough: float) -> None:
+    """A reflection scores a little above the threshold for as long as it is there; a person does better once."""
+    identities = Identities(start, NAMES)
+    begins = start + 0.001 if start else 0.0
+    reported = []
+    for step, score in enumerate([begins, begins, enough, begins, begins]):
+        at = step / 10
+        reported.append(len(identities.found(found((1, 100, 100, score), (1, 300, 100, begins)), at)))
+        assert len(identities.expected(at + 0.05, (240, 640))) == reported[-1]
+    assert reported == ([0, 0, 1, 1, 1] if start else [2] * 5)
+
+
+def test_an_identity_that_is_not_confirmed_is_followed_meanwhile() -> None:
+    """So it takes no box from another one, and is the same one when it is confirmed."""
+    identities = Identities(0.3, NAMES)
+    for step in range(10):
+        identities.found(found((1, 100, 100, 0.9), (1, 160 + 10 * step, 100, 0.31)), step / 10)
+    last = identities.found(found((1, 100, 100, 0.32), (1, 260, 100, 0.9)), 1.0)
+    assert last.ids is not None and last.ids.tolist() == [2, 1]
+
+
 def test_between_detections_objects_go_on_as_they_went_until_they_leave_the_frame() -> None:
     identities = Identities(0.3, NAMES)
     for step in range(31):
@@ -84,11 +106,12 @@ def test_hundreds_of_objects_take_a_fraction_of_a_frame() -> None:
 
 @contextmanager
 def following(engine: DetectEngine, options: FollowOptions) -> Iterator[DetectEngine]:
-    engine.follow = options
+    """Its random weights find objects of scores about 0.36, which shall confirm identities."""
+    before, engine.follow, engine.score_threshold = engine.score_threshold, options, 0.25
     try:
         yield engine
     finally:
-        engine.follow = None
+        engine.follow, engine.score_threshold = None, before
 
 
 def test_a_stream_gives_identities_and_its_dense_yardstick_does_not(engine: DetectEngine) -> None:

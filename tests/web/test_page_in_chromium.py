@@ -35,7 +35,7 @@ def running(served: Served) -> Iterator[None]:
             served.cameras[0].update(result(index, arrived=time.monotonic() - 0.02, size=(640, 480)), dropped=index // 4)
             index += 1
 
-    thread = threading.Thread(target=deliver)
+    thread = threading.Thread(target=deliver, daemon=True)
     thread.start()
     try:
         yield

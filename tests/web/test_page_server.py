@@ -83,7 +83,7 @@ def test_the_analysis_does_not_wait_for_viewers(serve: Serve, monkeypatch: pytes
     monkeypatch.setattr(board, "draw_result", slow)
     served = serve()
     served.cameras[0].update(result(0), dropped=0)
-    viewer = threading.Thread(target=pictures, args=(served,))
+    viewer = threading.Thread(target=pictures, args=(served,), daemon=True)
     viewer.start()
     assert drawing.wait(30)
     for index in range(200):

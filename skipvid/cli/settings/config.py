@@ -12,6 +12,7 @@ import click
 from skipvid.cli.settings.precedence import add_config, long_flag
 from skipvid.cli.settings.types import Described, TupleType
 from skipvid.core.errors import UsageError
+from skipvid.core.text import one_line
 
 
 def use_config(context: click.Context, parameter: click.Parameter, value: Path | None) -> Path | None:
@@ -30,7 +31,7 @@ def _read(path: Path) -> Mapping[object, object]:
     except OSError as error:
         raise UsageError(f"settings file {path} cannot be read: {error.strerror}") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: no UTF-8, or a date that there is not
-        raise UsageError(f"settings file {path} is not valid YAML: {' '.join(str(error).split())}") from None
+        raise UsageError(f"settings file {path} is not valid YAML: {one_line(error)}") from None
     if content is None:
         return {}
     if not isinstance(content, dict):

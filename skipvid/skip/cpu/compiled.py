@@ -136,10 +136,11 @@ class CompiledProgram:
         limit = core.limit(unit.map) if unit.step < 0 else core.output_limit(unit.step)
         offsets = np.array(unit.offsets, np.float32).reshape(-1, 1, 1) if unit.offsets else np.float32(0)
 
-        def magnitude(value: NDArray[np.float32]) -> float:
-            return finite(float(np.abs(value - offsets).mean(dtype=np.float64)))
+        def magnitude(value: NDArray[Any]) -> float:
+            # Floats of these rows alone: as a rule they are a sample of the map.
+            return finite(float(np.abs(as_floats(value) - offsets).mean(dtype=np.float64)))
 
-        value = as_floats(core.rows(unit.map)).transpose(2, 0, 1)[None]
+        value = core.rows(unit.map).transpose(2, 0, 1)[None]
         return math.isfinite(unit.limit) and is_stale(magnitude, value, limit / unit.limit)
 
     def _account(self, state: Any, keyframe: bool) -> FrameRun:

@@ -1,8 +1,8 @@
 """PyTorch's share of a program: nodes without a native kernel, run between native segments, and what of them is remembered.
 
-Nothing is copied or run where no input changed. A value is remembered only where a later frame may need it: where a native step, a gate or
-a caller reads it, and where it may stay while another input of one of its readers changes. All others live from their making to their
-last reader: in a transformer, nearly all.
+Nothing is copied or run where no input changed, and point-wise operations run on the changed pixels alone. A value is remembered only where
+a later frame may need it: where a native step, a gate or a caller reads it, and where it may stay while another input of one of its readers
+changes. All others live from their making to their last reader: in a transformer, nearly all.
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from skipvid.skip.gates.norm import NormGate
-from skipvid.skip.ir.footprint import SPARSE_OPS
+from skipvid.skip.ir.footprint import SPARSE_OPS, footprint
 from skipvid.skip.ir.graph import Node
 from skipvid.skip.ir.positions import MOVING
 from skipvid.skip.plan import Plan
 from skipvid.skip.reference.executor import Masks, ReferenceState, advance, start
 from skipvid.skip.reference.operations import evaluate, evaluate_anyhow
+from skipvid.skip.reference.pointwise import on_rows
 
 _SOME, _NONE = torch.ones(1, 1, 1, 1, dtype=torch.bool, device="cpu"), torch.zeros(1, 1, 1, 1, dtype=torch.bool, device="cpu")
 
@@ -38,6 +39,12 @@ class NativeMaps(Protocol):
 
     def take(self, name: str, rows: Tensor, limit: float) -> bool:
         """Write those rows, (H · W, C) float32, whose sum of |change| exceeds the limit. Returns whether any does."""
+
+    def picked(self, name: str, pixels: NDArray[np.int32]) -> Tensor:
+        """The rows of some pixels, counted row by row: (pixels, C) float32."""
+
+    def take_some(self, name: str, pixels: NDArray[np.int32], rows: Tensor, limit: float) -> bool:
+        """As `take`, rows for some pixels alone; the others have not changed."""
 
     def any_changed(self, name: str) -> bool:
         """Whether any pixel may differ from the frame before, as readers see it."""
@@ -75,6 +82,7 @@ class FallbackNodes:
         self._moves = {node.name for node in own if node.op == "aten" and node.attrs["target"] in MOVING} - self._compared
         self._lent = self._lendable(consumers)
         self._last_read = _last_read(own, self.remembered)
+        self.everything = {name: _SOME.expand(1, 1, *self._by_name[name].size) for name in names}
         self.unchanged = Masks({name: self._none(name) for name in names}, {name: self._none(name) for name in names})
 
     def _staying(self, own: list[Node]) -> set[str]:
@@ -90,7 +98,7 @@ class FallbackNodes:
         gate = self.plan.gates.get(node.name)
         plain = gate is None or (type(gate) is NormGate and gate.block == 1)
         inside = node.name in self.plan.graph.output_names or any(reader.name in self.names for reader in readers)
-        return node.op == "token_map" and plain and not inside
+        return node.op in {"token_map", "pointwise"} and node.is_map and plain and not inside
 
     def _lendable(self, consumers: Mapping[str, list[Node]]) -> set[str]:
         """Nodes that read a native map in its place: nothing that may share its memory is remembered."""
@@ -122,6 +130,9 @@ class FallbackNodes:
         if given is None and not (keyframe or any(changed)):
             masks.computed[node.name] = masks.changed[node.name] = self.unchanged.changed[node.name]
         else:
+            if node.name in self._taken and node.op == "pointwise" and not keyframe:
+                self._take_pixels(node, state, native, masks)
+                return
             if not self._reads_rows(node):
                 for name in node.inputs:
                     self._value(name, state, native)
@@ -143,13 +154,35 @@ class FallbackNodes:
 
     def _take(self, node: Node, state: FallbackState, native: NativeMaps, masks: Masks) -> None:
         """Have the native side compare a map of tokens with what it holds."""
-        gate = self.plan.gates.get(node.name)
-        limit = 0.0 if gate is None else gate.limit(state.scales[node.name]) * node.channels
         rows = self._evaluated(node, state.values, native).permute(0, 2, 3, 1).reshape(-1, node.channels).contiguous()
-        some = native.take(node.name, rows, limit)
+        some = native.take(node.name, rows, self._limit(node, state, 0.0))
+        self._taken_over(node, some, _SOME.expand(1, 1, *node.size), state, masks)
+
+    def _take_pixels(self, node: Node, state: FallbackState, native: NativeMaps, masks: Masks) -> None:
+        """Compute a point-wise operation on changed pixels alone, and have the native side compare them with what it holds."""
+        region = footprint(node, [masks.changed[name] for name in node.inputs])
+        pixels = region[0, 0].flatten().nonzero()[:, 0].numpy().astype(np.int32)
+        rows = [self._rows(name, pixels, state, native) for name in node.inputs]
+        # Without a gate each computed pixel counts as changed, whatever it was before.
+        some = native.take_some(node.name, pixels, on_rows(node, rows), self._limit(node, state, -1.0))
+        self._taken_over(node, some, region, state, masks)
+
+    def _rows(self, name: str, pixels: NDArray[np.int32], state: FallbackState, native: NativeMaps) -> Tensor:
+        """What some pixels of a map read: their rows of another one, or the only one."""
+        own = pixels if self._by_name[name].size != (1, 1) else np.zeros(1, np.int32)
+        if name not in self.names:
+            return native.picked(name, own)
+        return self._value(name, state, native)[0].flatten(1).T[torch.from_numpy(own).long()]
+
+    def _limit(self, node: Node, state: FallbackState, ungated: float) -> float:
+        """The sum of |change| above which a pixel is published."""
+        gate = self.plan.gates.get(node.name)
+        return ungated if gate is None else gate.limit(state.scales[node.name]) * node.channels
+
+    def _taken_over(self, node: Node, some: bool, computed: Tensor, state: FallbackState, masks: Masks) -> None:
         (state.written.add if some else state.written.discard)(node.name)
-        masks.computed[node.name] = _SOME.expand(1, 1, *node.size)
-        masks.changed[node.name] = masks.computed[node.name] if some else self.unchanged.changed[node.name]
+        masks.computed[node.name] = computed
+        masks.changed[node.name] = computed if some else self.unchanged.changed[node.name]
         for name in self._last_read.get(node.name, ()):
             state.values.pop(name, None)
 
@@ -208,7 +241,9 @@ class FallbackNodes:
             for name in node.inputs:
                 if name not in values:
                     values[name] = native.values(name)
-        if node.op != "input":
+        if node.op == "input":
+            values[node.name] = self.plan.stored(node, values[node.name])
+        else:
             values[node.name] = self._evaluated(node, values, native)
         if node.name in self._mapped:
             native.write(node.name, values[node.name], np.ones(node.size, np.bool_))

@@ -25,7 +25,14 @@ from skipvid.skip.ir.graph import Node
 from skipvid.skip.ir.precision import is_depthwise
 from skipvid.skip.plan import Plan
 
-OPERATIONS = {"add": Pointwise.ADD, "sub": Pointwise.SUB, "mul": Pointwise.MUL, "div": Pointwise.DIV}
+OPERATIONS = {
+    "add": Pointwise.ADD,
+    "sub": Pointwise.SUB,
+    "mul": Pointwise.MUL,
+    "div": Pointwise.DIV,
+    "max": Pointwise.MAX,
+    "min": Pointwise.MIN,
+}
 ELEMENTS = {"f32": Element.F32, "bf16": Element.BF16}
 NORMS = {1.0: Norm.MAGNITUDES, 2.0: Norm.SQUARES, math.inf: Norm.LARGEST}
 Read = tuple[str, flat.FootprintRow]
@@ -72,6 +79,7 @@ class _Lowering:
             "resize": self._resize,
             "max_pool": self._pool,
             "avg_pool": self._pool,
+            "adaptive_pool": self._adaptive_pool,
             "pad": self._pad,
             "gather": self._gather,
             "layer_norm": self._layer_norm,
@@ -352,6 +360,12 @@ class _Lowering:
         window = tables.window_of(node, node.attrs["kernel"])
         row = flat.PoolRow(node.op == "max_pool", bool(node.attrs.get("count_include_pad", False)))
         self._step(StepKind.POOL, node, [(node.inputs[0], window)], append(self.description.pools, row))
+
+    def _adaptive_pool(self, node: Node) -> None:
+        source = self.by_name[node.inputs[0]]
+        footprint = tables.adaptive_footprint(node, source, self.description)
+        details = append(self.description.pools, flat.PoolRow(bool(node.attrs["maximum"]), False))
+        self._step(StepKind.POOL, node, [(source.name, footprint)], details)
 
     def _global_mean(self, node: Node) -> None:
         self._step(StepKind.GLOBAL_MEAN, node, [(node.inputs[0], flat.ANY)])

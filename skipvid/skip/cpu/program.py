@@ -55,6 +55,14 @@ class _Maps:
     def take(self, name: str, rows: Tensor, limit: float) -> bool:
         return bool(self._core.take(self._maps[name], rows.numpy(), limit))
 
+    def picked(self, name: str, pixels: NDArray[np.int32]) -> Tensor:
+        rows = self._core.rows(self._maps[name])
+        some = torch.from_numpy(rows[pixels // rows.shape[1], pixels % rows.shape[1]])
+        return some if rows.dtype == np.float32 else some.view(torch.bfloat16).float()
+
+    def take_some(self, name: str, pixels: NDArray[np.int32], rows: Tensor, limit: float) -> bool:
+        return bool(self._core.take_some(self._maps[name], pixels, rows.numpy(), limit))
+
     def any_changed(self, name: str) -> bool:
         return bool(self._core.any_changed(self._maps[name]))
 
@@ -133,6 +141,8 @@ class NativeProgram(CompiledProgram):
     def run(self, state: NativeState, inputs: Sequence[Input], keyframe: bool, gated_next: bool = True) -> FrameRun:
         if not self.fallbacks:
             return super().run(state, inputs, keyframe, gated_next)
+        if keyframe and not gated_next:
+            return self._run_alone(state, inputs)
         run_segment, given = self._bind(self._native_inputs(inputs)), self._given(inputs)
         masks = Masks()
         state.frame += 1
@@ -148,14 +158,33 @@ class NativeProgram(CompiledProgram):
                 if last != segment and last > 0:
                     run_segment(state.core, last, keyframe, True)  # it is what completes a frame
                 break
-        return self._with_fallbacks(self._account(state, keyframe), state, masks)
+        return self._with_fallbacks(self._account(state, keyframe), state, state.fallback.values, masks)
 
-    def _with_fallbacks(self, run: FrameRun, state: NativeState, masks: Masks) -> FrameRun:
-        """The account of a frame with PyTorch's share of it."""
+    @torch.no_grad()
+    def _run_alone(self, state: NativeState, inputs: Sequence[Input]) -> FrameRun:
+        """A dense frame that leaves nothing to the next one, so that nothing is remembered, or compared."""
+        state.frame += 1
+        values = self._run_segments(state.core, inputs)
+        everything = self._fallback.everything
+        return self._with_fallbacks(self._account(state, True), state, values, Masks(dict(everything), dict(everything)))
+
+    def _run_segments(self, core: State, inputs: Sequence[Input]) -> dict[str, Tensor]:
+        """Compute everything. Returns what PyTorch has computed that is wanted outside."""
+        run_segment, values = self._bind(self._native_inputs(inputs)), self._given(inputs)
+        native = _Maps(core, self._lowered.maps, self._by_name)
+        for segment in self._lowered.segments:
+            if isinstance(segment, Node):
+                self._fallback.run_dense(segment, values, native)
+            else:
+                run_segment(core, segment, True, False)
+        return values
+
+    def _with_fallbacks(self, run: FrameRun, state: NativeState, values: Mapping[str, Tensor], masks: Masks) -> FrameRun:
+        """The account of a frame with PyTorch's share of it. values: what that returns."""
         computed, changed = masks.computed, masks.changed
         nodes = [layer.node for layer in self.costs.layers]
         own = dict(zip((item.name for item in self._outputs), zip(run.outputs, run.changed, strict=True), strict=True))
-        results = [own[name] if name in own else (state.fallback.values[name], bool(changed[name].any())) for name in self._names]
+        results = [own[name] if name in own else (values[name], bool(changed[name].any())) for name in self._names]
         return replace(
             run,
             outputs=tuple(value for value, _ in results),
@@ -171,13 +200,7 @@ class NativeProgram(CompiledProgram):
             return super().run_dense(inputs, alone)
         core = self._borrow()
         core.alone = alone
-        run_segment, values = self._bind(self._native_inputs(inputs)), self._given(inputs)
-        native = _Maps(core, self._lowered.maps, self._by_name)
-        for segment in self._lowered.segments:
-            if isinstance(segment, Node):
-                self._fallback.run_dense(segment, values, native)
-            else:
-                run_segment(core, segment, True, False)
+        values = self._run_segments(core, inputs)
         own = self._lent(core)
         return tuple(own[name] if name in own else values[name] for name in self._names)
 

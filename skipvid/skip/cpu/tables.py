@@ -12,7 +12,7 @@ from torch import Tensor
 from skipvid.core.errors import BackendError
 from skipvid.skip.cpu._native import ActivationKind, FootprintKind
 from skipvid.skip.cpu.description import Description, FootprintRow
-from skipvid.skip.ir.footprint import resize_taps
+from skipvid.skip.ir.footprint import adaptive_taps, resize_taps
 from skipvid.skip.ir.graph import Activation, Node
 from skipvid.skip.reference.operations import evaluate
 
@@ -135,6 +135,12 @@ def transposed_footprint(node: Node, source: Node, description: Description) -> 
 def resize_footprint(node: Node, source: Node, description: Description) -> FootprintRow:
     """The footprint of the reference: the tables may name neighbours that the rounding of float32 could reach."""
     rows, columns = (resize_taps(node, axis, source.size[axis]).numpy().astype(np.int32) for axis in range(2))
+    return _taps(rows, columns, description)
+
+
+def adaptive_footprint(node: Node, source: Node, description: Description) -> FootprintRow:
+    """The windows of an adaptive pool."""
+    rows, columns = (adaptive_taps(source.size[axis], node.size[axis]).numpy().astype(np.int32) for axis in range(2))
     return _taps(rows, columns, description)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from skipvid.core.errors import UsageError
-from skipvid.skip.ir.graph import REARRANGEMENTS, WEIGHTED, Graph, Node
+from skipvid.skip.ir.graph import ARITHMETIC, REARRANGEMENTS, WEIGHTED, Graph, Node
 
 
 def gated_maps(graph: Graph) -> list[str]:
@@ -60,7 +60,7 @@ def _gated_inputs(node: Node, by_name: Mapping[str, Node]) -> tuple[str, ...]:
 
 
 def _scaling_vectors(node: Node, by_name: Mapping[str, Node]) -> tuple[str, ...]:
-    if node.op not in {"add", "sub", "mul", "div"}:
+    if node.op not in ARITHMETIC:
         return ()
     # What is neither a map nor a vector would be judged by its mean, in which a small part that changed does not show.
     return tuple(name for name in node.inputs if by_name[name].is_map and by_name[name].size != node.size)

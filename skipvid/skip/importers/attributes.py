@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,8 @@ from torch.fx import Node as FxNode
 aten = torch.ops.aten
 
 Attributes = dict[str, Any]
+LARGEST_WINDOW = 4096
+"""Pixels of a window of adaptive pooling that is looked at pixel by pixel."""
 
 
 def conv_attributes(fx: FxNode, kernel: Sequence[int]) -> Attributes:
@@ -90,8 +93,22 @@ def _pool_pads(
     return (top, bottom, left, right)
 
 
-def _adaptive_avg_pool(fx: FxNode) -> Attributes | None:
-    return {} if _pair(fx.args[1]) == (1, 1) else None
+def adaptive_pool(fx: FxNode) -> tuple[str, Attributes] | None:
+    """Operation and attributes: one whose windows are as large as each other is an ordinary pool. None: PyTorch computes it."""
+    maximum = fx.target is aten.adaptive_max_pool2d.default
+    if maximum and any(user.users and (user.target is not operator.getitem or user.args[1] != 0) for user in fx.users):
+        return None  # somebody wants to know where the largest number is
+    source: Any = fx.args[0]
+    inputs, outputs = source.meta["val"].shape[2:], _pair(fx.args[1])
+    if outputs == (1, 1) and not maximum:
+        return "global_mean", {}
+    windows = [-(-extent // out) for extent, out in zip(inputs, outputs, strict=True)]
+    if windows[0] * windows[1] > LARGEST_WINDOW:
+        return None
+    if any(extent % out for extent, out in zip(inputs, outputs, strict=True)):
+        return "adaptive_pool", {"maximum": maximum}
+    attrs: Attributes = {"kernel": tuple(windows), "stride": tuple(windows), "pads": (0, 0, 0, 0)}
+    return ("max_pool", {**attrs, "dilation": (1, 1)}) if maximum else ("avg_pool", {**attrs, "count_include_pad": False})
 
 
 def _mean(fx: FxNode) -> Attributes | None:
@@ -116,7 +133,6 @@ LOCAL: Mapping[Any, tuple[str, Callable[[FxNode], Attributes | None]]] = {
     aten.upsample_bilinear2d.vec: ("resize", _resize),
     aten.max_pool2d.default: ("max_pool", _max_pool),
     aten.avg_pool2d.default: ("avg_pool", _avg_pool),
-    aten.adaptive_avg_pool2d.default: ("global_mean", _adaptive_avg_pool),
     aten.mean.dim: ("global_mean", _mean),
     aten.pad.default: ("pad", _pad),
     aten.constant_pad_nd.default: ("pad", _pad),

@@ -15,7 +15,7 @@ from torch.export.graph_signature import OutputKind
 from torch.fx import Node as FxNode
 
 from skipvid.core.errors import BackendError
-from skipvid.skip.importers.attributes import LOCAL, conv_attributes, conv_transpose_attributes
+from skipvid.skip.importers.attributes import LOCAL, adaptive_pool, conv_attributes, conv_transpose_attributes
 from skipvid.skip.importers.checks import check_operation, check_size, exact_in_float32
 from skipvid.skip.importers.map_norms import SUM, group_norm
 from skipvid.skip.importers.pointwise import WRITTEN_OUT
@@ -66,6 +66,8 @@ ACTIVATIONS: dict[Any, tuple[str, tuple[float, ...]]] = {
 }
 OF_ANY_SHAPE = {aten.linear.default, aten.batch_norm.default, aten._native_batch_norm_legit_no_training.default, aten.addcmul.default}
 BINARY = {aten.add.Tensor: "add", aten.sub.Tensor: "sub", aten.mul.Tensor: "mul", aten.div.Tensor: "div"}
+OF_TWO = {aten.maximum.default: "max", aten.minimum.default: "min", aten.max.other: "max", aten.min.other: "min"}
+EXPANSIONS = {aten.expand.default, aten.expand_as.default}
 
 SHAPED_AS = aten.reshape_as.default
 LAYOUT_FREE: dict[Any, Any] = {aten.view.default: aten.reshape.default, aten._unsafe_view.default: aten.reshape.default}
@@ -96,6 +98,8 @@ class _Importer:
             aten.layer_norm.default: self._layer_norm,
             aten.rsub.Scalar: self._reversed_sub,
             aten.addcmul.default: self._add_product,
+            aten.adaptive_avg_pool2d.default: self._adaptive_pool,
+            aten.adaptive_max_pool2d.default: self._adaptive_pool,
             **dict.fromkeys(LOCAL, self._local),
         }
 
@@ -190,6 +194,10 @@ class _Importer:
             return self._emit(fx, "activation", (fx.args[0],), activation=_activation(fx))
         if fx.target in BINARY:
             return self._binary(fx, BINARY[fx.target])
+        if fx.target in OF_TWO and all(self._is_map(item) for item in fx.args):
+            return self._emit(fx, OF_TWO[fx.target], fx.args)
+        if fx.target is aten.glu.default:
+            return self._gated_half(fx)
         if fx.target in WRITTEN_OUT and self._is_native_map(fx) and not any(self._is_map(item) for item in fx.args[1:]):
             written = self._written_out(fx)
             return self._aten(fx) if written is None else written
@@ -224,7 +232,7 @@ class _Importer:
 
     def _emit(self, fx: FxNode, op: str, inputs: Sequence[Any], **fields: Any) -> str:
         names = tuple(self._value(item) for item in inputs)
-        value = fx.meta["val"]
+        value = _first(fx.meta["val"])
         shape = tuple(value.shape) if isinstance(value, Tensor) else ()
         self.nodes[fx.name] = Node(fx.name, op, names, shape, **fields)
         return fx.name
@@ -255,7 +263,8 @@ class _Importer:
 
     def _linear(self, fx: FxNode) -> str:
         # Only a single vector is one "pixel"; what tokens are made of is known when the whole graph is.
-        return self._weighted(fx, "linear" if len(fx.meta["val"].shape) == 2 else "aten", {})
+        shape = fx.meta["val"].shape
+        return self._weighted(fx, "linear" if len(shape) == 2 and shape[0] == 1 else "aten", {})
 
     def _batch_norm(self, fx: FxNode) -> str:
         weight, bias, mean, variance = (self._constant(item) for item in fx.args[1:5])
@@ -312,7 +321,7 @@ class _Importer:
     def _getitem(self, fx: FxNode) -> str:
         source: Any = fx.args[0]
         node = self.nodes[self._value(source)]
-        if node.op == "affine":
+        if node.op != "aten" or node.attrs["target"] is not source.target:  # a norm, a pool: its first result alone is wanted
             return node.name
         # One dense call per part of a tuple that is used: rare, and it keeps every value a single tensor.
         attrs = {**node.attrs, "item": fx.args[1]}
@@ -326,10 +335,18 @@ class _Importer:
 
     def _binary(self, fx: FxNode, op: str) -> str:
         left, right = fx.args[0], fx.args[1]
-        alpha = fx.kwargs.get("alpha", 1)
+        alpha: Any = fx.kwargs.get("alpha", 1)
         shape = tuple(fx.meta["val"].shape)
         if self._is_map(left) and self._is_map(right):
-            return self._emit(fx, op, (left, right)) if alpha == 1 else self._aten(fx)
+            left, right = (self._unexpanded(item, shape) for item in (left, right))
+            if alpha == 1:
+                return self._emit(fx, op, (left, right))
+            if op == "div":  # rounded
+                return self._aten(fx)
+            times = f"{fx.name}_times"
+            consts = {"scale": torch.tensor(float(alpha), dtype=torch.float32), "shift": torch.zeros((), dtype=torch.float32)}
+            self.nodes[times] = Node(times, "affine", (self._value(right),), tuple(right.meta["val"].shape), consts=consts)
+            return self._emit_raw(fx, Node(fx.name, op, (self._value(left), times), shape))
         constant, source = (self._value(right), left) if self._is_map(left) else (self._value(left), right)
         reversed_ = source is right
         tensor = constant.float() if isinstance(constant, Tensor) else torch.tensor(float(constant), dtype=torch.float32)
@@ -350,6 +367,31 @@ class _Importer:
             "div": (1 / tensor, zero),
         }[op]
         return self._emit(fx, "affine", (source,), consts={"scale": scale, "shift": shift})
+
+    @staticmethod
+    def _unexpanded(operand: Any, shape: tuple[int, ...]) -> Any:
+        """Arithmetic repeats a smaller value by itself."""
+        if operand.target not in EXPANSIONS or tuple(operand.meta["val"].shape) != shape:
+            return operand
+        source = operand.args[0]
+        return source if len(source.meta["val"].shape) == len(shape) else operand
+
+    def _gated_half(self, fx: FxNode) -> str:
+        """The first half of an axis times the logistic function of the second (GLU)."""
+        source: Any = fx.args[0]
+        name, shape = self._value(source), list(fx.meta["val"].shape)
+        axis: Any = fx.args[1] if len(fx.args) > 1 else -1
+        axis %= len(shape)
+        halves = []
+        for number in range(2):
+            made = f"{fx.name}_half{number}"
+            args = (MapArgument(0), axis, number * shape[axis], (number + 1) * shape[axis])
+            attrs = {"target": aten.slice.Tensor, "args": args, "kwargs": {}, "item": None}
+            self.nodes[made] = Node(made, "aten", (name,), tuple(shape), attrs)
+            halves.append(made)
+        opening = f"{fx.name}_opening"
+        self.nodes[opening] = Node(opening, "activation", (halves[1],), tuple(shape), activation=Activation("sigmoid"))
+        return self._emit_raw(fx, Node(fx.name, "mul", (halves[0], opening), tuple(shape)))
 
     def _is_native_map(self, fx: FxNode) -> bool:
         """Whether an operation works point by point on a map that a native step computes."""
@@ -396,6 +438,15 @@ class _Importer:
         op, attributes = LOCAL[fx.target]
         attrs = attributes(fx)
         return self._aten(fx) if attrs is None else self._emit(fx, op, (fx.args[0],), attrs=attrs)
+
+    def _adaptive_pool(self, fx: FxNode) -> str:
+        found = adaptive_pool(fx)
+        if found is None:
+            return self._aten(fx)
+        op, attrs = found
+        if attrs.get("kernel") == (1, 1):
+            return str(self._value(fx.args[0]))
+        return self._emit(fx, op, (fx.args[0],), attrs=attrs)
 
     def _aten(self, fx: FxNode) -> str:
         """Any other operation, kept as it is. Maps among its arguments become inputs, constants are closed over."""

@@ -15,7 +15,8 @@ from torch.utils._pytree import tree_leaves
 
 from skipvid.core.errors import BackendError, UsageError, WeightsError
 from skipvid.core.network_outputs import NetworkFacts, NetworkOutput, Values
-from skipvid.skip.importers.onnx_file import OnnxFile, input_shapes, read_onnx
+from skipvid.core.text import one_line
+from skipvid.skip.importers.onnx_file import LONGEST_REASON, OnnxFile, input_shapes, read_onnx
 from skipvid.skip.importers.onnx_network import OnnxNetwork
 from skipvid.skip.importers.onnx_tail import describe_output, last_maps
 
@@ -101,7 +102,7 @@ class _ExportedFile(NetworkFile):
                 warnings.simplefilter("ignore")  # torch warns of its own format
                 program = torch.export.load(path)
         except Exception as error:  # a damaged archive provokes anything
-            reason = " ".join(str(error).split())[:160]
+            reason = one_line(error, LONGEST_REASON)
             raise WeightsError(f"{path} is no exported program of torch's, or of another version: {reason}", "export it again") from None
         arguments, keywords = program.example_inputs or ((), {})
         if keywords or not arguments or not all(isinstance(item, Tensor) for item in arguments):
@@ -113,7 +114,7 @@ class _ExportedFile(NetworkFile):
             with torch.no_grad():
                 leaves = tree_leaves(self.net(*_random(self.examples)))
         except Exception as error:
-            raise BackendError(f"{self.path}: it does not run: {' '.join(str(error).split())[:160]}", "export it again") from error
+            raise BackendError(f"{self.path}: it does not run: {one_line(error, LONGEST_REASON)}", "export it again") from error
         if not all(isinstance(leaf, Tensor) for leaf in leaves):
             raise BackendError(f"{self.path}: it returns other values than tensors", "export it with tensors alone")
         kinds: list[Values] = ["" if leaf.is_floating_point() else "numbers" for leaf in leaves]

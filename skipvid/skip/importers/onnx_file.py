@@ -12,9 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skipvid.core.errors import BackendError, UsageError, WeightsError
+from skipvid.core.text import one_line
 
 Array = NDArray[Any]
 
+LONGEST_REASON = 200
+"""Characters of another package's message that are passed on."""
 OLDEST_OPSET = 7
 """Of the standard operations; before it, shapes were broadcast by rules of their own."""
 STANDARD_DOMAINS = ("", "ai.onnx")
@@ -109,14 +112,16 @@ def _load(path: Path) -> Any:
     try:
         model = onnx.load(path, load_external_data=False)
     except Exception as error:  # protobuf's errors share no base class that onnx exports
-        raise WeightsError(f"{path} is not an ONNX file, or it is damaged: {_one_line(error)}", "export or copy it again") from None
+        raise WeightsError(
+            f"{path} is not an ONNX file, or it is damaged: {one_line(error, LONGEST_REASON)}", "export or copy it again"
+        ) from None
     if not model.graph.node or not model.graph.output:
         raise WeightsError(f"{path} is not an ONNX file, or it is damaged: it holds no network", "export or copy it again")
     try:
         onnx.load_external_data_for_model(model, str(path.parent))
     except Exception as error:
         raise WeightsError(
-            f"{path}: its weights lie in another file, which cannot be read: {_one_line(error)}", "put that file beside it"
+            f"{path}: its weights lie in another file, which cannot be read: {one_line(error, LONGEST_REASON)}", "put that file beside it"
         ) from None
     return onnx.inliner.inline_local_functions(model) if model.functions else model
 
@@ -127,7 +132,7 @@ def _block(path: Path, graph: Any, opset: int) -> Block:
     try:
         constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
     except (ValueError, TypeError) as error:
-        raise WeightsError(f"{path}: a weight cannot be read: {_one_line(error)}", "export or copy it again") from None
+        raise WeightsError(f"{path}: a weight cannot be read: {one_line(error, LONGEST_REASON)}", "export or copy it again") from None
     ops = tuple(_op(path, node, opset) for node in graph.node)
     return Block(constants, ops, tuple(value.name for value in graph.output))
 
@@ -218,8 +223,3 @@ def _shape(path: Path, entry: FileInput, size: tuple[int, int] | None) -> tuple[
             f"{path}: input {entry.name} is ({extents}): its size is open", "give one: --size 640x640 (height x width), or an example"
         )
     return tuple(extent for extent in shape if extent is not None)
-
-
-def _one_line(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    return text if len(text) <= 200 else text[:200] + " …"

@@ -15,8 +15,9 @@ import numpy as np
 from torch import Tensor, nn
 
 from skipvid.core.errors import BackendError
+from skipvid.core.text import one_line
 from skipvid.skip.importers.onnx_call import FLOAT_KINDS, Call, Table, Value, as_tensor
-from skipvid.skip.importers.onnx_file import Array, Block, OnnxFile, Op, walk
+from skipvid.skip.importers.onnx_file import LONGEST_REASON, Array, Block, OnnxFile, Op, walk
 from skipvid.skip.importers.onnx_layers import LAYERS
 from skipvid.skip.importers.onnx_patterns import PATTERNS, recognise
 from skipvid.skip.importers.onnx_pointwise import POINTWISE
@@ -103,7 +104,7 @@ class OnnxNetwork(nn.Module):
             raise
         except (RuntimeError, ValueError, TypeError, IndexError) as error:
             shapes = ", ".join(str(tuple(value.shape)) for value in given if value is not None)
-            reason = " ".join(str(error).split())[:160]
+            reason = one_line(error, LONGEST_REASON)
             raise call.refused(
                 f"it does not take inputs of shapes {shapes}: {reason}", "was the file exported for another size?"
             ) from error
@@ -131,7 +132,7 @@ class OnnxNetwork(nn.Module):
             with np.errstate(all="ignore"):
                 results: Any = evaluator.run(None, feeds)
         except Exception as error:  # whatever the evaluator's operations raise
-            raise BackendError(f"{op.title}: it cannot be computed: {' '.join(str(error).split())[:160]}", "export it again") from error
+            raise BackendError(f"{op.title}: it cannot be computed: {one_line(error, LONGEST_REASON)}", "export it again") from error
         return [np.asarray(result) for result in results]
 
     def _parameter(self, name: str) -> Tensor | None:

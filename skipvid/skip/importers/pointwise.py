@@ -6,13 +6,13 @@ Only where their input is native: between nodes that PyTorch computes, one opera
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-from skipvid.skip.ir.graph import Activation
+from skipvid.skip.ir.graph import Activation, MapArgument
 
 aten = torch.ops.aten
 
@@ -93,3 +93,14 @@ WRITTEN_OUT: dict[Any, Callable[..., str | None]] = {
     aten.square.default: square,
 }
 """target -> what writes it out; arguments behind the first are passed on. It returns None for arguments that it does not know."""
+
+
+def is_written_out(target: Any, arguments: Sequence[Any], options: Mapping[str, Any]) -> bool:
+    """Whether an operation with these arguments behind the first is; other ones of the same name may not be."""
+    if target not in WRITTEN_OUT or any(isinstance(item, MapArgument) for item in arguments):
+        return False
+
+    def add(op: str, *inputs: str, activation: Activation | None = None, **consts: Tensor) -> str:
+        return op
+
+    return WRITTEN_OUT[target](add, "", *arguments, **options) is not None

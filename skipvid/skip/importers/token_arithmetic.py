@@ -15,7 +15,7 @@ from torch import Tensor
 from skipvid.skip.importers.pointwise import WRITTEN_OUT
 from skipvid.skip.importers.values import Values
 from skipvid.skip.ir.graph import Activation, MapArgument, Node
-from skipvid.skip.ir.positions import Placed, constant_as_map, joined, numbers_of
+from skipvid.skip.ir.positions import Placed, constant_as_map, joined, numbers_of, place_map
 
 aten = torch.ops.aten
 
@@ -58,23 +58,29 @@ def arithmetic(values: Values, node: Node) -> Placed | None:
     for position, name in enumerate(node.inputs):
         if values.nodes[name].shape != node.shape:
             return _by_vector(values, node, position)
-    left, right = (values.place(name) for name in node.inputs)
-    if left is None and right is None:
+    return together(values, node)
+
+
+def together(values: Values, node: Node) -> Placed | None:
+    """An operation on the numbers of values of one shape, each by itself: on maps in which they lie alike."""
+    if any(values.nodes[name].shape != node.shape for name in node.inputs):
         return None
-    first = values.whole(node.inputs[0]) if left is not None else None
-    second = values.whole(node.inputs[1]) if right is not None else None
-    base = first if first is not None else second
-    if base is None:
-        return None
-    names = tuple(values.in_order_of(base, name, value) for name, value in zip(node.inputs, (first, second), strict=True))
-    if None in names and first is not None and second is not None:
-        base = second
-        names = tuple(values.in_order_of(base, name, value) for name, value in zip(node.inputs, (first, second), strict=True))
-    if None in names:
-        return None
-    source = base.sources[0]
-    made = values.add(replace(node, name=f"{node.name}_{node.op}", inputs=names, shape=source.shape))  # type: ignore[arg-type]
-    return replace(base, sources=(made,))
+    wholes = [values.whole(name) if values.place(name) is not None else None for name in node.inputs]
+    for base in wholes:
+        if base is None or (node.op == "pointwise" and node.consts and not _is_own_map(node, base)):
+            continue
+        names = [values.in_order_of(base, name, whole) for name, whole in zip(node.inputs, wholes, strict=True)]
+        known = tuple(name for name in names if name is not None)
+        if len(known) == len(names):
+            made = values.add(replace(node, name=f"{node.name}_{node.op}", inputs=known, shape=base.sources[0].shape))
+            return replace(base, sources=(made,))
+    return None
+
+
+def _is_own_map(node: Node, value: Placed) -> bool:
+    """Whether a map lies as its pixels do, so that constants by channel fit it."""
+    source = value.sources[0]
+    return node.shape == source.shape and torch.equal(value.positions, place_map(source).positions)
 
 
 def _by_vector(values: Values, node: Node, position: int) -> Placed | None:
@@ -137,10 +143,53 @@ def _with_axis(value: Placed, axis: int) -> Placed:
 def add_up(values: Values, node: Node) -> Placed | None:
     """The sum, or mean, along one axis, item by item: stacked maps, pieces of channels."""
     axes = node.attrs["args"][1]
-    value = values.place(node.inputs[0])
-    if value is None or value.constant is not None or not isinstance(axes, list | tuple) or len(axes) != 1 or node.attrs["kwargs"]:
+    if not isinstance(axes, list | tuple) or len(axes) != 1 or node.attrs["kwargs"]:
         return None
-    axis = axes[0] % value.positions.dim()
+    found = _items(values, node, axes[0])
+    if found is None:
+        return None
+    base, items = found
+    source, total = base.sources[0], items[0]
+    for number, item in enumerate(items[1:]):
+        total = values.add(Node(f"{node.name}_sum{number}", "add", (total, item), source.shape)).name
+    if node.attrs["target"] is aten.mean.dim:
+        consts = {"scale": torch.tensor(1 / len(items), dtype=torch.float32), "shift": torch.zeros((), dtype=torch.float32)}
+        total = values.add(Node(f"{node.name}_mean", "affine", (total,), source.shape, consts=consts)).name
+    return Placed((values.nodes[total],), base.positions.view(node.shape), True)
+
+
+def softmax_of_items(values: Values, node: Node, axis: int) -> Placed | None:
+    """Softmax along an axis whose items are maps, or pieces of their channels: weights of the branches of a network."""
+    found = _items(values, node, axis)
+    if found is None:
+        return None
+    base, items = found
+    source = base.sources[0]
+
+    def add(op: str, *inputs: str, activation: Activation | None = None) -> str:
+        return values.add(Node(f"{node.name}_part{len(values.nodes)}", op, inputs, source.shape, activation=activation)).name
+
+    top = items[0]
+    for item in items[1:]:
+        top = add("max", top, item)
+    powers = [add("activation", add("sub", item, top), activation=Activation("exp")) for item in items]
+    total = powers[0]
+    for power in powers[1:]:
+        total = add("add", total, power)
+    shares = tuple(add("div", power, total) for power in powers)
+    shape = (1, len(items) * source.channels, *source.size)
+    made = values.add(Node(f"{node.name}_shares", "concat", shares, shape))
+    pixel, channel = base.positions // source.channels, base.positions % source.channels
+    positions = [(pixel * len(items) + number) * source.channels + channel for number in range(len(items))]
+    return Placed((made,), torch.stack(positions, axis), True)
+
+
+def _items(values: Values, node: Node, axis: int) -> tuple[Placed, list[str]] | None:
+    """The items of a node's input along an axis as maps, and how the numbers of all of them lie. None: too many, or no maps."""
+    value = values.place(node.inputs[0])
+    if value is None or value.constant is not None:
+        return None
+    axis %= value.positions.dim()
     count = value.positions.shape[axis]
     if not 1 < count <= MOST_ITEMS:
         return None
@@ -153,16 +202,10 @@ def add_up(values: Values, node: Node) -> Placed | None:
     base = parts[0][1]
     known = [(name, part) for name, part in parts if part is not None]
     items = [] if base is None else [values.in_order_of(base, name, part) for name, part in known]
-    if base is None or len(items) < count or None in items:
+    if base is None or len(items) < count:
         return None
-    source = base.sources[0]
-    total = items[0]
-    for number, item in enumerate(items[1:]):
-        total = values.add(Node(f"{node.name}_sum{number}", "add", (total, item), source.shape)).name  # type: ignore[arg-type]
-    if node.attrs["target"] is aten.mean.dim:
-        consts = {"scale": torch.tensor(1 / count, dtype=torch.float32), "shift": torch.zeros((), dtype=torch.float32)}
-        total = values.add(Node(f"{node.name}_mean", "affine", (total,), source.shape, consts=consts)).name  # type: ignore[arg-type]
-    return Placed((values.nodes[total],), base.positions.view(node.shape), True)  # type: ignore[index]
+    names = [item for item in items if item is not None]
+    return (base, names) if len(names) == count else None
 
 
 def _side_by_side(values: Values, node: Node, parts: list[Any], axis: int) -> Placed | None:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from skipvid.skip.importers.map_norms import SUM
-from skipvid.skip.importers.token_arithmetic import add_up
+from skipvid.skip.importers.token_arithmetic import add_up, softmax_of_items
 from skipvid.skip.importers.values import Values
 from skipvid.skip.ir.graph import Activation, Node
 from skipvid.skip.ir.positions import Placed
@@ -29,7 +29,7 @@ def linear(values: Values, node: Node) -> Placed | None:
         return None
     consts = {"weight": weight} if bias is None else {"weight": weight, "bias": bias}
     value = values.place(node.inputs[0])
-    if len(node.shape) == 2 and value is not None and value.whole and value.sources[0].size != (1, 1):
+    if len(node.shape) == 2 and node.shape[0] == 1 and value is not None and value.whole and value.sources[0].size != (1, 1):
         return _over_map(values, node, value, consts)
     if value is None and len(node.shape) == 2 and node.op == "linear":
         return None
@@ -80,10 +80,15 @@ def _layer_norm(values: Values, node: Node) -> Placed | None:
 
 
 def _softmax(values: Values, node: Node) -> Placed | None:
-    axis = node.attrs["args"][1] % len(node.shape)
-    if values.place(node.inputs[0]) is None:
+    name, axis = node.inputs[0], node.attrs["args"][1] % len(node.shape)
+    value = values.place(name)
+    if value is None:
         return None
-    rows = values.row_map(node.inputs[0], axis)
+    if values.in_rows(value, axis) is None:  # its numbers along the axis do not lie side by side
+        of_items = softmax_of_items(values, node, axis)
+        if of_items is not None:
+            return of_items
+    rows = values.row_map(name, axis)
     if rows is None:
         return None
     source, pixels = rows

@@ -15,17 +15,17 @@ from typing import Any
 import torch
 
 from skipvid.skip.importers.attention import ATTENTION, attention, recognise_attention
-from skipvid.skip.importers.pointwise import WRITTEN_OUT
-from skipvid.skip.importers.token_arithmetic import add_up, arithmetic, concat, pointwise, stack
+from skipvid.skip.importers.pointwise import WRITTEN_OUT, is_written_out
+from skipvid.skip.importers.pointwise_groups import join_pointwise
+from skipvid.skip.importers.token_arithmetic import add_up, arithmetic, concat, pointwise, stack, together
 from skipvid.skip.importers.token_layers import LAYERS, linear
 from skipvid.skip.importers.values import Values, order_of
-from skipvid.skip.ir.graph import Graph, MapArgument, Node
+from skipvid.skip.ir.graph import ARITHMETIC, Graph, MapArgument, Node
 from skipvid.skip.ir.positions import MOVING, Placed, moved, numbers_of
 from skipvid.skip.ir.rearrangement import recognise_rearrangements
 
 aten = torch.ops.aten
 
-ARITHMETIC = frozenset({"add", "sub", "mul", "div"})
 HANDLERS: dict[Any, Callable[[Values, Node], Placed | None]] = {
     **LAYERS,
     ATTENTION: attention,
@@ -37,7 +37,13 @@ HANDLERS: dict[Any, Callable[[Values, Node], Placed | None]] = {
 
 def tokens_as_maps(graph: Graph) -> Graph:
     """The same network on maps, as far as it can be."""
-    return _Pass(recognise_rearrangements(recognise_attention(graph))).run()
+    return _Pass(join_pointwise(recognise_rearrangements(recognise_attention(graph)), _has_rule)).run()
+
+
+def _has_rule(node: Node) -> bool:
+    """Whether an operation of torch's has a rule of its own here."""
+    target, args = node.attrs["target"], node.attrs["args"]
+    return target in HANDLERS or target in MOVING or is_written_out(target, args[1:], node.attrs["kwargs"])
 
 
 class _Pass:
@@ -79,6 +85,8 @@ class _Pass:
             return pointwise(self.values, node)
         if node.op in ARITHMETIC and (not node.is_map or any(name in self.values.placed for name in node.inputs)):
             return arithmetic(self.values, node)
+        if node.op == "pointwise" and (not node.is_map or any(name in self.values.placed for name in node.inputs)):
+            return together(self.values, node)
         return concat(self.values, node) if node.op == "concat" and not node.is_map else None
 
     def _chosen(self, node: Node) -> Placed | None:

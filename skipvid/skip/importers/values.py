@@ -173,7 +173,11 @@ class Values:
             in_order = torch.equal(order, torch.arange(len(order)))
             entered = self.entered(name, None if in_order else order, source.size)
             return None if entered is None or entered[0].size != source.size else entered[0].name
-        gathered = rows_of(value, value.positions.flatten()[numbers].view(-1, source.channels))
+        wanted = value.positions.flatten()[numbers].view(-1, source.channels)
+        chosen = listed_channels(f"{name}_chosen{len(self.nodes)}", value, wanted, source.shape)
+        if chosen is not None:
+            return self.add(chosen).name
+        gathered = rows_of(value, wanted)
         if gathered is None:
             return None
         return self.add(gather_node(f"{name}_moved{len(self.nodes)}", value.sources, gathered, source.shape)).name
@@ -185,6 +189,18 @@ def _chosen_channels(name: str, sources: tuple[Node, ...], rows: Rows, shape: tu
         return None
     first = int(rows.channel[0])
     return Node(name, "channels", (sources[0].name,), shape, {"index": tuple(range(first, first + shape[1]))})
+
+
+def listed_channels(name: str, value: Placed, wanted: Tensor, shape: tuple[int, ...]) -> Node | None:
+    """Channels of the map that a value lies in, in any order, the same ones of each of its pixels. wanted: (pixels, channels) numbers."""
+    source = value.sources[0]
+    if len(value.sources) != 1 or source.size != shape[2:] or bool((wanted < 0).any()):
+        return None
+    first = torch.arange(len(wanted)).unsqueeze(1) * source.channels
+    index = wanted - first
+    if bool((index != index[:1]).any()) or int(index.min()) < 0 or int(index.max()) >= source.channels:
+        return None
+    return Node(name, "channels", (source.name,), shape, {"index": tuple(index[0].tolist())})
 
 
 def gather_node(name: str, sources: tuple[Node, ...], rows: Rows, shape: tuple[int, ...]) -> Node:

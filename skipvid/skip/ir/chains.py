@@ -9,9 +9,9 @@ from collections.abc import Mapping, Set
 
 import torch
 
-from skipvid.skip.ir.graph import Graph, Node
+from skipvid.skip.ir.graph import ARITHMETIC, Graph, Node
 
-POINTWISE = frozenset({"affine", "activation", "add", "sub", "mul", "div"})
+POINTWISE = ARITHMETIC | {"affine", "activation"}
 LOCAL = frozenset(
     {
         "conv",
@@ -20,6 +20,7 @@ LOCAL = frozenset(
         "resize",
         "max_pool",
         "avg_pool",
+        "adaptive_pool",
         "pad",
         "gather",
         "layer_norm",
@@ -51,6 +52,8 @@ def _why_fallback(node: Node, by_name: Mapping[str, Node], fallback: Mapping[str
         return f"its values are {str(node.dtype).removeprefix('torch.')}"
     if node.op == "aten":
         return f"{node.attrs['target']} has no kernel"
+    if node.op == "pointwise":
+        return "PyTorch computes it, on changed pixels only"
     if node.op in HANDED_OVER:
         return HANDED_OVER[node.op]
     if node.op in POINTWISE:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from skipvid.skip.ir.graph import Node
+from skipvid.skip.ir.graph import ARITHMETIC, Node
 
 SPARSE_OPS: frozenset[str]
 """Operations with a rule here; for all others a changed mask is found by comparing old and new values."""
@@ -99,6 +99,24 @@ def _pool(node: Node, masks: Sequence[Tensor]) -> Tensor:
     return window_footprint(masks[0], attrs["kernel"], attrs["stride"], attrs["pads"], attrs.get("dilation", (1, 1)))
 
 
+def adaptive_taps(inputs: int, outputs: int) -> Tensor:
+    """The input rows, or columns, of each window of an adaptive pool. Returns (outputs, taps) int64; -1 fills up the shorter ones."""
+    number = torch.arange(outputs)
+    first, end = number * inputs // outputs, -(-(number + 1) * inputs // outputs)
+    taps = first.unsqueeze(1) + torch.arange(int((end - first).max()))
+    return torch.where(taps < end.unsqueeze(1), taps, -1)
+
+
+def _adaptive_pool(node: Node, masks: Sequence[Tensor]) -> Tensor:
+    mask = masks[0]
+    for axis in (2, 3):
+        taps = adaptive_taps(mask.shape[axis], node.shape[axis])
+        read = mask.index_select(axis, taps.clamp(min=0).flatten()).view(*mask.shape[:axis], *taps.shape, *mask.shape[axis + 1 :])
+        known = (taps >= 0).view(*taps.shape, *(1,) * (3 - axis))
+        mask = (read & known).any(axis + 1)
+    return mask
+
+
 def _pad(node: Node, masks: Sequence[Tensor]) -> Tensor:
     top, bottom, left, right = node.attrs["pads"]
     return functional.pad(masks[0].float(), (left, right, top, bottom)) > 0
@@ -134,15 +152,14 @@ _RULES: dict[str, Callable[[Node, Sequence[Tensor]], Tensor]] = {
     "linear": _anything,
     "activation": _same,
     "affine": _same,
-    "add": _union,
-    "sub": _union,
-    "mul": _union,
-    "div": _union,
+    **dict.fromkeys(ARITHMETIC, _union),
+    "pointwise": _union,
     "concat": _union,
     "channels": _same,
     "resize": _resize,
     "max_pool": _pool,
     "avg_pool": _pool,
+    "adaptive_pool": _adaptive_pool,
     "pad": _pad,
     "gather": _gather,
     "layer_norm": _same,

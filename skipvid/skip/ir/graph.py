@@ -10,12 +10,13 @@ which of them it runs sparsely:
   linear       weight (O, I), bias, on (1, I); activation
   activation   kind and its parameters
   affine       x * scale + shift, constants that broadcast over the map (folded BatchNorm, fusion weights); activation
-  add, sub, mul, div   two maps, broadcasting; activation
+  add, sub, mul, div, max, min   two maps, broadcasting; activation
   concat       along channels
   channels     output channel c is input channel index[c] (slice, split, shuffle)
   resize       mode nearest | bilinear, size, scales, align_corners
   max_pool     kernel, stride, dilation, pads
   avg_pool     kernel, stride, pads, count_include_pad
+  adaptive_pool  maximum or mean of the windows into which torch's adaptive pooling cuts a map; maximum
   pad          pads, value
   global_mean  over H and W, giving (1, C, 1, 1)
   gather       pixel p of the result, row by row, is channels channel[p], channel[p] + 1, … of pixel pixel[p] of input source[p]; zeros
@@ -27,6 +28,8 @@ which of them it runs sparsely:
                value_size, scale; bias (blocks, heads, queries, keys) of a group's pixels, and bias_blocks, the block of each group, or none
   tokens       a map as a value of another shape, for what PyTorch computes: pixel order[i] is row i, all if there is no order
   token_map    the other way round: (…, C) as a map, row order[i] of it as pixel i
+  pointwise    point-wise operations of torch's, joined: inner, `aten` nodes in order, which read earlier ones by name, inputs by their
+               position, and constants (1, C); evaluated on rows of channels, (pixels, C)
   publish      its input, unchanged: a map of its own for a gate that only one reader shall see
   aten         any other operation: target, arguments (maps by position in `inputs`), run densely
 """
@@ -44,6 +47,8 @@ if TYPE_CHECKING:
 
 WEIGHTED = frozenset({"conv", "conv_transpose", "linear"})
 """Operations with a weight: what a gate in front of them saves."""
+ARITHMETIC = frozenset({"add", "sub", "mul", "div", "max", "min"})
+"""Of two maps, number by number."""
 REARRANGEMENTS = frozenset({"concat", "channels", "pad", "gather"})
 """Operations that only move values: a gate belongs in front of them, not behind."""
 

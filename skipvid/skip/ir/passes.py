@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import torch
 
-from skipvid.skip.ir.graph import Activation, Graph, Node
+from skipvid.skip.ir.graph import ARITHMETIC, WEIGHTED, Activation, Graph, Node
 from skipvid.skip.ir.rearrangement import recognise_rearrangements
 
-FUSES_ACTIVATION = frozenset({"conv", "conv_transpose", "linear", "affine", "add", "sub", "mul", "div"})
+FUSES_ACTIVATION = WEIGHTED | ARITHMETIC | {"affine"}
 """A residual add is deliberately not fused: where only the residual changed, its convolution need not be computed again."""
 
 

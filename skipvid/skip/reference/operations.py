@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from skipvid.skip.ir.aten import call
 from skipvid.skip.ir.graph import Activation, Node
+from skipvid.skip.reference.pointwise import on_maps
 
 
 def evaluate(node: Node, values: Mapping[str, Tensor]) -> Tensor:
@@ -119,6 +120,11 @@ def _avg_pool(node: Node, inputs: Sequence[Tensor]) -> Tensor:
     return means / functional.avg_pool2d(inside, attrs["kernel"], attrs["stride"])
 
 
+def _adaptive_pool(node: Node, inputs: Sequence[Tensor]) -> Tensor:
+    pool = functional.adaptive_max_pool2d if node.attrs["maximum"] else functional.adaptive_avg_pool2d
+    return pool(inputs[0], node.size)
+
+
 def _pad(node: Node, inputs: Sequence[Tensor]) -> Tensor:
     top, bottom, left, right = node.attrs["pads"]
     return functional.pad(inputs[0], (left, right, top, bottom), value=node.attrs["value"])
@@ -175,11 +181,14 @@ _OPERATIONS: dict[str, Callable[[Node, Sequence[Tensor]], Tensor]] = {
     "sub": lambda node, inputs: inputs[0] - inputs[1],
     "mul": lambda node, inputs: inputs[0] * inputs[1],
     "div": lambda node, inputs: inputs[0] / inputs[1],
+    "max": lambda node, inputs: torch.maximum(inputs[0], inputs[1]),
+    "min": lambda node, inputs: torch.minimum(inputs[0], inputs[1]),
     "concat": lambda node, inputs: torch.cat(list(inputs), 1),
     "channels": lambda node, inputs: inputs[0][:, list(node.attrs["index"])],
     "resize": _resize,
     "max_pool": _max_pool,
     "avg_pool": _avg_pool,
+    "adaptive_pool": _adaptive_pool,
     "pad": _pad,
     "global_mean": lambda node, inputs: inputs[0].mean((2, 3), keepdim=True),
     "gather": _gather,
@@ -189,4 +198,5 @@ _OPERATIONS: dict[str, Callable[[Node, Sequence[Tensor]], Tensor]] = {
     "tokens": _tokens,
     "token_map": _token_map,
     "publish": lambda node, inputs: inputs[0],
+    "pointwise": on_maps,
 }

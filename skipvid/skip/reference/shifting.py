@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 
 from skipvid.skip.ir.footprint import SPARSE_OPS, resize_taps
-from skipvid.skip.ir.graph import Graph, Node
+from skipvid.skip.ir.graph import ARITHMETIC, Graph, Node
 
 Shift = tuple[int, int]
 """(dy, dx): pixel (y, x) of the new frame shows what (y + dy, x + dx) of the last one showed; pixels of the input."""
 
-_SAME = frozenset({"activation", "affine", "add", "sub", "mul", "div", "concat", "channels", "layer_norm", "softmax", "publish"})
+_SAME = ARITHMETIC | {"activation", "affine", "concat", "channels", "layer_norm", "softmax", "publish"}
 
 
 def moves_by(node: Node, graph: Graph, shift: Shift) -> Shift | None:

@@ -7,6 +7,7 @@ import io
 import json
 from pathlib import Path
 
+from skipvid.core.files import output_errors
 from skipvid.core.results import FrameResult, RunHeader, RunSummary
 from skipvid.video.sinks.records import number
 from skipvid.video.sinks.text import TextSink
@@ -38,6 +39,14 @@ class EventSink(TextSink):
         """Take back the events of a source that failed."""
         first = _row((name,)).rstrip("\n") + "," if self._table else json.dumps({FIELDS[0]: name})[:-1] + ","
         self._drop_lines(first.encode("utf-8", "backslashreplace"))
+
+    def take_over(self, path: Path) -> None:
+        """Append the events of another file of this suffix."""
+        with output_errors(path), path.open(encoding="utf-8", newline="") as file:
+            if self._table:
+                next(file, None)
+            for line in file:
+                self._put(line)
 
     def complete(self) -> None:
         """Give the file its name, after the last source."""

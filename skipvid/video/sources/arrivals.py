@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Iterator
 from statistics import median
 from typing import Generic, Protocol, TypeVar
 
+from skipvid.core import interrupts
+
 STAMPLESS = frozenset({"mjpeg", "mpjpeg", "jpeg_pipe", "image2pipe", "h264", "hevc", "vvc", "m4v", "mpegvideo", "vc1", "obu"})
 """libav's formats whose time stamps, where there are any, are made up from a nominal rate."""
 
@@ -51,7 +53,7 @@ class Arrivals(Generic[T]):
     def __iter__(self) -> Iterator[T]:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._waiting or self._ended or self._stopped)
+                interrupts.wait_for(self._changed, lambda: self._waiting or self._ended or self._stopped)
                 if self._stopped or not self._waiting:
                     break
                 packet, self.arrival = self._waiting.popleft()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import time
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import BinaryIO
@@ -76,12 +77,16 @@ def open_container(
     # Pictures that libav collects to find the format and guess a rate would all seem to have arrived at once.
     jpeg = isinstance(where, Pipe) and where.is_jpeg
     options = {**(options or {}), **({"fpsprobesize": "0", "analyzeduration": "1000"} if jpeg else {})}
+    begin = time.monotonic()
     try:
         container = av.open(where, "r", "mjpeg" if jpeg else None, timeout=timeout, metadata_errors="replace", options=options)
     except (av.FFmpegError, OSError, ValueError) as error:
         # libav's error holds the address, and with it the password: a traceback must not show it.
         cause = None if isinstance(where, str) and is_url(where) else error
-        raise SourceError(f"{name} cannot be opened: {reason(error, timeout)}", _hint(where, error)) from cause
+        said = reason(error, timeout)
+        if cause is None and timeout is not None and time.monotonic() - begin >= timeout:
+            said = f"no data for {timeout:g} s"  # libav has other words for it: of RTSP, that the data are invalid
+        raise SourceError(f"{name} cannot be opened: {said}", _hint(where, error)) from cause
     if container.format.name == "tty":  # libav would render it as a terminal does
         container.close()
         raise SourceError(f"{name} is a text file", "give a video file, a folder of images or a URL")

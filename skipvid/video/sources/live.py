@@ -15,6 +15,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from skipvid.core import interrupts
 from skipvid.core.errors import SourceError
 from skipvid.core.results import Frame, SourceInfo, StoredPicture
 from skipvid.video.sources.base import Source
@@ -235,7 +236,7 @@ class LiveSource(Source):
         with self._changed:
             if not self._delivering and not self._gone and time.monotonic() - self._arrival > FRESH:
                 self._newest = None  # the feed was lost while networks were loaded
-            self._changed.wait_for(lambda: self._newest is not None or self._gone or self._closing, self._patience())
+            interrupts.wait_for(self._changed, lambda: self._newest is not None or self._gone or self._closing, self._patience())
         waited = time.monotonic() - begin
         if self.turn is not None:
             self.turn.take()

@@ -273,7 +273,7 @@ void check_pointwise(const Kernels& kernels) {
   const Rows<Value> a(pixels, channels), b(pixels, channels);
   const Floats c(1, channels);
   const Value number = narrowed<Value>(random_float());
-  for (int operation = 0; operation <= static_cast<int>(Pointwise::multiply_add); ++operation) {
+  for (int operation = 0; operation <= static_cast<int>(Pointwise::min); ++operation) {
     const bool by_pointer = random_int(0, 1) != 0, scalar = random_int(0, 1) != 0;
     const Operand second = by_pointer ? Operand{b.bytes(0), 0, false, false, b.read()}
                            : scalar   ? Operand{reinterpret_cast<const std::byte*>(&number), 0, true, false}
@@ -284,7 +284,7 @@ void check_pointwise(const Kernels& kernels) {
     for (int pixel = 0; pixel < pixels; ++pixel) {
       for (int i = 0; i < channels; ++i) {
         const double x = a.value(pixel, i), y = !by_pointer && scalar ? widened(number) : b.value(pixel, i), z = c.value(0, i);
-        const double results[] = {x, x + y, x - y, x * y, x / y, x * y + z};
+        const double results[] = {x, x + y, x - y, x * y, x / y, x * y + z, std::max(x, y), std::min(x, y)};
         require_close(targets.at(pixel)[i], results[operation], std::abs(x / y) + std::abs(x) + std::abs(y),
                       "pointwise " + std::to_string(operation));
       }

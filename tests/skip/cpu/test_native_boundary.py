@@ -179,7 +179,7 @@ def test_a_state_runs_one_frame_at_a_time() -> None:
             except RuntimeError as error:
                 errors.append(error)
 
-    threads = [threading.Thread(target=run) for _ in range(2)]
+    threads = [threading.Thread(target=run, daemon=True) for _ in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:

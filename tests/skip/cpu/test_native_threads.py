@@ -74,7 +74,7 @@ def test_workers_sleep_outside_of_the_callers_processor_and_run_anywhere() -> No
         while not done.is_set():
             places.add(frozenset(os.sched_getaffinity(worker)))
 
-    watcher = threading.Thread(target=look)
+    watcher = threading.Thread(target=look, daemon=True)
     try:
         for own in sorted(allowed)[:2]:
             os.sched_setaffinity(0, {own})  # so that it is known where the caller runs

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import description_tables as tables
 import native_plans as plans
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -129,3 +130,21 @@ def test_rows_from_outside_are_compared_with_what_is_held(kernels: tuple[str, st
     assert program.run(state, [x], False).active == [0]
     with pytest.raises(ValueError, match="the rows are 3 x 4"):
         state.core.take(program._lowered.maps["m"], torch.rand(3, 4).numpy(), 0.0)
+
+
+def test_some_rows_from_outside_leave_the_others_as_they_are() -> None:
+    nodes = [Node("x", "input", (), (1, 12, 8)), Node("m", "token_map", ("x",), (1, 8, 3, 4), {"order": None}), conv("w", "m", 8, 4)]
+    plan = plans.plan_of(nodes, [NormGate("m", 0.5, 1.0)])
+    program = plans.native(plan, 1)
+    state, number = program.new_state(), program._lowered.maps["m"]
+    program.run(state, [torch.zeros(1, 12, 8)], True)
+    rows = np.stack([np.full(8, 1.0), np.full(8, 0.25)]).astype(np.float32)
+    assert state.core.take_some(number, np.array([7, 2], np.int32), rows, 4.0)
+    assert state.core.changed(number).nonzero()[0].tolist() == [1] and state.core.changed(number)[1, 3]
+    held = state.core.rows(number).reshape(12, 8)
+    assert (held[7] == 1).all() and not held[:7].any() and not held[8:].any()
+    assert not state.core.take_some(number, np.zeros(0, np.int32), rows[:0], 4.0) and not state.core.changed(number).any()
+    with pytest.raises(ValueError, match="the rows are 2 x 8, not 1 x 8"):
+        state.core.take_some(number, np.zeros(1, np.int32), rows, 4.0)
+    with pytest.raises(ValueError, match="has no pixel 12"):
+        state.core.take_some(number, np.array([0, 12], np.int32), rows, 4.0)

@@ -14,6 +14,8 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+import skipvid
+
 
 class Builder:
     """A graph with one input x, (1, 3, 32, 48) float32, that grows node by node."""
@@ -328,6 +330,20 @@ def settled(net: nn.Module) -> nn.Module:
                 assert tensor is not None
                 tensor.uniform_(low, low + 1, generator=generator)
     return net.eval()
+
+
+def third_frame(path: Path, shape: tuple[int, ...] = (1, 3, 32, 48)) -> tuple[Any, list[np.ndarray]]:
+    """What a session at threshold 0 returns for the last of three frames, which is gated, and what ONNX Runtime does."""
+    model, _ = skipvid.convert(path, torch.zeros(shape), skipvid.SkipConfig(threshold=0.0, threads=1))
+    session = model.session()
+    generator = torch.Generator().manual_seed(3)
+    frame = torch.randn(shape, generator=generator)
+    session(torch.randn(shape, generator=generator))
+    session(frame)
+    frame = frame.clone()
+    frame[:, :, 4:9, 5:12] += 1
+    result = session(frame)
+    return (result if isinstance(result, tuple) else (result,)), runtime(path, frame.numpy())
 
 
 def runtime(path: Path, x: np.ndarray) -> list[np.ndarray]:

@@ -35,7 +35,7 @@ IMPORTED: dict[str, tuple[Callable[[Any, Tensor], Any], dict[str, int]]] = {
     "concat with a constant": (lambda m, x: torch.cat([x, torch.ones(1, 1, 8, 6)], 1), {"aten": 1}),
     "scalar operations": (lambda m, x: (2 - x) * 3 / 4 + 5, {"affine": 4}),
     "a constant divided": (lambda m, x: 1 / x, {"activation": 1, "affine": 1}),  # torch writes a reciprocal, times one
-    "alpha": (lambda m, x: torch.add(x, x, alpha=2), {"aten": 1}),
+    "alpha": (lambda m, x: torch.add(x, x, alpha=2), {"affine": 1, "add": 1}),
     "broadcast by a constant": (lambda m, x: x[:, :, :1] + torch.ones(1, 1, 8, 1), {"aten": 2}),
     "dilated pool": (lambda m, x: functional.max_pool2d(x, 2, 1, 0, 2), {"max_pool": 1}),
     "pool in ceil mode": (lambda m, x: functional.max_pool2d(x, 3, 2, ceil_mode=True), {"max_pool": 1}),

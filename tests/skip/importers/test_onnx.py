@@ -28,6 +28,7 @@ from onnx_graphs import (  # noqa: E402
     focus,
     runtime,
     settled,
+    third_frame,
     written_out,
 )
 
@@ -40,18 +41,7 @@ from skipvid.skip.ir.passes import optimise  # noqa: E402
 
 
 def compare(path: Path, shape: tuple[int, ...] = (1, 3, 32, 48)) -> None:
-    """A session at threshold 0 over three frames, the last of which is gated, against ONNX Runtime."""
-    model, _ = skipvid.convert(path, torch.zeros(shape), skipvid.SkipConfig(threshold=0.0, threads=1))
-    session = model.session()
-    generator = torch.Generator().manual_seed(3)
-    frame = torch.randn(shape, generator=generator)
-    session(torch.randn(shape, generator=generator))
-    session(frame)
-    frame = frame.clone()
-    frame[:, :, 4:9, 5:12] += 1
-    result = session(frame)
-    results = result if isinstance(result, tuple) else (result,)
-    wanted = runtime(path, frame.numpy())
+    results, wanted = third_frame(path, shape)
     assert len(results) == len(wanted)
     for ours, theirs in zip(results, wanted, strict=True):
         assert tuple(ours.shape) == theirs.shape

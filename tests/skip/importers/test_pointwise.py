@@ -42,6 +42,9 @@ FUNCTIONS: dict[str, Callable[[Any, Tensor], Tensor]] = {
     "celu": lambda m, x: functional.celu(x, 0.7),
     "logarithm of the logistic function": lambda m, x: functional.logsigmoid(x),
     "softshrink": lambda m, x: functional.softshrink(x, 0.3),
+    "the larger of two": lambda m, x: torch.maximum(x, 0.3 - x),
+    "the smaller of two": lambda m, x: torch.min(x, x * x),
+    "softsign": lambda m, x: functional.softsign(x),
     "prelu": lambda m, x: functional.prelu(x, m.one),
     "prelu by channel": lambda m, x: functional.prelu(x, m.each),
 }

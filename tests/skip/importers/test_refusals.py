@@ -173,9 +173,9 @@ def test_the_callers_network_may_be_used_while_other_sizes_are_exported() -> Non
         except BaseException as error:
             failures.append(error)
 
-    user = threading.Thread(target=use)
+    user = threading.Thread(target=use, daemon=True)
     user.start()
-    others = [threading.Thread(target=follow, args=(number,)) for number in range(4)]
+    others = [threading.Thread(target=follow, args=(number,), daemon=True) for number in range(4)]
     for thread in others:
         thread.start()
     for thread in others:
@@ -193,7 +193,7 @@ def test_models_are_converted_in_several_threads_at_once() -> None:
     def work(number: int) -> None:
         made[number] = convert(nets[number], frame)[0].dense(frame).clone()
 
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    threads = [threading.Thread(target=work, args=(number,), daemon=True) for number in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -96,6 +96,12 @@ def split_attention(m: Any, x: Tensor) -> Tensor:
     return (y.view(1, 2, 4, 4, 6) * y.mean((2, 3), keepdim=True).sigmoid().view(1, 2, 4, 1, 1)).sum(1)  # type: ignore[no-any-return]
 
 
+def weighted_branches(m: Any, x: Tensor) -> Tensor:
+    y = m.stem(x)
+    shares = y.mean((2, 3), keepdim=True).view(1, 1, 2, 4).transpose(1, 2).softmax(1).reshape(1, 8, 1, 1)
+    return (y.view(1, 2, 4, 4, 6) * shares.view(1, 2, 4, 1, 1)).sum(1)  # type: ignore[no-any-return]
+
+
 NETWORKS: dict[str, Callable[[Any, Tensor], Any]] = {
     "tokens": lambda m, x: m.last(as_map(block(m, m.stem(x).flatten(2).transpose(1, 2) + m.place))),
     "channels last": lambda m, x: m.last(block(m, m.stem(x).permute(0, 2, 3, 1)).permute(0, 3, 1, 2)),
@@ -150,6 +156,14 @@ NETWORKS: dict[str, Callable[[Any, Tensor], Any]] = {
     "a mean of stacked tokens": lambda m, x: m.last(as_map(torch.stack([t := m.stem(x).flatten(2).transpose(1, 2), m.norm(t)]).mean(0))),
     "a mean over channels": lambda m, x: m.last((y := m.stem(x)) * y.mean(1, keepdim=True)),
     "split attention": lambda m, x: functional.conv2d(split_attention(m, x), m.last.weight[:, :4]),
+    "weights of branches": lambda m, x: functional.conv2d(weighted_branches(m, x), m.last.weight[:, :4]),
+    "tokens without a batch": lambda m, x: m.last(m.outer(functional.gelu(m.inner(m.stem(x).flatten(2)[0].t()))).t().reshape(1, 8, 4, 6)),
+    "halves that gate": lambda m, x: (
+        functional.conv2d(functional.glu(m.stem(x), 1), m.last.weight[:, :4])
+        + functional.glu(m.inner(m.stem(x).permute(0, 2, 3, 1)))[..., :4].permute(0, 3, 1, 2)[..., :2, :4]
+    ),
+    "channels in another order": lambda m, x: m.last((y := m.stem(x)) + y.flip(1)),
+    "a factor repeated by hand": lambda m, x: m.last((y := m.stem(x)) * y.mean((2, 3), keepdim=True).sigmoid().expand_as(y)),
     "norms of a map": lambda m, x: m.last(
         functional.group_norm(m.stem(x), 2, m.norm.weight + m.batch.weight, m.qkv.bias[:8])
         + functional.instance_norm(m.stem(x))

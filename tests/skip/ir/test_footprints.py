@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from itertools import product
 from typing import Any
 
 import pytest
@@ -14,12 +15,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from skipvid.skip.ir.footprint import SPARSE_OPS, footprint, resize_taps
-from skipvid.skip.ir.graph import Activation, Node
+from skipvid.skip.ir.graph import ARITHMETIC, Activation, MapArgument, Node
 from skipvid.skip.reference.operations import evaluate
 
 examples = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 extents = st.integers(1, 9)
 small = st.integers(1, 3)
+NO_MORE = {"kwargs": {}, "item": None}
 
 
 def operation(op: str, inputs: tuple[Tensor, ...], consts: dict[str, Tensor] | None = None, **attrs: Any) -> Node:
@@ -192,14 +194,29 @@ def test_resize_taps_hold_what_torch_reads_at_any_extent(mode: str, data: st.Dat
         assert (taps.amin(1) <= read.view(-1) + slack).all() and (taps.amax(1) >= read.view(-1) - slack).all()
 
 
-@pytest.mark.parametrize("op", ["add", "sub", "mul", "div"])
-@pytest.mark.parametrize("other", [(3, 5, 4), (3, 1, 1), (1, 5, 4), (1, 5, 1), (3, 1, 4)])
+@given(st.data())
+@examples
+def test_adaptive_pool_footprint_is_the_windows_that_hold_a_changed_pixel(data: st.DataObject) -> None:
+    size = (data.draw(extents), data.draw(extents))
+    x, mask = torch.rand(1, 2, *size), masks_of(data.draw, size)
+    out = (data.draw(extents), data.draw(extents))
+    for maximum in (False, True):
+        node = Node("out", "adaptive_pool", ("0",), (1, 2, *out), {"maximum": maximum})
+        check(node, (x,), (mask,))
+
+
+OTHERS = [(3, 5, 4), (3, 1, 1), (1, 5, 4), (1, 5, 1), (3, 1, 4)]
+
+
+@pytest.mark.parametrize(("op", "other"), [*product(sorted(ARITHMETIC), OTHERS), *product(["pointwise"], OTHERS[:3])])
 @given(data=st.data())
 @settings(max_examples=8, deadline=None)
 def test_element_wise_footprint_is_the_union_and_a_vector_opens_the_map(op: str, other: tuple[int, ...], data: st.DataObject) -> None:
     inputs = (torch.rand(1, 3, 5, 4) + 0.5, torch.rand(1, *other) + 0.5)
     masks = tuple(masks_of(data.draw, (value.shape[2], value.shape[3])) for value in inputs)
-    node = operation(op, inputs)
+    total = Node("sum", "aten", ("0", "1"), (1, 3, 5, 4), {"target": torch.add, "args": (MapArgument(0), MapArgument(1)), **NO_MORE})
+    attrs: dict[str, Any] = {"inner": (total,)} if op == "pointwise" else {}
+    node = replace(operation("add", inputs), op=op, attrs=attrs)
     if op == "div":  # x + 10 over y + 10 may be x over y: change one at a time
         for changed in range(2):
             check(node, inputs, tuple(mask & (position == changed) for position, mask in enumerate(masks)))
@@ -282,9 +299,10 @@ def test_attention_changes_in_the_groups_whose_keys_or_values_do(data: st.DataOb
 
 
 def test_every_rule_is_tested_here() -> None:
-    tested = {"conv", "conv_transpose", "max_pool", "avg_pool", "pad", "resize", "add", "sub", "mul", "div"}
+    tested = {"conv", "conv_transpose", "max_pool", "avg_pool", "adaptive_pool", "pad", "resize", "pointwise"}
     assert (
         tested
+        | ARITHMETIC
         | {"concat", "channels", "activation", "affine", "global_mean", "linear", "publish", "gather", "layer_norm", "softmax", "attention"}
         == SPARSE_OPS
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.server
 import os
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -189,7 +190,7 @@ def test_segments_of_hls_are_shown_at_the_pace_of_their_pictures(tmp_path: Path,
                 output.mux(stream.encode(frame))
                 time.sleep(max(0.0, begin + number / 20 - time.monotonic()))
 
-    sender = threading.Thread(target=broadcast)
+    sender = threading.Thread(target=broadcast, daemon=True)
     sender.start()
     while "#EXTINF" not in (text := (tmp_path / "live.m3u8").read_text() if (tmp_path / "live.m3u8").exists() else ""):
         time.sleep(0.1)
@@ -264,6 +265,16 @@ def test_a_decoder_that_is_too_slow_goes_on_at_a_keyframe(tmp_path: Path, monkey
                 ended = time.monotonic()
         took = time.monotonic() - ended
     assert source.dropped > 60 and max(ages[len(ages) // 3 :]) < 75 and took < 3, (ages, took)
+
+
+@pytest.mark.parametrize("scheme", ["rtsp", "http"])
+def test_a_camera_that_never_says_anything_is_given_up_after_the_timeout(scheme: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"{scheme}://user:secret@127.0.0.1:{server.getsockname()[1]}/live"
+        begin = time.monotonic()
+        with pytest.raises(SourceError, match="cannot be opened: no data for 1 s; check the address") as caught:
+            open_source(address, ReadOptions(timeout=1.0))
+    assert time.monotonic() - begin < 20 and "secret" not in str(caught.value)
 
 
 def test_a_source_is_refused_at_once_where_nothing_answers() -> None:

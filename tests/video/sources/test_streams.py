@@ -83,7 +83,7 @@ stop = threading.Event()
 def server(tmp_path: Path) -> Iterator[str]:
     stop.clear()
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), lambda *args: Handler(*args, directory=str(tmp_path))) as running:
-        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.02})
+        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         thread.start()
         yield f"http://127.0.0.1:{running.server_address[1]}"
         stop.set()

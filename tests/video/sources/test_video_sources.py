@@ -329,7 +329,7 @@ def test_close_while_another_thread_reads_ends_that_thread_quietly(tmp_path: Pat
             failures.append(error)
 
     closed = threading.Event()
-    thread = threading.Thread(target=work)
+    thread = threading.Thread(target=work, daemon=True)
     thread.start()
     assert first.wait(60)
     source.close()

@@ -140,7 +140,26 @@ bool take(State& state, int map, const nb::ndarray<const float, nb::ndim<2>, nb:
   }
   if (state.dense) throw std::logic_error("a dense state has nothing to compare with");
   const nb::gil_scoped_release unlocked;
-  return take_rows(state, map, rows.data(), limit);
+  return take_rows(state, map, {}, rows.data(), limit);
+}
+
+// The same for some of the pixels, whose numbers are given, counted row by row; the others have not changed.
+bool take_some(State& state, int map, const nb::ndarray<const std::int32_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>& pixels,
+               const nb::ndarray<const float, nb::ndim<2>, nb::c_contig, nb::device::cpu>& rows, float limit) {
+  const MapInfo& info = state.program.maps[checked_map(state, map)];
+  if (rows.shape(0) != pixels.shape(0) || rows.shape(1) != static_cast<std::size_t>(info.channels)) {
+    throw std::invalid_argument("the rows are " + size_text(rows.shape(0), rows.shape(1)) + ", not " +
+                                size_text(pixels.shape(0), info.channels));
+  }
+  for (std::size_t i = 0; i < pixels.size(); ++i) {
+    if (pixels.data()[i] < 0 || static_cast<std::size_t>(pixels.data()[i]) >= info.pixels())
+      throw std::invalid_argument("map " + std::to_string(map) + " has no pixel " + std::to_string(pixels.data()[i]));
+  }
+  if (state.dense) throw std::logic_error("a dense state has nothing to compare with");
+  const nb::gil_scoped_release unlocked;
+  if (pixels.size() > 0) return take_rows(state, map, {pixels.data(), pixels.size()}, rows.data(), limit);
+  state.changed(map).clear();
+  return false;
 }
 
 // A map's own memory: floats, or the bits of bfloat16, which numpy does not know.
@@ -271,7 +290,9 @@ void bind_format(nb::module_& m) {
       .value("SUB", Pointwise::sub)
       .value("MUL", Pointwise::mul)
       .value("DIV", Pointwise::div)
-      .value("MULTIPLY_ADD", Pointwise::multiply_add);
+      .value("MULTIPLY_ADD", Pointwise::multiply_add)
+      .value("MAX", Pointwise::max)
+      .value("MIN", Pointwise::min);
 }
 
 }  // namespace
@@ -313,5 +334,6 @@ NB_MODULE(_native, m) {
       .def("weighted", &weighted)
       .def("changed", [](const State& s, int map) { return mask_of(s.changed(checked_map(s, map))); })
       .def("set_changed", &set_changed)
-      .def("take", &take);
+      .def("take", &take)
+      .def("take_some", &take_some);
 }

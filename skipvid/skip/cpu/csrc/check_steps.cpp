@@ -228,14 +228,14 @@ class StepChecker : public Checks {
     }
   }
 
-  void check_windowed(Int row, const StepRow& step) const {
-    check_reads(row, step, 1);
-    check_same_channels(row, step);
-    if (static_cast<Footprint::Kind>(footprint(step, 0).kind) != Footprint::Kind::window) refuse<StepRow>(row, "it must read a window");
+  bool reads_as(const StepRow& step, Footprint::Kind kind) const {
+    return static_cast<Footprint::Kind>(footprint(step, 0).kind) == kind;
   }
 
   void check_depthwise(Int row, const StepRow& step) const {
-    check_windowed(row, step);
+    check_reads(row, step, 1);
+    check_same_channels(row, step);
+    if (!reads_as(step, Footprint::Kind::window)) refuse<StepRow>(row, "it must read a window");
     check_range<StepRow>(row, "details", step.details, 0, last<DepthwiseRow>());
     const DepthwiseRow& depthwise = d_.row<DepthwiseRow>(step.details);
     const FootprintRow& window = footprint(step, 0);
@@ -245,10 +245,14 @@ class StepChecker : public Checks {
   }
 
   void check_pool(Int row, const StepRow& step) const {
-    check_windowed(row, step);
+    check_reads(row, step, 1);
+    check_same_channels(row, step);
+    const bool listed = reads_as(step, Footprint::Kind::taps);
+    if (!listed && !reads_as(step, Footprint::Kind::window)) refuse<StepRow>(row, "it must read a window, or rows and columns of a table");
     check_range<StepRow>(row, "details", step.details, 0, last<PoolRow>());
     check_flag<PoolRow>(step.details, "maximum", d_.row<PoolRow>(step.details).maximum);
     check_flag<PoolRow>(step.details, "count_padding", d_.row<PoolRow>(step.details).count_padding);
+    if (listed && d_.row<PoolRow>(step.details).count_padding != 0) refuse<PoolRow>(step.details, "a table has no padding to be counted");
   }
 
   void check_pointwise(Int row, const StepRow& step) const {
@@ -261,7 +265,7 @@ class StepChecker : public Checks {
     for (Int number = 0; number < chain.operations; ++number) {
       const Int operation_row = chain.first_operation + number;
       const OperationRow& operation = d_.row<OperationRow>(operation_row);
-      check_range<OperationRow>(operation_row, "operation", operation.operation, 0, static_cast<Int>(Pointwise::multiply_add));
+      check_range<OperationRow>(operation_row, "operation", operation.operation, 0, static_cast<Int>(Pointwise::min));
       for (const Int operand : {operation.first, operation.second, operation.third}) {
         check_range<OperationRow>(operation_row, "an operand", operand, 0, chain.operands + number - 1);
       }

@@ -22,7 +22,7 @@ class DescriptionError : public std::invalid_argument {
 
 constexpr std::string_view description_magic = "SKIPPROG";
 // To be raised with every change of the tables or of the meaning of a number in them.
-constexpr std::uint32_t description_version = 5;
+constexpr std::uint32_t description_version = 6;
 
 enum class StepKind : std::int64_t {
   input,     // given: network input number `details`
@@ -185,7 +185,7 @@ struct DepthwiseRow {  // its window is the footprint's
   static constexpr auto fields() { return std::tuple{SKIPVID_FIELD(DepthwiseRow, weights), SKIPVID_FIELD(DepthwiseRow, bias)}; }
 };
 
-struct PoolRow {  // its window is the footprint's
+struct PoolRow {  // its window is the footprint's: one that moves, or the rows and columns that its tables list
   Int maximum, count_padding;
   static constexpr const char* table = "pools";
   static constexpr auto fields() { return std::tuple{SKIPVID_FIELD(PoolRow, maximum), SKIPVID_FIELD(PoolRow, count_padding)}; }

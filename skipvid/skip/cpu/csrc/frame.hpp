@@ -34,9 +34,9 @@ void run_chunk(const Job& job, const Chunk& chunk, int worker);
 // Compute all pixels of a job into a buffer, then publish: for gates that open in blocks.
 void run_buffered(const Job& job);
 
-// Publish those rows of a map that is computed outside, one for each pixel and without padding, whose sum of |change| exceeds the limit.
-// Returns whether any does.
-bool take_rows(State& state, int map, const float* values, float limit);
+// Publish those rows of a map that is computed outside, without padding, whose sum of |change| exceeds the limit. pixels: their numbers; none:
+// there is a row for each pixel. Returns whether any does.
+bool take_rows(State& state, int map, std::span<const std::int32_t> pixels, const float* values, float limit);
 
 // Before a scene that has moved (shift.cpp): move what the stream remembers; find what a wave has to compute, as jobs; and what of a view
 // has changed.

@@ -106,7 +106,8 @@ struct AttentionArgs {
   std::ptrdiff_t bias_stride;  // from head to head
 };
 
-enum class Pointwise : int { copy, add, sub, mul, div, multiply_add };
+// Of the larger and the smaller of two: a NaN wins.
+enum class Pointwise : int { copy, add, sub, mul, div, multiply_add, max, min };
 
 // Matrix products (kernels/gemm.hpp).
 struct GemmKernels {

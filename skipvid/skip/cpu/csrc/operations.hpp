@@ -101,13 +101,13 @@ class PointwiseChain final : public Operation {
   std::vector<Link> links_;
 };
 
-// Maximum or average over a window; what lies outside the map does not take part.
+// Maximum or average over a window, or over the rows and columns that a table lists; what lies outside the map does not take part.
 class Pool final : public Operation {
  public:
   Pool(const Program& program, int source, int target, bool maximum, bool count_padding, const Footprint& window);
 
   void compute(const Frame&, std::span<const Pixel>, float* const* rows, Scratch&, int, int) const override;
-  bool moves() const override { return true; }
+  bool moves() const override { return table_[0].empty(); }
   int chunk() const override { return std::max(8, 12288 / channels_); }
   double work() const override { return 2.0 * kernel_[0] * kernel_[1] * channels_ / lanes; }
 
@@ -116,6 +116,7 @@ class Pool final : public Operation {
   int source_, channels_;
   bool maximum_, count_padding_;
   std::array<int, 2> kernel_, stride_, dilation_, origin_;
+  std::array<std::vector<int>, 2> table_;  // by output row (column), kernel_ input ones each; -1: none
   Buffer equal_;  // weights of an average whose window lies inside the map
 };
 

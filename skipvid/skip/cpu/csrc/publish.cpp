@@ -258,12 +258,13 @@ void run_buffered(const Job& job) {
   }
 }
 
-bool take_rows(State& state, int map, const float* values, float limit) {
+bool take_rows(State& state, int map, std::span<const std::int32_t> given, const float* values, float limit) {
   constexpr int at_a_time = 64;
   const MapInfo& info = state.program.maps[map];
   const Kernels& kernels = state.program.kernels;
   const Rows target = state.rows(map);
-  const int channels = info.channels, row = padded(channels), pixels = static_cast<int>(info.pixels());
+  const int channels = info.channels, row = padded(channels), pixels = static_cast<int>(given.empty() ? info.pixels() : given.size());
+  const auto pixel_of = [&](int number) { return given.empty() ? number : given[static_cast<std::size_t>(number)]; };
   Bitmap& changed = state.changed(map);
   changed.clear();
   // A kernel reads whole vectors: rows that end within one are copied first.
@@ -273,12 +274,12 @@ bool take_rows(State& state, int map, const float* values, float limit) {
     const int count = std::min(at_a_time, pixels - first);
     const float* from = values + static_cast<std::ptrdiff_t>(first) * channels;
     for (int i = 0; i < count; ++i) {
-      published[i] = target.at((first + i) / info.width, (first + i) % info.width);
+      published[i] = target.at(pixel_of(first + i) / info.width, pixel_of(first + i) % info.width);
       if (row != channels) std::copy_n(from + static_cast<std::ptrdiff_t>(i) * channels, channels, copies.data() + i * row);
     }
     std::uint64_t opened = kernels.publish(row == channels ? from : copies.data(), row, published, count, channels, limit, true);
     for (; opened != 0; opened &= opened - 1) {
-      const int pixel = first + __builtin_ctzll(opened), x = pixel % info.width;
+      const int pixel = pixel_of(first + __builtin_ctzll(opened)), x = pixel % info.width;
       changed.row(pixel / info.width)[x / 64] |= std::uint64_t{1} << (x % 64);
     }
   }

@@ -149,6 +149,8 @@ void pointwise(Pointwise operation, const Operand* operands, float* output, std:
     case Pointwise::sub: two([](Floats x, Floats y) { return x - y; }); break;
     case Pointwise::mul: two([](Floats x, Floats y) { return x * y; }); break;
     case Pointwise::div: two([](Floats x, Floats y) { return x / y; }); break;
+    case Pointwise::max: two([](Floats x, Floats y) { return ((x > y) | (x != x)) ? x : y; }); break;
+    case Pointwise::min: two([](Floats x, Floats y) { return ((x < y) | (x != x)) ? x : y; }); break;
     case Pointwise::multiply_add:
       combine<Value, 3>(operands, output, stride, pixels, channels, [](Floats x, Floats y, Floats z) { return x * y + z; });
       break;

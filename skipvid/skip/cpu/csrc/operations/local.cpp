@@ -17,7 +17,11 @@ Pool::Pool(const Program& program, int source, int target, bool maximum, bool co
       stride_(std::to_array(window.stride)),
       dilation_(std::to_array(window.dilation)),
       origin_(std::to_array(window.origin)),
-      equal_(static_cast<std::size_t>(kernel_[0]) * kernel_[1]) {
+      table_{window.table[0], window.table[1]} {
+  if (!table_[0].empty()) {
+    kernel_ = {static_cast<int>(table_[0].size()) / program.maps[target].height, static_cast<int>(table_[1].size()) / program.maps[target].width};
+  }
+  equal_ = Buffer(static_cast<std::size_t>(kernel_[0]) * kernel_[1]);
   const int taps = kernel_[0] * kernel_[1];
   std::fill_n(equal_.data(), taps, 1.0F / static_cast<float>(taps));
 }
@@ -33,7 +37,12 @@ void Pool::compute(const Frame& frame, std::span<const Pixel> pixels, float* con
     const int top = row_of(pixels[i]) * stride_[0] + origin_[0], left = column_of(pixels[i]) * stride_[1] + origin_[1];
     const bool inside = top >= 0 && left >= 0 && top + height < source.height && left + width < source.width;
     int count = 0;
-    for (int y = top; y <= top + height; y += dilation_[0]) {
+    for (int row = 0; !table_[0].empty() && row < window; ++row) {
+      const int y = table_[0][row_of(pixels[i]) * kernel_[0] + row / kernel_[1]];
+      const int x = table_[1][column_of(pixels[i]) * kernel_[1] + row % kernel_[1]];
+      if (y >= 0 && x >= 0) pointers[count++] = source.at(y, x);
+    }
+    for (int y = top; table_[0].empty() && y <= top + height; y += dilation_[0]) {
       for (int x = left; x <= left + width; x += dilation_[1]) {
         if (inside || source.contains(y, x)) pointers[count++] = source.at(y, x);
       }
