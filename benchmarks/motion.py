@@ -19,7 +19,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 import cv2
@@ -44,7 +44,9 @@ from skipvid.train.evaluate import Truth
 from skipvid.train.readers import read_frames
 
 Image = NDArray[np.uint8]
-WAYS = ("none", "canvas", "auto", "shift")
+SHOWN = {"none": "gates", "canvas": "gates, canvas", "auto": "gates, auto", "shift": "gates, shift"}
+"""What ways are called in the table."""
+WAYS = tuple(SHOWN)
 BLOCK = 25
 """Frames that are drawn together by the bootstrap."""
 FLOOR_EVERY = 5
@@ -172,6 +174,7 @@ class Bench:
         weights = resolve_weights(preset)
         self.engine = DetectEngine(preset, SkipConfig.of(preset, threads=options.threads), weights.path, weights.sha256)
         self.rng = np.random.default_rng(0)
+        self._at_rest: dict[tuple[Material | Path, float], float] = {}
 
     def run(self, clip: Clip, way: str) -> tuple[Pass, Timed]:
         """way: "dense", or one of the engine's for motion."""
@@ -182,6 +185,14 @@ class Bench:
         frames = (Frame(image, number, number / 25, clip.name) for number, image in enumerate(clip.frames))
         run_clip(outcome, stream, frames, clip.truth, clip.labels, self.engine.dense_macs(*clip.frames[0].shape[:2]))
         return outcome, stream
+
+    def saving_at_rest(self, material: Material | Path, room: float, options: argparse.Namespace) -> float:
+        """Of gates alone, through a window with so much room around it that does not move."""
+        key = (material, room)
+        if key not in self._at_rest:
+            rest = made(material, Course("", room, shake(0)), options.data, options.frames)
+            self._at_rest[key] = 1 - 1 / self.run(rest, "none")[0].fewer
+        return self._at_rest[key]
 
     def floor(self, clip: Clip, dense: Timed) -> float:
         """F1 of the dense network against itself on the same frames with noise."""
@@ -230,22 +241,41 @@ def plain(path: Path, most: int, start: int = 0) -> Clip:
     return Clip(path.stem, frames, LabelledClip(path.stem, str(path)), Labels((1,), merged=True))
 
 
-def rows(bench: Bench, clip: Clip, ways: Sequence[str], still: float | None) -> Iterator[list[str]]:
-    """The cells of dense and of each way. still: that of the still camera."""
-    dense, of_dense = bench.run(clip, "dense")
-    noise = bench.floor(clip, of_dense)
-    place = f"{bench.at_first_place(clip, of_dense):.3f}" if clip.places else ""
-    accuracy = compare(dense, dense, BLOCK, 1000)["AP50"].value.value if dense.groups else None
-    shown = "" if accuracy is None else f"{accuracy:.1f}"
-    yield ["dense", "1.00×", "", shown, "", "1.000", f"{noise:.3f}", place, str(len(clip.frames)), *times(dense, of_dense)]
-    for way in ways:
-        own, stream = bench.run(clip, way)
-        saving = 1 - own.macs / own.dense_macs
-        kept = "" if not still else f"{saving / still:.0%}"
+class Scene:
+    """One clip and one motion. What all ways are compared with is made when the first of them is measured."""
+
+    def __init__(self, bench: Bench, make: Callable[[], Clip], still: Callable[[], float] | None = None) -> None:
+        """still: the saving of gates on the same window at rest."""
+        self._bench, self._make, self._still = bench, make, still
+
+    @cached_property
+    def clip(self) -> Clip:
+        return self._make()
+
+    @cached_property
+    def dense(self) -> tuple[Pass, Timed]:
+        return self._bench.run(self.clip, "dense")
+
+    def cells(self, way: str) -> list[str]:
+        """The cells of a way's row."""
+        return self._of_dense() if way == "dense" else self._of(way)
+
+    def _of_dense(self) -> list[str]:
+        dense, stream = self.dense
+        noise = self._bench.floor(self.clip, stream)
+        place = f"{self._bench.at_first_place(self.clip, stream):.3f}" if self.clip.places else ""
+        accuracy = compare(dense, dense, BLOCK, 1000)["AP50"].value.value if dense.groups else None
+        shown = "" if accuracy is None else f"{accuracy:.1f}"
+        return ["dense", "1.00×", "", shown, "", "1.000", f"{noise:.3f}", place, str(len(self.clip.frames)), *times(dense, stream)]
+
+    def _of(self, way: str) -> list[str]:
+        dense, of_dense = self.dense
+        own, stream = self._bench.run(self.clip, way)
+        kept = "" if self._still is None else f"{(1 - own.macs / own.dense_macs) / self._still():.0%}"
         found = compare(own, dense, BLOCK, 1000)["AP50"] if own.groups else None
         pairs = [agreement(theirs, mine) for theirs, mine in zip(of_dense.found, stream.found, strict=True)]
-        yield [
-            "gates" if way == "none" else f"gates, {way}",
+        return [
+            SHOWN[way],
             f"{own.fewer:.2f}×",
             kept,
             "" if found is None else f"{found.value.value:.1f}",
@@ -304,40 +334,34 @@ def main() -> None:
         for material, course in itertools.product((*SEQUENCES, BARE), COURSES):
             name = material.stem if isinstance(material, Path) else material.name
             if chosen(options.only, name) and chosen(options.courses, course.name):
-                for cells in kept(options, name, course.name, partial(made_rows, bench, material, course, options)):
-                    table.row(name, course.name, *cells)
+                make = partial(made, material, course, options.data, options.frames)
+                still = partial(bench.saving_at_rest, material, course.room, options)
+                write_rows(table, options, name, course.name, Scene(bench, make, still))
         for path in [*sorted((options.data / "videos" / "moving").iterdir()), options.data / "sequences" / "davis_tennis"]:
             if chosen(options.only, path.stem) and chosen(options.courses, "its own"):
-                for cells in kept(options, path.stem, "its own", partial(own_rows, bench, path, options)):
-                    table.row(path.stem, "its own", *cells)
+                write_rows(table, options, path.stem, "its own", Scene(bench, partial(plain, path, options.frames)))
 
 
-def made_rows(bench: Bench, material: Material | Path, course: Course, options: argparse.Namespace) -> Iterator[list[str]]:
-    """Of a sequence through a window that moves."""
-    rest = made(material, Course("", course.room, shake(0)), options.data, options.frames)
-    still = 1 - 1 / bench.run(rest, "none")[0].fewer
-    return rows(bench, made(material, course, options.data, options.frames), options.ways, still)
+def write_rows(table: ResultTable, options: argparse.Namespace, clip: str, course: str, scene: Scene) -> None:
+    """The rows of a clip and a motion. Each is measured unless an earlier run of the same settings has kept it."""
+    for way in ("dense", *options.ways):
+        table.row(clip, course, *kept(options, clip, course, way, scene))
 
 
-def own_rows(bench: Bench, path: Path, options: argparse.Namespace) -> Iterator[list[str]]:
-    """Of a clip that moves by itself."""
-    return rows(bench, plain(path, options.frames), options.ways, None)
-
-
-def kept(options: argparse.Namespace, clip: str, course: str, measure: Callable[[], Iterable[list[str]]]) -> list[list[str]]:
-    """The rows of a clip, measured unless an earlier run of the same settings has kept them."""
+def kept(options: argparse.Namespace, clip: str, course: str, way: str, scene: Scene) -> list[str]:
+    """The cells of one row."""
     if options.keep is None:
-        return list(measure())
-    what = [options.preset, options.frames, options.threads, options.ways]
-    file = options.keep / f"{clip}--{course}.json".replace(" ", "-").replace("%", "percent")
+        return scene.cells(way)
+    what = [options.preset, options.frames, options.threads]
+    file = options.keep / f"{clip}--{course}--{way}.json".replace(" ", "-").replace("%", "percent")
     if file.exists():
         stored = json.loads(file.read_text())
         if stored["what"] == what:
-            return [[str(cell) for cell in row] for row in stored["rows"]]
-    found = list(measure())
+            return [str(cell) for cell in stored["cells"]]
+    cells = scene.cells(way)
     options.keep.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps({"what": what, "rows": found}))
-    return found
+    file.write_text(json.dumps({"what": what, "cells": cells}))
+    return cells
 
 
 if __name__ == "__main__":

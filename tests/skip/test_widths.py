@@ -8,6 +8,7 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
+from moving_world import walk
 from promises import check_state
 from torch import Tensor, nn
 
@@ -107,6 +108,27 @@ def test_back_ends_agree_with_the_reference_at_every_ratio(backend: str) -> None
         found, wanted = (session(frame).clone() for session in sessions)
         assert sessions[0].ratio == sessions[1].ratio and sessions[0].keyframe == sessions[1].keyframe
         torch.testing.assert_close(found, wanted, rtol=0.02, atol=0.02)
+
+
+def test_maps_move_at_each_ratio_and_a_change_of_it_is_a_keyframe_although_the_scene_moved(backend: str) -> None:
+    model = converted(0.0, backend)
+    alone = {ratio: model.at_width(number) for number, ratio in enumerate((1.0, 0.5, 0.25))}
+    session, before, moved, switched = model.session(), 1.0, Counter[float](), 0
+    for number, (scene, shift) in enumerate(walk((1, 3, *SIZE), len(PHASES), seed=3, steps=(1, 1))):
+        frame = scene + PHASES[number]
+        session.shift(*shift)
+        found = session(frame).clone()
+        wanted = alone[session.ratio].dense(frame)
+        if backend == "cpu":
+            assert torch.equal(found, wanted), f"frame {number} at {session.ratio}, moved by {shift}"
+        else:
+            torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
+        changed = number > 0 and session.ratio != before
+        assert session.keyframe or not changed
+        switched += changed
+        moved[session.ratio] += shift != (0, 0) and not session.keyframe
+        before = session.ratio
+    assert switched > 1 and len(+moved) > 1, "moved maps, before and after a change"
 
 
 def switches(model: SkipModel, brightness: list[float]) -> int:

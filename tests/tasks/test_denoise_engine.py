@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from moving_square import assert_same
-from shaking_camera import shaken
+from shaking_camera import scene, seen, shaken
 
 from skipvid.core.results import Frame, FrameResult
 from skipvid.presets.preset import load_preset
 from skipvid.skip.config import SkipConfig
 from skipvid.tasks.areas import Areas, read_area
 from skipvid.tasks.detect_engine import DetectEngine
+from skipvid.tasks.picture_task import PictureTask
 
 
 def noisy(count: int, sigma: float, start: int = 0) -> list[Frame]:
@@ -97,3 +98,21 @@ def test_a_frame_of_another_size_begins_anew(engine: DetectEngine) -> None:
         stream.process(frame)
     smaller = [replace(frame, picture=np.ascontiguousarray(frame.image[:240, :320])) for frame in noisy(3, 4.0, start=12)]
     assert [stream.process(frame).keyframe for frame in smaller][0]
+
+
+def test_where_the_canvas_follows_a_pan_the_filter_begins_anew() -> None:
+    """Its means lie on the canvas as it was: mixed with a picture of the moved one they would show everything twice."""
+    random, whole = np.random.default_rng(5), scene()
+    panned = [seen(whole, 4.0 * number - 38.0) + random.normal(0, 4.0, (306, 544, 3)) for number in range(20)]
+    given = [np.clip(np.rint(picture), 0, 255).astype(np.uint8) for picture in panned]
+    plain, filtering = (PictureTask(load_preset("efficientdet-nano"), None, motion="shift", denoise=way) for way in ("none", "auto"))
+    followed, filtered = 0, 0
+    for picture in given:
+        wanted, found = plain.prepare(picture).pixels.copy(), filtering.prepare(picture).pixels
+        assert plain.canvas is not None and filtering.canvas is not None and plain.canvas.shift == filtering.canvas.shift
+        if plain.canvas.shift != (0, 0):
+            followed += 1
+            assert np.array_equal(found, wanted)
+        else:
+            filtered += not np.array_equal(found, wanted)
+    assert followed and filtered > 5
