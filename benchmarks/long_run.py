@@ -203,7 +203,8 @@ def main(arguments: list[str] | None = None) -> int:
     if preset.task == "detect":
         preset = replace(preset, score_threshold=_FAINT)
     engine = load_engine(preset, resolve_weights(preset, None))
-    engine = engine.regated(replace(SkipConfig.of(preset), threshold=options.threshold, thresholds={}))
+    # In float32, in which what a state must hold is computed beside it.
+    engine = engine.regated(replace(SkipConfig.of(preset), threshold=options.threshold, thresholds={}, precision="f32"))
     memory: list[float] = []
     every = max(1, options.frames // 100)
 
