@@ -228,9 +228,7 @@ class StepChecker : public Checks {
     }
   }
 
-  bool reads_as(const StepRow& step, Footprint::Kind kind) const {
-    return static_cast<Footprint::Kind>(footprint(step, 0).kind) == kind;
-  }
+  bool reads_as(const StepRow& step, Footprint::Kind kind) const { return static_cast<Footprint::Kind>(footprint(step, 0).kind) == kind; }
 
   void check_depthwise(Int row, const StepRow& step) const {
     check_reads(row, step, 1);

@@ -19,7 +19,8 @@ Pool::Pool(const Program& program, int source, int target, bool maximum, bool co
       origin_(std::to_array(window.origin)),
       table_{window.table[0], window.table[1]} {
   if (!table_[0].empty()) {
-    kernel_ = {static_cast<int>(table_[0].size()) / program.maps[target].height, static_cast<int>(table_[1].size()) / program.maps[target].width};
+    kernel_ = {static_cast<int>(table_[0].size()) / program.maps[target].height,
+               static_cast<int>(table_[1].size()) / program.maps[target].width};
   }
   equal_ = Buffer(static_cast<std::size_t>(kernel_[0]) * kernel_[1]);
   const int taps = kernel_[0] * kernel_[1];
