@@ -99,6 +99,8 @@ def test_the_published_network_finds_pedestrians_as_its_own_runtime_does(data: P
         "12",
         "--max-frames",
         "60",
+        "--precision",
+        "f32",  # its own runtime's
         "-o",
         str(output),
         "-q",
