@@ -8,7 +8,6 @@ learn on with that: a single narrower network. What chooses for each frame is in
 
 from __future__ import annotations
 
-import os
 import pickle
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,7 +20,6 @@ from torch import Tensor, nn
 
 from skipvid.core.errors import UsageError, WeightsError
 from skipvid.nn import FixedPolicy, LearnedPolicy, adaptive_layers, macs, run_clip, sparsity_loss
-from skipvid.presets.preset import save_preset
 from skipvid.train.adaptive_net import Student, layer_choices, make_student, narrowed_state
 from skipvid.train.clip_exam import ClipExam
 from skipvid.train.clips import Piece
@@ -29,7 +27,7 @@ from skipvid.train.gates import LOG_EVERY, Log, falling, improve, price
 from skipvid.train.loop import Schedule, Trainer
 from skipvid.train.maps import Maps
 from skipvid.train.norms import keep_statistics
-from skipvid.train.ship import export_weights
+from skipvid.train.ship import export_weights, write_narrowed_preset
 from skipvid.train.subjects import Subject, frames_of
 
 
@@ -154,22 +152,8 @@ def train_adaptive(
     about |= {"choices": choices, "grades": dict(grades)}
     export_weights(learned_state, folder / f"{name}-policies.pt", about)
     digest = export_weights(narrowed_state(student, subject.teacher, choices), folder / f"{name}.pt", about)
-    return _save_preset(subject, grades, folder, name, digest)
-
-
-def _save_preset(subject: Subject, grades: Mapping[str, float], folder: Path, name: str, digest: str) -> Path:
     share = f"{grades['share']:.0%} of the MACs before gates" if "share" in grades else "not measured"
-    preset = replace(
-        subject.preset,
-        name=name,
-        description=f"{subject.preset.name} with fewer channels, {share}",
-        weights=os.path.basename(f"{name}.pt"),
-        sha256=digest,
-        thresholds={},
-        scales={},
-        source=f"learned from clips by skipvid, out of {subject.preset.name}",
-    )
-    return save_preset(preset, folder / f"{name}.yaml")
+    return write_narrowed_preset(subject.preset, f"fewer channels, {share}", folder, name, digest)
 
 
 def open_student(teacher: nn.Module, task: str, path: Path) -> Student:

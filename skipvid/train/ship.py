@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -90,3 +90,21 @@ def write_preset(
         source=source,
     )
     return save_preset(preset, path)
+
+
+def write_narrowed_preset(base: Preset, what: str, folder: Path, name: str, digest: str) -> Path:
+    """A preset like `base` that uses NAME.pt beside it, whose channels are fewer: thresholds and scales of its maps no longer fit.
+
+    what: how it differs from the base, for its description. digest: the weights' SHA-256. Raises OutputError.
+    """
+    preset = replace(
+        base,
+        name=name,
+        description=f"{base.name} with {what}",
+        weights=os.path.basename(f"{name}.pt"),
+        sha256=digest,
+        thresholds={},
+        scales={},
+        source=f"learned from clips by skipvid, out of {base.name}",
+    )
+    return save_preset(preset, folder / f"{name}.yaml")

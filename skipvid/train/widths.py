@@ -9,7 +9,6 @@ the paper has it: what one has to make up for, the others have not.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,7 +21,6 @@ from torch import Tensor, nn
 
 from skipvid.core.errors import UsageError
 from skipvid.core.ratios import STEP, RatioPolicy, frame_features
-from skipvid.presets.preset import save_preset
 from skipvid.train.adaptive_order import inner_chains
 from skipvid.train.channel_cut import cut_network
 from skipvid.train.clips import Piece
@@ -31,7 +29,7 @@ from skipvid.train.gates import improve
 from skipvid.train.loop import Schedule, Trainer
 from skipvid.train.maps import Maps
 from skipvid.train.norms import keep_statistics
-from skipvid.train.ship import export_weights
+from skipvid.train.ship import export_weights, write_narrowed_preset
 from skipvid.train.subjects import Subject
 
 EXAMPLES = (6, 8)
@@ -117,7 +115,8 @@ def train_widths(
         {"preset": subject.preset.name, "steps": recipe.schedule.steps, "grades": grades},
         narrower(dense, nets, recipe.ratios, policy),
     )
-    return _save_preset(subject, grades["share"], folder, name, digest)
+    what = f"a width for each frame, {grades['share']:.0%} of the MACs before gates"
+    return write_narrowed_preset(subject.preset, what, folder, name, digest)
 
 
 def narrower(dense: nn.Module, nets: Sequence[nn.Module], ratios: Sequence[float], policy: RatioPolicy) -> dict[str, Any]:
@@ -218,17 +217,3 @@ def _macs(net: nn.Module, x: Tensor) -> int:
     for hook in hooks:
         hook.remove()
     return sum(spent)
-
-
-def _save_preset(subject: Subject, share: float, folder: Path, name: str, digest: str) -> Path:
-    preset = replace(
-        subject.preset,
-        name=name,
-        description=f"{subject.preset.name} with a width for each frame, {share:.0%} of the MACs before gates",
-        weights=os.path.basename(f"{name}.pt"),
-        sha256=digest,
-        thresholds={},
-        scales={},
-        source=f"learned from clips by skipvid, out of {subject.preset.name}",
-    )
-    return save_preset(preset, folder / f"{name}.yaml")
