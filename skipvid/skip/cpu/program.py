@@ -49,16 +49,14 @@ class _Maps:
         return _copy(_as_tensor(self._core.rows(self._maps[name]), self._by_name[name]))
 
     def rows(self, name: str) -> Tensor:
-        rows = self._core.rows(self._maps[name])
-        return torch.from_numpy(rows) if rows.dtype == np.float32 else torch.from_numpy(rows).view(torch.bfloat16).float()
+        return _floats(self._core.rows(self._maps[name]))
 
     def take(self, name: str, rows: Tensor, limit: float) -> bool:
         return bool(self._core.take(self._maps[name], rows.numpy(), limit))
 
     def picked(self, name: str, pixels: NDArray[np.int32]) -> Tensor:
         rows = self._core.rows(self._maps[name])
-        some = torch.from_numpy(rows[pixels // rows.shape[1], pixels % rows.shape[1]])
-        return some if rows.dtype == np.float32 else some.view(torch.bfloat16).float()
+        return _floats(rows[pixels // rows.shape[1], pixels % rows.shape[1]])
 
     def take_some(self, name: str, pixels: NDArray[np.int32], rows: Tensor, limit: float) -> bool:
         return bool(self._core.take_some(self._maps[name], pixels, rows.numpy(), limit))
@@ -296,6 +294,12 @@ def _unit(lowered: Lowered, name: str, gate: MapGate | OutputGate, node: Node) -
     bias = node.consts.get("bias")
     offsets = () if bias is None or node.activation is not None else tuple(bias.float().tolist())
     return file.MeasuredUnit(name, lowered.maps[name], lowered.output_gates[name], gate.limit(1.0), offsets)
+
+
+def _floats(rows: NDArray[Any]) -> Tensor:
+    """On the same memory, or a copy where they are half precision."""
+    tensor = torch.from_numpy(rows)
+    return tensor if rows.dtype == np.float32 else tensor.view(torch.bfloat16).float()
 
 
 def _copy(view: Tensor) -> Tensor:
