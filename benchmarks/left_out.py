@@ -138,7 +138,7 @@ def show_left_out(bench: Bench, options: argparse.Namespace) -> None:
 def rows(bench: Bench, left: Material, others: Mapping[str, Material], options: argparse.Namespace) -> Iterator[tuple[str, str, Seen]]:
     yield "dense", "", bench.passes.dense(bench.engine(left), left)
     yield "the preset", "1", bench.seen(Way("", "norm"), 1.0, left)
-    for way in ways(tuple(others), options.calibrate):
+    for way in ways(options.gates, tuple(others), options.calibrate):
         level = bench.chosen(way, list(others.values()))
         if level is not None:
             yield way.name, f"{level:g}", bench.seen(way, level, left)
@@ -147,9 +147,9 @@ def rows(bench: Bench, left: Material, others: Mapping[str, Material], options: 
             yield f"every {every}: {'moved' if moved else 'held'}", "", bench.instead(every, moved, left)
 
 
-def ways(others: tuple[str, ...], calibrates: bool) -> Iterator[Way]:
+def ways(gates: Sequence[str], others: tuple[str, ...], calibrates: bool) -> Iterator[Way]:
     """What is compared on a sequence that these `others` choose for."""
-    for gate in ("norm", "norm-smooth"):
+    for gate in gates:
         yield Way(f"{gate}, the preset's proportions", gate)
         if calibrates:
             yield Way(f"{gate}, calibrated on the others", gate, others)
@@ -191,6 +191,7 @@ def main() -> None:
     parser.add_argument("--preset", default="efficientdet-nano")
     parser.add_argument("--frames", type=int, default=800, help="frames of each clip")
     parser.add_argument("--levels", type=numbers, default=[0.5, 0.71, 1.0, 1.41, 2.0], help="factors on the thresholds")
+    parser.add_argument("--gates", nargs="*", default=["norm", "norm-smooth"], help="kinds whose level is chosen on two sequences")
     parser.add_argument("--every", type=numbers, default=[2, 3, 4], help="dense in every so many frames")
     parser.add_argument("--calibrate", action="store_true", help="measure thresholds calibrated on the two other sequences, too")
     parser.add_argument("--folders", nargs="*", default=["fixed", "sample_videos"], help="whose clips stand for cameras without truth")

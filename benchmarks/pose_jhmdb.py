@@ -7,13 +7,15 @@ nose for JHMDB's face. MACs and the skip ratio (output pixels not computed) are 
 which is dense, and every change of window.
 
 Thresholds "calibrated L" are `skipvid calibrate`'s thresholds of single maps at level L, from every other clip; each clip is measured with
-those from the clips that it is not among.
+those from the clips that it is not among. --lose adds a row where the level is left out, too: each half of the clips is measured at the
+highest of --levels up to which the other half's static clips, with their own thresholds, lose no more than so many points.
 
 Windows: "sticky" as the product has them; "following" are placed anew around the box in every frame, as pose networks are usually run,
 and go through one session, so that a gate compares what lies at the same place of the window.
 
   python benchmarks/pose_jhmdb.py --data DIR --weights tinypose_256x192_state_dict.pt [--preset FILE]
       [--boxes truth|detector] [--half even|odd] [--windows sticky|following] [--thresholds 0,0.03,0.06,0.1] [--levels 0.1,0.16]
+      [--lose 0.3]
 """
 
 from __future__ import annotations
@@ -152,8 +154,12 @@ def main() -> None:
     options = PoseOptions(scene_cuts=False, rule=StickyRule(room=arguments.room))
     plain = SkipConfig(threads=arguments.threads)
     engine = PoseEngine(preset, plain, arguments.weights, detector=TrueBoxes(), options=options)
+    run = through_engine if arguments.windows == "sticky" else following
     gates: Gates = {f"{t:g}": (replace(plain, threshold=t),) * 2 for t in arguments.thresholds}
-    gates |= _calibrated(engine, every, arguments.levels)
+    calibrated = _calibrated(engine, every, arguments.levels)
+    gates |= calibrated
+    if arguments.lose is not None:
+        gates |= _chosen(run, engine, every, calibrated, arguments.lose)
     for path in [arguments.preset, *arguments.learned]:
         own = load_preset(path)
         if own.thresholds:
@@ -166,7 +172,7 @@ def main() -> None:
     note = f"{preset.name}, {arguments.boxes} boxes, {arguments.windows} windows."
     columns = ["threshold", *(f"{camera}: {name}" for camera in CAMERAS for name in MEASURES.values())]
     with ResultTable(f"poses-left-out-{preset.name}" if arguments.levels else "poses", columns, arguments.write, note) as table:
-        rows = measured(through_engine if arguments.windows == "sticky" else following, engine, clips, gates, table)
+        rows = measured(run, engine, clips, gates, table)
     if arguments.csv is not None:
         with arguments.csv.open("w", newline="") as file:
             writer = csv.DictWriter(file, list(rows[0]))
@@ -194,6 +200,25 @@ def _calibrated(engine: PoseEngine, clips: list[Clip], levels: list[float]) -> G
         )
         for level in levels
     }
+
+
+def _chosen(run: Callable[..., Outcome], engine: PoseEngine, clips: list[Clip], calibrated: Gates, most: float) -> Gates:
+    """The level for each half chosen on the other one, which sees nothing of it: neither for the thresholds nor for their level."""
+    chosen = []
+    for half in (0, 1):
+        others = [clip for clip in clips[1 - half :: 2] if clip.static]
+        dense = pck([run(engine, clip, dense=True) for clip in others])
+        good = None
+        for name, pair in calibrated.items():
+            # What stands at `half` was learned on the others: here they are measured with their own.
+            if dense - pck([run(engine.regated(pair[half]), clip) for clip in others]) > most:
+                break
+            good = name, pair[half]
+        if good is None:
+            raise SystemExit(f"no level loses at most {most:g} points on the {('odd', 'even')[half]} clips: give lower --levels")
+        chosen.append(good)
+    (even, for_even), (odd, for_odd) = chosen
+    return {f"level left out: {even.removeprefix('calibrated ')}, {odd.removeprefix('calibrated ')}": (for_even, for_odd)}
 
 
 def _detector(score_threshold: float, threads: int) -> DetectEngine:
@@ -243,7 +268,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--weights", type=Path, required=True)
     parser.add_argument("--preset", default="tinypose_256x192")
     parser.add_argument("--thresholds", type=_numbers, default=[0, 0.03, 0.06, 0.1])
-    parser.add_argument("--levels", type=_numbers, default=[], help="of calibrated thresholds")
+    parser.add_argument("--levels", type=_numbers, default=[], help="of calibrated thresholds, from low to high")
+    parser.add_argument("--lose", type=float, help="points that the clips which choose a level may lose")
     parser.add_argument("--learned", nargs="*", default=[], help="presets with thresholds, for the weights given")
     parser.add_argument("--half", choices=["even", "odd"], default="", help="measure only these clips: a preset was learned on the others")
     parser.add_argument("--boxes", choices=["truth", "detector"], default="truth")
