@@ -70,7 +70,7 @@ class FrameRun:
     gate_pixels: for each gate the number of pixels that were compared. changed: for each output whether any of it may differ from the
     frame before. measured_pixels: for each map that output gates read the number of pixels whose change was measured. candidates:
     for each layer with an output gate the number of outputs that it decided about. costs: of the network that ran, where that is not always
-    the same; None: the program's.
+    the same; None: the program's. choices: by adaptive layer the number of its choice: of a ratio, or the one behind them, reuse.
     """
 
     outputs: tuple[Output, ...]
@@ -81,6 +81,7 @@ class FrameRun:
     measured_pixels: Mapping[str, int] = field(default_factory=dict)
     candidates: Mapping[str, int] = field(default_factory=dict)
     costs: CostModel | None = None
+    choices: Mapping[str, int] = field(default_factory=dict)
 
 
 def unchanged(costs: CostModel, outputs: tuple[Output, ...]) -> FrameRun:
