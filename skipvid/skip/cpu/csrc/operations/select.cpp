@@ -28,6 +28,10 @@ void Select::compute(const Frame& frame, std::span<const Pixel> pixels, float* c
       kernels_.widen(last.at(pixels[i]), channels_, scratch.more.data());
       values = scratch.more.data();
     }
+    if (scale_.empty()) {
+      std::copy_n(values, channels_, rows[i]);
+      continue;
+    }
     for (int c = 0; c < channels_; ++c) {
       const float product = values[c] * scale_[c];
       rows[i][c] = product + shift_[c];
