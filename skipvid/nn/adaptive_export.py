@@ -14,8 +14,8 @@ from torch.nn import functional
 
 _LIBRARY: Any = torch.library.Library("skipvid", "DEF")  # type: ignore[no-untyped-call]
 _LIBRARY.define(
-    "adaptive(Tensor x, Tensor seen, Tensor weight, Tensor? bias, Tensor[] cheap, Tensor[] policy, Tensor[] reuse, int[] stride, int[] pads,"
-    " int[] dilation, int groups, int[] widths, float hysteresis, int least_stay, int longest_reuse) -> Tensor"
+    "adaptive(Tensor x, Tensor seen, Tensor weight, Tensor? bias, Tensor[] cheap, Tensor[] policy, Tensor[] reuse, int[] stride,"
+    " int[] pads, int[] dilation, int groups, int[] widths, float hysteresis, int least_stay, int longest_reuse) -> Tensor"
 )
 """seen: what the policy looks at, x before padding. cheap: weight and bias of each set of cheap operations, (C − c, 1, k, k) and (C − c,).
 policy: weight and bias of its two linear layers. reuse: scale and shift, (C,), or nothing. pads: top, bottom, left, right; of zeros.
