@@ -84,9 +84,10 @@ class FrameRun:
     choices: Mapping[str, int] = field(default_factory=dict)
 
 
-def unchanged(costs: CostModel, outputs: tuple[Output, ...]) -> FrameRun:
-    """The account of a frame that is equal to the one before, whose outputs these are."""
-    return FrameRun(outputs, [0] * len(costs.layers), NoMasks(costs), {}, [False] * len(outputs), costs=costs)
+def unchanged(costs: CostModel, last: FrameRun) -> FrameRun:
+    """The account of a frame that is equal to the last one."""
+    still = [False] * len(last.outputs)
+    return FrameRun(last.outputs, [0] * len(costs.layers), NoMasks(costs), {}, still, costs=costs, choices=last.choices)
 
 
 def as_arrays(outputs: Sequence[Output]) -> tuple[NDArray[np.float32], ...]:

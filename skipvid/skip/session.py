@@ -181,7 +181,7 @@ class Session:
         assert self._program is not None and self._run is not None
         self.keyframe = False
         self._since_keyframe += 1
-        self._run = unchanged(self._run.costs or self._program.costs, self._run.outputs)
+        self._run = unchanged(self._run.costs or self._program.costs, self._run)
         return self._run.outputs
 
     def __reduce__(self) -> NoReturn:

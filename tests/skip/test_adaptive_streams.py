@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from pathlib import Path
 
 import pytest
@@ -175,6 +174,35 @@ def test_where_most_moves_frames_are_dense_at_any_ratio(backend: str) -> None:
     assert session.keyframe and session.choices == {"0": 1}
 
 
+def test_a_repeated_frame_keeps_its_choices(backend: str) -> None:
+    session = converted(two_layers(10), backend=backend, dense_above=0.1).session()
+    for _ in range(3):
+        frame = torch.rand(SHAPE)
+        session(frame)
+    choices = session.choices
+    assert session.keyframe and session.cost.macs > 0 and len(choices) == 2
+    session(frame.clone())
+    assert session.cost.macs == 0 and session.choices == choices
+    assert all(not mask.any() for mask in session.computed.values())
+
+
+def test_where_work_was_done_is_a_share_of_the_dense_work(backend: str) -> None:
+    session = converted(pinned(two_layers(10), {"0": 2, "3": 0}), backend=backend).session()
+    session(torch.rand(SHAPE))
+    total, first = session.cost.counts.sum(0), session.cost.counts[0]
+    assert 2 * first[MACS] == first[DENSE_MACS]
+    done = float(session.activity(10).mean())
+    assert done == pytest.approx(float(total[MACS] / total[DENSE_MACS]), rel=0.05)
+
+
+def test_a_shift_is_a_keyframe(backend: str) -> None:
+    session = converted(two_layers(10), backend=backend).session()
+    session(torch.rand(SHAPE))
+    session.shift(0, 2)
+    session(torch.rand(SHAPE))
+    assert session.keyframe
+
+
 def test_the_report_names_adaptive_layers(backend: str) -> None:
     config = SkipConfig(backend=backend, threads=1)
     report = skipvid.convert(two_layers(0), torch.zeros(SHAPE), config)[1]
@@ -222,12 +250,13 @@ def test_paper_mode_leaves_adaptive_layers_without_gates() -> None:
 def test_an_exported_program_keeps_its_policies(tmp_path: Path) -> None:
     net = two_layers(2)
     program = torch.export.export(net, (torch.zeros(SHAPE),))
-    model = skipvid.convert(program, torch.zeros(SHAPE), SkipConfig(threshold=0.0, backend="reference"))[0]
+    torch.export.save(program, tmp_path / "net.pt2")
+    model = skipvid.convert(tmp_path / "net.pt2", config=SkipConfig(threshold=0.0, backend="reference"))[0]
     frame = torch.rand(SHAPE)
     reset(net)
     with torch.no_grad():
         assert relative_error(model.session()(frame), net(frame)) <= 1e-4
-        assert relative_error(program.module()(frame), copy.deepcopy(model).dense(frame)) <= 1e-4
+        assert relative_error(program.module()(frame), model.dense(frame)) <= 1e-4
 
 
 def test_a_layer_whose_ratio_was_fixed_is_no_subject_of_choices() -> None:
