@@ -171,8 +171,9 @@ class NativeProgram(CompiledProgram):
         decided = {choice: int(counts[maps[choice]]) for choice in self._choices.values()}
         reused = {
             name: int(counts[maps[node.name]])
-            for name, node in self.plan.reusing.items()
             if is_reused(self._by_name[node.inputs[0]], state.core.choice(self._lowered.choices[node.inputs[0]]))
+            else 0
+            for name, node in self.plan.reusing.items()
         }
         return replace(run, gate_pixels={**run.gate_pixels, **decided, **reused}, choices=numbers)
 

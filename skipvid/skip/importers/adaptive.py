@@ -11,6 +11,8 @@ from skipvid.nn.adaptive_export import adaptive_operation
 from skipvid.skip.ir.graph import Node
 
 ADAPTIVE = adaptive_operation
+FOREVER = 2**30
+"""Frames that no stream has."""
 
 
 def adaptive_nodes(
@@ -30,8 +32,8 @@ def adaptive_nodes(
         "ratios": len(widths),
         "reuse": bool(reuse),
         "hysteresis": hysteresis,
-        "least_stay": least_stay,
-        "longest_reuse": longest_reuse,
+        "least_stay": min(least_stay, FOREVER),
+        "longest_reuse": min(longest_reuse, FOREVER),
     }
     layers = dict(zip(("inner", "inner_bias", "outer", "outer_bias"), (_constant(item) for item in policy), strict=True))
     yield Node(choice, "choice", (mean, seen), (1, 1, 1, 1), attrs, layers)
