@@ -12,7 +12,7 @@ back end, material and columns as in adaptive.py:
   commonest     the same weights; each layer keeps the ratio that it chose most often on these frames, so that no frame decides
   one ratio     the network of the second part: trained on with one ratio for each layer
   every k-th    dense, in between the results are held
-  gates         the preset's own; and with the policies
+  gates         the preset's own; and with the policies, at the preset's threshold, not those of single maps
 
 ratios: shares of the choices, over layers and frames, at 1, 1/2 and 1/4.
 """
@@ -22,6 +22,7 @@ from __future__ import annotations
 import argparse
 import copy
 from collections import Counter, defaultdict
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -105,7 +106,7 @@ def measure(options: argparse.Namespace) -> None:
     material = detection_shots(options, engine) if isinstance(engine, DetectEngine) else pose_shots(options, engine)
     note = f"{base.name}; {options.steps} steps of training, two clips of three frames each."
     columns = ["measured on", "way", "value", "lost (95 %)", "MACs", "CPU ms", "ratios"]
-    blocks, gated_blocks = SkipModel(net, plain), SkipModel(net, gates)
+    blocks, gated_blocks = SkipModel(net, plain), SkipModel(net, replace(gates, thresholds={}, scales={}))
     with ResultTable(f"adaptive-blocks-{task}", columns, options.write, note) as table:
         for name, (measured, block, shots) in material.items():
             adaptive = Blocks("blocks", blocks)
