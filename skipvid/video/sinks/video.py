@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from time import perf_counter
 
 import av
 import cv2
@@ -122,6 +122,8 @@ class VideoSink(Sink):
     file.
     """
 
+    draws = True
+
     def __init__(self, path: Path, header: RunHeader, render: Render, options: SinkOptions | None = None) -> None:
         self.path = path
         self._file = PartFile(path)
@@ -141,15 +143,17 @@ class VideoSink(Sink):
         self._start = 0.0
         self._last = self._step = self._longest = 0
         self._written = self._crowded = 0
+        self._drawn: deque[NDArray[np.uint8] | Planes] = deque()  # pictures of results that are not written yet
         self._open = True
         with output_errors(path, av.FFmpegError):
             self._file.part.touch()  # libav opens it with the first frame only, which is late for finding out that it cannot
             self._container = av.open(f"file:{self._file.part}", "w", format=self._format.muxer, options=self._format.container_options)
 
+    def draw(self, result: FrameResult) -> None:
+        self._drawn.append(self._render(result))
+
     def write(self, result: FrameResult) -> None:
-        begin = perf_counter()
-        picture = self._render(result)
-        self.draw_ms = (perf_counter() - begin) * 1e3
+        picture = self._drawn.popleft() if self._drawn else self._render(result)
         time = result.frame.time
         with output_errors(self.path, av.FFmpegError):
             if self._stream is None:
