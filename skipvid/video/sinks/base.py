@@ -28,7 +28,7 @@ class Sink(ABC):
     """Whether `draw` takes time, which deserves a thread of its own."""
 
     def draw(self, result: FrameResult) -> None:  # noqa: B027  most sinks have nothing to draw
-        """Do what `write` can be spared, for all results in order, or for none. Comes from another thread, some results ahead of `write`."""
+        """Do what `write` can be spared, for all results in order or for none. From another thread, some results ahead of `write`."""
 
     @abstractmethod
     def write(self, result: FrameResult) -> None:
