@@ -67,11 +67,12 @@ class _Format:
 
 
 # No B-frames (files grow by 7 to 22 %): MP4 adds up its duration from decoding times, which B-frames of a variable frame rate make wrong.
-# The crf of a speed is that of equal PSNR; sizes and times are in docs/notes.md, by benchmarks/encoder.py.
+# No weighted prediction in a hurry: it takes time for files that are 1 % larger. The crf of a speed is that of equal PSNR, about 44 dB at
+# 1080p; sizes and times are in docs/notes.md, by benchmarks/encoder.py.
 _H264: dict[Speed, _Encoding] = {
-    "fast": _Encoding({"preset": "superfast", "bf": "0"}, 21),
-    "balanced": _Encoding({"preset": "veryfast", "bf": "0"}, 20),
-    "small": _Encoding({"preset": "medium", "bf": "0"}, 21),
+    "fast": _Encoding({"preset": "superfast", "bf": "0", "weightp": "0"}, 23),
+    "balanced": _Encoding({"preset": "veryfast", "bf": "0"}, 22),
+    "small": _Encoding({"preset": "medium", "bf": "0"}, 23),
 }
 # libvpx holds 24 frames back by default, which a killed run would lose; in real time it makes nothing of them (sizes are the same).
 _REALTIME = {"deadline": "realtime", "row-mt": "1", "b": "0", "lag-in-frames": "0"}
