@@ -20,7 +20,9 @@ SKIPVID_INLINE std::uint64_t opens(float distance, float limit) { return static_
 
 template <class Value>
 SKIPVID_INLINE void put_row(const float* from, std::byte* to, int channels) {
-  for (int c = 0; c < channels; c += width) store(view<Value>(to) + c, load(from + c));
+  int c = 0;
+  for (; c + width < channels; c += 2 * width) store_two(view<Value>(to) + c, load(from + c), load(from + c + width));
+  if (c < channels) store(view<Value>(to) + c, load(from + c));
 }
 
 template <class Value>
