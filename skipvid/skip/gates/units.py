@@ -27,7 +27,7 @@ Gate = TypeVar("Gate")
 
 FEWEST_SAMPLED = 512
 LATTICES = ((13, 5), (5, 2))
-"""Step and shift: of row y, each `step`-th pixel from `shift` * y % `step` on. All phases of patterns in steps of 2, 4, ... are met alike."""
+"""Step and shift: of row y each `step`-th pixel from `shift` * y % `step` on. All phases of patterns in steps of 2, 4, … are met alike."""
 
 
 def sampled(value: Tensor) -> Tensor:
