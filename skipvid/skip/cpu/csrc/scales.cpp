@@ -26,13 +26,20 @@ Sample sample_of(const Program& program, int map) {
   return pixels < 13 * fewest ? Sample{5, 2} : Sample{13, 5};
 }
 
-// As sums of magnitudes, of all pixels: the sum of |value - bias|.
+// frame.workspace.sums[pixel] = sum of |value - bias| over the channels, of all pixels; an empty bias is none.
 void collect_sums(const Frame& frame, int map, const std::vector<float>& bias) {
   const MapInfo& info = frame.program.maps[map];
   const Rows rows = frame.state.rows(map);
   frame.workspace.sums.resize(info.pixels());
   frame.lease.run(info.height, [&](int y, int worker) {
     float* sums = frame.workspace.sums.data() + static_cast<std::size_t>(y) * info.width;
+    if (bias.empty()) {
+      std::vector<std::byte*>& line = frame.workspace.threads[worker].targets;
+      line.resize(info.width);
+      for (int x = 0; x < info.width; ++x) line[x] = rows.at(y, x);
+      frame.program.kernels.absolute_sums(line.data(), info.width, info.channels, sums);
+      return;
+    }
     Buffer& wide = frame.workspace.threads[worker].more;
     wide.reserve(padded(info.channels));
     for (int x = 0; x < info.width; ++x) {
