@@ -76,17 +76,25 @@ SKIPVID_INLINE void store(BFloat16* to, Floats value) {
   const Uppers bits = narrowed_lanes(value);
   __builtin_memcpy(to, &bits, sizeof bits);
 }
+#ifdef SKIPVID_PAIRS
+// narrowed_lanes() of two vectors, one behind the other.
+SKIPVID_INLINE Words narrowed_two(Floats first, Floats second) {
+  const __mmask16 denormal = _mm512_fpclass_ps_mask((__m512)first, 0x20) | _mm512_fpclass_ps_mask((__m512)second, 0x20);
+  if (__builtin_expect(denormal == 0, 1)) return (Words)_mm512_cvtne2ps_pbh((__m512)second, (__m512)first);
+  const Uppers halves[2] = {narrowed_lanes(first), narrowed_lanes(second)};
+  Words both;
+  __builtin_memcpy(&both, halves, sizeof both);
+  return both;
+}
+#endif
 // Two vectors, one behind the other.
 template <class Value>
 SKIPVID_INLINE void store_two(Value* to, Floats first, Floats second) {
 #ifdef SKIPVID_PAIRS
-  if constexpr (sizeof(Value) == 2) {
-    const __mmask16 denormal = _mm512_fpclass_ps_mask((__m512)first, 0x20) | _mm512_fpclass_ps_mask((__m512)second, 0x20);
-    if (__builtin_expect(denormal == 0, 1)) {  // as in narrowed_lanes()
-      const auto both = _mm512_cvtne2ps_pbh((__m512)second, (__m512)first);
-      __builtin_memcpy(to, &both, sizeof both);
-      return;
-    }
+  if constexpr (sizeof(Value) == sizeof(BFloat16)) {
+    const Words both = narrowed_two(first, second);
+    __builtin_memcpy(to, &both, sizeof both);
+    return;
   }
 #endif
   store(to, first);
