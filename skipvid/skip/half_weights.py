@@ -32,7 +32,10 @@ def _compensated(graph: Graph, half: Graph) -> Graph:
     left = Counter(name for node in graph for name in node.inputs)
     nodes = []
     for node, shortened in zip(graph, half, strict=True):
-        value = artificial(node) if node.op == "input" else evaluate(node, values)
+        if node.op == "choice":
+            value = torch.zeros(node.shape)  # adaptive layers at their full ratio, whatever a policy finds in such a picture
+        else:
+            value = artificial(node) if node.op == "input" else evaluate(node, values)
         nodes.append(shortened if shortened is node else _with_bias(node, shortened, values))
         values[node.name] = value
         for name in node.inputs:  # as a network's maps are many, each is let go behind its last reader
