@@ -15,8 +15,6 @@ from skipvid.skip.plan import Plan, make_plan
 
 SHARE = (0.7, 0.95)
 """The least and the largest share of the MACs before the cut: less saves little, and what is left of more is no network."""
-SMALLEST = 2
-"""Pixels, the least height and width of a map that can be moved."""
 INSTEAD = "leave --motion warp out, or choose another preset"
 
 
@@ -50,8 +48,10 @@ def cut_graph(graph: Graph, precision: str) -> Cut:
     for position, crossing in _crossings(graph):
         done += macs.get(graph.nodes[position].name, 0)
         inside = SHARE[0] * whole.dense_macs <= done <= SHARE[1] * whole.dense_macs
-        if not inside or not crossing or not all(node.name in stored and _moves(node) for node in crossing):
+        if not inside or not all(node.name in stored and _moves(node) for node in crossing):
             continue
+        if all(node.size == (1, 1) for node in crossing):
+            continue  # nothing that could move
         numbers = sum(node.channels * node.size[0] * node.size[1] for node in crossing)
         if found is None or numbers <= fewest:
             found, fewest = (position, crossing), numbers
@@ -61,7 +61,7 @@ def cut_graph(graph: Graph, precision: str) -> Cut:
 
 
 def _moves(node: Node) -> bool:
-    return node.op != "input" and node.is_map and min(node.size) >= SMALLEST and node.dtype.is_floating_point
+    return node.op != "input" and node.is_map and node.dtype.is_floating_point
 
 
 def _crossings(graph: Graph) -> Iterator[tuple[int, list[Node]]]:

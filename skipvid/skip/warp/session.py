@@ -141,7 +141,7 @@ class WarpSession(Session):
     def note(self) -> str:
         """How the frames were computed, and what is not promised about them."""
         return (
-            f"activation motion compensation: {self._keyframes} of {self._frames} frames were key frames; the others have no bound: "
+            f"activation motion compensation: {self._keyframes} of {self._frames} frames were keyframes; the others have no bound: "
             "they may differ from the dense network's by any amount"
         )
 
