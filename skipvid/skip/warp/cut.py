@@ -1,4 +1,4 @@
-"""A network cut in two behind its target layer: what stands before it runs at key frames, what stands behind it in every frame."""
+"""A network cut in two behind its target layer: what stands before it runs at keyframes, what stands behind it in every frame."""
 
 from __future__ import annotations
 

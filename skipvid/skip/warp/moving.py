@@ -1,4 +1,4 @@
-"""Maps moved by block motion: what the prefix computed at a key frame, laid where its content lies now."""
+"""Maps moved by block motion: what the prefix computed at a keyframe, laid where its content lies now."""
 
 from __future__ import annotations
 

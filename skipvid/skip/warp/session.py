@@ -1,6 +1,6 @@
-"""A session of activation motion compensation: the prefix runs at key frames, the suffix in every frame, on maps moved by block motion.
+"""A session of activation motion compensation: the prefix runs at keyframes, the suffix in every frame, on maps moved by block motion.
 
-As EVA² does it (Buckler et al., ISCA 2018), for comparison. What it returns between key frames has no bound.
+As EVA² does it (Buckler et al., ISCA 2018), for comparison. What it returns between keyframes has no bound.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 MOST_UNMATCHED = 0.03
-"""Share of the blocks that the moved key picture may not match; beyond, it is a key frame."""
+"""Share of the blocks that the moved key picture may not match; beyond, it is a keyframe."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,7 +50,7 @@ class CutNetwork(Network, Protocol):
 class WarpSession(Session):
     """One stream. Gates are left out: the configuration's back end, threads, precision and `refresh` hold.
 
-    A key frame is the first one, one whose picture has another size or other tables, every one that `refresh` asks for, and one whose
+    A keyframe is the first one, one whose picture has another size or other tables, every one that `refresh` asks for, and one whose
     blocks the moved key picture does not match, in more than MOST_UNMATCHED of the picture. It takes pictures only, and finds motion by
     itself, so that `shift` says nothing to it.
     """
@@ -81,7 +81,7 @@ class WarpSession(Session):
             motion = block_motion(self._key_grey, grey)
         self.keyframe = motion is None or motion.unmatched > MOST_UNMATCHED
         self._operations = 0 if motion is None else motion.operations
-        self._current = False  # after an error a key frame follows
+        self._current = False  # after an error a keyframe follows
         if motion is None or self.keyframe:
             self._key_maps, self._key_grey = [_tensor(output) for output in self._run_part("prefix", inputs)], grey
             maps = self._key_maps
@@ -98,7 +98,7 @@ class WarpSession(Session):
         return outputs
 
     def _moved(self, motion: BlockMotion, picture: Picture) -> list[Tensor]:
-        """The key frame's maps for this picture."""
+        """The keyframe's maps for this picture."""
         size, content = picture.size, (picture.pixels.shape[0], picture.pixels.shape[1])
         results = [moved(value, motion.vectors, size, content) for value in self._key_maps]
         self._operations += sum(operations for _, operations in results)
@@ -121,7 +121,7 @@ class WarpSession(Session):
         self._run = None
 
     def reset(self) -> None:
-        """Forget the stream: the next frame is a key frame."""
+        """Forget the stream: the next frame is a keyframe."""
         super().reset()
         self._key_maps, self._key_grey = [], None
 
@@ -133,7 +133,7 @@ class WarpSession(Session):
 
     @property
     def memory_bytes(self) -> int:
-        """Bytes that are kept from the key frame."""
+        """Bytes that are kept from the keyframe."""
         maps = sum(value.numel() * value.element_size() for value in self._key_maps)
         return maps + (0 if self._key_grey is None else self._key_grey.nbytes)
 

@@ -62,7 +62,7 @@ def test_maps_move_as_defined(cells: tuple[int, int], stride: int, channels: int
     assert actual.shape == tensor.shape and actual.dtype == torch.float32
     np.testing.assert_allclose(actual[0].numpy(), expected, atol=1e-5)
     assert operations == OPERATIONS * channels * count
-    assert torch.equal(given_value, tensor), "the key frame's map stays as it is"
+    assert torch.equal(given_value, tensor), "the keyframe's map stays as it is"
 
 
 @pytest.mark.parametrize("stride", [8, 16, 32])
