@@ -33,6 +33,8 @@ SHIFTS = np.array(
     sorted(((y, x) for y in range(-REACH, REACH + 1) for x in range(-REACH, REACH + 1)), key=lambda shift: shift[0] ** 2 + shift[1] ** 2)
 )
 """(candidates, 2): y, x; of shifts that match equally well the shortest is taken, none first."""
+AT_ONCE = 2 * REACH + 1
+"""Shifts whose differences are held at a time, so that they stay in the caches; it divides their number."""
 NUMBERS = np.empty((2 * REACH + 1, 2 * REACH + 1), np.intp)
 """Of each shift by y + REACH, x + REACH."""
 NUMBERS[SHIFTS[:, 0] + REACH, SHIFTS[:, 1] + REACH] = np.arange(len(SHIFTS))
@@ -96,12 +98,15 @@ def _window_errors(key: NDArray[np.uint8], current: NDArray[np.uint8]) -> NDArra
     border = partial(cv2.copyMakeBorder, borderType=cv2.BORDER_REPLICATE)
     filled = border(current, 0, beyond[0], 0, beyond[1])
     around = border(key, REACH, REACH + beyond[0], REACH, REACH + beyond[1])
-    differences = np.empty((len(SHIFTS), *filled.shape), np.uint8)
-    for difference, (y, x) in zip(differences, SHIFTS.tolist(), strict=True):
-        cv2.absdiff(filled, around[REACH + y : REACH + y + filled.shape[0], REACH + x : REACH + x + filled.shape[1]], difference)
-    tiles = np.pad(_tile_sums(differences)[:, :, :columns], ((0, 0), (1, 1), (1, 1)), mode="edge")
-    sums = tiles[:, :-2] + tiles[:, 1:-1] + tiles[:, 2:]
-    return np.asarray(sums[..., :-2] + sums[..., 1:-1] + sums[..., 2:], np.int32)
+    sums = np.empty((len(SHIFTS), rows, filled.shape[1] // TILE), np.uint16)
+    some = np.empty((AT_ONCE, *filled.shape), np.uint8)
+    for first in range(0, len(SHIFTS), AT_ONCE):
+        for difference, (y, x) in zip(some, SHIFTS[first : first + AT_ONCE].tolist(), strict=True):
+            cv2.absdiff(filled, around[REACH + y : REACH + y + filled.shape[0], REACH + x : REACH + x + filled.shape[1]], difference)
+        sums[first : first + AT_ONCE] = _tile_sums(some)
+    tiles = np.pad(sums[:, :, :columns], ((0, 0), (1, 1), (1, 1)), mode="edge")
+    down = tiles[:, :-2] + tiles[:, 1:-1] + tiles[:, 2:]
+    return np.asarray(down[..., :-2] + down[..., 1:-1] + down[..., 2:], np.int32)
 
 
 def _tile_sums(values: NDArray[np.uint8]) -> NDArray[np.uint16]:
@@ -110,7 +115,7 @@ def _tile_sums(values: NDArray[np.uint8]) -> NDArray[np.uint16]:
     eight, low = values.view(np.uint64), np.uint64(0x00FF00FF00FF00FF)
     pairs, odd = eight & low, eight >> np.uint64(8)
     odd &= low
-    pairs += odd  # in place: memory that is fetched anew takes longer than the sums
+    pairs += odd
     rows = pairs.reshape(count, height // TILE, TILE, width // 8)
     columns = rows[:, :, 0] + rows[:, :, 1]
     columns += rows[:, :, 2]
