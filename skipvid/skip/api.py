@@ -26,7 +26,7 @@ from skipvid.skip.kept import KeptPrograms
 from skipvid.skip.picture import Input, Shapes, prepared, shapes_of
 from skipvid.skip.session import Session
 from skipvid.skip.thread_choice import ThreadChoice
-from skipvid.skip.warp.session import CutPrograms, WarpSession
+from skipvid.skip.warp.session import SplitPrograms, WarpSession
 from skipvid.skip.widths import WidthsProgram
 
 if TYPE_CHECKING:  # PyTorch is imported where a network is converted: a program that was kept on disk does without
@@ -150,7 +150,7 @@ class SkipModel:
         self._programs: dict[Shapes, Program] = {}
         self._in_use: weakref.WeakValueDictionary[Shapes, Program] = weakref.WeakValueDictionary()
         self._planned: dict[Shapes, PlannedProgram] = {}
-        self._cuts: dict[Shapes, CutPrograms] = {}
+        self._splits: dict[Shapes, SplitPrograms] = {}
         self._dense_ran: set[Shapes] = set()
         self._dense_times: dict[Shapes, dict[bool, list[float]]] = {}  # by shapes, and by whether one thread did it alone
         self._dense_choices: dict[Shapes, ThreadChoice] = {}
@@ -236,18 +236,18 @@ class SkipModel:
         with self.source.lock, in_main_memory():
             return _remember(self._planned, shapes, lambda: self.backend.compile(self._plan(shapes)))
 
-    def cut(self, shapes: Shapes) -> CutPrograms:
-        """The network without gates in two parts, compiled when first asked for. Raises UsageError for one that cannot be cut."""
-        from skipvid.skip.warp.cut import cut_graph
+    def split(self, shapes: Shapes) -> SplitPrograms:
+        """The network without gates in two parts, compiled when first asked for. Raises UsageError for one that cannot be split."""
+        from skipvid.skip.warp.split import split_graph
 
-        def compiled() -> CutPrograms:
+        def compiled() -> SplitPrograms:
             if self.source.narrower is not None:
                 raise UsageError("activation motion compensation takes networks of one width", "leave --motion warp out")
-            cut = cut_graph(self._graph(shapes), self.precision)
-            return CutPrograms(self.backend.compile(cut.prefix), self.backend.compile(cut.suffix), cut.whole.costs, cut.behind)
+            parts = split_graph(self._graph(shapes), self.precision)
+            return SplitPrograms(self.backend.compile(parts.prefix), self.backend.compile(parts.suffix), parts.whole.costs, parts.behind)
 
         with self.source.lock, in_main_memory():
-            return _remember(self._cuts, shapes, compiled)
+            return _remember(self._splits, shapes, compiled)
 
     def _found(self, shapes: Shapes) -> Program | None:
         return None if self._kept is None else self._kept.find(self.backend, self.config, self.precision, shapes)

@@ -73,7 +73,7 @@ class DetectEngine(Engine):
     def prepare(self, height: int, width: int) -> tuple[Program, ...]:
         if not self.warps:
             return super().prepare(height, width)
-        parts = self.model.cut(((1, 3, *self.preset.input_size(height, width)),))
+        parts = self.model.split(((1, 3, *self.preset.input_size(height, width)),))
         return (parts.prefix, parts.suffix)
 
     def use_motion(self, motion: str | None) -> None:

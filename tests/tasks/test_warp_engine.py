@@ -47,7 +47,7 @@ def test_a_scene_at_rest_has_the_bits_of_the_dense_network(engine: DetectEngine,
 def test_macs_are_those_of_the_suffix_against_the_plain_network(engine: DetectEngine) -> None:
     chosen = warping(engine)
     costs = [result.cost for result in analysed(chosen, at_rest(3))]
-    parts = chosen.model.cut(((1, 3, *chosen.preset.input_size(*SIZE)),))
+    parts = chosen.model.split(((1, 3, *chosen.preset.input_size(*SIZE)),))
     dense = engine.dense_macs(*SIZE)
     for cost, expected in zip(costs, (dense, parts.suffix.costs.dense_macs, parts.suffix.costs.dense_macs), strict=True):
         assert cost is not None and (cost.macs, cost.dense_macs) == (expected, dense)
@@ -57,7 +57,7 @@ def test_macs_are_those_of_the_suffix_against_the_plain_network(engine: DetectEn
 
 def test_both_programs_are_built_before_the_first_frame(engine: DetectEngine) -> None:
     chosen = warping(engine)
-    parts = chosen.model.cut(((1, 3, *chosen.preset.input_size(*SIZE)),))
+    parts = chosen.model.split(((1, 3, *chosen.preset.input_size(*SIZE)),))
     assert chosen.prepare(*SIZE) == (parts.prefix, parts.suffix)
     assert len(engine.prepare(*SIZE)) == 1
 

@@ -31,7 +31,7 @@ MOST_UNMATCHED = 0.03
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class CutPrograms:
+class SplitPrograms:
     """A compiled network in two parts without gates. costs: of both. behind: for each layer whether it stands in the suffix."""
 
     prefix: Program
@@ -40,10 +40,10 @@ class CutPrograms:
     behind: tuple[bool, ...]
 
 
-class CutNetwork(Network, Protocol):
+class SplitNetwork(Network, Protocol):
     """What a session needs of a converted network; skipvid.skip.api.SkipModel is one."""
 
-    def cut(self, shapes: Shapes) -> CutPrograms:
+    def split(self, shapes: Shapes) -> SplitPrograms:
         """The network in two parts, for inputs of these shapes."""
 
 
@@ -55,10 +55,10 @@ class WarpSession(Session):
     itself, so that `shift` says nothing to it.
     """
 
-    def __init__(self, model: CutNetwork) -> None:
+    def __init__(self, model: SplitNetwork) -> None:
         super().__init__(model)
         self._network = model
-        self._parts: CutPrograms | None = None
+        self._parts: SplitPrograms | None = None
         self._key_grey: NDArray[np.uint8] | None = None
         self._key_maps: list[Tensor] = []
         self._operations = 0
@@ -116,7 +116,7 @@ class WarpSession(Session):
 
     def _follow(self, shapes: Shapes) -> None:
         self.reset()
-        self._parts = self._network.cut(shapes)
+        self._parts = self._network.split(shapes)
         self._program, self._shapes = self._parts.suffix, shapes
         self._run = None
 

@@ -1,4 +1,4 @@
-"""Cutting networks in two: both parts together are the network, and what cannot be cut is refused."""
+"""Splitting networks in two: both parts together are the network, and what cannot be split is refused."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from skipvid.skip.api import SkipModel
 from skipvid.skip.config import SkipConfig
 from skipvid.skip.ir.precision import round_weights
 from skipvid.skip.plan import Plan
-from skipvid.skip.warp.cut import SHARE, Cut, cut_graph
+from skipvid.skip.warp.split import SHARE, Split, split_graph
 
 REAL = {"efficientdet-nano": (128, 192), "yolox_nano": (96, 128), "tf_efficientdet_lite0": (128, 128), "efficientdet_d0": (128, 128)}
 
 
-def cut_of(model: SkipModel, size: tuple[int, int], precision: str) -> Cut:
+def split_of(model: SkipModel, size: tuple[int, int], precision: str) -> Split:
     graph = model.planned(((1, 3, *size),)).plan.graph
-    return cut_graph(round_weights(graph) if precision == "bf16" else graph, precision)
+    return split_graph(round_weights(graph) if precision == "bf16" else graph, precision)
 
 
 @pytest.fixture(scope="module", params=REAL)
@@ -38,7 +38,7 @@ def test_both_parts_of_a_detector_have_the_bits_of_the_whole(real: tuple[SkipMod
         pytest.skip(native.status().reason)
     model, size = real
     own = model.regated(SkipConfig(gate="none", backend=backend, threads=1, precision=precision))
-    parts, whole = own.cut(((1, 3, *size),)), own.program(((1, 3, *size),))
+    parts, whole = own.split(((1, 3, *size),)), own.program(((1, 3, *size),))
     frame = torch.randn(1, 3, *size, generator=torch.Generator().manual_seed(1))
     maps = [torch.as_tensor(value) for value in parts.prefix.run_dense([frame])]
     actual, expected = parts.suffix.run_dense(maps), whole.run_dense([frame])
@@ -49,23 +49,23 @@ def test_both_parts_of_a_detector_have_the_bits_of_the_whole(real: tuple[SkipMod
 
 @pytest.mark.parametrize("precision", ["f32", "bf16"])
 def test_the_layers_of_both_parts_are_those_of_the_network(real: tuple[SkipModel, tuple[int, int]], precision: str) -> None:
-    cut = cut_of(*real, precision)
+    split = split_of(*real, precision)
 
     def macs(plan: Plan) -> dict[str, int]:
         return {layer.node: layer.dense_macs for layer in plan.layers}
 
-    before, behind = macs(cut.prefix), macs(cut.suffix)
-    assert not before.keys() & behind.keys() and before | behind == macs(cut.whole)
-    assert [layer.node in behind for layer in cut.whole.layers] == list(cut.behind)
-    assert SHARE[0] <= cut.prefix.dense_macs / cut.whole.dense_macs <= SHARE[1]
-    crossing = [node for node in cut.suffix.graph if node.op == "input"]
+    before, behind = macs(split.prefix), macs(split.suffix)
+    assert not before.keys() & behind.keys() and before | behind == macs(split.whole)
+    assert [layer.node in behind for layer in split.whole.layers] == list(split.behind)
+    assert SHARE[0] <= split.prefix.dense_macs / split.whole.dense_macs <= SHARE[1]
+    crossing = [node for node in split.suffix.graph if node.op == "input"]
     assert crossing and all(node.is_map for node in crossing) and max(node.size for node in crossing) > (1, 1)
-    assert [node.name for node in crossing] == list(cut.prefix.graph.outputs)
+    assert [node.name for node in crossing] == list(split.prefix.graph.outputs)
 
 
-def graph_of(net: nn.Module, *shapes: tuple[int, ...]) -> Cut:
+def graph_of(net: nn.Module, *shapes: tuple[int, ...]) -> Split:
     model = SkipModel(net, SkipConfig(gate="none", backend="reference"))
-    return cut_graph(model.planned(shapes).plan.graph, "f32")
+    return split_graph(model.planned(shapes).plan.graph, "f32")
 
 
 def conv(inputs: int, outputs: int, size: int = 3, **options: int) -> nn.Conv2d:
@@ -81,7 +81,7 @@ def conv(inputs: int, outputs: int, size: int = 3, **options: int) -> nn.Conv2d:
         (Net(lambda m, x: m.b(m.a(x)), a=conv(3, 16, 7, stride=32), b=conv(16, 1)), [(1, 3, 32, 32)]),  # a map of one pixel
     ],
 )
-def test_what_has_no_place_for_a_cut_is_refused_in_one_line(net: nn.Module, shapes: list[tuple[int, ...]]) -> None:
+def test_what_has_no_place_for_a_split_is_refused_in_one_line(net: nn.Module, shapes: list[tuple[int, ...]]) -> None:
     with pytest.raises(UsageError, match="finds no layer of this network") as error:
         graph_of(net, *shapes)
     assert "\n" not in str(error.value) and "leave --motion warp out" in str(error.value)
@@ -93,8 +93,8 @@ def test_a_network_of_two_pictures_is_refused() -> None:
         graph_of(net, (1, 3, 32, 32), (1, 3, 32, 32))
 
 
-def test_the_cut_lies_where_the_fewest_numbers_cross_behind_most_of_the_work() -> None:
+def test_the_split_lies_where_the_fewest_numbers_cross_behind_most_of_the_work() -> None:
     """A wide and a narrow map behind most of the work: the narrow one is kept, and the last of several as narrow."""
     net = Net(lambda m, x: m.d(m.c(m.b(m.a(x)))), a=conv(3, 32), b=conv(32, 8, 1), c=conv(8, 8, 1), d=conv(8, 32, 1))
-    cut = graph_of(net, (1, 3, 32, 32))
-    assert cut.prefix.layers[-1].name == "c" and [layer.name for layer in cut.suffix.layers] == ["d"]
+    split = graph_of(net, (1, 3, 32, 32))
+    assert split.prefix.layers[-1].name == "c" and [layer.name for layer in split.suffix.layers] == ["d"]

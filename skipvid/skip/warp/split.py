@@ -1,4 +1,4 @@
-"""A network cut in two behind its target layer: what stands before it runs at keyframes, what stands behind it in every frame."""
+"""A network split in two behind its target layer: what stands before it runs at keyframes, what stands behind it in every frame."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from skipvid.skip.ir.precision import stored_maps
 from skipvid.skip.plan import Plan, make_plan
 
 SHARE = (0.7, 0.95)
-"""The least and the largest share of the MACs before the cut: less saves little, and what is left of more is no network."""
+"""The least and the largest share of the MACs before the split: less saves little, and what is left of more is no network."""
 INSTEAD = "leave --motion warp out, or choose another preset"
 
 
 @dataclass(frozen=True, eq=False)
-class Cut:
+class Split:
     """prefix, suffix: plans of the two parts; the suffix takes the prefix's outputs. whole: the plan of both, without gates.
 
-    behind: for each layer of the whole plan whether it stands behind the cut.
+    behind: for each layer of the whole plan whether it stands behind the split.
     """
 
     prefix: Plan
@@ -31,12 +31,12 @@ class Cut:
     behind: tuple[bool, ...]
 
 
-def cut_graph(graph: Graph, precision: str) -> Cut:
-    """Cut a network where the fewest numbers have to be kept and moved, of the places with SHARE of its MACs before them.
+def split_graph(graph: Graph, precision: str) -> Split:
+    """Split a network where the fewest numbers have to be kept and moved, of the places with SHARE of its MACs before them.
 
-    Of several such places the last. All maps that are read behind the cut are outputs of the prefix, and each of them is one that is stored
-    in the whole network too, so that both parts together have its bits. precision: as in Plan; weights are rounded already.
-    Raises UsageError for a network that cannot be cut so: with more inputs than one, or where no place has only maps crossing it.
+    Of several such places the last. All maps that are read behind the split are outputs of the prefix, and each of them is stored in the
+    whole network too, so that both parts together have its bits. precision: as in Plan; weights are rounded already.
+    Raises UsageError for a network that cannot be split so: with more inputs than one, or where no place has only maps crossing it.
     """
     if len(graph.inputs) != 1:
         raise UsageError(f"activation motion compensation takes networks of one picture, this one has {len(graph.inputs)} inputs", INSTEAD)
@@ -57,7 +57,7 @@ def cut_graph(graph: Graph, precision: str) -> Cut:
             found, fewest = (position, crossing), numbers
     if found is None:
         raise UsageError("activation motion compensation finds no layer of this network behind which its maps could be moved", INSTEAD)
-    return _cut(whole, *found)
+    return _split(whole, *found)
 
 
 def _moves(node: Node) -> bool:
@@ -74,7 +74,7 @@ def _crossings(graph: Graph) -> Iterator[tuple[int, list[Node]]]:
         yield number, crossing
 
 
-def _cut(whole: Plan, position: int, crossing: Sequence[Node]) -> Cut:
+def _split(whole: Plan, position: int, crossing: Sequence[Node]) -> Split:
     graph, precision = whole.graph, whole.precision
     before, behind = graph.nodes[: position + 1], graph.nodes[position + 1 :]
     names = tuple(node.name for node in crossing)
@@ -82,7 +82,7 @@ def _cut(whole: Plan, position: int, crossing: Sequence[Node]) -> Cut:
     inputs = tuple(Node(node.name, "input", (), node.shape, {"given": node.dtype}, dtype=node.dtype) for node in crossing)
     suffix = replace(graph, nodes=(*inputs, *behind))
     after = {node.name for node in behind}
-    return Cut(
+    return Split(
         make_plan(GatedGraph(prefix), precision),
         make_plan(GatedGraph(suffix), precision),
         whole,
