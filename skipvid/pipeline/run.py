@@ -69,7 +69,7 @@ def run(
         for failure in (incoming.failure, outputs.failure):
             if failure is not None:
                 raise failure
-        problems = [*source.notes, *stream.notes, *([source.problem] if source.problem else [])]
+        problems = [*source.notes, *stream.problems, *([source.problem] if source.problem else [])]
         seconds = time.perf_counter() - begin
         waited = {
             "decode": incoming.full_seconds,
@@ -79,7 +79,7 @@ def run(
         busy = {stage: max(0.0, 1.0 - idle / max(seconds, 1e-9)) for stage, idle in waited.items()} if turn is None else {}
         summary = summariser.build(wall_seconds=seconds, dropped=source.dropped, problems=problems, interrupted=interrupted)
         cpu = time.process_time() - cpu_begin if turn is None else 0.0
-        summary = replace(summary, complete=source.problem is None, busy=busy, cpu_seconds=cpu)
+        summary = replace(summary, complete=source.problem is None, busy=busy, cpu_seconds=cpu, notes=tuple(stream.notes))
         finish(sinks, summary)
     return summary
 

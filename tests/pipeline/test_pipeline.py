@@ -40,7 +40,8 @@ class CountingSource(Source):
 
 
 class Echo:
-    notes = ("3 persons left out",)
+    notes = ("count door: 2 in",)
+    problems = ("3 persons left out",)
 
     def __init__(self, fail_at: int | None = None, error: type[BaseException] = ValueError) -> None:
         self._fail_at, self._error = fail_at, error
@@ -109,6 +110,7 @@ def test_every_frame_reaches_every_sink_in_order_and_the_summary_counts_them() -
     summary = run(CountingSource(50), Echo(), sinks, Counter(), lambda result: seen.append(result.frame.index))
     assert [sink.indices for sink in sinks] == [list(range(50))] * 2 and seen == list(range(50))
     assert summary.frames == 50 and not summary.interrupted and summary.problems == ("3 persons left out", "read 3 of about 5 frames")
+    assert summary.notes == ("count door: 2 in",)
     assert all(sink.summary is summary for sink in sinks)
 
 
