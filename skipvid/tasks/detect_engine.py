@@ -174,13 +174,16 @@ class DetectStream(EngineStream):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """At which ratios the network ran, what was left out, what was registered or has no bound, what was filtered, what was counted."""
+        """At which ratios the network ran, what was left out, what was registered, what was filtered, and what was counted."""
         canvas, held, denoiser = self._task.canvas, self._task.held, self._task.denoiser
-        said = [None if told is None else told.note for told in (held, canvas, denoiser)]
-        if isinstance(self._session, WarpSession):
-            said.append(self._session.note)
+        said = (None if held is None else held.note, None if canvas is None else canvas.note, None if denoiser is None else denoiser.note)
         notes = (*super().notes, *(note for note in said if note is not None))
         return notes if self._counts is None else (*notes, *self._counts.notes)
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """That there is no bound, where there is none."""
+        return (self._session.problem,) if isinstance(self._session, WarpSession) else ()
 
     def process(self, frame: Frame) -> FrameResult:
         """As EngineStream.process; what was counted is added, and what areas saved."""

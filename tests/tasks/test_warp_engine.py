@@ -73,19 +73,19 @@ def test_a_scene_cut_a_lost_connection_and_another_size_begin_anew(engine: Detec
     assert np.array_equal(results[-1].detections.boxes, alone.detections.boxes)
 
 
-def test_the_note_says_that_it_has_no_bound(engine: DetectEngine) -> None:
+def test_the_stream_says_that_it_has_no_bound(engine: DetectEngine) -> None:
     stream = warping(engine).stream()
     for frame in at_rest(3):
         stream.process(frame)
-    (note,) = stream.notes
-    assert "1 of 3 frames were keyframes" in note and "no bound" in note and "by any amount" in note
+    (problem,) = stream.problems
+    assert "1 of 3 frames were keyframes" in problem and "no bound" in problem and "by any amount" in problem
 
 
 def test_the_dense_network_stays_as_it_is(engine: DetectEngine) -> None:
     one, other = warping(engine).dense_stream(), engine.dense_stream()
     for frame in shaken(2):
         assert np.array_equal(one.process(frame).detections.boxes, other.process(frame).detections.boxes)
-    assert one.notes == ()
+    assert one.problems == ()
 
 
 def test_with_areas_and_identities_it_runs_as_gates_do(engine: DetectEngine) -> None:

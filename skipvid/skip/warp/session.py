@@ -138,8 +138,8 @@ class WarpSession(Session):
         return maps + (0 if self._key_grey is None else self._key_grey.nbytes)
 
     @property
-    def note(self) -> str:
-        """How the frames were computed, and what is not promised about them."""
+    def problem(self) -> str:
+        """How the frames were computed, and what is not promised about them, one line."""
         return (
             f"activation motion compensation: {self._keyframes} of {self._frames} frames were keyframes; the others have no bound: "
             "they may differ from the dense network's by any amount"

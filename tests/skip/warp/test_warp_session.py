@@ -181,7 +181,7 @@ def test_it_says_that_it_has_no_bound(model: SkipModel) -> None:
     session = model.warp_session()
     for _ in range(3):
         session(seen(scene()))
-    assert "1 of 3 frames were keyframes" in session.note and "no bound" in session.note
+    assert "1 of 3 frames were keyframes" in session.problem and "no bound" in session.problem
 
 
 def narrower(net: nn.Module) -> nn.Module:
