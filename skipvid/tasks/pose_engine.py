@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skipvid.core.costs import FrameCost
-from skipvid.core.errors import PresetError
+from skipvid.core.errors import PresetError, UsageError
+from skipvid.core.motions import WARP
 from skipvid.core.results import Detections, Frame, FrameResult
 from skipvid.models import PoseSpec
 from skipvid.presets.preset import Preset
@@ -68,9 +69,11 @@ class PoseEngine(Engine):
         return self.input_size if self.detector is not None else whole_frame(frame_size, self.input_size).input_size
 
     def use_motion(self, motion: str | None) -> None:
-        """As Engine.use_motion; it is the detector whose pictures are registered."""
+        """As Engine.use_motion; it is the detector whose pictures are registered. Raises UsageError for "warp"."""
         if self.detector is not None:
             self.detector.use_motion(motion)
+        if motion == WARP or (self.detector is not None and self.detector.motion == WARP):
+            raise UsageError("--motion warp is for detectors, not for poses", "use --motion canvas")
 
     def use_denoising(self, denoise: str | None) -> None:
         """As Engine.use_denoising; it is the detector whose pictures are filtered."""
