@@ -140,11 +140,16 @@ class PoseStream(EngineStream):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """At which ratios the network ran, which areas were left out, and a line where persons were."""
+        """At which ratios the network ran, and which areas were left out."""
         areas: tuple[str, ...] = ()
         if self._task.left_out is not None:
             areas = (share_note(self._task.left_out),) if self._detector is None else self._detector.notes
-        return (*super().notes, *areas, *(() if self._people.problem is None else (self._people.problem,)))
+        return (*super().notes, *areas)
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """A line where persons were left out."""
+        return () if self._people.problem is None else (self._people.problem,)
 
     def _begin_anew(self, size: tuple[int, int]) -> None:
         self._look_from_here(size)
