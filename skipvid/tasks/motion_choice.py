@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from skipvid.skip.config import SkipConfig
 from skipvid.tasks.areas import HeldOut
 from skipvid.tasks.canvas import Canvas
 from skipvid.tasks.motion import STANDSTILL
@@ -30,6 +31,12 @@ BUSIER = 1.5
 """It is looked at at once where the mean share has grown by this factor since nothing was gained."""
 IDLE = 100
 """Frames without motion after which the canvas is given up, as it changes nothing."""
+
+
+def motion_in_use(motion: str, config: SkipConfig) -> str:
+    """What a stream with these gates does where the camera moves: "auto" promises the dense network's results at threshold 0."""
+    without = config.gate == "none" or (motion == "auto" and config.threshold == 0)
+    return "none" if without else motion
 
 
 def make_canvas(motion: str, size: tuple[int, int], held: HeldOut | None, enlarged: bool = False) -> Canvas | None:
