@@ -332,8 +332,11 @@ def main() -> None:
     parser.add_argument("--ways", nargs="+", default=list(WAYS), choices=WAYS)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--keep", type=Path, help="folder for what is measured, so that a later run need not measure it again")
+    parser.add_argument("--only-kept", action="store_true", help="measure nothing: the rows that --keep holds")
     add_write_option(parser)
     options = parser.parse_args()
+    if options.only_kept and options.keep is None:
+        parser.error("--only-kept takes the rows from --keep")
     torch.set_num_threads(1)  # it has little to do here, and its threads spin afterwards
     cv2.setNumThreads(1)
     bench = Bench(options)
@@ -354,11 +357,13 @@ def main() -> None:
 def write_rows(table: ResultTable, options: argparse.Namespace, clip: str, course: str, scene: Scene) -> None:
     """The rows of a clip and a motion. Each is measured unless an earlier run of the same settings has kept it."""
     for way in ("dense", *options.ways):
-        table.row(clip, course, *kept(options, clip, course, way, scene))
+        cells = kept(options, clip, course, way, scene)
+        if cells is not None:
+            table.row(clip, course, *cells)
 
 
-def kept(options: argparse.Namespace, clip: str, course: str, way: str, scene: Scene) -> list[str]:
-    """The cells of one row."""
+def kept(options: argparse.Namespace, clip: str, course: str, way: str, scene: Scene) -> list[str] | None:
+    """The cells of one row; None where nothing is to be measured, and it was not yet."""
     if options.keep is None:
         return scene.cells(way)
     what = [options.preset, options.frames, options.threads, block_of(options.frames)]
@@ -367,6 +372,8 @@ def kept(options: argparse.Namespace, clip: str, course: str, way: str, scene: S
         stored = json.loads(file.read_text())
         if stored["what"] == what:
             return [str(cell) for cell in stored["cells"]]
+    if options.only_kept:
+        return None
     cells = scene.cells(way)
     options.keep.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps({"what": what, "cells": cells}))
