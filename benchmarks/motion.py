@@ -142,6 +142,10 @@ class Timed:
     def notes(self) -> tuple[str, ...]:
         return self.stream.notes
 
+    @property
+    def problems(self) -> tuple[str, ...]:
+        return self.stream.problems
+
     def process(self, frame: Frame) -> FrameResult:
         begin = time.process_time()
         result = self.stream.process(frame)

@@ -189,6 +189,8 @@ def run_job(
         del programs
     for problem in (*summary.problems, *(sink.problem for sink in sinks if sink.problem)):
         talk.warn(f"{info.name}: {problem}")
+    for note in summary.notes:
+        talk.say(f"{info.name}: {note}", detail=True)  # the report has it, too
     return Done(summary, tuple(sink.path.resolve() for sink in sinks if sink.path is not None))
 
 

@@ -270,7 +270,7 @@ class SkipModel:
 
     def _plan(self, shapes: Shapes) -> Plan:
         from skipvid.skip.gates.registry import attach_gates
-        from skipvid.skip.ir.precision import round_weights
+        from skipvid.skip.half_weights import half_weights
         from skipvid.skip.plan import make_plan
 
         for number, shape in enumerate(shapes, 1):
@@ -283,7 +283,7 @@ class SkipModel:
         graph = _remember(self.source.graphs, shapes, lambda: self._exported(shapes))
         # Weights are rounded before gates are attached: some know the layer that they stand on.
         if self.precision == "bf16":
-            graph = _remember(self.source.half_graphs, shapes, lambda: round_weights(graph))
+            graph = _remember(self.source.half_graphs, shapes, lambda: half_weights(graph))
         return make_plan(attach_gates(graph, self.config), self.precision)
 
     def _exported(self, shapes: Shapes) -> Graph:

@@ -168,13 +168,18 @@ class PoseStream(EngineStream):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """At which ratios the network ran, which areas were left out, what was registered, and a line where persons were left out."""
+        """At which ratios the network ran, which areas were left out, and what was registered."""
         areas: tuple[str, ...] = ()
         if self._task.left_out is not None:
             areas = (share_note(self._task.left_out),) if self._detector is None else self._detector.notes
         canvas = None if self._registered is None else self._registered.canvas
-        said = (None if canvas is None else canvas.note, self._people.problem)
-        return tuple(dict.fromkeys((*super().notes, *areas, *(note for note in said if note is not None))))
+        registered = () if canvas is None or canvas.note is None else (canvas.note,)
+        return tuple(dict.fromkeys((*super().notes, *areas, *registered)))
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """A line where persons were left out."""
+        return () if self._people.problem is None else (self._people.problem,)
 
     def _begin_anew(self, size: tuple[int, int]) -> None:
         self._look_from_here(size)

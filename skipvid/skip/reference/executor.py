@@ -18,7 +18,7 @@ from torch import Tensor
 from skipvid.nn.window import round_up_to_blocks
 from skipvid.skip.backend import FrameRun, LayerMasks
 from skipvid.skip.gates.base import GateState, MapGate, OutputGate
-from skipvid.skip.gates.units import is_stale, to_check
+from skipvid.skip.gates.units import is_stale, sampled, to_check
 from skipvid.skip.ir.footprint import SPARSE_OPS, footprint
 from skipvid.skip.ir.graph import Node
 from skipvid.skip.picture import Input, Picture, as_tensors
@@ -170,7 +170,7 @@ def start(plan: Plan, node: Node, given: Tensor | None, state: ReferenceState, m
     state.values[node.name] = value
     gate, output_gate = plan.gates.get(node.name), plan.output_gates.get(node.name)
     if gate is not None:
-        state.scales[node.name] = gate.unit(value)
+        state.scales[node.name] = gate.unit(sampled(value) if plan.precision == "bf16" else value)
     if output_gate is not None:
         state.output_gates[node.name] = output_gate.start(value, state.values[node.inputs[0]])
 
