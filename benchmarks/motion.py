@@ -44,7 +44,7 @@ from skipvid.train.evaluate import Truth
 from skipvid.train.readers import read_frames
 
 Image = NDArray[np.uint8]
-SHOWN = {"none": "gates", "canvas": "gates, canvas", "auto": "gates, auto", "shift": "gates, shift"}
+SHOWN = {"none": "gates", "canvas": "gates, canvas", "auto": "gates, auto", "shift": "gates, shift", "warp": "warp, no bound"}
 """What ways are called in the table."""
 WAYS = tuple(SHOWN)
 BLOCK, BLOCKS = 25, 8

@@ -217,14 +217,16 @@ def cores_for(engine: Engine) -> Iterator[None]:
 def make_header(command: str, engine: Engine, info: SourceInfo) -> RunHeader:
     """The description of a run."""
     from skipvid import __version__
+    from skipvid.core.motions import WARP
     from skipvid.core.results import RunHeader
 
     config = engine.model.config
+    gate = config.gate if config.reference == "accumulated" or config.gate == "none" else f"{config.gate}-previous"
     return RunHeader(
         command=command,
         source=info,
         preset=engine.preset.name,
-        gate=config.gate if config.reference == "accumulated" or config.gate == "none" else f"{config.gate}-previous",
+        gate=WARP if engine.warps else gate,
         threshold=config.threshold,
         block=config.block,
         backend=engine.backend,

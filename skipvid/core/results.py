@@ -229,6 +229,7 @@ class RunHeader:
 
     categories: COCO category number -> name; of class maps the network's own number. weights_sha256: of the weights file, "" where the
     weights are random.
+    gate: a kind of gate, "none", or skipvid.core.motions.WARP, which has no threshold and no bound.
     keypoints: names of the joints in the order of Detections.keypoints, () for a task that finds none. precision: "f32" or "bf16".
     """
 

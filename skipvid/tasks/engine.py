@@ -103,6 +103,11 @@ class Engine(ABC):
         """Say what streams with gates do where the camera moves, of skipvid.core.motions; None: what the detector's preset says."""
         self.motion = motion or self.preset.motion
 
+    @property
+    def warps(self) -> bool:
+        """Whether streams with gates use activation motion compensation in their place, which has no bound."""
+        return False
+
     def use_denoising(self, denoise: str | None) -> None:
         """Say what streams with gates do about noise, of skipvid.core.denoising; None: what the detector's preset says."""
         self.denoise = denoise or self.preset.denoise

@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from skipvid.core.motions import WARP
 from skipvid.skip.config import SkipConfig
 from skipvid.tasks.areas import HeldOut
 from skipvid.tasks.canvas import Canvas
@@ -49,7 +50,7 @@ def make_canvas(motion: str, size: tuple[int, int], held: HeldOut | None, enlarg
     held: what is left out of the pictures: no motion is looked for there. enlarged: whether the network's picture is larger. In both cases
     a canvas does not follow pans: what is left out lies where it lies, and whole cells of the network are none of the picture.
     """
-    if motion == "none":
+    if motion in ("none", WARP):
         return None
     watched = None if held is None else ~held.covers_of(size)
     if motion == "auto":

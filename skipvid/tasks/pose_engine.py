@@ -80,7 +80,7 @@ class PoseEngine(Engine):
         """
         asked = motion or (self.preset if self.detector is None else self.detector.preset).motion
         if asked not in ("none", "auto", "canvas"):
-            raise UsageError(f"--motion {asked} is for detectors, and not for windows on persons", "use --motion canvas or auto")
+            raise UsageError(f"--motion {asked} is for detectors, not for poses", "use --motion canvas or auto")
         self.motion = asked
         if self.detector is not None:
             self.detector.use_motion(motion)

@@ -244,7 +244,7 @@ def test_notes_say_once_how_much_was_registered(loaded: PoseEngine, detector: De
 
 @pytest.mark.parametrize("way", ["the detector's", "whole frame"])
 def test_moving_maps_is_refused(loaded: PoseEngine, detector: DetectEngine, way: str) -> None:
-    with pytest.raises(UsageError, match="--motion shift is for detectors, and not for windows on persons"):
+    with pytest.raises(UsageError, match="--motion shift is for detectors, not for poses"):
         made(loaded, detector, way, "none", still).use_motion("shift")
 
 
