@@ -25,6 +25,7 @@ from skipvid.tasks.counting import CountOption, Counts
 from skipvid.tasks.detect import DetectTask, finds_people, found_categories
 from skipvid.tasks.engine import ACTIVITY_STRIDE, Clock, Engine, EngineStream, spec_with
 from skipvid.tasks.identities import FollowOptions, Identities
+from skipvid.tasks.registration import Registration
 from skipvid.tasks.track import WEAK
 from skipvid.tasks.whole_picture import WholePicture
 
@@ -150,6 +151,11 @@ class DetectStream(EngineStream):
         if self._frame_size is not None:
             self._look_from_here(self._frame_size)
             self._resume(self._frame_size)
+
+    @property
+    def registration(self) -> Registration | None:
+        """What registers the pictures, of frames of the last size."""
+        return None if self._frame_size is None else self._task.registration
 
     def _whole_picture(self, areas: Areas | None) -> WholePicture | None:
         return WholePicture(self._model, self._always) if self._measured and areas is not None else None
