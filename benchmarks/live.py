@@ -94,6 +94,10 @@ class Watched:
     def notes(self) -> tuple[str, ...]:
         return self._stream.notes
 
+    @property
+    def problems(self) -> tuple[str, ...]:
+        return self._stream.problems
+
     def process(self, frame: Frame) -> FrameResult:
         begin = time.monotonic()
         result = self._stream.process(frame)

@@ -150,6 +150,11 @@ class Checked:
         """What the engine says of the run."""
         return tuple(self._stream.notes)
 
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What the engine's results lack."""
+        return tuple(self._stream.problems)
+
 
 def distance(found: Detections, dense: Detections) -> float:
     """0 where two frames found the same to the bit; else the mean difference of the best scores, each missing object counting as 0."""

@@ -44,11 +44,11 @@ from skipvid.train.evaluate import Truth
 from skipvid.train.readers import read_frames
 
 Image = NDArray[np.uint8]
-SHOWN = {"none": "gates", "canvas": "gates, canvas", "auto": "gates, auto", "shift": "gates, shift"}
+SHOWN = {"none": "gates", "canvas": "gates, canvas", "auto": "gates, auto", "shift": "gates, shift", "warp": "warp, no bound"}
 """What ways are called in the table."""
 WAYS = tuple(SHOWN)
-BLOCK = 25
-"""Frames that are drawn together by the bootstrap."""
+BLOCK, BLOCKS = 25, 8
+"""Frames that are drawn together by the bootstrap, fewer where a clip would not have so many blocks."""
 FLOOR_EVERY = 5
 BARE = Path("videos/intel/one-by-one-person-detection.mp4")
 BARE_FROM = 55
@@ -141,6 +141,10 @@ class Timed:
     @property
     def notes(self) -> tuple[str, ...]:
         return self.stream.notes
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        return self.stream.problems
 
     def process(self, frame: Frame) -> FrameResult:
         begin = time.process_time()
@@ -260,25 +264,29 @@ class Scene:
         """The cells of a way's row."""
         return self._of_dense() if way == "dense" else self._of(way)
 
+    @property
+    def _block(self) -> int:
+        return block_of(len(self.clip.frames))
+
     def _of_dense(self) -> list[str]:
         dense, stream = self.dense
         noise = self._bench.floor(self.clip, stream)
         place = f"{self._bench.at_first_place(self.clip, stream):.3f}" if self.clip.places else ""
-        accuracy = compare(dense, dense, BLOCK, 1000)["AP50"].value.value if dense.groups else None
-        shown = "" if accuracy is None else f"{accuracy:.1f}"
+        accuracy = compare(dense, dense, self._block, 1000)["AP50"].value if dense.groups else None
+        shown = "" if accuracy is None else text(accuracy)
         return ["dense", "1.00×", "", shown, "", "1.000", f"{noise:.3f}", place, str(len(self.clip.frames)), *times(dense, stream)]
 
     def _of(self, way: str) -> list[str]:
         dense, of_dense = self.dense
         own, stream = self._bench.run(self.clip, way)
         kept = "" if self._still is None else f"{(1 - own.macs / own.dense_macs) / self._still():.0%}"
-        found = compare(own, dense, BLOCK, 1000)["AP50"] if own.groups else None
+        found = compare(own, dense, self._block, 1000)["AP50"] if own.groups else None
         pairs = [agreement(theirs, mine) for theirs, mine in zip(of_dense.found, stream.found, strict=True)]
         return [
             SHOWN[way],
             f"{own.fewer:.2f}×",
             kept,
-            "" if found is None else f"{found.value.value:.1f}",
+            "" if found is None else text(found.value),
             "" if found is None else text(found.lost),
             text(f1_of(pairs), 3),
             "",
@@ -296,7 +304,12 @@ def f1_of(pairs: Sequence[Agreement]) -> Interval:
         tp, fp, fn = draw @ counts
         return float(2 * tp / (2 * tp + fp + fn)) if tp + fp + fn else 1.0
 
-    return bootstrap(f1, blocks_of([""] * len(pairs), BLOCK))
+    return bootstrap(f1, blocks_of([""] * len(pairs), block_of(len(pairs))))
+
+
+def block_of(frames: int) -> int:
+    """How many frames of a clip are drawn together."""
+    return max(1, min(BLOCK, frames // BLOCKS))
 
 
 def times(own: Pass, stream: Timed) -> tuple[str, str]:
@@ -323,8 +336,11 @@ def main() -> None:
     parser.add_argument("--ways", nargs="+", default=list(WAYS), choices=WAYS)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--keep", type=Path, help="folder for what is measured, so that a later run need not measure it again")
+    parser.add_argument("--only-kept", action="store_true", help="measure nothing: the rows that --keep holds")
     add_write_option(parser)
     options = parser.parse_args()
+    if options.only_kept and options.keep is None:
+        parser.error("--only-kept takes the rows from --keep")
     torch.set_num_threads(1)  # it has little to do here, and its threads spin afterwards
     cv2.setNumThreads(1)
     bench = Bench(options)
@@ -345,19 +361,23 @@ def main() -> None:
 def write_rows(table: ResultTable, options: argparse.Namespace, clip: str, course: str, scene: Scene) -> None:
     """The rows of a clip and a motion. Each is measured unless an earlier run of the same settings has kept it."""
     for way in ("dense", *options.ways):
-        table.row(clip, course, *kept(options, clip, course, way, scene))
+        cells = kept(options, clip, course, way, scene)
+        if cells is not None:
+            table.row(clip, course, *cells)
 
 
-def kept(options: argparse.Namespace, clip: str, course: str, way: str, scene: Scene) -> list[str]:
-    """The cells of one row."""
+def kept(options: argparse.Namespace, clip: str, course: str, way: str, scene: Scene) -> list[str] | None:
+    """The cells of one row; None where nothing is to be measured, and it was not yet."""
     if options.keep is None:
         return scene.cells(way)
-    what = [options.preset, options.frames, options.threads]
+    what = [options.preset, options.frames, options.threads, block_of(options.frames)]
     file = options.keep / f"{clip}--{course}--{way}.json".replace(" ", "-").replace("%", "percent")
     if file.exists():
         stored = json.loads(file.read_text())
         if stored["what"] == what:
             return [str(cell) for cell in stored["cells"]]
+    if options.only_kept:
+        return None
     cells = scene.cells(way)
     options.keep.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps({"what": what, "cells": cells}))

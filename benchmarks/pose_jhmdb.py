@@ -168,7 +168,7 @@ def main() -> None:
     if arguments.half:  # all of them are measured with what belongs to their half
         gates = {name: (pair[arguments.half == "odd"],) * 2 for name, pair in gates.items()}
     if arguments.boxes == "detector":
-        engine.detector = _detector(options.score_threshold, arguments.threads)
+        engine.detector = bundled_detector(options.score_threshold, arguments.threads)
     note = f"{preset.name}, {arguments.boxes} boxes, {arguments.windows} windows."
     columns = ["threshold", *(f"{camera}: {name}" for camera in CAMERAS for name in MEASURES.values())]
     with ResultTable(f"poses-left-out-{preset.name}" if arguments.levels else "poses", columns, arguments.write, note) as table:
@@ -221,7 +221,7 @@ def _chosen(run: Callable[..., Outcome], engine: PoseEngine, clips: list[Clip], 
     return {f"level left out: {even.removeprefix('calibrated ')}, {odd.removeprefix('calibrated ')}": (for_even, for_odd)}
 
 
-def _detector(score_threshold: float, threads: int) -> DetectEngine:
+def bundled_detector(score_threshold: float, threads: int) -> DetectEngine:
     preset = load_preset(DEFAULT_DETECT)
     config = SkipConfig.of(preset, threads=threads)
     return DetectEngine(preset, config, resolve_weights(preset).path, score_threshold=WEAK * score_threshold, scene_cuts=False)

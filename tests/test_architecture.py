@@ -23,6 +23,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"report", "tasks"}),
     frozenset({"pipeline", "train", "bench", "evaluate", "web"}),
     frozenset({"cli"}),
+    frozenset({"__main__"}),
 )
 """Each part may import what stands before it, and nothing beside or behind it. A new part must be given its place here."""
 

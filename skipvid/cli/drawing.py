@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from skipvid.core.motions import WARP
+
 if TYPE_CHECKING:
     from skipvid.core.planes import Planes
     from skipvid.core.results import FrameResult, RunHeader
@@ -33,7 +35,7 @@ class StatusLine:
             # A keyframe saves nothing by design; it would only make the number jump.
             saving = result.cost.saving
             self._saving = saving if self._saving is None or result.keyframe else self._saving + (saving - self._saving) / 12
-        threshold = self._header.threshold if self._header.gate != "none" else None
+        threshold = self._header.threshold if self._header.gate not in ("none", WARP) else None
         return Status(1 / self._seconds if self._seconds else None, self._saving, self._header.preset, threshold)
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from skipvid.cli.jobs import Job, expected_frames
+from skipvid.core.motions import WARP
 
 if TYPE_CHECKING:
     from skipvid.tasks.engine import Engine
@@ -59,7 +60,7 @@ def _plan(job: Job, engine: Engine, read: ReadOptions) -> dict[str, Any]:
         "size": [info.width, info.height],
         "frames": expected_frames(info, read),
         "preset": engine.preset.name,
-        "gate": engine.model.config.gate,
+        "gate": WARP if engine.warps else engine.model.config.gate,
         "threshold": engine.model.config.threshold,
         "backend": engine.backend,
         "precision": engine.model.precision,

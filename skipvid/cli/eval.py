@@ -14,6 +14,7 @@ from skipvid.cli.settings.fields import argument, flag, setting
 from skipvid.cli.settings.groups import PeopleNetworkSettings, ReadSettings, TalkSettings
 from skipvid.cli.settings.types import Commas, Thresholds
 from skipvid.core.errors import UsageError
+from skipvid.core.motions import WARP
 
 if TYPE_CHECKING:
     from skipvid.cli.talk import Talk
@@ -160,7 +161,11 @@ def _measure(settings: EvalSettings, engine: Engine, preset: Preset, clips: list
     labels = labels_for(preset, clips, settings.classes, settings.layout)
     config = engine.model.config
     ways: list[tuple[str, Engine, int, bool]] = [("dense", engine, 1, False)]
-    for threshold in settings.thresholds or ((config.threshold,) if config.gate != "none" else ()):
+    if engine.warps:
+        if settings.thresholds:
+            raise UsageError(f"the preset {preset.name} says 'motion: {WARP}', which has no thresholds", "leave out --thresholds")
+        ways.append((f"{WARP}, no bound", engine, 0, False))
+    for threshold in settings.thresholds or ((config.threshold,) if config.gate != "none" and not engine.warps else ()):
         ways.append((f"{config.gate} {threshold:g}", engine.regated(config.at(threshold)), 0, False))
     for every in settings.every or ():
         ways += [(f"every {every}: held", engine, every, False), (f"every {every}: moved", engine, every, True)]

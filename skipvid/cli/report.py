@@ -85,6 +85,8 @@ def report(settings: ReportSettings) -> int:
         engine.areas = areas
         if engine.model.config.gate == "none":
             raise UsageError("there is nothing to compare without gates", "leave out --gate none")
+        if engine.warps and (settings.thresholds or settings.gate_maps):
+            raise UsageError("--motion warp has neither thresholds nor gates", "leave out --thresholds and --gate-maps")
         engines = [engine.regated(engine.model.config.at(t), keep=True) for t in settings.thresholds or ()] or [engine]
         compared: list[ComparedStream] = []
         maps = GateMaps() if settings.gate_maps else None

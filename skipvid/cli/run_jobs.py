@@ -189,6 +189,8 @@ def run_job(
         del programs
     for problem in (*summary.problems, *(sink.problem for sink in sinks if sink.problem)):
         talk.warn(f"{info.name}: {problem}")
+    for note in summary.notes:
+        talk.say(f"{info.name}: {note}", detail=True)  # the report has it, too
     return Done(summary, tuple(sink.path.resolve() for sink in sinks if sink.path is not None))
 
 
@@ -215,14 +217,16 @@ def cores_for(engine: Engine) -> Iterator[None]:
 def make_header(command: str, engine: Engine, info: SourceInfo) -> RunHeader:
     """The description of a run."""
     from skipvid import __version__
+    from skipvid.core.motions import WARP
     from skipvid.core.results import RunHeader
 
     config = engine.model.config
+    gate = config.gate if config.reference == "accumulated" or config.gate == "none" else f"{config.gate}-previous"
     return RunHeader(
         command=command,
         source=info,
         preset=engine.preset.name,
-        gate=config.gate if config.reference == "accumulated" or config.gate == "none" else f"{config.gate}-previous",
+        gate=WARP if engine.warps else gate,
         threshold=config.threshold,
         block=config.block,
         backend=engine.backend,

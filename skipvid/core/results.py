@@ -229,6 +229,7 @@ class RunHeader:
 
     categories: COCO category number -> name; of class maps the network's own number. weights_sha256: of the weights file, "" where the
     weights are random.
+    gate: a kind of gate, "none", or skipvid.core.motions.WARP, which has no threshold and no bound.
     keypoints: names of the joints in the order of Detections.keypoints, () for a task that finds none. precision: "f32" or "bf16".
     """
 
@@ -252,9 +253,11 @@ class RunSummary:
 
     cost: summed over all frames, keyframes included; None without gates. median_ms: by phase, like FrameResult.ms, plus "draw" and "write".
     wall_seconds: from the first frame asked for to the last one written. dropped: frames of a live source that were not analysed.
-    problems: one line each: truncated input, dropped frames, mapped colours, ... interrupted: ended by Ctrl-C.
+    problems: one line each: truncated input, dropped frames, mapped colours, ... notes: one line each: what was counted, what
+    areas saved, at which widths the network ran, ... interrupted: ended by Ctrl-C.
     complete: nothing of the source is missing before the point at which the run ended. busy: by stage that runs beside the others
-    ("decode", "network", "output") the share of wall_seconds in which it did not wait for another; {} where they were not told apart.
+    ("decode", "network", "draw" where a video is drawn, "output") the share of wall_seconds in which it did not wait for another; {} where
+    they were not told apart.
     cpu_seconds: of all threads of the process, meanwhile; 0 where that was not measured.
     areas: what leaving areas out saved, in the frames in which it was measured; None where it was in none.
     counts: by name of a line or zone, the events by kind and label; {} where nothing is counted.
@@ -275,6 +278,7 @@ class RunSummary:
     cpu_seconds: float = 0.0
     areas: AreaCost | None = None
     counts: Mapping[str, Mapping[str, Mapping[str, int]]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @property
     def fps(self) -> float:

@@ -35,6 +35,11 @@ class EveryKth:
         """What the inner stream says of itself."""
         return self._inner.notes
 
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What the inner stream's results lack."""
+        return self._inner.problems
+
     def process(self, frame: Frame) -> FrameResult:
         """Analyse or fill in the next frame."""
         if self._last is None or self._since + 1 >= self._every:

@@ -17,6 +17,7 @@ class TrueBoxes(Engine):
     """An engine without a network. clip: the one whose frames come next."""
 
     notes: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
 
     def __init__(self) -> None:
         self.weights_sha256 = ""

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from skipvid.core.errors import UsageError
-from skipvid.nn.adaptive_policy import LearnedPolicy, Policy
+from skipvid.nn.adaptive_export import adaptive_operation, is_exporting, zero_pads
+from skipvid.nn.adaptive_policy import FixedPolicy, LearnedPolicy, Policy
 from skipvid.nn.convert import ModuleReport, swap_layers
 from skipvid.nn.cost import Cost
 from skipvid.nn.layers import check_kind, mixed
@@ -37,18 +38,22 @@ class AdaptiveMemory:
 
     reference: (N, C, H, W), the input that was computed last, or, where the policy does not look, an input of the same kind.
     output: (N, C', h, w), the last map. ratio: (N,) int64, number of the ratio at which it was computed last. age: (N,) int64, frames
-    since then. fresh: as in Memory.
+    since then. stayed: (N,) int64, frames computed at that ratio in a row. fresh: as in Memory.
     """
 
     reference: Tensor
     output: Tensor
     ratio: Tensor
     age: Tensor
+    stayed: Tensor
     fresh: Tensor | None = None
 
     def map(self, function: Callable[[Tensor], Tensor]) -> AdaptiveMemory:
         fresh = None if self.fresh is None else function(self.fresh)
-        return AdaptiveMemory(function(self.reference), function(self.output), function(self.ratio), function(self.age), fresh)
+        reference, output, ratio, age, stayed = (
+            function(each) for each in (self.reference, self.output, self.ratio, self.age, self.stayed)
+        )
+        return AdaptiveMemory(reference, output, ratio, age, stayed, fresh)
 
     def fits(self, x: Tensor) -> bool:
         old = self.reference
@@ -65,8 +70,9 @@ class AdaptiveConv2d(OnMaps, nn.Conv2d):
 
     All arguments of Conv2d, and these. ratios: shares of the output channels, 1 first, then falling; with groups, c is rounded up to whole
     groups. cheap_kernel: 1 or 3, side of the depthwise kernels. reuse: whether the last map may be reused. policy: what decides (default
-    LearnedPolicy(), see skipvid.nn.adaptive_policy). hysteresis: in eval mode, by how many logits another ratio must beat the one computed
-    last, so that ratios do not flap; reuse and the return from it have none. longest_reuse: frames in a row. calls: as in StreamLayer.
+    LearnedPolicy(), see skipvid.nn.adaptive_policy). hysteresis, least_stay: in eval mode, by how many logits another ratio must beat the
+    one computed last, and how many frames are computed at a ratio before another one may follow, so that ratios do not flap; reuse and the
+    return from it have none. longest_reuse: frames in a row. calls: as in StreamLayer.
 
     x: one frame, (N, C_in, H, W) or (C_in, H, W), of N streams whose state the layer keeps; or a clip, (N, T, C_in, H, W). Returns the same
     with the layer's channels and size. In training a choice is drawn for each frame and batch element (Gumbel straight-through: forward the
@@ -101,13 +107,14 @@ class AdaptiveConv2d(OnMaps, nn.Conv2d):
         reuse: bool = True,
         policy: Policy | None = None,
         hysteresis: float = 1.0,
+        least_stay: int = 1,
         longest_reuse: int = 8,
         calls: int = 1,
     ) -> None:
         nn.Conv2d.__init__(
             self, in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode, device, dtype
         )
-        self._install(ratios, cheap_kernel, reuse, policy, hysteresis, longest_reuse, calls)
+        self._install(ratios, cheap_kernel, reuse, policy, hysteresis, least_stay, longest_reuse, calls)
 
     @classmethod
     def from_conv(
@@ -119,6 +126,7 @@ class AdaptiveConv2d(OnMaps, nn.Conv2d):
         reuse: bool = True,
         policy: Policy | None = None,
         hysteresis: float = 1.0,
+        least_stay: int = 1,
         longest_reuse: int = 8,
         calls: int = 1,
     ) -> Self:
@@ -129,11 +137,19 @@ class AdaptiveConv2d(OnMaps, nn.Conv2d):
         """
         check_kind(conv, nn.Conv2d, cls)
         new = mixed(type(conv), cls)._adopted(conv)
-        new._install(ratios, cheap_kernel, reuse, policy, hysteresis, longest_reuse, calls)
+        new._install(ratios, cheap_kernel, reuse, policy, hysteresis, least_stay, longest_reuse, calls)
         return new
 
     def _install(
-        self, ratios: Sequence[float], cheap_kernel: int, reuse: bool, policy: Policy | None, hysteresis: float, longest: int, calls: int
+        self,
+        ratios: Sequence[float],
+        cheap_kernel: int,
+        reuse: bool,
+        policy: Policy | None,
+        hysteresis: float,
+        least_stay: int,
+        longest: int,
+        calls: int,
     ) -> None:
         if not ratios or ratios[0] != 1 or any(not 0 < low < high for high, low in zip(ratios, ratios[1:], strict=False)):
             raise UsageError(f"ratios is {tuple(ratios)}", "give shares of the channels, 1 first and then falling, e.g. (1, 0.5, 0.25)")
@@ -141,14 +157,15 @@ class AdaptiveConv2d(OnMaps, nn.Conv2d):
             raise UsageError(f"cheap_kernel is {cheap_kernel!r}", "it must be 1 or 3")
         if not 0 <= hysteresis < math.inf:
             raise UsageError(f"hysteresis is {hysteresis!r}", "it must be a number of logits from 0 on, e.g. 1")
-        if longest < 1:
-            raise UsageError(f"longest_reuse is {longest!r}", "it must be a number of frames, 1 or more")
+        for name, frames in (("longest_reuse", longest), ("least_stay", least_stay)):
+            if frames < 1:
+                raise UsageError(f"{name} is {frames!r}", "it must be a number of frames, 1 or more")
         policy = LearnedPolicy() if policy is None else policy
         if not isinstance(policy, Policy):
             raise UsageError(f"policy is {type(policy).__name__}", "it must be a skipvid.nn.LearnedPolicy or a Policy of your own")
         self._begin(calls)
         self.ratios, self.reuse, self.cheap_kernel = tuple(ratios), reuse, cheap_kernel
-        self.hysteresis, self.longest_reuse = hysteresis, longest
+        self.hysteresis, self.least_stay, self.longest_reuse = hysteresis, least_stay, longest
         unit = 1 if self.groups == 1 else self.out_channels // self.groups
         self.widths = tuple(math.ceil(self.out_channels * ratio / unit) * unit for ratio in self.ratios)
         cheap = nn.ModuleList(_cheap(self.out_channels - width, cheap_kernel) for width in self.widths[1:])
@@ -179,7 +196,37 @@ class AdaptiveConv2d(OnMaps, nn.Conv2d):
 
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         # Where the forward of Conv2d, and of subclasses that first pad or change the weight, ends.
+        if not self.training and input.dim() == 4 and self._clip_length is None and is_exporting():
+            return self._traced(input, weight, bias)
         return self._frame_or_clip(input, weight, bias)
+
+    def _traced(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """What torch.export is to record: the layer as one operation, or, where its ratio is fixed, the narrower layers that it is."""
+        if isinstance(self.policy, FixedPolicy):
+            return self._narrow(x, self.policy.choice, weight, bias)
+        assert isinstance(self.policy, LearnedPolicy)  # convert() refuses others
+        seen, pads = x, zero_pads(self)
+        if self.padding_mode != "zeros":
+            x, pads = functional.pad(x, self._reversed_padding_repeated_twice, mode=self.padding_mode), (0, 0, 0, 0)
+        cheap = [value for each in self.cheap for value in each.parameters()]
+        reuse = [self.reuse_scale, self.reuse_shift] if self.reuse else []
+        return adaptive_operation(
+            x,
+            seen,
+            weight,
+            bias,
+            cheap,
+            list(self.policy.parameters()),
+            reuse,
+            list(self.stride),
+            list(pads),
+            list(self.dilation),
+            self.groups,
+            list(self.widths),
+            self.hysteresis,
+            self.least_stay,
+            self.longest_reuse,
+        )
 
     def _dense(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         return cast(Tensor, nn.Conv2d._conv_forward(self, x, weight, bias))
@@ -227,7 +274,10 @@ class AdaptiveConv2d(OnMaps, nn.Conv2d):
         count = len(self.ratios)
         widths = logits[:, :count]
         if memory is not None:
-            kept = functional.one_hot(memory.ratio, count) * self.hysteresis
+            last = functional.one_hot(memory.ratio, count).to(widths.dtype)
+            possible = widths.gather(1, memory.ratio.view(-1, 1)) > -math.inf
+            staying = (memory.stayed < self.least_stay).view(-1, 1) & possible & (last == 0)
+            kept = (last * self.hysteresis).masked_fill(staying, -math.inf)
             widths = widths + (kept if memory.fresh is None else kept.masked_fill(memory.fresh.view(-1, 1), 0))
         choice = widths.argmax(1)
         if self.reuse:
@@ -289,12 +339,16 @@ class AdaptiveConv2d(OnMaps, nn.Conv2d):
 
     def _remember(self, x: Tensor, output: Tensor, choice: Tensor, reused: Tensor, memory: AdaptiveMemory | None) -> AdaptiveMemory:
         if memory is None:
-            return AdaptiveMemory(x, output, choice, torch.zeros_like(choice))
+            return AdaptiveMemory(x, output, choice, torch.zeros_like(choice), torch.ones_like(choice))
+        stayed = torch.where(choice == memory.ratio, memory.stayed + 1, 1)
+        if memory.fresh is not None:
+            stayed = stayed.masked_fill(memory.fresh, 1)
         return AdaptiveMemory(
             torch.where(as_row(reused), memory.reference, x) if self.policy.looks and self.reuse else x,
             output,
             torch.where(reused, memory.ratio, choice),
             torch.where(reused, memory.age + 1, 0),
+            torch.where(reused, memory.stayed, stayed),
         )
 
     def _macs(self, pixels: int) -> list[int]:
@@ -350,13 +404,14 @@ def convert_adaptive(
     cheap_kernel: int = 3,
     reuse: bool = True,
     hysteresis: float = 1.0,
+    least_stay: int = 1,
     longest_reuse: int = 8,
 ) -> tuple[nn.Module, ModuleReport]:
     """Swap adaptive layers for convolutions of a model. Returns a converted copy, or with inplace=True the model itself, and a report.
 
     select: called with the path of each Conv2d and the layer, tells whether to convert it, so that single blocks can be chosen; None for
     all. policy: a function from a layer to its policy; None for LearnedPolicy(). example, inplace: as in convert_modules.
-    ratios, cheap_kernel, reuse, hysteresis, longest_reuse: as in AdaptiveConv2d.
+    ratios, cheap_kernel, reuse, hysteresis, least_stay, longest_reuse: as in AdaptiveConv2d.
 
     A layer is left where its smallest ratio would cost as much as the layer itself (depthwise convolutions). Raises UsageError as
     convert_modules does.
@@ -371,6 +426,7 @@ def convert_adaptive(
             reuse=reuse,
             policy=None if policy is None else policy(module),
             hysteresis=hysteresis,
+            least_stay=least_stay,
             longest_reuse=longest_reuse,
             calls=calls,
         )

@@ -43,6 +43,11 @@ class ComparedStream:
         """What the first engine's stream says of itself."""
         return self._runs[0][0].notes
 
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What the first engine's results lack."""
+        return self._runs[0][0].problems
+
     def process(self, frame: Frame) -> FrameResult:
         """The first engine's result; its times name the dense network's, too."""
         dense = self._dense.process(frame)

@@ -1,7 +1,7 @@
-"""The pipeline: reader thread -> engine -> writer thread, with bounded channels between them. A live source has a thread of its own that
+"""The pipeline: reader thread -> engine -> outputs, with bounded channels between them. A live source has a thread of its own that
 keeps the newest frame, which is taken when the engine is free: a frame that waited in a channel would be an old one.
 
-An exception in any of the three ends all of them and comes out of `run`. Ctrl-C, SIGTERM and SIGHUP end the reading; what is under way is
+An exception in any thread ends all of them and comes out of `run`. Ctrl-C, SIGTERM and SIGHUP end the reading; what is under way is
 written and every output is finished, so that files are whole and valid.
 """
 
@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import Generic, Protocol, TypeVar
 
 from skipvid.core import interrupts
 from skipvid.core.results import Frame, FrameResult, RunSummary
+from skipvid.pipeline.outputs import Outputs, Summariser, finish
+from skipvid.pipeline.threads import Channel, Worker
 from skipvid.pipeline.turns import Turn
 from skipvid.tasks.engine import Stream
 from skipvid.video.sinks.base import Sink
@@ -26,82 +26,6 @@ DEPTH = 4
 
 LIVE_DEPTH = 1
 """Results that wait for the outputs of a live source, where what waits comes late."""
-
-T = TypeVar("T")
-
-
-class Channel(Generic[T]):
-    """A bounded queue between two threads that either side can close; the reader still gets what was put before."""
-
-    def __init__(self, depth: int) -> None:
-        self._items: deque[T] = deque()
-        self._depth = depth
-        self._changed = threading.Condition()
-        self._closed = False
-        self.full_seconds = 0.0
-        """How long `put` has waited for room: the reader was the slower side."""
-        self.empty_seconds = 0.0
-        """How long the reader has waited for an item."""
-
-    def put(self, item: T) -> bool:
-        """Wait for room and put an item. False, without waiting, where the channel is closed."""
-        with self._changed:
-            if len(self._items) >= self._depth and not self._closed:
-                begin = time.perf_counter()
-                interrupts.wait_for(self._changed, lambda: len(self._items) < self._depth or self._closed)
-                self.full_seconds += time.perf_counter() - begin
-            if self._closed:
-                return False
-            self._items.append(item)
-            self._changed.notify_all()
-            return True
-
-    def close(self, discard: bool = False) -> None:
-        """Let nothing more in; discard: forget what waits, too. May be called twice."""
-        with self._changed:
-            self._closed = True
-            if discard:
-                self._items.clear()
-            self._changed.notify_all()
-
-    def __iter__(self) -> Iterator[T]:
-        """Items as they come, until the channel is closed and empty."""
-        while True:
-            with self._changed:
-                if not self._items and not self._closed:
-                    begin = time.perf_counter()
-                    interrupts.wait_for(self._changed, lambda: self._items or self._closed)
-                    self.empty_seconds += time.perf_counter() - begin
-                if not self._items:
-                    return
-                item = self._items.popleft()
-                self._changed.notify_all()
-            yield item
-
-
-class Summariser(Protocol):
-    """What adds up a run's results; skipvid.report.SummaryBuilder is one."""
-
-    def add(self, result: FrameResult, extra_ms: Mapping[str, float] | None = None) -> None:
-        """Count one frame."""
-
-    def build(self, *, wall_seconds: float, dropped: int = 0, problems: Sequence[str] = (), interrupted: bool = False) -> RunSummary:
-        """The totals so far."""
-
-
-class _Worker(threading.Thread):
-    """A thread that keeps the exception that ended it."""
-
-    def __init__(self, name: str, work: Callable[[], None]) -> None:
-        super().__init__(name=name, daemon=True)
-        self._work = work
-        self.failure: BaseException | None = None
-
-    def run(self) -> None:
-        try:
-            self._work()
-        except BaseException as error:
-            self.failure = error
 
 
 def run(
@@ -121,16 +45,15 @@ def run(
     Raises whatever the source, the engine, a sink or on_frame raises; the sinks are then left for their context managers to clean up.
     """
     incoming = _Waited(source) if source.info.live else _Read(source)
-    results: Channel[FrameResult] = Channel(LIVE_DEPTH if source.info.live else DEPTH)
-    writer = _Worker("skipvid-writer", lambda: _write(results, sinks, summariser))
+    outputs = Outputs(sinks, summariser, LIVE_DEPTH if source.info.live else DEPTH)
     if turn is not None and source.info.live:
         source.turn = turn
     begin, cpu_begin = time.perf_counter(), time.process_time()
     interrupted = False
-    with interrupts.deferred():  # the locks are the reader's and the writer's, too
-        writer.start()
+    with interrupts.deferred():  # the locks are the other threads', too
+        outputs.start()
         try:
-            _analyse(incoming, stream, results, on_frame, turn, stopped)
+            _analyse(incoming, stream, outputs, on_frame, turn, stopped)
         except KeyboardInterrupt:
             interrupted = True
         finally:
@@ -138,34 +61,33 @@ def run(
                 interrupted = interrupted or (stopped is not None and stopped.is_set())
                 if turn is not None:
                     turn.give()
-                results.close()
                 if interrupted:
                     source.close()  # a reader may wait for a frame that does not come
-                writer.join()
+                outputs.end()
                 incoming.end(interrupted)
     with interrupts.shielded():
-        for failure in (incoming.failure, writer.failure):
+        for failure in (incoming.failure, outputs.failure):
             if failure is not None:
                 raise failure
-        problems = [*source.notes, *stream.notes, *([source.problem] if source.problem else [])]
+        problems = [*source.notes, *stream.problems, *([source.problem] if source.problem else [])]
         seconds = time.perf_counter() - begin
         waited = {
             "decode": incoming.full_seconds,
-            "network": incoming.empty_seconds + results.full_seconds,
-            "output": results.empty_seconds,
+            "network": incoming.empty_seconds + outputs.full_seconds,
+            **outputs.waited(),
         }
         busy = {stage: max(0.0, 1.0 - idle / max(seconds, 1e-9)) for stage, idle in waited.items()} if turn is None else {}
         summary = summariser.build(wall_seconds=seconds, dropped=source.dropped, problems=problems, interrupted=interrupted)
         cpu = time.process_time() - cpu_begin if turn is None else 0.0
-        summary = replace(summary, complete=source.problem is None, busy=busy, cpu_seconds=cpu)
-        _finish(sinks, summary)
+        summary = replace(summary, complete=source.problem is None, busy=busy, cpu_seconds=cpu, notes=tuple(stream.notes))
+        finish(sinks, summary)
     return summary
 
 
 def _analyse(
     incoming: _Read | _Waited,
     stream: Stream,
-    results: Channel[FrameResult],
+    outputs: Outputs,
     on_frame: Callable[[FrameResult], None] | None,
     turn: Turn | None,
     stopped: threading.Event | None,
@@ -180,8 +102,8 @@ def _analyse(
         result = stream.process(frame)
         if turn is not None:
             turn.give()
-        if not results.put(result):
-            return  # the writer failed
+        if not outputs.put(result):
+            return  # one of them failed
         if on_frame is not None:
             on_frame(result)
 
@@ -191,7 +113,7 @@ class _Read:
 
     def __init__(self, source: Source) -> None:
         self._frames: Channel[Frame] = Channel(DEPTH)
-        self._reader = _Worker("skipvid-reader", lambda: _read(source, self._frames))
+        self._reader = Worker("skipvid-reader", lambda: _read(source, self._frames))
 
     def __iter__(self) -> Iterator[Frame]:
         self._reader.start()
@@ -245,18 +167,6 @@ class _Waited:
         """Nothing is read ahead."""
 
 
-def _finish(sinks: Sequence[Sink], summary: RunSummary) -> None:
-    """Complete every output that can be completed; then raise what kept the first of the others from it."""
-    failures = []
-    for sink in sinks:
-        try:
-            sink.finish(summary)
-        except Exception as error:
-            failures.append(error)
-    if failures:
-        raise failures[0]
-
-
 def _read(source: Source, frames: Channel[Frame]) -> None:
     try:
         for frame in source:
@@ -264,16 +174,3 @@ def _read(source: Source, frames: Channel[Frame]) -> None:
                 break
     finally:
         frames.close()
-
-
-def _write(results: Channel[FrameResult], sinks: Sequence[Sink], summariser: Summariser) -> None:
-    try:
-        for result in results:
-            begin = time.perf_counter()
-            for sink in sinks:
-                sink.write(result)
-            drawing = sum(sink.draw_ms for sink in sinks)
-            drawn = {"draw": drawing} if drawing else {}
-            summariser.add(result, {**drawn, "write": (time.perf_counter() - begin) * 1e3 - drawing})
-    finally:
-        results.close(discard=True)

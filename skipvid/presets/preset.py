@@ -63,7 +63,7 @@ class Preset:
     input_threshold: float | None = None  # τ of the norm gates that stand before norm-output gates
     dense_above: float = 0.75  # share of the MACs above which gates cost more time than they save: keyframes follow such a frame
     precision: str = "auto"  # of maps and weights: f32, bf16 (half the memory), or auto: bf16 where the processor multiplies it
-    motion: str = "none"  # where the camera moves: auto, none, canvas or shift (detectors)
+    motion: str = "none"  # where the camera moves: auto, none, canvas, shift, or warp (detectors)
     denoise: str = "none"  # where the camera is noisy: auto or none (detectors)
     head: str = ""  # what reads the results of a network from a file
     gate_weights: str = ""  # of gumbel gates: URL, "bundled:FILE", or a path relative to the preset file

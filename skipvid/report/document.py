@@ -51,6 +51,7 @@ def summary_document(
         "dropped": summary.dropped,
         "interrupted": summary.interrupted,
         "problems": list(summary.problems),
+        "notes": list(summary.notes),
         "wall_seconds": _finite(summary.wall_seconds),
         "fps": _finite(summary.fps),
         "median_ms": {phase: _finite(ms) for phase, ms in summary.median_ms.items()},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from skipvid.core.motions import WARP
 from skipvid.core.results import AreaCost, RunSummary
 from skipvid.report.limits import pipeline_text
 from skipvid.report.summary import Comparison
@@ -21,8 +22,9 @@ def source_line(summary: RunSummary) -> str:
 def run_line(summary: RunSummary) -> str:
     """What analysed it."""
     header = summary.header
-    gate = "no gates" if header.gate == "none" else f"{header.gate} gate, threshold {header.threshold:g}"
-    block = f"blocks of {header.block}" if header.block > 1 and header.gate != "none" else ""
+    ungated = {"none": "no gates", WARP: "activation motion compensation, no bound"}
+    gate = ungated.get(header.gate, f"{header.gate} gate, threshold {header.threshold:g}")
+    block = f"blocks of {header.block}" if header.block > 1 and header.gate not in ungated else ""
     return ", ".join(part for part in (header.preset, gate, block, f"{header.backend} back end, {header.precision}") if part)
 
 
@@ -53,6 +55,8 @@ def headlines(summary: RunSummary, comparison: Comparison | None) -> list[tuple[
     if comparison is not None and comparison.maps is not None:
         text = f"mean IoU of the classes with the dense maps, {percent(comparison.maps.pixels)} of the pixels have the same class"
         lines.append(("Agreement", f"{comparison.maps.mean_iou:.3f}", text))
+    if summary.header.gate == WARP:
+        lines.append(("Bound", "no bound", "results between keyframes may differ from the dense network's by any amount"))
     if comparison is not None and comparison.bound_usage is not None:
         text = "of the error bound was used at most, on any map at any time"
         lines.append(("Bound", percent(comparison.bound_usage), text))

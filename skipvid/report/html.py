@@ -36,6 +36,7 @@ def html_page(summary: RunSummary, comparison: Comparison | None, thresholds: Se
     parts.append(f'<div class="cards">{"".join(map(_card, headlines(summary, comparison)))}</div>')
     complaint = why_it_does_not_pay(summary, comparison)
     parts += [f'<div class="note">{escape(line)}</div>' for line in ([complaint] if complaint else []) + warnings_of(summary)]
+    parts += [f"<p>{escape(line)}</p>" for line in summary.notes]
     if curve:
         stretch = f"; each point is the mean of {curve[0].frames} frames" if curve[0].frames > 1 else ""
         ticks = f'<p class="legend">Ticks below the axis are keyframes, which are computed in full{stretch}.</p>'

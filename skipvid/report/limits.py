@@ -18,10 +18,8 @@ def limit(summary: RunSummary) -> str | None:
     if not summary.busy:
         return None
     stage = max(summary.busy, key=lambda name: summary.busy[name])
-    if stage != "output":
-        return {"decode": "decoding"}.get(stage, "the network")
-    draw, write = (summary.median_ms.get(phase, 0.0) for phase in ("draw", "write"))
-    return "drawing" if draw > write else "encoding" if draw else "writing"
+    output = "encoding" if "draw" in summary.busy else "writing"
+    return {"decode": "decoding", "network": "the network", "draw": "drawing", "output": output}[stage]
 
 
 def fps_without_gates(summary: RunSummary, comparison: Comparison | None) -> float | None:

@@ -38,6 +38,8 @@ def render_report(
         _print(console, Text(complaint, style="bold yellow"))
     for line in warnings_of(summary):
         _print(console, Text(f"Note: {line}", style="yellow"))
+    for line in summary.notes:
+        _print(console, Text(line))
     if summary.cost is not None:
         total = total_cost(summary.cost)
         _print(console, _cost_table("Stage", stage_costs(summary.cost), total, summary.frames, console.width))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from skipvid.core.motions import WARP
 from skipvid.core.results import RunSummary
 from skipvid.report.summary import Comparison
 from skipvid.report.units import milliseconds, percent, plural, times
@@ -43,6 +44,7 @@ def why_it_does_not_pay(summary: RunSummary, comparison: Comparison | None) -> s
             "(a moving camera, noise, or a threshold that is too low)"
         )
     else:
-        reason = f"the gates' own work takes more time here than {percent(cost.saving)} fewer MACs save"
+        own = "the search for motion" if summary.header.gate == WARP else "the gates' own work"
+        reason = f"{own} takes more time here than {percent(cost.saving)} fewer MACs save"
     ratio = times(dense / skip) if skip > 0.0 else "0x"
     return f"Skipping does not pay here: {milliseconds(skip)} ms against {milliseconds(dense)} ms dense ({ratio}): {reason}."

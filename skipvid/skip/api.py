@@ -26,6 +26,7 @@ from skipvid.skip.kept import KeptPrograms
 from skipvid.skip.picture import Input, Shapes, prepared, shapes_of
 from skipvid.skip.session import Session
 from skipvid.skip.thread_choice import ThreadChoice
+from skipvid.skip.warp.session import SplitPrograms, WarpSession
 from skipvid.skip.widths import WidthsProgram
 
 if TYPE_CHECKING:  # PyTorch is imported where a network is converted: a program that was kept on disk does without
@@ -149,6 +150,7 @@ class SkipModel:
         self._programs: dict[Shapes, Program] = {}
         self._in_use: weakref.WeakValueDictionary[Shapes, Program] = weakref.WeakValueDictionary()
         self._planned: dict[Shapes, PlannedProgram] = {}
+        self._splits: dict[Shapes, SplitPrograms] = {}
         self._dense_ran: set[Shapes] = set()
         self._dense_times: dict[Shapes, dict[bool, list[float]]] = {}  # by shapes, and by whether one thread did it alone
         self._dense_choices: dict[Shapes, ThreadChoice] = {}
@@ -173,6 +175,10 @@ class SkipModel:
     def session(self) -> Session:
         """A new stream."""
         return Session(self)
+
+    def warp_session(self) -> WarpSession:
+        """A new stream by activation motion compensation in place of gates: for comparison, as its results have no bound."""
+        return WarpSession(self)
 
     def dense(self, *inputs: Input) -> Any:
         """The network without gates on the same back end: what a session is measured against. Returns what the network returns."""
@@ -230,6 +236,19 @@ class SkipModel:
         with self.source.lock, in_main_memory():
             return _remember(self._planned, shapes, lambda: self.backend.compile(self._plan(shapes)))
 
+    def split(self, shapes: Shapes) -> SplitPrograms:
+        """The network without gates in two parts, compiled when first asked for. Raises UsageError for one that cannot be split."""
+        from skipvid.skip.warp.split import split_graph
+
+        def compiled() -> SplitPrograms:
+            if self.source.narrower is not None:
+                raise UsageError("activation motion compensation takes networks of one width", "leave --motion warp out")
+            parts = split_graph(self._graph(shapes), self.precision)
+            return SplitPrograms(self.backend.compile(parts.prefix), self.backend.compile(parts.suffix), parts.whole.costs, parts.behind)
+
+        with self.source.lock, in_main_memory():
+            return _remember(self._splits, shapes, compiled)
+
     def _found(self, shapes: Shapes) -> Program | None:
         return None if self._kept is None else self._kept.find(self.backend, self.config, self.precision, shapes)
 
@@ -270,8 +289,13 @@ class SkipModel:
 
     def _plan(self, shapes: Shapes) -> Plan:
         from skipvid.skip.gates.registry import attach_gates
-        from skipvid.skip.ir.precision import round_weights
         from skipvid.skip.plan import make_plan
+
+        return make_plan(attach_gates(self._graph(shapes), self.config), self.precision)
+
+    def _graph(self, shapes: Shapes) -> Graph:
+        """The network for inputs of these shapes, its weights rounded where the precision asks for it."""
+        from skipvid.skip.half_weights import half_weights
 
         for number, shape in enumerate(shapes, 1):
             if not shape or shape[0] != 1:
@@ -283,8 +307,8 @@ class SkipModel:
         graph = _remember(self.source.graphs, shapes, lambda: self._exported(shapes))
         # Weights are rounded before gates are attached: some know the layer that they stand on.
         if self.precision == "bf16":
-            graph = _remember(self.source.half_graphs, shapes, lambda: round_weights(graph))
-        return make_plan(attach_gates(graph, self.config), self.precision)
+            return _remember(self.source.half_graphs, shapes, lambda: half_weights(graph))
+        return graph
 
     def _exported(self, shapes: Shapes) -> Graph:
         import torch

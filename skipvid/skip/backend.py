@@ -70,7 +70,7 @@ class FrameRun:
     gate_pixels: for each gate the number of pixels that were compared. changed: for each output whether any of it may differ from the
     frame before. measured_pixels: for each map that output gates read the number of pixels whose change was measured. candidates:
     for each layer with an output gate the number of outputs that it decided about. costs: of the network that ran, where that is not always
-    the same; None: the program's.
+    the same; None: the program's. choices: by adaptive layer the number of its choice: of a ratio, or the one behind them, reuse.
     """
 
     outputs: tuple[Output, ...]
@@ -81,11 +81,13 @@ class FrameRun:
     measured_pixels: Mapping[str, int] = field(default_factory=dict)
     candidates: Mapping[str, int] = field(default_factory=dict)
     costs: CostModel | None = None
+    choices: Mapping[str, int] = field(default_factory=dict)
 
 
-def unchanged(costs: CostModel, outputs: tuple[Output, ...]) -> FrameRun:
-    """The account of a frame that is equal to the one before, whose outputs these are."""
-    return FrameRun(outputs, [0] * len(costs.layers), NoMasks(costs), {}, [False] * len(outputs), costs=costs)
+def unchanged(costs: CostModel, last: FrameRun) -> FrameRun:
+    """The account of a frame that is equal to the last one."""
+    still = [False] * len(last.outputs)
+    return FrameRun(last.outputs, [0] * len(costs.layers), NoMasks(costs), {}, still, costs=costs, choices=last.choices)
 
 
 def as_arrays(outputs: Sequence[Output]) -> tuple[NDArray[np.float32], ...]:

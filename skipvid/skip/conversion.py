@@ -111,7 +111,7 @@ def describe(plan: Plan, program: Program) -> ConversionReport:
     gated = bool(plan.gates or plan.output_gates)
     layers = tuple(
         ConvertedLayer(layer.name, layer.stage, layer.kind, layer.dense_macs, _way(by_name[layer.node], reasons, gated))
-        for layer in plan.layers
+        for layer in plan.costs.full_layers
     )
     return ConversionReport(
         dict(Counter(node.op for node in plan.graph)),
@@ -151,7 +151,26 @@ def _why(node: Node, fallbacks: Mapping[str, str]) -> str:
 
 def _notes(plan: Plan) -> tuple[str, ...]:
     types = plan.graph.other_floats
-    return (f"computed in float32 where the network has {', '.join(types)}; what it returns keeps its type",) if types else ()
+    notes = [f"computed in float32 where the network has {', '.join(types)}; what it returns keeps its type"] if types else []
+    return (*notes, *_adaptive(plan))
+
+
+def _adaptive(plan: Plan) -> Iterator[str]:
+    """Which layers are adaptive, together with those that have the same choices."""
+    names: dict[str, list[str]] = {}
+    by_name = plan.graph.by_name
+    shares: dict[str, dict[int, float]] = {}
+    for part in plan.costs.alternatives:
+        share = plan.layers[part.row].dense_macs / max(plan.layers[part.row].outputs, 1)
+        own = shares.setdefault(part.choice, {})
+        own[part.number] = own.get(part.number, 0.0) + share
+    for layer, choice in plan.choices.items():
+        own = shares[layer]
+        ways = ", ".join(f"{own[number] / own[0]:.0%}" for number in sorted(own))
+        names.setdefault(ways + (", or the last map" if by_name[choice].attrs["reuse"] else ""), []).append(layer)
+    for ways, layers in names.items():
+        more = f" and {len(layers) - NAMED} more" if len(layers) > NAMED else ""
+        yield f"adaptive: {len(layers)} layers ({', '.join(layers[:NAMED])}{more}) choose in each frame from {ways} of their MACs"
 
 
 def _size(count: int) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TypeVar
 
@@ -98,10 +98,23 @@ class ReportedAs:
         return FrameCost(self.full.table, counts, own.other_gate_ops)
 
 
+@dataclass(frozen=True, slots=True)
+class Alternative:
+    """A layer that runs in frames of one choice alone. row: its number. choice: name of the adaptive layer that it is a part of. number: of
+    the choice, 0 being the full ratio. first: whether it reads what the adaptive layer reads, and not what another part has made of that.
+    """
+
+    row: int
+    choice: str
+    number: int
+    first: bool
+
+
 @dataclass(frozen=True)  # no slots: what is derived is kept
 class CostModel:
     """layers: all that is counted, in order. gates: the map gates. measured, candidates: of output gates, for a pixel of a map whose change
-    they read, and for an output that they decide about. reported: of a narrower network; None: in rows of its own.
+    they read, and for an output that they decide about. reported: of a narrower network, and of one with adaptive layers; None: in rows of
+    its own. alternatives: parts of adaptive layers.
     """
 
     layers: tuple[Layer, ...]
@@ -109,6 +122,7 @@ class CostModel:
     measured: tuple[GateUnit, ...] = ()
     candidates: tuple[GateUnit, ...] = ()
     reported: ReportedAs | None = None
+    alternatives: tuple[Alternative, ...] = ()
 
     @property
     def pixel_rows(self) -> Mapping[int, str]:
@@ -120,7 +134,19 @@ class CostModel:
 
     @cached_property
     def dense_macs(self) -> int:
-        return sum(layer.dense_macs for layer in self.layers)
+        """Of adaptive layers at the full ratio."""
+        return sum(layer.dense_macs for layer in self.full_layers)
+
+    @property
+    def full_layers(self) -> tuple[Layer, ...]:
+        """All but those that adaptive layers run at lower ratios."""
+        narrow = {part.row for part in self.alternatives if part.number > 0}
+        return tuple(layer for row, layer in enumerate(self.layers) if row not in narrow)
+
+    def macs_at(self, choices: Mapping[str, int]) -> int:
+        """MACs of a frame that computes everything at these choices, by adaptive layer."""
+        other = [part.row for part in self.alternatives if choices.get(part.choice, 0) != part.number]
+        return sum(layer.dense_macs for layer in self.layers) - sum(self.layers[row].dense_macs for row in other)
 
     def executed_macs(self, active: Sequence[int]) -> int:
         """MACs of a frame that computes `active` outputs of each layer; fast enough for every frame."""
@@ -150,8 +176,24 @@ class CostModel:
             if layer.outputs > 1:
                 numbers.setdefault(layer.size, []).append(number)
         macs = np.array([layer.dense_macs for layer in self.layers], np.float64)
-        total = max(sum(macs[own].sum() for own in numbers.values()), 1.0)
+        full = {layer.node for layer in self.full_layers}
+        total = max(sum(macs[number] for own in numbers.values() for number in own if self.layers[number].node in full), 1.0)
         return {size: (np.array(own, np.int32), (macs[own] / total).astype(np.float32)) for size, own in numbers.items()}
+
+
+def with_choices(own: CostModel, alternatives: Sequence[Alternative], units: Sequence[GateUnit]) -> CostModel:
+    """The costs of a network with adaptive layers, all parts of which are reported in the row of the layer at its full ratio.
+
+    own: the same without choices. units: of the choices.
+    """
+    full = replace(own, alternatives=tuple(alternatives))
+    rows = {layer.node: row for row, layer in enumerate(full.full_layers)}
+    places = {part.choice: rows[own.layers[part.row].node] for part in alternatives if part.number == 0}
+    parts = {part.row: part for part in alternatives}
+    targets = [places[parts[row].choice] if row in parts else rows[layer.node] for row, layer in enumerate(own.layers)]
+    first = [row not in parts or parts[row].first for row in range(len(own.layers))]
+    reported = ReportedAs(CostModel(full.full_layers).units, np.array(targets, np.int64), np.array(first, np.bool_))
+    return replace(full, gates=(*own.gates, *units), reported=reported)
 
 
 Counts = TypeVar("Counts", int, NDArray[np.int64])

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils._pytree import tree_unflatten
 
-from skipvid.skip.cost_model import CostModel, GateUnit, Layer
+from skipvid.skip.cost_model import Alternative, CostModel, GateUnit, Layer, with_choices
 from skipvid.skip.gates.base import GatedGraph, MapGate, OutputGate
 from skipvid.skip.ir.cost import macs_by_node
 from skipvid.skip.ir.graph import Graph, Node
@@ -63,6 +63,17 @@ class Plan:
         """Gates whose units keyframes measure, in the order of the graph."""
         attached = [(node.name, gates.get(node.name)) for node in self.graph for gates in (self.gates, self.output_gates)]
         return tuple((name, gate) for name, gate in attached if gate is not None and gate.measures)
+
+    @cached_property
+    def choices(self) -> Mapping[str, str]:
+        """By adaptive layer, as it is named in reports, the node that chooses for it."""
+        guards = {node.name: node.guard for node in self.graph}
+        return {layer.name: guard[0] for layer in self.layers if (guard := guards[layer.node]) is not None and guard[1] == 0}
+
+    @property
+    def reusing(self) -> Mapping[str, Node]:
+        """Selections that compute something where they are reused, by the name under which that is counted."""
+        return {f"{node.name}_reused": node for node in self.graph if node.op == "select" and node.consts}
 
     @property
     def measured_maps(self) -> tuple[str, ...]:
@@ -125,7 +136,31 @@ def _cost_model(plan: Plan) -> CostModel:
             # A map's change is measured once, for all layers that read it: in the first one's row.
             measured.setdefault(source, GateUnit(source, row, 0, output_gate.change_operations()))
             candidates.append(GateUnit(layer.node, row, 0, output_gate.operations()))
-    return CostModel(layers, tuple(gates), tuple(measured.values()), tuple(candidates))
+    own = CostModel(layers, tuple(gates), tuple(measured.values()), tuple(candidates))
+    return with_choices(own, _alternatives(plan), _choice_units(plan)) if plan.choices else own
+
+
+def _alternatives(plan: Plan) -> list[Alternative]:
+    by_name, layers = plan.graph.by_name, {choice: layer for layer, choice in plan.choices.items()}
+    found = []
+    for row, layer in enumerate(plan.layers):
+        node = by_name[layer.node]
+        if node.guard is not None:
+            found.append(Alternative(row, layers[node.guard[0]], node.guard[1], by_name[node.inputs[0]].guard is None))
+    return found
+
+
+def _choice_units(plan: Plan) -> list[GateUnit]:
+    """What a decision costs, and a pixel of a map that is reused."""
+    by_name = plan.graph.by_name
+    rows = {choice: [layer.name for layer in plan.layers].index(name) for name, choice in plan.choices.items()}
+    units = []
+    for choice, row in rows.items():
+        node = by_name[choice]
+        source = by_name[node.inputs[1]]
+        policy = node.consts["inner"].numel() + node.consts["outer"].numel()
+        units.append(GateUnit(choice, row, policy, source.channels * source.size[0] * source.size[1]))
+    return [*units, *(GateUnit(name, rows[node.inputs[0]], node.channels, 0) for name, node in plan.reusing.items())]
 
 
 def _kind(node: Node) -> str:

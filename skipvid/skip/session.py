@@ -181,7 +181,7 @@ class Session:
         assert self._program is not None and self._run is not None
         self.keyframe = False
         self._since_keyframe += 1
-        self._run = unchanged(self._run.costs or self._program.costs, self._run.outputs)
+        self._run = unchanged(self._run.costs or self._program.costs, self._run)
         return self._run.outputs
 
     def __reduce__(self) -> NoReturn:
@@ -216,7 +216,8 @@ class Session:
         if self._unit_is_stale(run):
             self._current = False
             return
-        busy = costs.executed_macs(run.active) > self._dense_above * costs.dense_macs
+        whole = costs.macs_at(run.choices) if run.choices else costs.dense_macs
+        busy = costs.executed_macs(run.active) > self._dense_above * whole
         self._dense_run = min(2 * self._dense_run or 1, LONGEST_DENSE_RUN) if busy else 0
         self._dense_left = self._dense_run
 
@@ -280,7 +281,16 @@ class Session:
     def computed(self) -> dict[str, NDArray[np.bool_]]:
         """By layer name, which output pixels the last frame computed: (h, w) bool."""
         costs, run = self._last()
-        return {name: run.computed[number] for number, name in costs.pixel_rows.items()}
+        found: dict[str, NDArray[np.bool_]] = {}
+        for number, name in costs.pixel_rows.items():
+            mask = run.computed[number]
+            found[name] = found[name] | mask if name in found else mask  # an adaptive layer runs one of several
+        return found
+
+    @property
+    def choices(self) -> dict[str, int]:
+        """By adaptive layer what the last frame chose: the number of the ratio, or the one behind them, where the last map was reused."""
+        return dict(self._last()[1].choices)
 
     def activity(self, stride: int = 8) -> NDArray[np.float32]:
         """Where the last frame's work was done: the fraction of its dense MACs executed in each cell of stride x stride input pixels.

@@ -158,20 +158,20 @@ class Canvas:
 def move_onto(canvas: NDArray[np.uint8], pixels: NDArray[np.uint8], motion: Similarity) -> None:
     """Draw a picture onto the canvas, in place; where it shows nothing, the canvas stays. motion: from the canvas to the picture.
 
-    Both (h, w, 3) uint8. By Lanczos' kernel where it is only shifted, which keeps what is fine; else by a cubic one.
+    Both (h, w, 3) uint8, each of its own size. By Lanczos' kernel where it is only shifted, which keeps what is fine; else by a cubic one.
     """
-    height, width = pixels.shape[:2]
+    (rows, columns), (height, width) = canvas.shape[:2], pixels.shape[:2]
     if not motion.shifts:
-        covered = _covered(motion, (height, width))
+        covered = _covered(motion, (height, width), (rows, columns))
         moved = cv2.warpAffine(
-            pixels, motion.matrix(), (width, height), flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE
+            pixels, motion.matrix(), (columns, rows), flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE
         )
         cv2.copyTo(moved, covered, canvas)
         return
     (left, across), (top, down) = (divmod(round(shift * PHASES), PHASES) for shift in (motion.dx, motion.dy))
     # the pixels of the canvas whose centres lie between centres of the picture
-    first_x, last_x = max(0, -left), min(width, width - left - (across > 0))
-    first_y, last_y = max(0, -top), min(height, height - top - (down > 0))
+    first_x, last_x = max(0, -left), min(columns, width - left - (across > 0))
+    first_y, last_y = max(0, -top), min(rows, height - top - (down > 0))
     if last_x <= first_x or last_y <= first_y:
         return
     moved = cv2.sepFilter2D(
@@ -180,11 +180,11 @@ def move_onto(canvas: NDArray[np.uint8], pixels: NDArray[np.uint8], motion: Simi
     canvas[first_y:last_y, first_x:last_x] = moved[first_y + top : last_y + top, first_x + left : last_x + left]
 
 
-def _covered(motion: Similarity, size: tuple[int, int]) -> NDArray[np.uint8]:
-    """(h, w) uint8, 1 where a pixel of the canvas has its centre in the picture."""
+def _covered(motion: Similarity, size: tuple[int, int], of_canvas: tuple[int, int]) -> NDArray[np.uint8]:
+    """(h, w) uint8 over a canvas, 1 where a pixel of it has its centre in the picture. size, of_canvas: (height, width)."""
     height, width = size
     corners = np.array([[0.5, 0.5], [width - 0.5, 0.5], [width - 0.5, height - 0.5], [0.5, height - 0.5]])
-    mask = np.zeros(size, np.uint8)
+    mask = np.zeros(of_canvas, np.uint8)
     cv2.fillConvexPoly(mask, np.floor(motion.inverse().points(corners)).astype(np.int32), 1)
     return mask
 

@@ -7,16 +7,27 @@ pixels and never between them, and is left alone until the person needs another 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from skipvid.core.results import StoredPicture
-
 PADDING = 1.25
 """Window side per side of the person's box that pose networks are trained with (HRNet, PP-TinyPose)."""
+
+
+class InParts(Protocol):
+    """A picture of which parts can be had, as of skipvid.core.results.StoredPicture."""
+
+    @property
+    def height(self) -> int: ...
+
+    @property
+    def width(self) -> int: ...
+
+    def part(self, left: int, top: int, right: int, bottom: int) -> NDArray[np.uint8]:
+        """The pixels within these bounds, (h, w, 3) uint8 BGR; they lie in the picture, right and bottom exclusive."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +64,7 @@ class CropWindow:
         """Pixels of the frame per pixel of the input, in x and y."""
         return self.width / self.input_size[1], self.height / self.input_size[0]
 
-    def cut(self, picture: NDArray[Any] | StoredPicture) -> NDArray[Any]:
+    def cut(self, picture: NDArray[Any] | InParts) -> NDArray[Any]:
         """picture: a frame's, (H, W, 3) uint8 BGR where it is an array -> (h, w, 3) uint8 of input_size. A map over the frame, (H, W)
         float32, becomes (h, w) float32 in the same way."""
         height, width = picture.shape[:2] if isinstance(picture, np.ndarray) else (picture.height, picture.width)

@@ -10,16 +10,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skipvid.core.costs import FrameCost
+from skipvid.core.errors import UsageError
+from skipvid.core.motions import WARP
 from skipvid.core.results import Detections, Frame, FrameResult
 from skipvid.models import DetectorSpec, WholePoseSpec
 from skipvid.presets.preset import Preset
 from skipvid.skip.api import SkipModel
+from skipvid.skip.backend import Program
 from skipvid.skip.config import SkipConfig
+from skipvid.skip.session import Session
+from skipvid.skip.warp.session import WarpSession
 from skipvid.tasks.areas import Areas
 from skipvid.tasks.counting import CountOption, Counts
 from skipvid.tasks.detect import DetectTask, finds_people, found_categories
 from skipvid.tasks.engine import ACTIVITY_STRIDE, Clock, Engine, EngineStream, spec_with
 from skipvid.tasks.identities import FollowOptions, Identities
+from skipvid.tasks.registration import Registration
 from skipvid.tasks.track import WEAK
 from skipvid.tasks.whole_picture import WholePicture
 
@@ -33,8 +39,8 @@ class DetectEngine(Engine):
     follow: how detections get identities in the streams with gates; None, which is the default: they get none.
     areas: what is looked at, in all streams; None: everything. count: lines and zones at which those with identities are counted.
     motion: what the streams with gates do where the camera moves, of skipvid.core.motions: at first what the preset says. With threshold 0,
-    which promises the dense network's results, "auto" is "none". denoise: what they do about the noise of the camera, likewise, of
-    skipvid.core.denoising.
+    which promises the dense network's results, "auto" is "none", and "warp" raises UsageError. denoise: what they do about the noise of the
+    camera, likewise, of skipvid.core.denoising.
     Raises PresetError for a preset of another task, WeightsError where the weights do not fit.
     """
 
@@ -65,11 +71,28 @@ class DetectEngine(Engine):
         """What stands before and behind the network, for one stream. share: of the score threshold, from which on boxes are reported."""
         return DetectTask(self.preset, self.spec, self.score_threshold * share, areas, motion, denoise)
 
+    def prepare(self, height: int, width: int) -> tuple[Program, ...]:
+        if not self.warps:
+            return super().prepare(height, width)
+        parts = self.model.split(((1, 3, *self.preset.input_size(height, width)),))
+        return (parts.prefix, parts.suffix)
+
+    def use_motion(self, motion: str | None) -> None:
+        """As Engine.use_motion. Raises UsageError as `motion_in_use`."""
+        super().use_motion(motion)
+        _ = self.motion_in_use
+
+    @property
+    def warps(self) -> bool:
+        return self.motion_in_use == WARP
+
     @property
     def motion_in_use(self) -> str:
-        """What a stream with gates does where the camera moves."""
+        """What a stream with gates does where the camera moves. Raises UsageError for "warp" with threshold 0."""
         config = self.model.config
         without = config.gate == "none" or (self.motion == "auto" and config.threshold == 0)
+        if self.motion == WARP and not without and config.threshold == 0:
+            raise UsageError("threshold 0 promises the dense network's results, --motion warp promises none", "leave one of them out")
         return "none" if without else self.motion
 
     @property
@@ -108,13 +131,14 @@ class DetectStream(EngineStream):
         self._motion = "none" if dense else engine.motion_in_use
         self._denoise = "none" if dense else engine.denoise_in_use
         self._task = engine.task(self._share, engine.areas, self._motion, self._denoise)
-        self._session = engine.model.session()
+        self._session: Session = engine.model.warp_session() if self._motion == WARP else engine.model.session()
         self._identities = None if follow is None else Identities(engine.score_threshold, engine.categories, follow.confirm)
         self._detect_every = 1 if follow is None else follow.detect_every
         self._counts = Counts(engine.count) if engine.count and follow is not None else None
         self._since_start = 0  # frames since everything began anew
         self._ran = True  # the detector, in the last frame
-        self._measured, self._always = whole and not dense and engine.model.config.gate != "none", whole_always
+        # Without gates what is left out costs as much as the rest.
+        self._measured, self._always = whole and not dense and engine.model.config.gate != "none" and self._motion != WARP, whole_always
         self._whole = self._whole_picture(engine.areas)
 
     def look_at(self, areas: Areas | None) -> None:
@@ -127,6 +151,11 @@ class DetectStream(EngineStream):
         if self._frame_size is not None:
             self._look_from_here(self._frame_size)
             self._resume(self._frame_size)
+
+    @property
+    def registration(self) -> Registration | None:
+        """What registers the pictures, of frames of the last size."""
+        return None if self._frame_size is None else self._task.registration
 
     def _whole_picture(self, areas: Areas | None) -> WholePicture | None:
         return WholePicture(self._model, self._always) if self._measured and areas is not None else None
@@ -156,6 +185,11 @@ class DetectStream(EngineStream):
         said = (None if held is None else held.note, None if canvas is None else canvas.note, None if denoiser is None else denoiser.note)
         notes = (*super().notes, *(note for note in said if note is not None))
         return notes if self._counts is None else (*notes, *self._counts.notes)
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """That there is no bound, where there is none."""
+        return (self._session.problem,) if isinstance(self._session, WarpSession) else ()
 
     def process(self, frame: Frame) -> FrameResult:
         """As EngineStream.process; what was counted is added, and what areas saved."""

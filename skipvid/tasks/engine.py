@@ -38,7 +38,11 @@ class Stream(Protocol):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """A line for each thing that the results lack and that was counted, known after the last frame."""
+        """A line for each thing that was done otherwise than usual, and that was counted, known after the last frame."""
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """A line for each thing that the results lack, known after the last frame."""
 
     def process(self, frame: Frame) -> FrameResult:
         """Analyse the next frame."""
@@ -98,6 +102,11 @@ class Engine(ABC):
     def use_motion(self, motion: str | None) -> None:
         """Say what streams with gates do where the camera moves, of skipvid.core.motions; None: what the detector's preset says."""
         self.motion = motion or self.preset.motion
+
+    @property
+    def warps(self) -> bool:
+        """Whether streams with gates use activation motion compensation in their place, which has no bound."""
+        return False
 
     def use_denoising(self, denoise: str | None) -> None:
         """Say what streams with gates do about noise, of skipvid.core.denoising; None: what the detector's preset says."""
@@ -174,8 +183,13 @@ class EngineStream(ABC):
         self._ratios: Counter[float] = Counter()  # runs of the network, by the ratio of its channels
 
     @property
+    def problems(self) -> tuple[str, ...]:
+        """What the results lack."""
+        return ()
+
+    @property
     def notes(self) -> tuple[str, ...]:
-        """What the results lack, and what was counted; here, at which ratios the network ran."""
+        """What a reader should know beside the numbers; here, at which ratios the network ran."""
         note = ratios_note(self._ratios)
         return () if note is None else (note,)
 

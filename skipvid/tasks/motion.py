@@ -94,6 +94,10 @@ class Similarity:
         half = (boxes[:, 2:].astype(np.float64) - boxes[:, :2]) * (self.scale / 2)
         return np.concatenate([centres - half, centres + half], 1)
 
+    def scaled(self, x: float, y: float) -> Similarity:
+        """The same motion of a picture that is x times as wide and y times as high. The two must be alike where it turns or scales."""
+        return Similarity(self.a, self.b, self.dx * x, self.dy * y)
+
     def apart(self, other: Similarity, size: tuple[int, int]) -> float:
         """How far apart two motions take that corner of a picture of (height, width) for which it is most, pixels."""
         corners = np.array([[x, y] for x in (0, size[1]) for y in (0, size[0])], np.float64)

@@ -10,6 +10,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from skipvid.core.motions import WARP
+from skipvid.skip.config import SkipConfig
 from skipvid.tasks.areas import HeldOut
 from skipvid.tasks.canvas import Canvas
 from skipvid.tasks.motion import STANDSTILL
@@ -18,12 +20,16 @@ WORTH = 0.12
 """The mean share of the MACs from which on a canvas can gain something: a still camera over a calm scene is never looked at."""
 MEMORY = 16
 """Frames that the mean share reaches back."""
-LOOKS, MOVING = 4, 3
+LOOKS, MOVING = 2, 2
 """Frames that are only looked at, and how many of them must have moved for a trial to begin."""
-TRIAL = 16
-"""Frames of a trial, its keyframe included."""
+TRIAL, HOPELESS = 8, 4
+"""Frames of a trial, its keyframe included; and those after which one is broken off that gains nothing."""
 ENTER, LEAVE = 0.8, 0.9
 """A trial must lower the mean share to the first number; a canvas that is used is given up above the second."""
+FIXED, PER_SHARE, REGISTERING = 0.4, 0.8, 0.12
+"""A frame's time from its share of the MACs, and what registering it adds, in times of a dense frame (bundled detector, one thread)."""
+SOON = 1
+"""Frames after the first one, whose keyframe says nothing, until a stream is looked at."""
 FIRST_WAIT, LONGEST_WAIT = 8, 512
 """Frames until it is looked at again, doubled each time that nothing was gained."""
 BUSIER = 1.5
@@ -32,13 +38,19 @@ IDLE = 100
 """Frames without motion after which the canvas is given up, as it changes nothing."""
 
 
+def motion_in_use(motion: str, config: SkipConfig) -> str:
+    """What a stream with these gates does where the camera moves: "auto" promises the dense network's results at threshold 0."""
+    without = config.gate == "none" or (motion == "auto" and config.threshold == 0)
+    return "none" if without else motion
+
+
 def make_canvas(motion: str, size: tuple[int, int], held: HeldOut | None, enlarged: bool = False) -> Canvas | None:
     """What registers pictures of (height, width); None where that is not wanted. motion: of skipvid.core.motions.
 
     held: what is left out of the pictures: no motion is looked for there. enlarged: whether the network's picture is larger. In both cases
     a canvas does not follow pans: what is left out lies where it lies, and whole cells of the network are none of the picture.
     """
-    if motion == "none":
+    if motion in ("none", WARP):
         return None
     watched = None if held is None else ~held.covers_of(size)
     if motion == "auto":
@@ -50,16 +62,18 @@ class AutoCanvas(Canvas):
     """A canvas that is used while it pays.
 
     waiting: pictures are passed on as they are, and not looked at. looking: neither are they changed, but the motion is estimated.
-    trying, used: they are registered. A trial is won where the mean share of the MACs falls to ENTER times what it was before.
+    trying, used: they are registered. A trial is won where the mean share of the MACs falls to ENTER times what it was before, and by so
+    much that it pays for the time of registering; its first keyframe counts as one of MEMORY frames, as it comes once in many.
     """
 
     def __init__(self, size: tuple[int, int], watched: NDArray[np.bool_] | None = None) -> None:
         super().__init__(size, watched)
         self._state: Literal["waiting", "looking", "trying", "used"] = "waiting"
         self._age = 0  # pictures in this state
-        self._mean = 0.0  # share of the MACs, of the last pictures in this state
-        self._wait = FIRST_WAIT
-        self._before = 1.0  # the mean share without a canvas
+        self._mean = self._time = 0.0  # share of the MACs, and time, of the last pictures in this state
+        self._wait = SOON
+        self._begun = False  # after the stream's first picture
+        self._before = self._time_before = 1.0  # the same without a canvas
         self._moved = self._idle = 0
 
     @property
@@ -90,12 +104,18 @@ class AutoCanvas(Canvas):
 
     def spent(self, share: float) -> None:
         """Take in what the last picture took, and decide about the next one."""
+        if not self._begun:
+            self._begun = True
+            return
         self._age += 1
-        self._mean += (share - self._mean) / min(self._age, MEMORY)
+        counted = self._age - (self._state == "trying")
+        if counted:
+            self._mean += (share - self._mean) / min(counted, MEMORY)
+            self._time += (min(1.0, FIXED + PER_SHARE * share) - self._time) / min(counted, MEMORY)
         if self._state == "waiting":
             due = self._age >= self._wait or (self._age >= FIRST_WAIT and self._mean > BUSIER * self._before)
             if due and self._mean >= WORTH:
-                self._before = self._mean
+                self._before, self._time_before, self._wait = self._mean, self._time, max(self._wait, FIRST_WAIT)
                 self._begin("looking")
         elif self._state == "looking":
             if self._age > LOOKS:
@@ -109,18 +129,25 @@ class AutoCanvas(Canvas):
     def _judge(self) -> None:
         """Whether the canvas is used further."""
         self._idle = self._idle + 1 if self.motion is STANDSTILL and not self.lost else 0
-        won = self._mean <= (ENTER if self._state == "trying" else LEAVE) * self._before
-        if self._state == "trying" and self._age < TRIAL:
-            return
-        if not won:
+        if self._state == "trying":
+            if self._age == TRIAL:
+                self._mean += (1 - self._mean) / MEMORY
+            if self._age >= TRIAL and self._gains(ENTER):
+                self._state, self._wait = "used", FIRST_WAIT
+            elif self._age >= TRIAL or (self._age >= HOPELESS and not self._gains(LEAVE)):
+                self._give_up(2 * self._wait)
+        elif not self._gains(LEAVE):
             self._give_up(2 * self._wait)
         elif self._idle >= IDLE:
             self._give_up(FIRST_WAIT)
-        elif self._state == "trying":
-            self._state, self._wait = "used", FIRST_WAIT
+
+    def _gains(self, most: float) -> bool:
+        """Whether the canvas pays. most: the share of what was computed without it that may be left."""
+        return self._mean <= most * self._before and self._time + REGISTERING <= self._time_before
 
     def _begin(self, state: Literal["waiting", "looking", "trying"]) -> None:
-        self._state, self._age, self._mean, self._moved, self._idle = state, 0, 0.0, 0, 0
+        self._state, self._age, self._moved, self._idle = state, 0, 0, 0
+        self._mean = self._time = 0.0
         self.forget()
 
     def _give_up(self, wait: int) -> None:

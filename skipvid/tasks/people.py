@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from skipvid.skip.session import Session
 from skipvid.tasks.crops import StickyRule, whole_frame
+from skipvid.tasks.motion import STANDSTILL, Similarity
 from skipvid.tasks.pose import extent, movement
 from skipvid.tasks.track import Track, Tracker
 from skipvid.tasks.viewers import Viewer, ViewerPool
@@ -78,24 +79,30 @@ class DetectedPeople:
         self._tracker.clear()
         self._viewers.keep(())
 
+    def anchored(self) -> None:
+        """Windows lie in the coordinates of another anchor from now on."""
+        self._viewers.look_away()
+
     def found(self, boxes: NDArray[np.float32], scores: NDArray[np.float32], time: float) -> None:
         """Take over the persons that the detector found. boxes: (K, 4) xyxy, pixels of the frame. scores: (K,). time: seconds."""
         self._tracker.update(boxes, scores, time)
         self._viewers.keep(self._tracker.tracks)
 
-    def in_view(self, frame_size: tuple[int, int]) -> list[Person]:
-        """Who is looked at in this frame of (height, width), each through a window that serves."""
+    def in_view(self, frame_size: tuple[int, int], motion: Similarity = STANDSTILL) -> list[Person]:
+        """Who is looked at in this frame of (height, width), each through a window that serves. motion: from windows to the frame."""
         # Those already looked at come first, so that nobody is dropped and taken up again from frame to frame.
         tracks = sorted(self._tracker.visible, key=lambda track: (track not in self._viewers, -track.score))
         left_out = max(0, len(tracks) - self._options.max_persons) + self._tracker.turned_away
         self._crowded += left_out > 0
         self._most_left_out = max(self._most_left_out, left_out)
         people = []
+        back = motion.inverse()
         for track in tracks[: self._options.max_persons]:
             viewer = self._viewers.take(track, self._tracker.tracks)
             rule = self._options.rule
-            if viewer.window is None or not rule.holds(viewer.window, track.box, frame_size):
-                viewer.look_at(rule.place(track.box, self._input_size))
+            box = track.box if motion is STANDSTILL else back.boxes(track.box[None])[0].astype(np.float32)
+            if viewer.window is None or not rule.holds(viewer.window, box, frame_size):
+                viewer.look_at(rule.place(box, self._input_size))
             people.append(Person(track, viewer))
         return people
 
@@ -129,7 +136,11 @@ class PersonInFrame:
         """Forget the frames so far."""
         self._viewer.look_at(None)
 
-    def in_view(self, frame_size: tuple[int, int]) -> list[Person]:
+    def anchored(self) -> None:
+        """As of DetectedPeople."""
+        self._viewer.look_at(None)
+
+    def in_view(self, frame_size: tuple[int, int], motion: Similarity = STANDSTILL) -> list[Person]:
         """The one window."""
         if self._viewer.window is None:
             self._viewer.look_at(whole_frame(frame_size, self._input_size))

@@ -7,14 +7,15 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from skipvid.core.results import StoredPicture
 from skipvid.models import PoseSpec
 from skipvid.presets.preset import Preset
 from skipvid.skip.picture import Picture
 from skipvid.tasks.areas import Areas, HeldWindows
-from skipvid.tasks.crops import CropWindow
+from skipvid.tasks.crops import CropWindow, InParts
 from skipvid.tasks.letterbox import Letterbox, Preprocessor
+from skipvid.tasks.motion import STANDSTILL, Similarity
 from skipvid.tasks.picture_task import mean_colour
+from skipvid.tasks.registered_windows import points_between
 
 SURE = 0.3
 """Score from which a keypoint counts as seen."""
@@ -35,12 +36,12 @@ class PoseTask:
         self._preprocess = Preprocessor(preset.channels, preset.mean, preset.std)
         self._head = spec.head(preset.keypoints)
 
-    def prepare(self, picture: NDArray[np.uint8] | StoredPicture, window: CropWindow) -> Picture:
+    def prepare(self, picture: NDArray[np.uint8] | InParts, window: CropWindow) -> Picture:
         """picture: a frame's, (H, W, 3) uint8 BGR where it is an array -> the network's input, of shape (1, 3, h, w)."""
         pixels = window.cut(picture)
         return self._as_input(pixels if self._held is None else self._held.hold(pixels, window), window)
 
-    def prepare_whole(self, picture: NDArray[np.uint8] | StoredPicture, window: CropWindow) -> Picture:
+    def prepare_whole(self, picture: NDArray[np.uint8] | InParts, window: CropWindow) -> Picture:
         """As `prepare`, with nothing left out."""
         return self._as_input(window.cut(picture), window)
 
@@ -57,10 +58,13 @@ class PoseTask:
         """(H, W) bool over frames of that size; None: nothing."""
         return None if self._held is None else self._held.left_out
 
-    def decode(self, maps: Sequence[NDArray[np.float32]], window: CropWindow) -> NDArray[np.float32]:
-        """maps: all that the network returns -> (J, 3) float32: x, y in pixels of the frame, whole numbers being centres, and score."""
+    def decode(self, maps: Sequence[NDArray[np.float32]], window: CropWindow, motion: Similarity = STANDSTILL) -> NDArray[np.float32]:
+        """maps: all that the network returns -> (J, 3) float32: x, y in pixels of the frame, whole numbers being centres, and score.
+
+        motion: from where the window lies to the frame.
+        """
         keypoints = self._head.keypoints(maps)
-        keypoints[:, :2] = window.to_frame(keypoints[:, :2])
+        keypoints[:, :2] = points_between(window.to_frame(keypoints[:, :2]), motion)
         return keypoints
 
 

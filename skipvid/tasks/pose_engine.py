@@ -14,19 +14,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skipvid.core.costs import FrameCost
-from skipvid.core.errors import PresetError
+from skipvid.core.errors import PresetError, UsageError
 from skipvid.core.results import Detections, Frame, FrameResult
 from skipvid.models import PoseSpec
 from skipvid.presets.preset import Preset
 from skipvid.skip.api import SkipModel
 from skipvid.skip.config import SkipConfig
 from skipvid.tasks.areas import Areas, looked_at, share_note
-from skipvid.tasks.crops import whole_frame
-from skipvid.tasks.detect_engine import DetectStream
+from skipvid.tasks.crops import InParts, whole_frame
+from skipvid.tasks.detect_engine import DetectEngine, DetectStream
 from skipvid.tasks.engine import ACTIVITY_STRIDE, Clock, Engine, EngineStream, spec_with
 from skipvid.tasks.join import Patch, join_activity
+from skipvid.tasks.motion import STANDSTILL
+from skipvid.tasks.motion_choice import motion_in_use
 from skipvid.tasks.people import DetectedPeople, Person, PersonInFrame, Pose, PoseOptions
 from skipvid.tasks.pose import PoseTask
+from skipvid.tasks.registered_windows import CameraMotion, RegisteredFrame, in_phase
+from skipvid.tasks.registration import Registration
+from skipvid.tasks.viewers import Viewer
 from skipvid.tasks.whole_picture import WholePicture
 
 PERSON = 1
@@ -61,6 +66,7 @@ class PoseEngine(Engine):
         self.input_size: tuple[int, int] = preset.image_size
         self.categories = {PERSON: "person"}
         self.detector = detector
+        self.motion = detector.motion if isinstance(detector, DetectEngine) else preset.motion
         self.options = options or PoseOptions()
 
     def window_size(self, frame_size: tuple[int, int]) -> tuple[int, int]:
@@ -68,9 +74,21 @@ class PoseEngine(Engine):
         return self.input_size if self.detector is not None else whole_frame(frame_size, self.input_size).input_size
 
     def use_motion(self, motion: str | None) -> None:
-        """As Engine.use_motion; it is the detector whose pictures are registered."""
+        """As Engine.use_motion: the detector's pictures are registered, and windows on persons stand still in the scene.
+
+        Raises UsageError for what moves maps: that is for networks that see all of the picture.
+        """
+        asked = motion or (self.preset if self.detector is None else self.detector.preset).motion
+        if asked not in ("none", "auto", "canvas"):
+            raise UsageError(f"--motion {asked} is for detectors, not for poses", "use --motion canvas or auto")
+        self.motion = asked
         if self.detector is not None:
             self.detector.use_motion(motion)
+
+    @property
+    def motion_in_use(self) -> str:
+        """What the windows of a stream with gates do where the camera moves."""
+        return motion_in_use(self.motion, self.model.config)
 
     def use_denoising(self, denoise: str | None) -> None:
         """As Engine.use_denoising; it is the detector whose pictures are filtered."""
@@ -109,6 +127,13 @@ class PoseStream(EngineStream):
         detector, people = engine.detector, (engine.model.session, engine.input_size, engine.options)
         self._detector = None if detector is None else detector.dense_stream() if dense else detector.stream(dense_every)
         self._people = PersonInFrame(*people) if detector is None else DetectedPeople(*people)
+        self._motion_asked = "none" if dense else engine.motion_in_use
+        every = self._motion_asked != "none" and engine.options.detect_every == 1
+        # The detector, where it says of every frame how the camera moved.
+        self._riding = self._detector if every and isinstance(self._detector, DetectStream) else None
+        self._camera: CameraMotion | None = None  # in its place
+        self._motion = STANDSTILL  # from the windows to the last frame
+        self._boxes = np.zeros((0, 4))  # of the last frame's persons, where their windows are
         self._since_start = 0  # frames since everything began anew
         self._found: FrameResult | None = None  # what the detector said of the last frame, where it ran
         self._viewed: list[Person] = []  # who was looked at in the last frame
@@ -132,6 +157,9 @@ class PoseStream(EngineStream):
         self._task.frame_size(size)
         if self._cuts is not None:
             self._cuts.leave_out(self._task.left_out)
+        own = self._motion_asked != "none" and self._riding is None
+        self._camera = CameraMotion(self._motion_asked, size, self._task.left_out) if own else None
+        self._boxes = np.zeros((0, 4))
 
     @property
     def memory_bytes(self) -> int:
@@ -140,11 +168,18 @@ class PoseStream(EngineStream):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """At which ratios the network ran, which areas were left out, and a line where persons were."""
+        """At which ratios the network ran, which areas were left out, and what was registered."""
         areas: tuple[str, ...] = ()
         if self._task.left_out is not None:
             areas = (share_note(self._task.left_out),) if self._detector is None else self._detector.notes
-        return (*super().notes, *areas, *(() if self._people.problem is None else (self._people.problem,)))
+        canvas = None if self._registered is None else self._registered.canvas
+        registered = () if canvas is None or canvas.note is None else (canvas.note,)
+        return tuple(dict.fromkeys((*super().notes, *areas, *registered)))
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """A line where persons were left out."""
+        return () if self._people.problem is None else (self._people.problem,)
 
     def _begin_anew(self, size: tuple[int, int]) -> None:
         self._look_from_here(size)
@@ -164,12 +199,32 @@ class PoseStream(EngineStream):
         found = self._found = self._find(frame)
         if found is not None:
             clock.take_over(found.ms)
-        self._viewed = self._people.in_view((frame.height, frame.width))
+        self._follow_camera(frame)
+        clock.lap("preprocess")
+        self._viewed = self._people.in_view((frame.height, frame.width), self._motion)
         poses = [self._look(frame, person, clock, carried=found is None) for person in self._viewed]
         clock.lap("postprocess")
         self._since_start += 1
         found_poses = _detections([pose for pose in poses if pose is not None], len(self._engine.preset.keypoints))
+        if self._camera is not None:
+            self._boxes = self._motion.inverse().boxes(found_poses.boxes)
         return looked_at(found_poses, self._task.left_out)
+
+    @property
+    def _registered(self) -> CameraMotion | Registration | None:
+        """What says how the camera moved."""
+        return self._camera if self._riding is None else self._riding.registration
+
+    def _follow_camera(self, frame: Frame) -> None:
+        """Find out how the camera moved; a new anchor is one for all windows."""
+        if self._camera is not None:
+            self._camera.look(frame.picture, self._boxes)
+        registered = self._registered
+        self._motion = STANDSTILL if registered is None else in_phase(registered.frame_motion)
+        if registered is not None and registered.canvas is not None and registered.canvas.anchored:
+            self._people.anchored()
+            if self._whole is not None:
+                self._whole.begin_anew()
 
     def _find(self, frame: Frame) -> FrameResult | None:
         """Run the detector and the tracker where this frame's turn has come."""
@@ -187,21 +242,25 @@ class PoseStream(EngineStream):
         """Run the pose network on one person. carried: no detection says where the person is in this frame."""
         viewer = person.viewer
         assert viewer.window is not None
-        prepared = self._task.prepare(frame.picture, viewer.window)
+        window, picture = viewer.window, self._picture(frame, viewer)
+        prepared = self._task.prepare(picture, window)
         clock.lap("preprocess")
         self._time_dense(prepared, clock)
-        window = viewer.window
-        with nullcontext() if self._whole is None else self._whole.beside(lambda: self._task.prepare_whole(frame.picture, window), clock):
+        with nullcontext() if self._whole is None else self._whole.beside(lambda: self._task.prepare_whole(picture, window), clock):
             maps = self._model.dense_maps(prepared) if self._dense else viewer.session.maps(prepared)
             clock.lap("model")
         self._ratios[viewer.session.ratio] += 1
-        keypoints = self._task.decode(maps, viewer.window)
+        keypoints = self._task.decode(maps, window, self._motion)
         if carried and isinstance(self._people, DetectedPeople):
             self._people.carry(person, keypoints, frame.time)
         viewer.keypoints = keypoints
         pose = self._people.pose(person, keypoints, (frame.height, frame.width))
         clock.lap("postprocess")
         return pose
+
+    def _picture(self, frame: Frame, viewer: Viewer) -> NDArray[np.uint8] | InParts:
+        """What a viewer's window is cut from."""
+        return frame.picture if self._registered is None else RegisteredFrame(frame.picture, self._motion, viewer.view)
 
     @property
     def _keyframe(self) -> bool:
@@ -212,6 +271,8 @@ class PoseStream(EngineStream):
 
     def _account(self, size: tuple[int, int]) -> tuple[FrameCost, NDArray[np.float32]]:
         costs = [person.viewer.session.cost for person in self._viewed]
+        if self._camera is not None:
+            self._camera.canvas.spent(sum(cost.macs for cost in costs) / max(1, sum(cost.dense_macs for cost in costs)))
         return self._cost(size, costs), self._activity(size, costs)
 
     def _cost(self, size: tuple[int, int], costs: Sequence[FrameCost]) -> FrameCost:
@@ -226,7 +287,8 @@ class PoseStream(EngineStream):
             patches.append(Patch(found.activity, (0, 0, size[1], size[0]), found.cost.dense_macs))
         for person, cost in zip(self._viewed, costs, strict=True):
             assert person.viewer.window is not None
-            patches.append(Patch(person.viewer.session.activity(ACTIVITY_STRIDE), person.viewer.window.box, cost.dense_macs))
+            left, top, right, bottom = self._motion.boxes(np.array([person.viewer.window.box], np.float64))[0].tolist()
+            patches.append(Patch(person.viewer.session.activity(ACTIVITY_STRIDE), (left, top, right, bottom), cost.dense_macs))
         return join_activity(patches, size)
 
 

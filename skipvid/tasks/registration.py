@@ -18,7 +18,7 @@ from skipvid.skip.picture import Picture
 from skipvid.tasks.areas import HeldOut
 from skipvid.tasks.canvas import Canvas, cut_to_frame, to_picture
 from skipvid.tasks.letterbox import Letterbox, Preprocessor
-from skipvid.tasks.motion import STANDSTILL
+from skipvid.tasks.motion import STANDSTILL, Similarity
 from skipvid.tasks.motion_choice import make_canvas
 
 T = TypeVar("T", np.float32, np.bool_)
@@ -82,6 +82,14 @@ class Registration:
         """Pixels of the canvas for one of the input: x, y, x, y."""
         (height, width), (rows, columns) = self._size, self._letterbox.content_size
         return np.array([width / columns, height / rows] * 2, np.float32)
+
+    @property
+    def frame_motion(self) -> Similarity:
+        """From the anchor to the last frame, in pixels of frames."""
+        if self.canvas is None or self.canvas.motion is STANDSTILL:
+            return STANDSTILL
+        (height, width), (rows, columns) = self._letterbox.frame_size, self._size
+        return self.canvas.motion.scaled(width / columns, height / rows)
 
     def boxes_to_frame(self, boxes: NDArray[np.float32]) -> NDArray[np.float32]:
         """(K, 4) xyxy in pixels of the input -> of the frame, cut to it."""

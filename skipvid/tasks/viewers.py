@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from skipvid.skip.session import Session
 from skipvid.tasks.crops import CropWindow
+from skipvid.tasks.registered_windows import WindowView
 from skipvid.tasks.track import Track
 
 
 @dataclass(slots=True, eq=False)
 class Viewer:
-    """A session and what it looks at. keypoints: (J, 3) of the last frame in which its person was seen, None after a change of window."""
+    """A session and what it looks at.
+
+    window: in pixels of the frame; where the camera moves, of the anchor. keypoints: (J, 3), pixels of the frame, of the last one in which
+    its person was seen; None after a change of window. view: what the window saw last.
+    """
 
     session: Session
     window: CropWindow | None = None
     keypoints: NDArray[np.float32] | None = None
+    view: WindowView = field(default_factory=WindowView)
 
     def look_at(self, window: CropWindow | None) -> None:
         """Take another window, or none: nothing that was computed holds for it."""
         self.session.reset()
+        self.view.forget()
         self.window, self.keypoints = window, None
 
 
@@ -43,6 +50,11 @@ class ViewerPool:
     def memory_bytes(self) -> int:
         """Bytes that the sessions hold."""
         return sum(viewer.session.memory_bytes for viewer in (*self._used.values(), *self._idle))
+
+    def look_away(self) -> None:
+        """No window holds any longer; who is looked at keeps the viewer."""
+        for viewer in self._used.values():
+            viewer.look_at(None)
 
     def keep(self, tracks: Iterable[Track]) -> None:
         """Take back the viewers of all other tracks."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from skipvid.cli.app import run
+from skipvid.presets.preset import load_preset, save_preset
 
 SAMPLES = Path(__file__).parents[2] / "sample_videos"
 CLIP, TRUTH = str(SAMPLES / "plaza.mp4"), str(SAMPLES / "plaza.coco.json")
@@ -28,6 +30,19 @@ def test_dense_gated_and_every_second_frame_are_measured_on_the_same_frames(tmp_
     assert rows["norm 0.1"]["fewer_macs"] > rows["norm 0"]["fewer_macs"] > 1 and rows["every 2: held"]["fewer_macs"] == pytest.approx(2)
     with table.open(newline="") as file:
         assert [row["name"] for row in csv.DictReader(file)] == list(rows)
+
+
+def test_a_preset_of_activation_motion_compensation_has_a_row_of_its_own_and_no_thresholds(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "warping.yaml"
+    save_preset(replace(load_preset("efficientdet-nano"), motion="warp"), path)
+    words = ["eval", CLIP, "--truth", TRUTH, "--preset", str(path), *QUICK]
+    assert run([*words, "--json"]) == 0
+    rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)["rows"]}
+    assert list(rows) == ["dense", "warp, no bound"] and rows["warp, no bound"]["fewer_macs"] > 1
+    assert run([*words, "--thresholds", "0.03,0.1"]) == 2
+    assert "has no thresholds" in capsys.readouterr().err
 
 
 def test_poses_are_measured_in_true_boxes(capsys: pytest.CaptureFixture[str]) -> None:

@@ -111,8 +111,15 @@ def test_what_areas_save_is_in_every_form_of_the_report(place: Path, capsys: pyt
 def test_areas_and_counts_are_reported_written_and_drawn(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["--ignore", "0,0 0.3,0 0.3,1 0,1", "--count", "door=0.3,0 0.8,0 0.8,0.9 0.3,0.9", "--conf", "0"]
     assert run(["detect", "clip.mp4", *words, "--events", "e.jsonl", "-o", "a.jsonl", "-o", "a.mp4", "--json"]) == 0
-    problems = json.loads(capsys.readouterr().out)["runs"][0]["problems"]
-    assert any(line.startswith("areas left out: ") for line in problems) and any(line.startswith("count door: ") for line in problems)
+    said = capsys.readouterr()
+    document = json.loads(said.out)["runs"][0]
+    notes = document["notes"]
+    assert any(line.startswith("areas left out: ") for line in notes) and any(line.startswith("count door: ") for line in notes)
+    assert document["problems"] == [] and "warning" not in said.err
+    assert run(["detect", "clip.mp4", *words, "-o", "c.jsonl"]) == 0
+    said = capsys.readouterr()
+    assert " ".join(notes[0].split()) in " ".join(said.out.split()) and "warning" not in said.err
+    assert json.loads((place / "c.jsonl").read_text().splitlines()[-1])["notes"] == notes
     assert run(["detect", "clip.mp4", *words, "--events", "e.csv", "-o", "b.mp4", "-q"]) == 0
     assert (place / "e.csv").read_text().splitlines()[0] == "source,frame,time,count,event,label,id,inside"
     events = [json.loads(line) for line in (place / "e.jsonl").read_text().splitlines()]

@@ -130,7 +130,7 @@ def test_areas_are_left_out_of_poses(more: list[str], place: Path, capsys: pytes
     for frame in frames_of(place / "a.jsonl"):
         assert all((person["box"][1] + person["box"][3]) / 2 >= 23 for person in frame["detections"])
     (document,) = json.loads(capsys.readouterr().out)["runs"]
-    assert any(problem.startswith("areas left out: 5") for problem in document["problems"])
+    assert any(note.startswith("areas left out: 5") for note in document["notes"])
     assert run(["pose", "clip.mp4", "-o", "b.jsonl", "--ignore", "1,2"]) == 2
 
 

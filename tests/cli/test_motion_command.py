@@ -81,10 +81,29 @@ def test_heatmaps_and_masks_are_drawn_on_the_frame(place: Path) -> None:
     assert (place / "map.png").stat().st_size > 0 and (place / "out.mp4").stat().st_size > 0
 
 
+def test_poses_are_watched_through_windows_that_stand_still_in_the_scene(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shares = {}
+    for motion in ("none", "canvas"):
+        words = ["pose", "clip.mp4", "-q", "--full-frame", "--max-frames", "12", "--motion", motion, "-o", f"{motion}.jsonl"]
+        assert run(words) == 0
+        shares[motion] = np.mean(macs(place / f"{motion}.jsonl"))
+    assert shares["canvas"] < 0.6 * shares["none"]
+    assert run(["pose", "clip.mp4", "--conf", "0.1", "--max-frames", "5", "--motion", "canvas", "-o", "out.mp4"]) == 0
+    assert "frames were registered to 1 anchor" in "".join(capsys.readouterr())
+
+
+def test_moving_maps_is_refused_for_poses_in_one_line(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for words in (["--full-frame"], []):
+        assert run(["pose", "clip.mp4", *words, "--motion", "shift"]) == 2
+        said = capsys.readouterr().err.strip()
+        assert "--motion shift is for detectors, not for poses" in said and "--motion canvas or auto" in said
+        assert "Traceback" not in said and list(place.glob("*_skipvid*")) == []
+
+
 def test_another_word_is_refused_in_one_line(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["detect", "clip.mp4", "--motion", "warp"]) == 2
+    assert run(["detect", "clip.mp4", "--motion", "sideways"]) == 2
     said = capsys.readouterr().err.strip()
-    assert "'warp' is not one of 'auto', 'none', 'canvas'" in said and "Traceback" not in said
+    assert "'sideways' is not one of 'auto', 'none', 'canvas'" in said and "Traceback" not in said
     save_preset(replace(load_preset("efficientdet-nano"), motion="sideways"), Path("wrong.yaml"))
     assert run(["detect", "clip.mp4", "--preset", "wrong.yaml"]) != 0
-    assert "'motion' must be one of auto, none, canvas, shift" in capsys.readouterr().err
+    assert "'motion' must be one of auto, none, canvas, shift, warp" in capsys.readouterr().err

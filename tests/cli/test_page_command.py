@@ -109,7 +109,7 @@ def test_cameras_are_on_the_page_and_an_area_drawn_there_is_used_and_found_again
     assert [path.name for path in place.iterdir()] == ["webcam0_areas.json"]
 
     def left_out() -> list[bool]:
-        return [any("areas left out: 5" in problem for problem in each["problems"]) for each in json.loads(out)["runs"]]
+        return [any("areas left out: 5" in note for note in each["notes"]) for each in json.loads(out)["runs"]]
 
     out = said.out
     assert left_out() == [True, False]

@@ -93,3 +93,8 @@ def test_the_cache_is_told_by_name_and_size(tmp_path: Path) -> None:
     size = f"{program.stat().st_size / 2**20:.1f} MiB"
     assert f"programs: {program.parent} ({size})" in told
     assert f"{size} of compiled programs in {program.parent}" in told
+
+
+def test_the_package_itself_can_be_run() -> None:
+    done = subprocess.run([sys.executable, "-m", "skipvid", "--version"], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0 and done.stdout == f"skipvid {skipvid.__version__}\n"

@@ -182,6 +182,31 @@ def test_a_ratio_is_left_only_for_one_that_is_clearly_better() -> None:
     assert restless.choices[0][0].tolist() == [0, 1, 1, 0, 3, 0]  # type: ignore[index]
 
 
+def test_a_ratio_is_kept_for_some_frames() -> None:
+    script = [[1.0, 0, 0, -9], [0.0, 9, 0, -9], [0.0, 9, 0, 20], [0.0, 9, 0, -9], [9.0, 0, 0, -9], [9.0, 0, 0, -9], [9.0, 0, 0, -9]]
+    layer = AdaptiveConv2d(1, 4, 1, policy=Scripted(*script), hysteresis=0, least_stay=3).eval()
+    layer(torch.zeros(1, 7, 1, 4, 4))
+    assert layer.choices[0][0].tolist() == [0, 0, 3, 0, 0, 0, 0]  # type: ignore[index]
+    script[4:] = [[0.0, 9, 0, -9], [9.0, 0, 0, -9], [9.0, 0, 0, -9]]
+    layer = AdaptiveConv2d(1, 4, 1, policy=Scripted(*script), hysteresis=0, least_stay=3).eval()
+    layer(torch.zeros(1, 7, 1, 4, 4))
+    assert layer.choices[0][0].tolist() == [0, 0, 3, 0, 1, 1, 1]  # type: ignore[index]
+    with pytest.raises(UsageError, match="least_stay is 0"):
+        AdaptiveConv2d(1, 4, 1, least_stay=0)
+
+
+@pytest.mark.parametrize("settings", [{}, {"groups": 2}, {"padding": "same", "stride": 1}, {"padding_mode": "circular"}, {"bias": False}])
+def test_an_exported_layer_computes_a_first_frame(settings: dict[str, Any]) -> None:
+    layer = AdaptiveConv2d(4, 10, 3, **{"padding": 1, **settings}).eval()
+    for parameter in layer.policy.parameters():
+        nn.init.normal_(parameter, std=2)
+    exported = torch.export.export(layer, (torch.zeros(2, 4, 6, 7),)).module()
+    for _ in range(8):
+        x = torch.rand(2, 4, 6, 7) * torch.rand(2, 4, 1, 1)
+        layer.reset()
+        torch.testing.assert_close(exported(x), layer(x))
+
+
 def test_costs_are_those_counted_by_hand() -> None:
     layer = AdaptiveConv2d(6, 10, 3, padding=1, policy=Scripted([9.0, 0, 0, 0], [0.0, 9, 0, 0], [0.0, 0, 9, 0], [0.0, 0, 0, 9])).eval()
     layer.hysteresis = 0

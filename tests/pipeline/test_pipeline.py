@@ -15,7 +15,8 @@ import pytest
 from skipvid.core import interrupts
 from skipvid.core.errors import OutputError, SourceError
 from skipvid.core.results import Detections, Frame, FrameResult, RunHeader, RunSummary, SourceInfo
-from skipvid.pipeline.run import Channel, run
+from skipvid.pipeline.run import run
+from skipvid.pipeline.threads import Channel
 from skipvid.video.sinks.base import Sink
 from skipvid.video.sources.base import Source
 
@@ -39,7 +40,8 @@ class CountingSource(Source):
 
 
 class Echo:
-    notes = ("3 persons left out",)
+    notes = ("count door: 2 in",)
+    problems = ("3 persons left out",)
 
     def __init__(self, fail_at: int | None = None, error: type[BaseException] = ValueError) -> None:
         self._fail_at, self._error = fail_at, error
@@ -68,6 +70,28 @@ class Recorder(Sink):
         pass
 
 
+class Artist(Recorder):
+    """Notes what it drew and when: the number of the frame that was written last before."""
+
+    draws = True
+
+    def __init__(self, fail_drawing_at: int | None = None, fail_at: int | None = None) -> None:
+        super().__init__(fail_at)
+        self.drawn: list[int] = []
+        self.ahead: list[int] = []
+        self._fail_drawing_at = fail_drawing_at
+
+    def draw(self, result: FrameResult) -> None:
+        if result.frame.index == self._fail_drawing_at:
+            raise OutputError("no such font")
+        self.drawn.append(result.frame.index)
+        self.ahead.append(result.frame.index - len(self.indices))
+
+    def write(self, result: FrameResult) -> None:
+        assert result.frame.index in self.drawn
+        super().write(result)
+
+
 class Counter:
     def __init__(self) -> None:
         self.frames = 0
@@ -86,7 +110,21 @@ def test_every_frame_reaches_every_sink_in_order_and_the_summary_counts_them() -
     summary = run(CountingSource(50), Echo(), sinks, Counter(), lambda result: seen.append(result.frame.index))
     assert [sink.indices for sink in sinks] == [list(range(50))] * 2 and seen == list(range(50))
     assert summary.frames == 50 and not summary.interrupted and summary.problems == ("3 persons left out", "read 3 of about 5 frames")
+    assert summary.notes == ("count door: 2 in",)
     assert all(sink.summary is summary for sink in sinks)
+
+
+def test_pictures_are_drawn_beside_the_writing_in_order_and_not_far_ahead_of_it() -> None:
+    artist, recorder = Artist(), Recorder()
+    summary = run(CountingSource(200), Echo(), [recorder, artist], Counter())
+    assert artist.drawn == artist.indices == recorder.indices == list(range(200)) and summary.frames == 200
+    assert 0 <= min(artist.ahead) and max(artist.ahead) <= 4  # two that wait, one in each thread's hands
+
+
+class SlowArtist(Artist):
+    def draw(self, result: FrameResult) -> None:
+        time.sleep(0.01)
+        super().draw(result)
 
 
 class Slow(Echo, Recorder):
@@ -117,11 +155,12 @@ class SlowSource(CountingSource):
         (SlowSource(40), Echo(), Recorder(), "decode"),
         (CountingSource(40), Slow(), Recorder(), "network"),
         (CountingSource(40), Echo(), Slow(), "output"),
+        (CountingSource(40), Echo(), SlowArtist(), "draw"),
     ],
 )
 def test_the_stage_that_takes_longest_is_the_busiest(source: CountingSource, stream: Echo, sink: Recorder, busiest: str) -> None:
     summary = run(source, stream, [sink], Counter())
-    assert summary.busy.keys() == {"decode", "network", "output"} and summary.cpu_seconds > 0
+    assert summary.busy.keys() == {"decode", "network", "output"} | ({"draw"} if sink.draws else set()) and summary.cpu_seconds > 0
     others = [share for stage, share in summary.busy.items() if stage != busiest]
     assert summary.busy[busiest] > 0.8 and max(others) < 0.6
 
@@ -132,8 +171,11 @@ def test_the_stage_that_takes_longest_is_the_busiest(source: CountingSource, str
         (CountingSource(50, fail_at=7), Echo(), Recorder(), SourceError),
         (CountingSource(50), Echo(fail_at=7), Recorder(), ValueError),
         (CountingSource(50), Echo(), Recorder(fail_at=7), OutputError),
+        (CountingSource(50), Echo(), Artist(fail_at=7), OutputError),
+        (CountingSource(50), Echo(), Artist(fail_drawing_at=7), OutputError),
+        (CountingSource(50, fail_at=7), Echo(), Artist(), SourceError),
     ],
-    ids=["source", "engine", "sink"],
+    ids=["source", "engine", "sink", "sink that draws", "drawing", "source of a sink that draws"],
 )
 def test_a_failure_in_any_thread_ends_all_and_comes_out(
     source: CountingSource, stream: Echo, sink: Recorder, error: type[Exception]
@@ -153,8 +195,8 @@ def test_a_failing_progress_callback_does_not_hang() -> None:
         run(CountingSource(50), Echo(), [Recorder()], Counter(), fail)
 
 
-def test_ctrl_c_writes_what_is_done_and_finishes_the_sinks() -> None:
-    sink = Recorder()
+@pytest.mark.parametrize("sink", [Recorder(), Artist()], ids=["written", "drawn"])
+def test_ctrl_c_writes_what_is_done_and_finishes_the_sinks(sink: Recorder) -> None:
     summary = run(CountingSource(50), Echo(fail_at=9, error=KeyboardInterrupt), [sink], Counter())
     assert summary.interrupted and sink.summary is summary
     assert sink.indices == list(range(9))
@@ -171,7 +213,7 @@ def test_a_stop_at_any_moment_ends_the_run_with_what_was_done() -> None:
 
     whole = 0
     for _ in range(300):
-        sink = Recorder()
+        sink = Artist() if draw.random() < 0.5 else Recorder()
         killer = threading.Thread(target=stop, daemon=True)
         with interrupts.handled():
             try:

@@ -27,8 +27,8 @@ def run(busy: dict[str, float], cpu: float = 0.0, **ms: float) -> RunSummary:
     [
         ({"decode": 0.9, "network": 0.5, "output": 0.1}, {"write": 1.0}, "decoding"),
         ({"decode": 0.2, "network": 0.99, "output": 0.1}, {"write": 1.0}, "the network"),
-        ({"decode": 0.2, "network": 0.5, "output": 0.9}, {"draw": 2.0, "write": 9.0}, "encoding"),
-        ({"decode": 0.2, "network": 0.5, "output": 0.9}, {"draw": 9.0, "write": 2.0}, "drawing"),
+        ({"decode": 0.2, "network": 0.5, "draw": 0.4, "output": 0.9}, {"draw": 2.0, "write": 9.0}, "encoding"),
+        ({"decode": 0.2, "network": 0.5, "draw": 0.9, "output": 0.4}, {"draw": 9.0, "write": 2.0}, "drawing"),
         ({"decode": 0.2, "network": 0.5, "output": 0.9}, {"write": 2.0}, "writing"),
     ],
 )

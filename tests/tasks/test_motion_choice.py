@@ -8,11 +8,12 @@ import pytest
 from shaking_camera import SIZE, scene, seen
 
 from skipvid.tasks.canvas import Canvas
-from skipvid.tasks.motion_choice import FIRST_WAIT, LOOKS, TRIAL, WORTH, AutoCanvas, make_canvas
+from skipvid.tasks.motion_choice import HOPELESS, LOOKS, SOON, TRIAL, WORTH, AutoCanvas, make_canvas
 
 WHOLE = scene()
 SHAKEN = [seen(WHOLE, 2 * math.sin(2.1 * n), math.cos(1.3 * n)) for n in range(60)]
-SOON = FIRST_WAIT + LOOKS + 1
+BEGINS = 1 + SOON + 1 + LOOKS
+"""The first picture that can be registered."""
 
 
 def run(canvas: AutoCanvas, share: float, on_canvas: float, count: int, moving: bool = True) -> list[bool]:
@@ -36,16 +37,18 @@ def test_only_what_is_wanted_is_made() -> None:
 def test_a_canvas_that_pays_is_used_soon_and_for_as_long_as_it_pays() -> None:
     canvas = AutoCanvas(SIZE)
     used = run(canvas, 0.9, 0.2, 150)
-    assert not any(used[:SOON]) and all(used[SOON:])
+    assert not any(used[:BEGINS]) and all(used[BEGINS:])
     assert not all(run(canvas, 0.9, 0.85, 60))
 
 
-def test_one_that_does_not_pay_is_tried_ever_more_seldom() -> None:
-    used = run(AutoCanvas(SIZE), 0.9, 0.8, 600)
+@pytest.mark.parametrize(("share", "on_canvas", "tried"), [(0.9, 0.89, HOPELESS), (0.9, 0.7, HOPELESS), (0.75, 0.59, TRIAL)])
+def test_one_that_does_not_pay_is_tried_ever_more_seldom(share: float, on_canvas: float, tried: int) -> None:
+    """By MACs, and by the time that registering takes; where nothing at all is gained the trial is short."""
+    used = run(AutoCanvas(SIZE), share, on_canvas, 600)
     begins = [number for number in range(1, 600) if used[number] and not used[number - 1]]
     gaps = [later - earlier for earlier, later in zip(begins, begins[1:], strict=False)]
     assert len(begins) >= 4 and all(later > 1.3 * earlier for earlier, later in zip(gaps, gaps[1:], strict=False))
-    assert sum(used) == len(begins) * TRIAL
+    assert sum(used) == len(begins) * tried
 
 
 @pytest.mark.parametrize("share", [0.5, 0.9])

@@ -222,7 +222,7 @@ def test_persons_beyond_the_bound_are_left_out_and_memory_stays_bounded(loaded: 
         sizes.append(stream.memory_bytes)
     one = sizes[0] / 2
     assert max(sizes) <= 3 * one * 1.01
-    assert stream.notes == ("more than 3 persons in 5 frames: up to 5 left out; raise --max-persons",)
+    assert stream.notes == () and stream.problems == ("more than 3 persons in 5 frames: up to 5 left out; raise --max-persons",)
 
 
 def test_two_persons_who_cross_keep_identity_and_session(loaded: PoseEngine) -> None:

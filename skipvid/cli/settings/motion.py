@@ -20,7 +20,8 @@ class MotionSettings:
         default=None,
         type=click.Choice(MOTIONS),
         help="Where the camera shakes, give the network pictures in which the scene stands still: always (canvas), while that saves "
-        "work (auto), or never (none); shift: as canvas, and what is known moves with a pan.  [preset]",
+        "work (auto), or never (none); shift: as canvas, and what is known moves with a pan. warp: in place of gates, for comparison: the "
+        "first layers run at keyframes only, and their maps move with the picture; it has no bound.  [preset]",
     )
     denoise: str | None = setting(
         "--denoise",

@@ -102,6 +102,8 @@ class StepRow:
     activation: ActivationKind = ActivationKind.NONE
     a: float = 0.0
     b: float = 0.0
+    guard: int = NOWHERE
+    guard_number: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,6 +227,34 @@ class AttentionRow:
 
 
 @dataclass(frozen=True, slots=True)
+class ChoiceRow:
+    ratios: int
+    reuse: bool
+    hysteresis: float
+    least_stay: int
+    longest_reuse: int
+    hidden: int
+    inner: int
+    inner_bias: int
+    outer: int
+    outer_bias: int
+
+
+@dataclass(frozen=True, slots=True)
+class SelectRow:
+    first_variant: int
+    variants: int
+    scale: int = NOWHERE
+    shift: int = NOWHERE
+
+
+@dataclass(frozen=True, slots=True)
+class VariantRow:
+    first_part: int
+    parts: int
+
+
+@dataclass(frozen=True, slots=True)
 class SegmentRow:
     first: int
     last: int
@@ -284,6 +314,9 @@ class Description:
     gathers: list[GatherRow] = field(default_factory=list)
     channelwise: list[ChannelwiseRow] = field(default_factory=list)
     attentions: list[AttentionRow] = field(default_factory=list)
+    choices: list[ChoiceRow] = field(default_factory=list)
+    selects: list[SelectRow] = field(default_factory=list)
+    variants: list[VariantRow] = field(default_factory=list)
     segments: list[SegmentRow] = field(default_factory=list)
     kept: list[KeptRow] = field(default_factory=list)
     integers: Constants = field(default_factory=lambda: Constants("<i4"))

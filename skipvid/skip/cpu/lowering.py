@@ -44,7 +44,7 @@ Link = tuple[Pointwise, list[int], tables.Code]
 class Lowered:
     """maps: number of each node's map in the program. segments: what runs in turn, a segment of the program or a node for PyTorch.
 
-    changes: step that measures a map's change. output_gates: step of a layer with an output gate.
+    changes: step that measures a map's change. output_gates: step of a layer with an output gate. choices: step of each choice, by node.
     """
 
     description: Description
@@ -53,6 +53,7 @@ class Lowered:
     segments: tuple[int | Node, ...]
     changes: dict[str, int]
     output_gates: dict[str, int]
+    choices: dict[str, int]
 
 
 def lower(plan: Plan) -> Lowered:
@@ -69,6 +70,7 @@ class _Lowering:
         self.maps: dict[str, int] = {}
         self.changes: dict[tuple[str, Norm], int] = {}  # (map, how its change is measured) -> step
         self.output_gates: dict[str, int] = {}
+        self.choices: dict[str, int] = {}
         self.footprints: dict[flat.FootprintRow, int] = {}
         self.handlers: dict[str, Callable[[Node], None]] = {
             "conv": self._conv,
@@ -87,6 +89,8 @@ class _Lowering:
             "attention": self._attention,
             "publish": self._publish,
             "global_mean": self._global_mean,
+            "choice": self._choice,
+            "select": self._select,
         }
 
     def run(self) -> Lowered:
@@ -117,7 +121,7 @@ class _Lowering:
         self.description.kept += [flat.KeptRow(number) for number in self._kept()]
         assert not self.description.segments or self.description.segments[-1].last == len(steps)
         changes = {name: step for (name, _), step in self.changes.items()}
-        return Lowered(self.description, self.layout, self.maps, tuple(segments), changes, self.output_gates)
+        return Lowered(self.description, self.layout, self.maps, tuple(segments), changes, self.output_gates, self.choices)
 
     def _end_segment(self, segments: list[int | Node]) -> None:
         """What has been added since the last segment is run in one call."""
@@ -137,7 +141,10 @@ class _Lowering:
     ) -> int:
         rows = [flat.ReadRow(self.maps[name], self._footprint(row)) for name, row in reads]
         first = extend(self.description.reads, rows)
-        return append(self.description.steps, flat.StepRow(kind, self.maps[node.name], first, len(rows), details, *activation))
+        row = flat.StepRow(kind, self.maps[node.name], first, len(rows), details, *activation)
+        if node.guard is not None and kind != StepKind.VIEW:  # a view follows what it is one of
+            row = replace(row, guard=self.choices[node.guard[0]], guard_number=node.guard[1])
+        return append(self.description.steps, row)
 
     def _footprint(self, row: flat.FootprintRow) -> int:
         if row not in self.footprints:
@@ -402,6 +409,30 @@ class _Lowering:
 
     def _publish(self, node: Node) -> None:
         self._move(node, self._same(node), [flat.PartRow(0, 0, node.channels, 0)])
+
+    def _choice(self, node: Node) -> None:
+        attrs, numbers = node.attrs, self.description.numbers
+        places = (numbers.add(tables.array(node.consts[key])) for key in ("inner", "inner_bias", "outer", "outer_bias"))
+        settings = (attrs["ratios"], attrs["reuse"], attrs["hysteresis"], attrs["least_stay"], attrs["longest_reuse"])
+        row = flat.ChoiceRow(*settings, len(node.consts["inner"]), *places)
+        reads = [(name, flat.ANY) for name in node.inputs]
+        self.choices[node.name] = self._step(StepKind.CHOICE, node, reads, append(self.description.choices, row))
+
+    def _select(self, node: Node) -> None:
+        variants = []
+        for places in node.attrs["parts"]:
+            parts, channel = [], 0
+            for read in places:
+                count = self.by_name[node.inputs[read]].channels
+                parts.append(flat.PartRow(read, channel, count, 0))
+                channel += count
+            variants.append(flat.VariantRow(extend(self.description.parts, parts), len(parts)))
+        scale, shift = (
+            self.description.numbers.add(tables.array(node.consts[key])) if key in node.consts else flat.NOWHERE
+            for key in ("scale", "shift")
+        )
+        row = flat.SelectRow(extend(self.description.variants, variants), len(variants), scale, shift)
+        self._step(StepKind.SELECT, node, self._same(node), append(self.description.selects, row))
 
     def _pad(self, node: Node) -> None:
         top, _, left, _ = node.attrs["pads"]

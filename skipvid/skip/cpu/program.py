@@ -24,6 +24,7 @@ from skipvid.skip.gates.units import is_stale, to_check
 from skipvid.skip.ir.graph import Node
 from skipvid.skip.picture import Input, Picture, as_tensors
 from skipvid.skip.plan import Plan
+from skipvid.skip.reference.choices import is_reused
 from skipvid.skip.reference.executor import Masks
 
 
@@ -110,6 +111,7 @@ class NativeProgram(CompiledProgram):
         self._fallback = FallbackNodes(
             plan, self._lowered.layout.fallback.keys(), self._lowered.maps.keys() & self._lowered.layout.fallback.keys()
         )
+        self._choices = plan.choices
         self._last_input = self._segment_of_last_input()
         self._last_segment = max((segment for segment in self._lowered.segments if isinstance(segment, int)), default=-1)
 
@@ -120,6 +122,8 @@ class NativeProgram(CompiledProgram):
             raise BackendError(f"PyTorch computes {name}: {reason}", "such a network is converted at each start")
         if len(self._names) != len(self.plan.graph.outputs):
             raise BackendError("the network returns constants", "such a network is converted at each start")
+        if self._choices:
+            raise BackendError("the network has adaptive layers", "such a network is converted at each start")
         try:
             structure = treespec_dumps(self.plan.graph.out_spec)
         except (NotImplementedError, TypeError, ValueError) as error:
@@ -157,6 +161,21 @@ class NativeProgram(CompiledProgram):
                     run_segment(state.core, last, keyframe, True)  # it is what completes a frame
                 break
         return self._with_fallbacks(self._account(state, keyframe), state, state.fallback.values, masks)
+
+    def _account(self, state: NativeState, keyframe: bool) -> FrameRun:
+        run = super()._account(state, keyframe)
+        if not self._choices:
+            return run
+        counts, maps = state.core.counts(), self._lowered.maps
+        numbers = {layer: state.core.choice(self._lowered.choices[choice]) for layer, choice in self._choices.items()}
+        decided = {choice: int(counts[maps[choice]]) for choice in self._choices.values()}
+        reused = {
+            name: int(counts[maps[node.name]])
+            if is_reused(self._by_name[node.inputs[0]], state.core.choice(self._lowered.choices[node.inputs[0]]))
+            else 0
+            for name, node in self.plan.reusing.items()
+        }
+        return replace(run, gate_pixels={**run.gate_pixels, **decided, **reused}, choices=numbers)
 
     @torch.no_grad()
     def _run_alone(self, state: NativeState, inputs: Sequence[Input]) -> FrameRun:
@@ -235,7 +254,7 @@ class NativeProgram(CompiledProgram):
                 for node in self.plan.graph.inputs
             ),
         )
-        if not (rested and state.still):
+        if not (rested and state.still) or self._choices:  # a layer that reuses its map has still to compute
             return False
         masks.computed.update(self._fallback.unchanged.computed)
         masks.changed.update(self._fallback.unchanged.changed)

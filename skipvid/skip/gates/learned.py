@@ -60,14 +60,14 @@ def place_learned_gates(graph: Graph, gates: Mapping[str, LearnedGate], block: i
     Where others read the layer's input, too, the gate gets a map of its own, a `publish` node. Raises WeightsError where a gate belongs
     to no layer of this graph or has another number of channels than the layer's input.
     """
-    layers = {node.layer for node in graph if node.op in WEIGHTED}
+    layers = {node.layer for node in graph if node.op in WEIGHTED and node.guard is None}
     if unknown := sorted(gates.keys() - layers):
         raise WeightsError(f"there is a gate for {unknown[0]}, which is no layer of this network", "use the gates of this network")
     by_name, consumers, outputs = graph.by_name, graph.consumers(), graph.output_names
     placed: dict[str, MapGate] = {}
     nodes: list[Node] = []
     for node in graph:
-        gate = gates.get(node.layer) if node.op in WEIGHTED else None
+        gate = gates.get(node.layer) if node.op in WEIGHTED and node.guard is None else None
         if gate is not None:
             source = by_name[node.inputs[0]]
             if len(gate.weight) != source.channels:

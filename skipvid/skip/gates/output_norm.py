@@ -126,8 +126,9 @@ def window_of(layer: Node) -> Window:
 
 
 def gated_layers(graph: Graph) -> list[Node]:
-    """Layers of which single outputs can be skipped: a linear layer has a single output pixel, and its input's gate serves."""
-    return [node for node in graph if node.op in {"conv", "conv_transpose"} and node.is_map]
+    """Layers of which single outputs can be skipped: a linear layer has a single output pixel, and its input's gate serves; an adaptive
+    layer skips as a whole."""
+    return [node for node in graph if node.op in {"conv", "conv_transpose"} and node.is_map and node.guard is None]
 
 
 def place_output_norm_gates(

@@ -19,7 +19,8 @@ def gated_maps(graph: Graph) -> list[str]:
     for node in graph.nodes:
         for name in _gated_inputs(node, by_name):
             _push_up(name, by_name, found)
-    return [node.name for node in graph if node.name in found]
+    # What is computed in some frames alone has no unit that a keyframe could measure; what reads it is gated behind it.
+    return [node.name for node in graph if node.name in found and node.guard is None]
 
 
 def scaling_vectors(graph: Graph) -> list[str]:
@@ -34,7 +35,7 @@ def layers_behind(graph: Graph) -> dict[str, list[Node]]:
     by_name = graph.by_name
     behind: dict[str, list[Node]] = {}
     for node in graph.nodes:
-        if node.op in WEIGHTED:
+        if node.op in WEIGHTED and (node.guard is None or node.guard[1] == 0):
             maps: set[str] = set()
             _push_up(node.inputs[0], by_name, maps)
             for name in sorted(maps):

@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from skipvid.skip.gates.base import MapGate, OutputGate
 
 FACTOR = 2.0
@@ -22,6 +24,21 @@ if TYPE_CHECKING:
     """A gate whose unit keyframes measure, and the name of its map or layer."""
 
 Gate = TypeVar("Gate")
+
+FEWEST_SAMPLED = 512
+LATTICES = ((13, 5), (5, 2))
+"""Step and shift: of row y each `step`-th pixel from `shift` * y % `step` on. All phases of patterns in steps of 2, 4, … are met alike."""
+
+
+def sampled(value: Tensor) -> Tensor:
+    """The pixels of a map, (1, C, H, W), whose mean magnitude is its unit in half precision, (1, C, 1, N): all of a small map, or of larger
+    ones those of a lattice, at least `FEWEST_SAMPLED`. What is no map stays as it is."""
+    if value.ndim != 4:
+        return value
+    height, width = value.shape[2:]
+    step, shift = next((lattice for lattice in LATTICES if height * width >= lattice[0] * FEWEST_SAMPLED), (1, 0))
+    pixels = [y * width + x for y in range(height) for x in range(shift * y % step, width, step)]
+    return value.flatten(2)[:, :, None, pixels]
 
 
 def to_check(gates: Sequence[Gate], number: int) -> Gate:

@@ -12,6 +12,8 @@ from torch.export import ExportedProgram
 from torch.fx import GraphModule
 
 from skipvid.core.errors import BackendError, UsageError
+from skipvid.nn.adaptive import adaptive_layers
+from skipvid.nn.adaptive_policy import FixedPolicy, LearnedPolicy
 
 
 def check_examples(example: Any) -> tuple[Tensor, ...]:
@@ -50,10 +52,16 @@ def module_of(net: Any) -> nn.Module:
 def own_copy(net: nn.Module) -> nn.Module:
     """A copy of a network in main memory: torch.export works on the object itself, which others may be using.
 
-    Raises UsageError for one in training mode, BackendError for one without values.
+    Raises UsageError for one in training mode, BackendError for one without values, or with policies that only PyTorch runs.
     """
     if net.training and not isinstance(net, GraphModule):  # a traced graph has its mode built in
         raise UsageError(f"the network {type(net).__name__} is in training mode", "call its eval() first")
+    for path, layer in adaptive_layers(net):
+        if not isinstance(layer.policy, LearnedPolicy | FixedPolicy):
+            raise BackendError(
+                f"the adaptive layer {path} has a {type(layer.policy).__name__}, which cannot be converted",
+                "give it a LearnedPolicy or a FixedPolicy: set_policy()",
+            )
     devices = {tensor.device.type for tensor in (*net.parameters(), *net.buffers())}
     if "meta" in devices:
         raise BackendError(f"weights of the network {type(net).__name__} are on the device meta: they have no values", "load weights first")

@@ -15,6 +15,7 @@ from torch.export.graph_signature import OutputKind
 from torch.fx import Node as FxNode
 
 from skipvid.core.errors import BackendError
+from skipvid.skip.importers.adaptive import ADAPTIVE, adaptive_nodes
 from skipvid.skip.importers.attributes import LOCAL, adaptive_pool, conv_attributes, conv_transpose_attributes
 from skipvid.skip.importers.checks import check_operation, check_size, exact_in_float32
 from skipvid.skip.importers.map_norms import SUM, group_norm
@@ -100,6 +101,7 @@ class _Importer:
             aten.addcmul.default: self._add_product,
             aten.adaptive_avg_pool2d.default: self._adaptive_pool,
             aten.adaptive_max_pool2d.default: self._adaptive_pool,
+            ADAPTIVE: self._adaptive,
             **dict.fromkeys(LOCAL, self._local),
         }
 
@@ -202,7 +204,7 @@ class _Importer:
             written = self._written_out(fx)
             return self._aten(fx) if written is None else written
         handler = self.handlers.get(fx.target)
-        fits = _is_batch_one(fx) or fx.target in OF_ANY_SHAPE
+        fits = _is_batch_one(fx) or fx.target in OF_ANY_SHAPE or fx.target is ADAPTIVE
         return handler(fx) if handler is not None and fits else self._aten(fx)
 
     def _filled(self, fx: FxNode) -> Tensor:
@@ -433,6 +435,21 @@ class _Importer:
         if axis not in (1, -3) or not all(self._is_map(part) for part in parts):
             return self._aten(fx)
         return self._emit(fx, "concat", parts)
+
+    def _adaptive(self, fx: FxNode) -> str:
+        """Raises BackendError where the layer is not one of a single stream with constant weights."""
+        path = self.paths.get(id(self._value(fx.args[2])), fx.name).removesuffix(".weight")
+        constants = [self._value(item) for item in fx.args[2:7]]
+        computed = any(isinstance(value, str) for item in constants for value in (item if isinstance(item, list) else [item]))
+        if computed or not all(self._is_map(item) and self.nodes[self._value(item)].is_map for item in fx.args[:2]):
+            raise BackendError(
+                f"the adaptive layer {path} reads {'weights that are computed' if computed else 'several maps at a time'}",
+                "give it maps of one stream, (1, C, H, W), and weights of its own",
+            )
+        settings: Any = fx.args[7:]
+        for node in adaptive_nodes(fx.name, path, self._value(fx.args[0]), self._value(fx.args[1]), self.nodes, constants, settings):
+            self.nodes[node.name] = node
+        return fx.name
 
     def _local(self, fx: FxNode) -> str:
         op, attributes = LOCAL[fx.target]

@@ -14,6 +14,8 @@ from torch._ops import OpOverload
 from torch.fx import Graph as FxGraph
 from torch.fx import Node as FxNode
 
+from skipvid.nn.adaptive_export import adaptive_operation
+
 aten = torch.ops.aten
 
 FRESH = {
@@ -27,6 +29,7 @@ FRESH = {
     aten.linear.default,
     aten.mul.Tensor,
     aten.sub.Tensor,
+    adaptive_operation,
 }
 """Operations whose result shares no memory with anything."""
 

@@ -16,6 +16,7 @@ from torch._subclasses import FakeTensor
 from torch.utils._pytree import tree_leaves
 
 from skipvid.core.errors import BackendError
+from skipvid.nn.adaptive import adaptive_layers
 
 TOLERANCE = 1e-3
 """Relative to the largest value: sums in another order differ by less, memory by more."""
@@ -67,6 +68,8 @@ def _drawn(example: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _call(net: nn.Module, inputs: Sequence[Tensor]) -> list[Any]:
+    for _, layer in adaptive_layers(net):
+        layer.reset()  # of a stream it has a memory, which is taken over into the session's
     # Copies: what it returns may be its memory, which the next call writes to; and what it is given may be written to as well.
     return [leaf.clone() if isinstance(leaf, Tensor) else leaf for leaf in tree_leaves(net(*(item.clone() for item in inputs)))]
 

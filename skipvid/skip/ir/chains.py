@@ -28,6 +28,8 @@ LOCAL = frozenset(
         "attention",
         "publish",
         "global_mean",
+        "choice",
+        "select",
     }
 )
 HANDED_OVER = {"tokens": "it hands a map to PyTorch", "token_map": "it hands on what PyTorch has computed"}

@@ -142,6 +142,10 @@ def _anything(node: Node, masks: Sequence[Tensor]) -> Tensor:
     return masks[0].any().view(1, 1, 1, 1)
 
 
+def _anything_of(node: Node, masks: Sequence[Tensor]) -> Tensor:
+    return torch.stack([mask.any() for mask in masks]).any().view(1, 1, 1, 1)
+
+
 def _same(node: Node, masks: Sequence[Tensor]) -> Tensor:
     return masks[0]
 
@@ -166,6 +170,8 @@ _RULES: dict[str, Callable[[Node, Sequence[Tensor]], Tensor]] = {
     "softmax": _same,
     "attention": _attention,
     "publish": _same,
+    "select": _union,
+    "choice": _anything_of,
     "global_mean": _anything,
 }
 SPARSE_OPS = frozenset(_RULES)

@@ -31,6 +31,11 @@ which of them it runs sparsely:
   pointwise    point-wise operations of torch's, joined: inner, `aten` nodes in order, which read earlier ones by name, inputs by their
                position, and constants (1, C); evaluated on rows of channels, (pixels, C)
   publish      its input, unchanged: a map of its own for a gate that only one reader shall see
+  choice       which way an adaptive layer goes in this frame, a number; inputs: the mean of a map, and the map; inner, inner_bias, outer,
+               outer_bias: of its policy; ratios, how many there are; reuse, whether the number behind them stands for the last map;
+               hysteresis, least_stay, longest_reuse (skipvid.skip.reference.choices)
+  select       one of several maps, put together along channels; inputs: a choice, and the parts; parts: by number, their places among the
+               inputs; of reuse, its own last value, times scale, plus shift (C,), or as it is where there are none
   aten         any other operation: target, arguments (maps by position in `inputs`), run densely
 """
 
@@ -75,6 +80,7 @@ class Activation:
 class Node:
     """One operation. name: unique, also the name of the map it computes. layer: the parameter path it came from, "" where it has none.
 
+    guard: a `choice` and one of its numbers: the node is computed in frames of that choice alone, and brought up to date then.
     dtype: of the value. Whatever floating-point type a network computes in, here it is float32; other types (indices, masks) stay.
     """
 
@@ -87,6 +93,7 @@ class Node:
     activation: Activation | None = None
     layer: str = ""
     dtype: torch.dtype = field(default_factory=_float32)
+    guard: tuple[str, int] | None = None
 
     @property
     def is_map(self) -> bool:

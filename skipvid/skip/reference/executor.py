@@ -18,11 +18,12 @@ from torch import Tensor
 from skipvid.nn.window import round_up_to_blocks
 from skipvid.skip.backend import FrameRun, LayerMasks
 from skipvid.skip.gates.base import GateState, MapGate, OutputGate
-from skipvid.skip.gates.units import is_stale, to_check
+from skipvid.skip.gates.units import is_stale, sampled, to_check
 from skipvid.skip.ir.footprint import SPARSE_OPS, footprint
 from skipvid.skip.ir.graph import Node
 from skipvid.skip.picture import Input, Picture, as_tensors
 from skipvid.skip.plan import Plan
+from skipvid.skip.reference.choices import Choice, again, is_off, is_reused
 from skipvid.skip.reference.operations import evaluate
 from skipvid.skip.reference.shifting import Shift, moved, moves_by, stays_right
 
@@ -40,6 +41,7 @@ class ReferenceState:
     """values: each map as its readers see it (published, where it is gated). scales: unit of each map gate, from the last keyframe.
 
     output_gates: what each output gate remembers, by layer. before: `values` as they were before the frame that is being run.
+    choices: by node, of adaptive layers. pending: by guarded node, (1, 1, h, w) bool, what it has to make up for when its choice is taken.
     """
 
     def __init__(self) -> None:
@@ -47,10 +49,13 @@ class ReferenceState:
         self.scales: dict[str, float] = {}
         self.output_gates: dict[str, GateState] = {}
         self.before: dict[str, Tensor] = {}
+        self.choices: dict[str, Choice] = {}
+        self.pending: dict[str, Tensor] = {}
         self.alone = False  # PyTorch has its own threads
 
     def memory_bytes(self) -> int:
-        kept = [*self.values.values(), *(value for gate in self.output_gates.values() for value in gate.maps.values())]
+        gates = (value for gate in self.output_gates.values() for value in gate.maps.values())
+        kept = [*self.values.values(), *gates, *self.pending.values(), *(choice.news for choice in self.choices.values())]
         return sum(value.numel() * value.element_size() for value in kept)
 
 
@@ -112,6 +117,9 @@ class ReferenceProgram:
         values: dict[str, Tensor] = {}
         queue = iter(as_tensors(inputs, self._types))
         for node in self.plan.graph:
+            if is_off(node, values):
+                values[node.name] = torch.empty(0)
+                continue
             value = next(queue).contiguous() if node.op == "input" else evaluate(node, values)
             values[node.name] = self.plan.stored(node, value)
         return tuple(values[name] for name in self._outputs)
@@ -130,7 +138,8 @@ class ReferenceProgram:
 
     @property
     def shifts(self) -> bool:
-        return not self.plan.output_gates and len(self._types) == 1 and all(gate.block == 1 for gate in self.plan.gates.values())
+        still = bool(self.plan.output_gates or self.plan.choices)
+        return not still and len(self._types) == 1 and all(gate.block == 1 for gate in self.plan.gates.values())
 
     @torch.no_grad()
     def run_shifted(self, state: ReferenceState, inputs: Sequence[Input], shift: Shift) -> FrameRun:
@@ -156,21 +165,41 @@ class ReferenceProgram:
             tuple(state.values[name] for name in self._outputs),
             [int(np.count_nonzero(mask)) for mask in computed],
             KeptMasks(computed),
-            {} if keyframe else {name: _count(masks.computed[name]) for name in self.plan.gates},
+            self._gate_pixels(state, masks, keyframe),
             [bool(masks.changed[name].any()) for name in self._outputs],
             {} if keyframe else {name: _count(masks.changed[name]) for name in self.plan.measured_maps},
             {name: _count(mask) for name, mask in masks.candidates.items()},
+            choices={layer: state.choices[choice].number for layer, choice in self.plan.choices.items()},
         )
+
+    def _gate_pixels(self, state: ReferenceState, masks: Masks, keyframe: bool) -> dict[str, int]:
+        found = {} if keyframe else {name: _count(masks.computed[name]) for name in self.plan.gates}
+        for choice in self.plan.choices.values():
+            found[choice] = _count(masks.computed[choice])
+        for name, node in self.plan.reusing.items():
+            reuses = is_reused(self.plan.graph.by_name[node.inputs[0]], state.choices[node.inputs[0]].number)
+            found[name] = _count(masks.computed[node.name]) if reuses else 0
+        return found
 
 
 def start(plan: Plan, node: Node, given: Tensor | None, state: ReferenceState, masks: Masks) -> None:
     """Compute one map of `state` everywhere, for a keyframe. Arguments as in `advance`."""
-    masks.computed[node.name] = masks.changed[node.name] = torch.ones(1, 1, *node.size, dtype=torch.bool)
+    everything = torch.ones(1, 1, *node.size, dtype=torch.bool)
+    masks.computed[node.name] = masks.changed[node.name] = everything
+    if node.guard is not None:
+        off = is_off(node, state.values)
+        state.pending[node.name] = everything if off else ~everything
+        if off:
+            masks.computed[node.name] = masks.changed[node.name] = ~everything
+            state.values.setdefault(node.name, torch.zeros(node.shape))
+            return
+    if node.op == "choice":
+        state.choices[node.name] = Choice.first(node, state.values)
     value = plan.stored(node, evaluate(node, state.values) if given is None else _copied(given))
     state.values[node.name] = value
     gate, output_gate = plan.gates.get(node.name), plan.output_gates.get(node.name)
     if gate is not None:
-        state.scales[node.name] = gate.unit(value)
+        state.scales[node.name] = gate.unit(sampled(value) if plan.precision == "bf16" else value)
     if output_gate is not None:
         state.output_gates[node.name] = output_gate.start(value, state.values[node.inputs[0]])
 
@@ -181,6 +210,18 @@ def advance(plan: Plan, node: Node, given: Tensor | None, state: ReferenceState,
     masks: those of the node's inputs are read, its own are added. anyhow: (1, 1, H, W) bool, what is computed whatever changed.
     """
     read = [masks.changed[name] for name in node.inputs]
+    if node.op == "choice":
+        _choose(node, state, masks)
+        return
+    if node.guard is not None:
+        reached = footprint(node, read) | state.pending[node.name]
+        off = is_off(node, state.values)
+        state.pending[node.name] = reached if off else torch.zeros_like(reached)
+        read, anyhow = ([torch.zeros_like(mask) for mask in read], None) if off else (read, reached if bool(reached.any()) else None)
+    reused = node.op == "select" and is_reused(plan.graph.by_name[node.inputs[0]], state.choices[node.inputs[0]].number)
+    if reused:
+        everything = torch.ones(1, 1, *node.size, dtype=torch.bool)
+        read, anyhow = [torch.zeros_like(mask) for mask in read], everything if node.consts else None
     if given is None and anyhow is None and not any(bool(mask.any()) for mask in read):
         masks.computed[node.name] = masks.changed[node.name] = torch.zeros(1, 1, *node.size, dtype=torch.bool)
         return
@@ -192,7 +233,7 @@ def advance(plan: Plan, node: Node, given: Tensor | None, state: ReferenceState,
         new = plan.stored(node, result)
         masks.computed[node.name] = region
     else:
-        new = plan.stored(node, evaluate(node, state.values) if given is None else _copied(given))
+        new = plan.stored(node, again(node, old) if reused else evaluate(node, state.values) if given is None else _copied(given))
         if node.op in SPARSE_OPS:
             region = footprint(node, read)
             region = masks.computed[node.name] = region if anyhow is None else region | anyhow
@@ -206,6 +247,15 @@ def advance(plan: Plan, node: Node, given: Tensor | None, state: ReferenceState,
         opened = round_up_to_blocks(gate.opened(new, old, state.scales[node.name]) & region, gate.block)
     state.values[node.name] = _replace(old, new, opened & region)
     masks.changed[node.name] = opened
+
+
+def _choose(node: Node, state: ReferenceState, masks: Masks) -> None:
+    """Decide about this frame, where anything has changed since the layer was computed."""
+    choice, before = state.choices[node.name], state.choices[node.name].number
+    ran = choice.decide(node, state.values[node.inputs[0]], masks.changed[node.inputs[1]])
+    masks.computed[node.name] = torch.full((1, 1, 1, 1), ran)
+    masks.changed[node.name] = torch.full((1, 1, 1, 1), choice.number != before)
+    state.values[node.name] = torch.full((1, 1, 1, 1), float(choice.number))
 
 
 def _decide(gate: OutputGate, state: ReferenceState) -> tuple[Tensor, Tensor]:

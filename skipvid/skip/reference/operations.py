@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from skipvid.skip.ir.aten import call
 from skipvid.skip.ir.graph import Activation, Node
+from skipvid.skip.reference.choices import first_choice, selected
 from skipvid.skip.reference.pointwise import on_maps
 
 
@@ -198,5 +199,7 @@ _OPERATIONS: dict[str, Callable[[Node, Sequence[Tensor]], Tensor]] = {
     "tokens": _tokens,
     "token_map": _token_map,
     "publish": lambda node, inputs: inputs[0],
+    "choice": lambda node, inputs: inputs[0].new_full((1, 1, 1, 1), first_choice(node, inputs[0])),
+    "select": selected,
     "pointwise": on_maps,
 }

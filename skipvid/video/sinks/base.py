@@ -24,8 +24,11 @@ class Sink(ABC):
     problem: str | None = None
     """One line where the output lacks something that was asked for (the sound could not be copied), known after `finish`."""
 
-    draw_ms: float = 0.0
-    """How long the last result took to be drawn, for sinks that draw."""
+    draws: bool = False
+    """Whether `draw` takes time, which deserves a thread of its own."""
+
+    def draw(self, result: FrameResult) -> None:  # noqa: B027  most sinks have nothing to draw
+        """Do what `write` can be spared, for all results in order or for none. From another thread, some results ahead of `write`."""
 
     @abstractmethod
     def write(self, result: FrameResult) -> None:

@@ -146,6 +146,7 @@ def summary_record(summary: RunSummary) -> Record:
         "cost": cost_record(summary.cost),
         "interrupted": summary.interrupted,
         "problems": list(summary.problems),
+        "notes": list(summary.notes),
     }
 
 

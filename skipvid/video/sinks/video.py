@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from time import perf_counter
 
 import av
 import cv2
@@ -67,11 +67,12 @@ class _Format:
 
 
 # No B-frames (files grow by 7 to 22 %): MP4 adds up its duration from decoding times, which B-frames of a variable frame rate make wrong.
-# The crf of a speed is that of equal PSNR; sizes and times are in docs/notes.md, by benchmarks/encoder.py.
+# No weighted prediction in a hurry: it takes time for files that are 1 % larger. The crf of a speed is that of equal PSNR, about 44 dB at
+# 1080p; sizes and times are in docs/notes.md, by benchmarks/encoder.py.
 _H264: dict[Speed, _Encoding] = {
-    "fast": _Encoding({"preset": "superfast", "bf": "0"}, 21),
-    "balanced": _Encoding({"preset": "veryfast", "bf": "0"}, 20),
-    "small": _Encoding({"preset": "medium", "bf": "0"}, 21),
+    "fast": _Encoding({"preset": "superfast", "bf": "0", "weightp": "0"}, 23),
+    "balanced": _Encoding({"preset": "veryfast", "bf": "0"}, 22),
+    "small": _Encoding({"preset": "medium", "bf": "0"}, 23),
 }
 # libvpx holds 24 frames back by default, which a killed run would lose; in real time it makes nothing of them (sizes are the same).
 _REALTIME = {"deadline": "realtime", "row-mt": "1", "b": "0", "lag-in-frames": "0"}
@@ -122,6 +123,8 @@ class VideoSink(Sink):
     file.
     """
 
+    draws = True
+
     def __init__(self, path: Path, header: RunHeader, render: Render, options: SinkOptions | None = None) -> None:
         self.path = path
         self._file = PartFile(path)
@@ -141,15 +144,17 @@ class VideoSink(Sink):
         self._start = 0.0
         self._last = self._step = self._longest = 0
         self._written = self._crowded = 0
+        self._drawn: deque[NDArray[np.uint8] | Planes] = deque()  # pictures of results that are not written yet
         self._open = True
         with output_errors(path, av.FFmpegError):
             self._file.part.touch()  # libav opens it with the first frame only, which is late for finding out that it cannot
             self._container = av.open(f"file:{self._file.part}", "w", format=self._format.muxer, options=self._format.container_options)
 
+    def draw(self, result: FrameResult) -> None:
+        self._drawn.append(self._render(result))
+
     def write(self, result: FrameResult) -> None:
-        begin = perf_counter()
-        picture = self._render(result)
-        self.draw_ms = (perf_counter() - begin) * 1e3
+        picture = self._drawn.popleft() if self._drawn else self._render(result)
         time = result.frame.time
         with output_errors(self.path, av.FFmpegError):
             if self._stream is None:

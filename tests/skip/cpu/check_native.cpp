@@ -236,7 +236,7 @@ double activated(const Activation& activation, double x) {
 
 template <class Value>
 void check_activations(const Kernels& kernels) {
-  // What will be rounded to bfloat16 need only be good to 2^-14.
+  // What will be rounded to bfloat16 need only be good to 2^-12.
   const double allowed = sizeof(Value) == sizeof(float) ? 1 : 40;
   for (int kind = 0; kind <= static_cast<int>(Activation::Kind::absolute); ++kind) {
     const int pixels = random_int(1, 5), channels = random_int(1, 40), stride = padded(channels) + lanes * random_int(0, 1);

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
+import adaptive_networks as adaptive
 import native_plans as plans
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from skipvid.skip.gates.norm import NormGate
 from skipvid.skip.plan import Plan
 
 OWN = "learned and output gates"
+ADAPTIVE = "adaptive layers"
 HEAD = 16
 """Bytes of the magic and the version."""
 CONSTANTS = {"integers": "<i4", "numbers": "<f4"}
@@ -33,7 +35,10 @@ def plan_of(name: str, **settings: Any) -> Plan:
 
 @cache
 def sample(name: str, gate: str = "norm") -> bytes:
-    """The description of a sample network, or of OWN."""
+    """The description of a sample network, or of OWN or ADAPTIVE."""
+    if name == ADAPTIVE:
+        plan = adaptive.converted(adaptive.two_layers(10), (1, 3, 9, 12), threshold=0.05, gate=gate).planned(((1, 3, 9, 12),)).plan
+        return lower(plan).description.to_bytes()
     return lower(own_plan() if name == OWN else plan_of(name, gate=gate)).description.to_bytes()
 
 

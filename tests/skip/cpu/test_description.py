@@ -114,6 +114,58 @@ def test_damage_is_refused_with_its_place_and_reason(damage: str) -> None:
         Program(tables.put_together(tables.sample(tables.OWN), parts), POOL)
 
 
+def place_of(kind: StepKind, number: int = 0) -> int:
+    """The row of a step of the network with adaptive layers."""
+    rows = tables.take_apart(tables.sample(tables.ADAPTIVE))["steps"]["kind"]
+    return int(np.flatnonzero(rows == kind)[number])
+
+
+CHOICE, CONVOLUTION, SELECT = StepKind.CHOICE, StepKind.CONVOLUTION, StepKind.SELECT
+ADAPTIVE_DAMAGES: dict[str, tuple[str, StepKind | int, str, float, str]] = {
+    "a choice among nothing": ("choices", 0, "ratios", 0, r"choices\[0\]: ratios is 0, not from 1 to 64"),
+    "a choice of too few weights": ("choices", 0, "inner", 10**7, r"choices\[0\]: inner are 64 numbers"),
+    "a choice of no hidden units": ("choices", 0, "hidden", 0, r"choices\[0\]: hidden is 0"),
+    "hidden units that overflow": ("choices", 0, "hidden", 2**27, r"choices\[0\]: inner are"),
+    "a hysteresis that is no number": ("choices", 0, "hysteresis", float("nan"), r"choices\[0\]: hysteresis is nan"),
+    "a choice that is left at once": ("choices", 0, "least_stay", 0, r"choices\[0\]: least_stay is 0"),
+    "reuse without end": ("choices", 0, "longest_reuse", 2**40, r"choices\[0\]: longest_reuse"),
+    "a choice of one map": ("steps", CHOICE, "reads", 1, "it reads 1 maps instead of a mean and a map"),
+    "a choice of no details": ("steps", CHOICE, "details", 99, "details is 99"),
+    "a guard that comes later": ("steps", CONVOLUTION, "guard", 10**6, "guard is 1000000"),
+    "a guard that is no choice": ("steps", CONVOLUTION, "guard", 0, r"steps\[0\], which it waits for, is no choice"),
+    "a guard of no number": ("steps", CONVOLUTION, "guard_number", 3, "guard_number is 3, not from 0 to 2"),
+    "a selection that waits": ("steps", SELECT, "guard", -2, "guard is -2"),
+    "a selection of too few variants": ("selects", 0, "variants", 2, r"selects\[0\]: it has 2 variants for 3 ratios"),
+    "a selection of variants that are not there": ("selects", 0, "first_variant", 99, r"selects\[0\]: variants are 3 from 99"),
+    "a selection that is only shifted": ("selects", 0, "scale", -1, r"selects\[0\]: it has a scale alone, or a shift alone"),
+    "a selection of too few scales": ("selects", 0, "scale", 10**7, r"selects\[0\]: scale are 32 numbers"),
+    "a variant that leaves a gap": ("parts", 1, "target", 9, r"parts\[1\]: target is 9"),
+    "a variant of a choice": ("parts", 0, "read", 0, r"parts\[0\]: read is 0"),
+    "a variant that reads too far": ("parts", 0, "first", 1, r"parts\[0\]: first is 1"),
+    "a variant that is too short": ("variants", 1, "parts", 1, r"variants\[1\]: its parts fill 16 channels of 32"),
+}
+
+
+@pytest.mark.parametrize("damage", ADAPTIVE_DAMAGES)
+def test_damage_to_choices_is_refused_with_its_place_and_reason(damage: str) -> None:
+    table, row, field, value, message = ADAPTIVE_DAMAGES[damage]
+    data = tables.sample(tables.ADAPTIVE)
+    parts = tables.take_apart(data)
+    parts[table][field][place_of(row) if isinstance(row, StepKind) else row] = value
+    with pytest.raises(ValueError, match=message):
+        Program(tables.put_together(data, parts), POOL)
+
+
+def test_what_waits_for_a_choice_has_no_gate() -> None:
+    data = tables.sample(tables.ADAPTIVE)
+    parts = tables.take_apart(data)
+    step = place_of(CONVOLUTION)
+    assert parts["steps"]["guard"][step] >= 0
+    parts["gates"]["map"][1] = parts["steps"]["map"][step]
+    with pytest.raises(ValueError, match=rf"steps\[{step}\] waits for a choice and has no gate"):
+        Program(tables.put_together(data, parts), POOL)
+
+
 @pytest.mark.parametrize("size", [0, 7, 15, 20, 60, -1, -9])
 def test_what_is_cut_off_is_refused(size: int) -> None:
     with pytest.raises(ValueError, match="the description ends within"):
@@ -130,7 +182,11 @@ def test_other_versions_and_other_files_are_refused() -> None:
         Program(data + b"abc", POOL)
 
 
-SAMPLES = [(tables.OWN, ""), *((name, gate) for name in NETWORKS for gate in ("norm", "norm-smooth", "norm-output"))]
+SAMPLES = [
+    (tables.OWN, ""),
+    *((tables.ADAPTIVE, gate) for gate in ("norm", "norm-output")),
+    *((name, gate) for name in NETWORKS for gate in ("norm", "norm-smooth", "norm-output")),
+]
 NUMBERS = st.one_of(st.integers(-3, 70), st.sampled_from([2**16, 2**31 - 1, 2**31, 2**40, 2**62, 2**63 - 1, -(2**31), -(2**63)]))
 REALS = st.sampled_from([0.0, -1.0, 0.5, 1e30, float("nan"), float("inf"), float("-inf")])
 

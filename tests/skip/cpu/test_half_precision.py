@@ -30,8 +30,10 @@ from skipvid.skip.cpu.program import NativeProgram
 from skipvid.skip.gates.base import MapGate
 from skipvid.skip.gates.learned import LearnedGate
 from skipvid.skip.gates.norm import NormGate
+from skipvid.skip.gates.units import FEWEST_SAMPLED, sampled
 from skipvid.skip.ir.graph import Activation, Node
 from skipvid.skip.ir.precision import rounded
+from skipvid.skip.reference.executor import ReferenceProgram
 from skipvid.skip.reference.operations import evaluate
 
 STEP = 2.0**-7
@@ -284,3 +286,32 @@ def test_outputs_that_no_layer_reads_are_kept_as_floats_and_handed_over_as_they_
 
 def assert_close_to(actual: Tensor, exact: Tensor) -> None:
     assert bool(((actual - exact).abs() <= STEP * exact.abs() + 1e-2 * exact.abs().max()).all())
+
+
+@pytest.mark.parametrize("size", [(7, 9), (51, 68), (2, 4000), (101, 97), (4000, 2)], ids=str)
+@pytest.mark.parametrize("threads", [1, 2])
+def test_units_are_those_of_the_sample_that_the_reference_takes(size: tuple[int, int], threads: int) -> None:
+    plan = plans.plan_of([image(20, *size), plans.conv("y", "x", 20, 24)], [NormGate("x", 0.1), NormGate("y", 0.1)], precision="bf16")
+    generator = torch.Generator().manual_seed(3)
+    # Pixels of their own magnitude, or the mean over another sample would be the same.
+    frame = torch.randn(1, 20, *size, generator=generator) * torch.randn(1, 1, *size, generator=generator).exp()
+    program, reference = NativeBackend(threads).compile(plan), ReferenceProgram(plan)
+    state, expected = program.new_state(), reference.new_state()
+    program.run(state, [frame], True)
+    reference.run(expected, [frame], True)
+    assert isinstance(program, NativeProgram)
+    for name, channels, tolerance in (("x", 20, 1e-5), ("y", 24, 1e-3)):
+        unit = state.core.limit(program._lowered.maps[name]) / (0.1 * channels)
+        assert unit == pytest.approx(expected.scales[name], rel=tolerance), name
+
+
+@pytest.mark.parametrize("size", [(256, 256), (64, 64), (64, 40), (300, 50), (16, 16)], ids=str)
+def test_a_sample_is_small_large_enough_and_meets_all_phases_of_patterns_alike(size: tuple[int, int]) -> None:
+    rows, columns = torch.meshgrid(torch.arange(size[0]), torch.arange(size[1]), indexing="ij")
+    taken = sampled(torch.stack([rows, columns])[None])[0, :, 0]
+    pixels = size[0] * size[1]
+    assert taken.shape[1] == len(set(map(tuple, taken.T.tolist())))
+    assert taken.shape[1] >= min(pixels, FEWEST_SAMPLED) and (taken.shape[1] <= pixels / 4 or pixels < 5 * FEWEST_SAMPLED)
+    for period in (2, 4, 8):
+        counts = torch.bincount((taken[0] % period) * period + taken[1] % period, minlength=period**2)
+        assert counts.min() > 0 and counts.max() <= 1.5 * counts.min() + 2, period

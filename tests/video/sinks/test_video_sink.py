@@ -234,7 +234,7 @@ def test_planes_are_encoded_by_their_own_matrix_which_the_file_names(tmp_path: P
             assert np.abs(frame.image.astype(int) - picture).max() <= 7
 
 
-@pytest.mark.parametrize(("speed", "effort", "crf"), [("fast", 1, 21), ("balanced", 2, 20), ("small", 7, 21)])
+@pytest.mark.parametrize(("speed", "effort", "crf"), [("fast", 1, 23), ("balanced", 2, 22), ("small", 7, 23)])
 @pytest.mark.parametrize("own", [None, 30])
 def test_speeds_differ_in_effort_and_not_in_quality(tmp_path: Path, speed: Speed, effort: int, crf: int, own: int | None) -> None:
     out = tmp_path / "out.mkv"

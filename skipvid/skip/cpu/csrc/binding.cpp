@@ -249,7 +249,9 @@ void bind_format(nb::module_& m) {
       .value("GLOBAL_MEAN", StepKind::global_mean)
       .value("GATHER", StepKind::gather)
       .value("CHANNELWISE", StepKind::channelwise)
-      .value("ATTENTION", StepKind::attention);
+      .value("ATTENTION", StepKind::attention)
+      .value("CHOICE", StepKind::choice)
+      .value("SELECT", StepKind::select);
   nb::enum_<Footprint::Kind>(m, "FootprintKind", nb::is_arithmetic())
       .value("SAME", Footprint::Kind::same)
       .value("WINDOW", Footprint::Kind::window)
@@ -330,6 +332,7 @@ NB_MODULE(_native, m) {
       .def("any_changed", [](const State& s, int map) { return s.changed(checked_map(s, map)).any(); })
       .def("counts", &counts_of)
       .def("candidates", &candidates_of)
+      .def("choice", [](const State& s, int step) { return s.choices[checked("step", step, s.choices.size())].number; })
       .def("computed", [](const State& s, int map) { return mask_of(s.computed[checked_map(s, map)]); })
       .def("weighted", &weighted)
       .def("changed", [](const State& s, int map) { return mask_of(s.changed(checked_map(s, map))); })

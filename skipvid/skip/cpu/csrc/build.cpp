@@ -70,6 +70,7 @@ class Maker {
       case StepKind::gather: return gather();
       case StepKind::channelwise: return channelwise();
       case StepKind::attention: return attention();
+      case StepKind::select: return select();
       default: return nullptr;
     }
   }
@@ -164,6 +165,23 @@ class Maker {
     return std::make_unique<Move>(program_, step_.map, std::move(parts), pair(row.origin_y, row.origin_x), static_cast<float>(row.outside));
   }
 
+  std::unique_ptr<Operation> select() const {
+    const SelectRow& row = d_.row<SelectRow>(row_.details);
+    std::vector<Move> variants;
+    for (Int number = 0; number < row.variants; ++number) {
+      const VariantRow& variant = d_.row<VariantRow>(row.first_variant + number);
+      std::vector<Move::Part> parts;
+      for (Int index = 0; index < variant.parts; ++index) {
+        const PartRow& part = d_.row<PartRow>(variant.first_part + index);
+        const int source = step_.sources[static_cast<std::size_t>(part.read)];
+        parts.push_back({source, skipvid::number(part.target), skipvid::number(part.count), {skipvid::number(part.first)}});
+      }
+      variants.emplace_back(program_, step_.map, std::move(parts), std::array{0, 0}, 0.0F);
+    }
+    const auto given = [&](Int first) { return first < 0 ? std::span<const float>() : numbers(d_, first, target().channels); };
+    return std::make_unique<Select>(program_, step_.map, step_.selects, std::move(variants), given(row.scale), given(row.shift));
+  }
+
   std::unique_ptr<Operation> gather() const {
     const GatherRow& row = d_.row<GatherRow>(row_.details);
     std::vector<Gather::Place> places;
@@ -206,6 +224,29 @@ class Maker {
   const Step& step_;
   Activation activation_;
 };
+
+std::unique_ptr<ChoiceRule> choice_of(const Description& description, const ChoiceRow& row, int channels) {
+  const auto values = [&](Int first, Int size) {
+    const std::span<const float> found = numbers(description, first, size);
+    return std::vector<double>(found.begin(), found.end());
+  };
+  const Int features = channels + 1, choices = row.ratios + row.reuse;
+  ChoiceRule rule{number(row.ratios),
+                  row.reuse != 0,
+                  row.hysteresis,
+                  number(row.least_stay),
+                  number(row.longest_reuse),
+                  number(features),
+                  {},
+                  values(row.inner_bias, row.hidden),
+                  values(row.outer, choices * row.hidden),
+                  values(row.outer_bias, choices)};
+  const std::span<const float> inner = numbers(description, row.inner, row.hidden * features);
+  for (Int feature = 0; feature < features; ++feature) {
+    for (Int unit = 0; unit < row.hidden; ++unit) rule.inner.push_back(inner[static_cast<std::size_t>(unit * features + feature)]);
+  }
+  return std::make_unique<ChoiceRule>(std::move(rule));
+}
 
 // Maps that are computed here and read outside alone: by the program's caller, who wants floats. As half precision each frame would have to
 // convert all of them.
@@ -295,6 +336,10 @@ void Program::add_gates(const Description& description) {
 }
 
 void Program::add_steps(const Description& description) {
+  const auto step_of = [&](int map) {
+    const auto found = std::find_if(steps.begin(), steps.end(), [&](const Step& step) { return step.choice && step.map == map; });
+    return static_cast<int>(found - steps.begin());
+  };
   for (const StepRow& row : description.rows<StepRow>()) {
     Step step;
     step.kind = static_cast<StepKind>(row.kind);
@@ -307,6 +352,16 @@ void Program::add_steps(const Description& description) {
       step.sources.push_back(number(read.map));
       step.footprints.push_back(footprint_of(description, description.row<FootprintRow>(read.footprint),
                                              maps[static_cast<std::size_t>(read.map)], maps[step.map]));
+    }
+    step.guard = number(row.guard);
+    step.guard_number = number(row.guard_number);
+    if (step.kind == StepKind::choice) {
+      step.choice =
+          choice_of(description, description.row<ChoiceRow>(row.details), maps[static_cast<std::size_t>(step.sources[0])].channels);
+    }
+    if (step.kind == StepKind::select) {
+      step.selects = step_of(step.sources[0]);
+      step.changes_when_reused = description.row<SelectRow>(row.details).scale >= 0;
     }
     step.operation = Maker(*this, description, row, step).make();
     if (step.operation) step.operation->index = step.index;

@@ -24,6 +24,7 @@ class Checker : public Checks {
     check_gates();
     check_writes();
     check_output_gates();
+    check_choices(d_, step_of_);
     check_segments();
     for (Int row = 0; row < count<KeptRow>(); ++row) check_range<KeptRow>(row, "map", d_.row<KeptRow>(row).map, 0, last<MapRow>());
     check_inputs();

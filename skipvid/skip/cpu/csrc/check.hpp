@@ -104,5 +104,7 @@ class Checks {
 
 // All steps by themselves, in order (check_steps.cpp). Returns for each map the step that computes it, or -1.
 std::vector<Int> check_steps(const Description& description);
+// What belongs to adaptive layers, of steps that have passed (check_choices.cpp), and of gates.
+void check_choices(const Description& description, const std::vector<Int>& step_of);
 
 }  // namespace skipvid

@@ -22,7 +22,7 @@ class StepChecker : public Checks {
  private:
   void check_step(Int row) {
     const StepRow& step = steps_[static_cast<std::size_t>(row)];
-    check_range<StepRow>(row, "kind", step.kind, 0, static_cast<Int>(StepKind::attention));
+    check_range<StepRow>(row, "kind", step.kind, 0, static_cast<Int>(StepKind::select));
     check_range<StepRow>(row, "map", step.map, 0, last<MapRow>());
     check_slice<StepRow, ReadRow>(row, "reads", step.first_read, step.reads);
     for (Int number = 0; number < step.reads; ++number) check_read(row, step, number);
@@ -58,6 +58,8 @@ class StepChecker : public Checks {
       case StepKind::gather: check_gather(row, step); break;
       case StepKind::channelwise: check_channelwise(row, step); break;
       case StepKind::attention: check_attention(row, step); break;
+      case StepKind::choice:
+      case StepKind::select: break;  // check_choices.cpp
     }
     if (step_of(step.map) >= 0) refuse<StepRow>(row, "maps[", step.map, "] is computed by steps[", step_of(step.map), "] already");
     step_of_[static_cast<std::size_t>(step.map)] = row;

@@ -22,7 +22,7 @@ class DescriptionError : public std::invalid_argument {
 
 constexpr std::string_view description_magic = "SKIPPROG";
 // To be raised with every change of the tables or of the meaning of a number in them.
-constexpr std::uint32_t description_version = 6;
+constexpr std::uint32_t description_version = 7;
 
 enum class StepKind : std::int64_t {
   input,     // given: network input number `details`
@@ -39,6 +39,8 @@ enum class StepKind : std::int64_t {
   gather,
   channelwise,
   attention,
+  choice,  // made by a policy: a number, which decides what of an adaptive layer is computed
+  select,  // one of several maps, by a choice
 };
 
 // Every field is a 64-bit integer or a double. A number that refers to a row, or to a place among the constants, is -1 where there is none.
@@ -147,11 +149,13 @@ struct StepRow {  // in the order of computation
   Int details;  // row of the kind's own table; number of a network input; Norm of a change
   Int activation;  // Activation::Kind, and its parameters
   double a, b;
+  Int guard, guard_number;  // the step of a choice, and the number of it in whose frames this one is computed; -1: in all
   static constexpr const char* table = "steps";
   static constexpr auto fields() {
-    return std::tuple{SKIPVID_FIELD(StepRow, kind),  SKIPVID_FIELD(StepRow, map),     SKIPVID_FIELD(StepRow, first_read),
-                      SKIPVID_FIELD(StepRow, reads), SKIPVID_FIELD(StepRow, details), SKIPVID_FIELD(StepRow, activation),
-                      SKIPVID_FIELD(StepRow, a),     SKIPVID_FIELD(StepRow, b)};
+    return std::tuple{SKIPVID_FIELD(StepRow, kind),        SKIPVID_FIELD(StepRow, map),     SKIPVID_FIELD(StepRow, first_read),
+                      SKIPVID_FIELD(StepRow, reads),       SKIPVID_FIELD(StepRow, details), SKIPVID_FIELD(StepRow, activation),
+                      SKIPVID_FIELD(StepRow, a),           SKIPVID_FIELD(StepRow, b),       SKIPVID_FIELD(StepRow, guard),
+                      SKIPVID_FIELD(StepRow, guard_number)};
   }
 };
 
@@ -298,6 +302,40 @@ struct AttentionRow {
   }
 };
 
+// Reads: the mean of a map, and the map. Two linear layers on the means and the active share give a logit for each choice.
+struct ChoiceRow {
+  Int ratios;
+  Int reuse;  // 1: the number behind the ratios stands for the last map
+  double hysteresis;
+  Int least_stay, longest_reuse;
+  Int hidden;
+  Int inner, inner_bias;  // [hidden][channel, and the active share]
+  Int outer, outer_bias;  // [choice][hidden]
+  static constexpr const char* table = "choices";
+  static constexpr auto fields() {
+    return std::tuple{SKIPVID_FIELD(ChoiceRow, ratios),     SKIPVID_FIELD(ChoiceRow, reuse),         SKIPVID_FIELD(ChoiceRow, hysteresis),
+                      SKIPVID_FIELD(ChoiceRow, least_stay), SKIPVID_FIELD(ChoiceRow, longest_reuse), SKIPVID_FIELD(ChoiceRow, hidden),
+                      SKIPVID_FIELD(ChoiceRow, inner),      SKIPVID_FIELD(ChoiceRow, inner_bias),    SKIPVID_FIELD(ChoiceRow, outer),
+                      SKIPVID_FIELD(ChoiceRow, outer_bias)};
+  }
+};
+
+struct SelectRow {  // reads: the choice, then what the variants are made of
+  Int first_variant, variants;  // by ratio
+  Int scale, shift;  // by channel, of its own last value, where that is reused; -1: it stays as it is
+  static constexpr const char* table = "selects";
+  static constexpr auto fields() {
+    return std::tuple{SKIPVID_FIELD(SelectRow, first_variant), SKIPVID_FIELD(SelectRow, variants), SKIPVID_FIELD(SelectRow, scale),
+                      SKIPVID_FIELD(SelectRow, shift)};
+  }
+};
+
+struct VariantRow {  // parts as of a move
+  Int first_part, parts;
+  static constexpr const char* table = "variants";
+  static constexpr auto fields() { return std::tuple{SKIPVID_FIELD(VariantRow, first_part), SKIPVID_FIELD(VariantRow, parts)}; }
+};
+
 struct SegmentRow {  // steps [first, last), run in one call
   Int first, last;
   static constexpr const char* table = "segments";
@@ -317,7 +355,7 @@ template <class... Rows>
 using Tables = std::tuple<std::vector<Rows>...>;
 using DescriptionTables = Tables<ProgramRow, MapRow, LearnedGateRow, GateRow, OutputGateRow, FootprintRow, ReadRow, StepRow, ConvolutionRow,
                                  PhaseRow, DepthwiseRow, PoolRow, PointwiseRow, OperandRow, OperationRow, ResizeRow, MoveRow, PartRow,
-                                 GatherRow, ChannelwiseRow, AttentionRow, SegmentRow, KeptRow>;
+                                 GatherRow, ChannelwiseRow, AttentionRow, ChoiceRow, SelectRow, VariantRow, SegmentRow, KeptRow>;
 
 struct Description {
   DescriptionTables tables;

@@ -62,7 +62,8 @@ void search_wave(const Frame& frame, const Wave& wave, std::vector<Job>& jobs) {
     state.counts[step.map] = 0;
     if (frame.program.gates[step.map].gated) state.published[step.map].clear();
     state.computed[step.map].clear();
-    const auto [top, bottom] = reached_rows(frame, step);
+    const std::pair<int, int> reached = reached_rows(frame, step);
+    const auto [top, bottom] = step.adapts() ? adapted_rows(frame, step, reached) : reached;
     if (top == bottom) {
       if (step.gate) state.outputs[index].candidates = 0;
       continue;
@@ -135,21 +136,30 @@ bool run_inputs(const Frame& frame, const Wave& wave) {
   return changed;
 }
 
-void run_wave(const Frame& frame, const Wave& wave, std::vector<Job>& jobs) {
+// Returns whether anything was computed, or decided.
+bool run_wave(const Frame& frame, const Wave& wave, std::vector<Job>& jobs) {
+  bool decided = false;
   for (const int index : wave.steps) {
     const Step& step = frame.program.steps[index];
     if (step.kind == StepKind::change) measure_change(frame, step);
+    if (step.kind == StepKind::choice && choose(frame, step)) decided = true;
   }
   jobs.clear();
   frame.shift.any() ? search_shifted(frame, wave, jobs) : search_wave(frame, wave, jobs);
   if (!jobs.empty()) run_jobs(frame, jobs);
   const auto update = frame.shift.any() ? update_shifted_view : update_view;
   for (const int index : wave.views) update(frame, frame.program.steps[index]);
+  return decided || !jobs.empty();
 }
 
 void compute_all(const Frame& frame, const Step& step) {
   if (step.kind == StepKind::fallback) return;
   if (step.kind == StepKind::change) return measure_change(frame, step);
+  if (step.kind == StepKind::choice) {
+    choose(frame, step);
+    return;
+  }
+  if (!starts(frame, step)) return;
   State& state = frame.state;
   const std::vector<Pixel>& all = frame.program.all_pixels(step.map);
   const bool gated = frame.program.gates[step.map].gated;
@@ -188,8 +198,7 @@ void run_segment(const Frame& frame, const Segment& segment) {
   unchanged = !moved && !frame.shift.any();
   std::vector<Job> jobs;
   for (const Wave& wave : segment.waves) {
-    run_wave(frame, wave, jobs);
-    unchanged = unchanged && jobs.empty();
+    if (run_wave(frame, wave, jobs)) unchanged = false;
   }
 }
 

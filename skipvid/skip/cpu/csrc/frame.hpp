@@ -46,6 +46,8 @@ void update_shifted_view(const Frame& frame, const Step& step);
 
 // Whether the scale of a map's gate is measured in this frame: a threshold of 0 needs none.
 bool measures_scale(const Frame& frame, int map);
+// Measure pixels [from, to) of such a map: into frame.workspace.sums, by row, go the sums of |value| over the channels of those that count.
+void measure_scale(const Frame& frame, int map, std::size_t from, std::size_t to, std::vector<std::byte*>& pointers);
 // Set the limit of the gate of an step's map after a keyframe.
 void set_limit(const Frame& frame, const Step& step);
 

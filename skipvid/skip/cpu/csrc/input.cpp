@@ -109,8 +109,12 @@ void read_picture(const Frame& frame, const Step& step) {
   PublishedPicture& kept = frame.state.pictures[step.map];
   std::vector<std::uint8_t>& seen = kept.bytes;
   const std::size_t line = static_cast<std::size_t>(picture.width) * 3;
-  float tables[3][256];  // as they are stored
-  for (int i = 0; i < 3 * 256; ++i) tables[i / 256][i % 256] = widened(narrowed<Value>(picture.tables[i]));
+  Value stored[3][256];
+  float tables[3][256];  // the same
+  for (int i = 0; i < 3 * 256; ++i) {
+    stored[i / 256][i % 256] = narrowed<Value>(picture.tables[i]);
+    tables[i / 256][i % 256] = widened(stored[i / 256][i % 256]);
+  }
   const std::array<int, 3> order = picture.order;
   // How much the value changes at least and at most for each step of a byte, with room for rounding: most pixels need no more than that.
   float least = std::numeric_limits<float>::infinity(), most = 0;
@@ -128,7 +132,14 @@ void read_picture(const Frame& frame, const Step& step) {
   const Shift by = frame.shift;
   const auto covered = [&](int y, int x) { return y >= 0 && y < picture.height && x >= 0 && x < picture.width; };
   const auto unknown = [&](int y, int x) { return by.any() && !covered(y + by.y, x + by.x); };
-  const auto value = [&](const std::uint8_t* pixel, int c) { return tables[c][pixel[order[c]]]; };
+  const auto distance = [&](const std::uint8_t* now, const std::uint8_t* before) {
+    float total = 0;
+    for (int c = 0; c < 3; ++c) total += std::fabs(tables[c][now[order[c]]] - tables[c][before[order[c]]]);
+    return total;
+  };
+  const auto put = [&](const std::uint8_t* pixel, std::byte* to) {
+    for (int c = 0; c < 3; ++c) reinterpret_cast<Value*>(to)[c] = stored[c][pixel[order[c]]];
+  };
   if (frame.keyframe) {
     seen.resize(line * picture.height);
     kept.height = picture.height;
@@ -158,9 +169,7 @@ void read_picture(const Frame& frame, const Step& step) {
       std::uint64_t bits = enough;
       const std::uint64_t unsure = some & ~enough;
       for_each_set(&unsure, 1, [&](int i) {
-        float total = 0;
-        for (int c = 0; c < 3; ++c) total += std::fabs(value(now + 3 * i, c) - value(before + 3 * i, c));
-        bits |= static_cast<std::uint64_t>(total > limit) << i;
+        bits |= static_cast<std::uint64_t>(distance(now + std::ptrdiff_t{3} * i, before + std::ptrdiff_t{3} * i) > limit) << i;
       });
       published.row(y)[x / 64] = bits;
     }
@@ -178,11 +187,7 @@ void read_picture(const Frame& frame, const Step& step) {
         std::fill_n(sums + x, count, 0.0F);
         continue;
       }
-      for (int i = 0; i < count; ++i) {
-        float total = 0;
-        for (int c = 0; c < 3; ++c) total += std::fabs(value(now + 3 * i, c) - value(before + 3 * i, c));
-        sums[x + i] = total;
-      }
+      for (int i = 0; i < count; ++i) sums[x + i] = distance(now + std::ptrdiff_t{3} * i, before + std::ptrdiff_t{3} * i);
     }
     for (int x = 0; by.any() && x < picture.width; ++x) {
       if (unknown(y, x)) sums[x] = std::numeric_limits<float>::quiet_NaN();
@@ -191,17 +196,13 @@ void read_picture(const Frame& frame, const Step& step) {
   const auto copy = [&](int y, int x) {
     if (x >= picture.width) return;  // a block may reach beyond the picture
     const std::size_t at = y * line + static_cast<std::size_t>(x) * 3;
-    Value* to = reinterpret_cast<Value*>(target.at(y, x));
-    for (int c = 0; c < 3; ++c) to[c] = narrowed<Value>(value(picture.bytes + at, c));
+    put(picture.bytes + at, target.at(y, x));
     std::memcpy(seen.data() + at, picture.bytes + at, 3);
   };
   take(frame, step, picture.height, compare, measure, copy, [&](int y) {
     const std::uint8_t* from = picture.bytes + y * line;
     std::byte* at = target.at(y, 0);
-    for (int x = 0; x < picture.width; ++x, from += 3, at += target.stride) {
-      Value* to = reinterpret_cast<Value*>(at);
-      for (int c = 0; c < 3; ++c) to[c] = narrowed<Value>(value(from, c));
-    }
+    for (int x = 0; x < picture.width; ++x, from += 3, at += target.stride) put(from, at);
     std::memcpy(seen.data() + y * line, picture.bytes + y * line, line);
   });
   if (beside.empty()) return;

@@ -166,6 +166,24 @@ class Move final : public Operation {
   float outside_;
 };
 
+// One of several maps, each put together of parts, by a choice; or its own last value.
+class Select final : public Operation {
+ public:
+  // choice: its step. variants: by ratio. scale, shift: by channel, of what is reused; none: it is never computed again.
+  Select(const Program& program, int target, int choice, std::vector<Move> variants, std::span<const float> scale,
+         std::span<const float> shift);
+
+  void compute(const Frame&, std::span<const Pixel>, float* const* rows, Scratch&, int, int) const override;
+  int chunk() const override { return std::max(8, 12288 / padded(channels_)); }
+  double work() const override { return static_cast<double>(channels_) / lanes; }
+
+ private:
+  const Kernels& kernels_;
+  int target_, choice_, channels_;
+  std::vector<Move> variants_;
+  std::vector<float> scale_, shift_;
+};
+
 // Pieces of pixels of other maps: windows and lists of tokens, maps one behind the other.
 class Gather final : public Operation {
  public:

@@ -52,7 +52,7 @@ class Running {
 void check_shift(const Program& program, Shift shift, bool keyframe) {
   if (keyframe) throw std::logic_error("at a keyframe nothing is left to be moved");
   if (!program.moves()) {
-    throw std::invalid_argument("a program of several segments or inputs, with gates of outputs or in blocks, moves nothing");
+    throw std::invalid_argument("a program of several segments or inputs, with gates of outputs or in blocks, or choices, moves nothing");
   }
   for (const Step& step : program.steps) {
     const MapInfo& info = program.maps[step.map];
@@ -69,7 +69,8 @@ void check_shift(const Program& program, Shift shift, bool keyframe) {
 bool Program::moves() const {
   const bool in_blocks = std::any_of(gates.begin(), gates.end(), [](const Gate& gate) { return gate.gated && gate.block > 1; });
   const bool by_outputs = std::any_of(steps.begin(), steps.end(), [](const Step& step) { return step.gate != nullptr; });
-  return in_one_segment() && inputs == 1 && !in_blocks && !by_outputs;
+  const bool chooses = std::any_of(steps.begin(), steps.end(), [](const Step& step) { return step.choice != nullptr; });
+  return in_one_segment() && inputs == 1 && !in_blocks && !by_outputs && !chooses;
 }
 
 void Program::run(State& state, std::span<const InputArray> inputs, int segment, bool keyframe, bool gates_wanted, Shift shift) const {

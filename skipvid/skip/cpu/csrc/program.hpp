@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "bitmap.hpp"
+#include "choices.hpp"
 #include "description.hpp"
 #include "gates.hpp"
 #include "kernels.hpp"
@@ -53,7 +54,13 @@ struct Step {
   std::unique_ptr<Operation> operation;  // of a step that computes pixels
   std::unique_ptr<OutputGate> gate;      // of the operation's outputs, or none
   Norm norm = Norm::magnitudes;          // of a change step
+  std::unique_ptr<ChoiceRule> choice;    // of a choice step
+  int guard = -1, guard_number = 0;      // the choice that it waits for, if it does, and the number
+  int selects = -1;                      // of a selection: its choice
+  bool changes_when_reused = false;      // of a selection: its last value is scaled and shifted
   int index = 0;
+  // Whether a choice decides if anything of it is computed.
+  bool adapts() const { return guard >= 0 || selects >= 0; }
 };
 
 // Steps that wait for none of each other, so that they can be run together.

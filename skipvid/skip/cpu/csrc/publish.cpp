@@ -131,11 +131,8 @@ void run_direct(const Job& job, const Chunk& chunk, int worker) {
     if (!completes(frame, chunk)) return;
     put_rows(job, values, scratch.targets, chunk.count);
   }
-  if (measures_scale(frame, map)) {  // here, while the rows are in a cache
-    scratch.targets.resize(chunk.count);
-    for (int i = 0; i < chunk.count; ++i) scratch.targets[i] = target.at(pixels[i]);
-    kernels.absolute_sums(scratch.targets.data(), chunk.count, channels, frame.workspace.sums.data() + chunk.from);
-  }
+  // Here, while the rows are in a cache.
+  if (measures_scale(frame, map)) measure_scale(frame, map, chunk.from, chunk.from + chunk.count, scratch.targets);
 }
 
 // Ask the gate about rows of adjacent memory, one for each pixel, whose published rows are `targets`; marks and, if wanted, publishes those

@@ -31,6 +31,12 @@ State::State(const Program& owner, bool forgets)
     const std::size_t own = measures ? change_memory(owner, info) : 0;
     memory.emplace_back(step.operation ? step.operation->memory() : own);
     if (step.gate && !dense) outputs[step.index].pending = Buffer(info.pixels());
+    choices.emplace_back();
+    if (step.choice && !dense) {
+      const MapInfo& seen = owner.maps[step.sources[1]];
+      choices.back().news = Bitmap(seen.height, seen.width);
+    }
+    pending.emplace_back(step.guard >= 0 && !dense ? info.height : 0, info.width);
   }
 }
 
@@ -50,9 +56,13 @@ std::size_t State::bytes() const {
   for (const OutputMemory& output : outputs) total += output.pending.bytes();
   for (const ChangePlane& plane : changes) total += plane.bytes();
   for (const PublishedPicture& picture : pictures) total += picture.bytes.size();
-  for (const std::vector<Bitmap>* bitmaps : {&computed, &published}) {
-    for (const Bitmap& bitmap : *bitmaps) total += static_cast<std::size_t>(bitmap.height()) * bitmap.words() * sizeof(std::uint64_t);
+  const auto size_of = [](const Bitmap& bitmap) {
+    return static_cast<std::size_t>(bitmap.height()) * bitmap.words() * sizeof(std::uint64_t);
+  };
+  for (const std::vector<Bitmap>* bitmaps : {&computed, &published, &pending}) {
+    for (const Bitmap& bitmap : *bitmaps) total += size_of(bitmap);
   }
+  for (const ChoiceMemory& choice : choices) total += size_of(choice.news);
   return total;
 }
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "bitmap.hpp"
+#include "choices.hpp"
 #include "gates.hpp"
 #include "memory.hpp"
 #include "program.hpp"
@@ -55,6 +56,8 @@ class State {
   bool unchanged = false;             // nothing changed in the last frame: all bitmaps of what is computed are clear
   std::vector<Buffer> memory;         // by step: whatever else it keeps
   std::vector<OutputMemory> outputs;  // by step: that of its output gate
+  std::vector<ChoiceMemory> choices;  // by step
+  std::vector<Bitmap> pending;        // by guarded step: what it has to make up for when its choice is taken
   std::vector<PublishedPicture> pictures;  // by map: of an input that is a picture
   // Whether a gated frame may follow. While a frame runs it may not: one that fails leaves rows and bitmaps that are part old, part new.
   bool current = false;

@@ -28,6 +28,7 @@ std::vector<Wave> find_waves(const Program& program, int first, int last) {
     int number = 0;
     for (const int source : step.sources) number = std::max(number, ready[source]);
     if (step.gate) number = std::max(number, measured[step.gate->change]);
+    if (step.guard >= 0) number = std::max(number, ready[program.steps[step.guard].map]);
     if (step.kind == StepKind::view) {
       // Costs next to nothing: looked at when the wave before is done, it holds nobody up.
       number = std::max(number - 1, 0);

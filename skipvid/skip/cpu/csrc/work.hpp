@@ -77,7 +77,7 @@ struct Workspace {
   std::vector<int> by_pixels;      // jobs that are cut into chunks of pixels
   std::vector<double> left;        // by worker: cycles of work not yet cut
   std::vector<int> bounds;         // of the workers' shares of the chunks
-  std::vector<float> sums;         // of |value| over the channels of each pixel
+  std::vector<float> sums;         // of |value| over the channels of pixels: room for all of a map's, row by row
   Buffer values;
 };
 

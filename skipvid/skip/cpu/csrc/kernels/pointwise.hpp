@@ -109,7 +109,9 @@ void put_activated(const Activation& activation, const float* values, std::ptrdi
     for (int row = 0; row < count; ++row) {
       const float* const from = values + row * stride;
       Value* const to = view<Value>(rows[row]);
-      for (int c = 0; c < channels; c += width) store(to + c, function(load(from + c)));
+      int c = 0;
+      for (; c + width < channels; c += 2 * width) store_two(to + c, function(load(from + c)), function(load(from + c + width)));
+      if (c < channels) store(to + c, function(load(from + c)));
     }
   });
 }
