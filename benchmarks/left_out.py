@@ -2,10 +2,11 @@
 
     nice -n 19 python benchmarks/left_out.py --data DIR --keep FOLDER --write
 
-Two tables. `left-out`: a way to gate is tried at several levels of its thresholds. The highest level at which two sequences, taken
-together, lose at most GOAL points of AP50 is chosen; what the third one loses there, with its bootstrap interval, is the row of the table.
-Beside it stand the preset as it is, and what people do instead: the dense network in every k-th frame, its boxes held or moved. "Norm gates
-at equal MACs": AP50 of the preset's gates where their MACs are those of the row, interpolated over logarithms (in time: equal_time.py).
+Two tables. `left-out`: a way to gate is tried at several levels of its thresholds. The highest level at which each of two sequences loses
+at most GOAL points of AP50 is chosen (taken together, the longer one would outweigh the other); what the third one loses there, with its
+bootstrap interval, is the row of the table. Beside it stand the preset as it is, and what people do instead: the dense network in every
+k-th frame, its boxes held or moved. "Norm gates at equal MACs": AP50 of the preset's gates where their MACs are those of the row,
+interpolated over logarithms (in time: equal_time.py).
 `smooth`: how many times fewer MACs smoothed gates need than norm gates that agree as much with the dense network, on clips without truth
 (benchmarks/tradeoff.py): AP50 on a hundred frames could not tell.
 """
@@ -27,7 +28,7 @@ from tradeoff import at_equal_gain, gain_at_equal_accuracy
 
 from skipvid.evaluate.baselines import EveryKth
 from skipvid.evaluate.material import Material, Seen
-from skipvid.evaluate.run import Pass, joined
+from skipvid.evaluate.run import Pass
 from skipvid.presets.preset import load_preset
 from skipvid.skip.config import SkipConfig
 from skipvid.skip.picture import as_tensors
@@ -66,6 +67,7 @@ class Bench:
             [spec for spec in every_video(options.data) if Path(spec).parent.name in options.folders], options.frames
         )
         self._proportions: dict[tuple[str, ...], dict[str, float]] = {}
+        self._measured: dict[tuple[Way, float, int], Pass] = {}
 
     def engine(self, on: Material) -> DetectEngine:
         """Average precision needs faint detections; agreement is that of what would be shown."""
@@ -79,21 +81,26 @@ class Bench:
         return self.passes.gated(engine.regated(config), on, level)
 
     def gated(self, way: Way, level: float, on: Material) -> Pass:
-        return self.measured(on, self.seen(way, level, on))
+        key = way, level, id(on)
+        if key not in self._measured:
+            self._measured[key] = self.measured(on, self.seen(way, level, on))
+        return self._measured[key]
 
     def dense(self, on: Material) -> Pass:
-        return self.measured(on, self.passes.dense(self.engine(on), on))
+        key = Way("dense", "none"), 0.0, id(on)
+        if key not in self._measured:
+            self._measured[key] = self.measured(on, self.passes.dense(self.engine(on), on))
+        return self._measured[key]
 
     def instead(self, every: int, moved: bool, on: Material) -> Seen:
         name = f"every {every}, {'moved' if moved else 'held'}"
         return self.passes.instead(self.engine(on), on, name, lambda: EveryKth(self.engine(on).dense_stream(), every, moved))
 
     def chosen(self, way: Way, on: Sequence[Material]) -> float | None:
-        """The highest level up to which these sequences together lose no more than GOAL; None where the lowest loses more."""
+        """The highest level up to which each of these sequences loses no more than GOAL; None where one loses more at the lowest."""
         good = None
-        dense = joined([self.dense(each) for each in on])
         for level in sorted(self.levels):
-            if value_of(dense) - value_of(joined([self.gated(way, level, each) for each in on])) > GOAL:
+            if any(value_of(self.dense(each)) - value_of(self.gated(way, level, each)) > GOAL for each in on):
                 break
             good = level
         return good
