@@ -28,7 +28,7 @@ import torch
 from numpy.typing import NDArray
 from sequences import SEQUENCES, load_frames
 from sequences import Sequence as Material
-from tables import ResultTable, add_write_option
+from tables import ResultTable, add_write_option, interval_text
 
 from skipvid.core.results import Detections, Frame, FrameResult
 from skipvid.evaluate.bootstrap import Interval, blocks_of, bootstrap
@@ -273,7 +273,7 @@ class Scene:
         noise = self._bench.floor(self.clip, stream)
         place = f"{self._bench.at_first_place(self.clip, stream):.3f}" if self.clip.places else ""
         accuracy = compare(dense, dense, self._block, 1000)["AP50"].value if dense.groups else None
-        shown = "" if accuracy is None else text(accuracy)
+        shown = "" if accuracy is None else interval_text(accuracy, 1)
         return ["dense", "1.00×", "", shown, "", "1.000", f"{noise:.3f}", place, str(len(self.clip.frames)), *times(dense, stream)]
 
     def _of(self, way: str) -> list[str]:
@@ -286,9 +286,9 @@ class Scene:
             SHOWN[way],
             f"{own.fewer:.2f}×",
             kept,
-            "" if found is None else text(found.value),
-            "" if found is None else text(found.lost),
-            text(f1_of(pairs), 3),
+            "" if found is None else interval_text(found.value, 1),
+            "" if found is None else interval_text(found.lost, 1),
+            interval_text(f1_of(pairs), 3),
             "",
             "",
             str(stream.keyframes),
@@ -315,11 +315,6 @@ def block_of(frames: int) -> int:
 def times(own: Pass, stream: Timed) -> tuple[str, str]:
     """Medians: milliseconds of the network by the clock, and of processor time for everything."""
     return f"{np.median(own.model_ms):.1f}", f"{1e3 * np.median(stream.seconds):.1f}"
-
-
-def text(interval: Interval, digits: int = 1) -> str:
-    value = f"{interval.value:.{digits}f}"
-    return value if math.isinf(interval.low) else f"{value} ({interval.low:.{digits}f} … {interval.high:.{digits}f})"
 
 
 def chosen(parts: Sequence[str], name: str) -> bool:

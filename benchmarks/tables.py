@@ -84,7 +84,9 @@ def _line(cells: Sequence[object]) -> str:
 
 
 def interval_text(found: Interval, digits: int = 2) -> str:
-    """A value and its interval, where there is one."""
+    """A value and its interval, where there is one; nothing where there was nothing to measure."""
+    if math.isnan(found.value):
+        return ""
     if math.isinf(found.low):
         return f"{found.value:.{digits}f}"
     return f"{found.value:.{digits}f} ({found.low:.{digits}f} … {found.high:.{digits}f})"
