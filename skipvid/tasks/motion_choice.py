@@ -27,8 +27,8 @@ TRIAL, HOPELESS = 8, 4
 ENTER, LEAVE = 0.8, 0.9
 """A trial must lower the mean share to the first number; a canvas that is used is given up above the second."""
 FIXED, PER_SHARE, REGISTERING = 0.2, 1.5, 0.15
-"""A frame's time from its share of the MACs, and what registering it adds, in times of a dense frame: those of the bundled detector in bf16,
-0.42 of a dense frame at a share of 0.17 (PETS), 0.66 at 0.33 (TownCentre); in f32 gated frames take less."""
+"""A frame's time from its share of the MACs, and what registering it adds, in times of a dense frame: of the bundled detector in bf16, 0.42
+at a share of 0.17 (PETS), 0.66 at 0.33 (TownCentre); in f32 gated frames take less."""
 SOON = 1
 """Frames after the first one, whose keyframe says nothing, until a stream is looked at."""
 FIRST_WAIT, LONGEST_WAIT = 8, 512
