@@ -147,6 +147,7 @@ def _engine(settings: EvalSettings, preset: Preset, talk: Talk) -> Engine:
     if settings.boxes == "truth":
         network = replace(network, people=replace(network.people, full_frame=True))
     engine = load_pose_engine(network, preset, talk)
+    engine.use_motion(None)  # refuses what presets may say of detectors alone
     if settings.boxes == "truth":
         engine.detector = TrueBoxes()
     return engine
