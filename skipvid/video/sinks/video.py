@@ -38,6 +38,10 @@ _PARTS = 16
 _BT709 = 1  # AVCOL_PRI_BT709 and AVCOL_TRC_BT709 alike
 _MATRIX_TAGS: dict[Matrix, int] = {"bt601": 6, "bt709": 1}  # AVColorSpace
 _SECONDS_PER_KEY_PICTURE = 2
+_THREADS = 3
+"""Pictures that are encoded at a time, each in a thread of its own. Threads that share a picture, PyAV's default, wait for each other where
+other work keeps the cores busy, and make files larger. A killed run loses what is under way."""
+
 _COPIED_IN_A_HURRY = 256 << 20
 """Bytes that any disk copies in a second or two."""
 
@@ -229,6 +233,7 @@ class VideoSink(Sink):
         context = stream.codec_context
         context.width, context.height = width + width % 2, height + height % 2
         context.pix_fmt = "yuv420p"
+        context.thread_type, context.thread_count = "FRAME", _THREADS
         context.time_base = self._tick
         context.gop_size = max(1, round(_SECONDS_PER_KEY_PICTURE * rate))
         self._matrix = picture.matrix if isinstance(picture, Planes) else "bt709"
