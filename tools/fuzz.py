@@ -57,7 +57,7 @@ class StandIn(Engine):
     backend = "none"
     weights_sha256 = "0" * 64
     categories = {1: "person"}
-    notes = ()
+    notes = problems = ()
     model = SimpleNamespace(config=SkipConfig(gate="none"), precision="f32")
 
     def __init__(self) -> None:

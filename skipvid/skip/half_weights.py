@@ -8,6 +8,8 @@ Through Weight Equalization and Bias Correction", ICCV 2019, section 4.2, with a
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 import torch
@@ -22,8 +24,21 @@ SMALLEST_SIDE = 4
 
 
 def half_weights(graph: Graph) -> Graph:
-    """The graph that half precision computes. The same graph gives the same numbers."""
-    return _compensated(graph, round_weights(graph))
+    """The graph that half precision computes. The same graph gives the same bits on the same machine: other gates on it are other programs,
+    which may be compiled in other runs, and all of them shall agree with the dense one."""
+    with _one_thread():
+        return _compensated(graph, round_weights(graph))
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """How PyTorch adds up depends on how many threads it has."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @torch.no_grad()

@@ -108,10 +108,24 @@ class KeptPrograms:
             **self._network,
             "inputs": json.dumps(shapes),
             "gates": json.dumps(gates, sort_keys=True),
-            "precision": precision,
+            "precision": precision if precision == "f32" else f"{precision} {_rounded_by()}",
             "skipvid": skipvid.__version__,
             "code": _code(),
         }
+
+
+@cache
+def _rounded_by() -> str:
+    """What the biases of half precision depend on, to the last bit: how PyTorch adds up (half_weights.py)."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    from skipvid.skip import cpu
+
+    try:
+        torch = version("torch")
+    except PackageNotFoundError:
+        torch = ""
+    return " ".join((torch, *cpu.status().instruction_sets))
 
 
 def _digest(about: Mapping[str, str]) -> str:

@@ -304,5 +304,6 @@ def test_every_rule_is_tested_here() -> None:
         tested
         | ARITHMETIC
         | {"concat", "channels", "activation", "affine", "global_mean", "linear", "publish", "gather", "layer_norm", "softmax", "attention"}
+        | {"choice", "select"}  # tests/skip/test_adaptive_streams.py
         == SPARSE_OPS
     )
