@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_structure
 
+from skipvid import build_model
 from skipvid.skip.api import convert
 from skipvid.skip.config import SkipConfig
 from skipvid.skip.half_weights import artificial, half_weights
@@ -133,3 +134,18 @@ def test_an_artificial_input_looks_like_a_picture(shape: tuple[int, ...]) -> Non
 def test_what_is_no_picture_is_taken_for_zeros(shape: tuple[int, ...], dtype: torch.dtype) -> None:
     value = artificial(Node("x", "input", (), shape, dtype=dtype))
     assert value.shape == shape and value.dtype == dtype and not value.any()
+
+
+def test_biases_have_the_same_bits_whatever_threads_pytorch_has() -> None:
+    """A dense program that an earlier run kept on disk has to agree with a gated one that is compiled now."""
+    torch.manual_seed(0)
+    graph = graph_of(build_model("efficientdet_d0", image_size=(128, 128)), torch.zeros(1, 3, 128, 128))
+    before, found = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            found.append([node.consts["bias"] for node in half_weights(graph) if "bias" in node.consts])
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    assert len(found[0]) >= 4 and all(torch.equal(one, other) for other in found[1:] for one, other in zip(found[0], other, strict=True))
