@@ -31,7 +31,7 @@ import argparse
 import copy
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -465,21 +465,22 @@ def _one_by_one(student: Student, subject: Subject, x: torch.Tensor) -> list[flo
     return found
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("action", choices=["train", "measure", "alike", "time"])
+def asked(about: str | None, actions: Mapping[str, Callable[[argparse.Namespace], None]], steps: int) -> None:
+    """Do what the command line says. steps: of each training, where it says nothing."""
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("action", choices=list(actions))
     parser.add_argument("task", choices=list(PRESETS))
     parser.add_argument("--data", type=Path, required=True, help="folder with sequences/ and videos/")
     parser.add_argument("--work", type=Path, required=True, help="where trainings are kept; one that was broken off goes on")
-    parser.add_argument("--steps", type=int, default=120, help="of each training")
+    parser.add_argument("--steps", type=int, default=steps, help="of each training")
     parser.add_argument("--frames", type=int, default=100, help="to measure on, of each sequence or clip")
     parser.add_argument("--timed", type=int, default=30, help="frames whose processor time is measured")
     add_write_option(parser)
     options = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    {"train": train, "measure": measure, "alike": alike, "time": time_half}[options.action](options)
+    actions[options.action](options)
 
 
 if __name__ == "__main__":
-    main()
+    asked(__doc__, {"train": train, "measure": measure, "alike": alike, "time": time_half}, 120)

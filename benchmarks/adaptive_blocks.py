@@ -23,12 +23,10 @@ import argparse
 import copy
 from collections import Counter, defaultdict
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
-import torch
-from adaptive import CLIPS, PRESETS, SAVING, Arrays, Shot, Way, _engine, _text, detection_shots, pose_shots, run_pass, time_ways
-from tables import ResultTable, add_write_option
+from adaptive import CLIPS, PRESETS, SAVING, Arrays, Shot, Way, _engine, _text, asked, detection_shots, pose_shots, run_pass, time_ways
+from tables import ResultTable
 from torch import nn
 
 from skipvid.evaluate.run import compare
@@ -146,21 +144,5 @@ def _shares(way: Way) -> str:
     return " ".join(f"{total[number] / total.total():.0%}" for number in range(3))
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("action", choices=["train", "measure"])
-    parser.add_argument("task", choices=list(PRESETS))
-    parser.add_argument("--data", type=Path, required=True, help="folder with sequences/ and videos/")
-    parser.add_argument("--work", type=Path, required=True, help="where trainings are kept; one that was broken off goes on")
-    parser.add_argument("--steps", type=int, default=240, help="of each training")
-    parser.add_argument("--frames", type=int, default=100, help="to measure on, of each sequence or clip")
-    parser.add_argument("--timed", type=int, default=30, help="frames whose processor time is measured")
-    add_write_option(parser)
-    options = parser.parse_args()
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    {"train": train, "measure": measure}[options.action](options)
-
-
 if __name__ == "__main__":
-    main()
+    asked(__doc__, {"train": train, "measure": measure}, 240)

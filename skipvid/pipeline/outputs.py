@@ -92,9 +92,8 @@ class Outputs:
                 drawn = {} if drawing is None else {"draw": drawing}
                 self._summariser.add(result, {**drawn, "write": (time.perf_counter() - begin) * 1e3})
         finally:
-            self._drawn.close(discard=True)
-            if not self._drawing:
-                self._results.close(discard=True)
+            for channel in (self._drawn, self._results):
+                channel.close(discard=True)
 
     def _ready(self) -> Iterator[tuple[FrameResult, float | None]]:
         """Results that can be written, and the milliseconds for which they were drawn."""

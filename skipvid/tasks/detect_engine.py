@@ -25,6 +25,7 @@ from skipvid.tasks.counting import CountOption, Counts
 from skipvid.tasks.detect import DetectTask, finds_people, found_categories
 from skipvid.tasks.engine import ACTIVITY_STRIDE, Clock, Engine, EngineStream, spec_with
 from skipvid.tasks.identities import FollowOptions, Identities
+from skipvid.tasks.motion_choice import motion_in_use
 from skipvid.tasks.registration import Registration
 from skipvid.tasks.track import WEAK
 from skipvid.tasks.whole_picture import WholePicture
@@ -89,11 +90,10 @@ class DetectEngine(Engine):
     @property
     def motion_in_use(self) -> str:
         """What a stream with gates does where the camera moves. Raises UsageError for "warp" with threshold 0."""
-        config = self.model.config
-        without = config.gate == "none" or (self.motion == "auto" and config.threshold == 0)
-        if self.motion == WARP and not without and config.threshold == 0:
+        motion = motion_in_use(self.motion, self.model.config)
+        if motion == WARP and self.model.config.threshold == 0:
             raise UsageError("threshold 0 promises the dense network's results, --motion warp promises none", "leave one of them out")
-        return "none" if without else self.motion
+        return motion
 
     @property
     def denoise_in_use(self) -> str:

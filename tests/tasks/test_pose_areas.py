@@ -7,12 +7,10 @@ from dataclasses import replace
 import av
 import numpy as np
 import pytest
-import torch
 from numpy.typing import NDArray
+from random_poses import random_pose_engine
 
 from skipvid.core.results import AreaCost, Detections, Frame, FrameResult
-from skipvid.models import build_model
-from skipvid.presets.preset import load_preset
 from skipvid.skip.config import SkipConfig
 from skipvid.tasks.areas import Areas, HeldWindows, read_area
 from skipvid.tasks.crops import CropWindow
@@ -46,13 +44,7 @@ class Detector:
 
 @pytest.fixture(scope="module")
 def loaded(tmp_path_factory: pytest.TempPathFactory) -> PoseEngine:
-    torch.manual_seed(0)
-    net = build_model("hrnet-nano")
-    net.final_layer.bias.data.fill_(0.6)  # type: ignore[union-attr, operator]
-    path = tmp_path_factory.mktemp("pose") / "random.pt"
-    torch.save(net.state_dict(), path)
-    preset = replace(load_preset("hrnet_w32_256x192"), model="hrnet-nano", image_size=(64, 64))
-    return PoseEngine(preset, SkipConfig(), path)
+    return random_pose_engine(tmp_path_factory.mktemp("pose"), (64, 64))
 
 
 def streams(loaded: PoseEngine, threshold: float, detector: Detector | None) -> tuple[PoseStream, PoseStream]:

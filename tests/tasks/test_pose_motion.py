@@ -8,13 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from numpy.typing import NDArray
+from random_poses import random_pose_engine
 from shaking_camera import scene, seen, shaken
 
 from skipvid.core.errors import UsageError
 from skipvid.core.results import Detections, Frame, FrameResult
-from skipvid.models import build_model
 from skipvid.presets.preset import load_preset
 from skipvid.skip.config import SkipConfig
 from skipvid.tasks.areas import Areas, read_area
@@ -67,13 +66,7 @@ class Told(DetectStream):
 
 @pytest.fixture(scope="module")
 def loaded(tmp_path_factory: pytest.TempPathFactory) -> PoseEngine:
-    torch.manual_seed(0)
-    net = build_model("hrnet-nano")
-    net.final_layer.bias.data.fill_(0.6)  # type: ignore[union-attr, operator]
-    path = tmp_path_factory.mktemp("pose") / "random.pt"
-    torch.save(net.state_dict(), path)
-    preset = replace(load_preset("hrnet_w32_256x192"), model="hrnet-nano", image_size=(128, 96))
-    return PoseEngine(preset, SkipConfig(), path)
+    return random_pose_engine(tmp_path_factory.mktemp("pose"), (128, 96))
 
 
 @pytest.fixture(autouse=True)
