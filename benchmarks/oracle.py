@@ -1,6 +1,6 @@
 """What gates could save at most on a sequence, if they knew more than gates can know.
 
-    nice -n 19 python benchmarks/oracle.py --data DIR --write
+    nice -n 19 python benchmarks/oracle.py --data DIR --keep FOLDER --write
 
 Beside the preset, each measured on the very frames that it was chosen on, so that it flatters itself:
 
@@ -12,7 +12,8 @@ Beside the preset, each measured on the very frames that it was chosen on, so th
   exceeds a limit times the root of the MACs that its readers spend on a pixel. Footprints, and that what stays closed stays in the
   residual, are those of all gates. "pixels, without signs" knows how large gradient and residual are, but not the angle between them.
 
-The last two run on the back end `reference`, by far slower than the network is.
+All of it in float32; "pixels" runs on the back end `reference`, by far slower than the network is. With --keep FOLDER a script that was
+broken off goes on where it ended.
 """
 
 from __future__ import annotations
@@ -22,12 +23,13 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from gates_table import numbers
-from measured_clips import FAINTEST, detector, lost, measured, value_of, with_truth
+from measured_clips import FAINTEST, Passes, detector, lost, measured, value_of, with_truth
 from tables import ResultTable, add_write_option, interval_text
 from torch import Tensor
 
@@ -60,16 +62,16 @@ FADE = 0.9
 class Clip:
     """A sequence in memory, and what passes over it lose and save."""
 
-    def __init__(self, engine: DetectEngine, material: Material) -> None:
+    def __init__(self, engine: DetectEngine, material: Material, passes: Passes) -> None:
         frames = [frame for _, _, frame in material.frames()]
 
         @contextmanager
         def opened(clip: LabelledClip) -> Iterator[Iterator[Frame]]:
             yield iter(frames)
 
-        self.engine, self.material = engine, Material.read(material.clips, opened, material.labels)
+        self.engine, self.passes, self.material = engine, passes, Material.read(material.clips, opened, material.labels)
         height, width = frames[0].height, frames[0].width
-        self.dense = Seen.of(self.material, engine.dense_stream, engine.dense_macs(height, width))
+        self.dense = passes.dense(engine, self.material)
         self.reference = measured(self.material, self.dense, self.dense)
         self.plan = engine.model.planned(((1, 3, *engine.preset.input_size(height, width)),)).plan
         self._unlabelled = replace(self.material, labels=None)
@@ -78,7 +80,7 @@ class Clip:
         """With the preset's thresholds times a factor for each group of maps."""
         config = self.engine.model.config
         own = {name: factors[group] * config.thresholds.get(name, config.threshold) for name, group in groups(self.plan).items()}
-        return Seen.of(self.material, self.engine.regated(replace(config, thresholds=own)).stream)
+        return self.passes.gated(self.engine.regated(replace(config, thresholds=own)), self.material)
 
     def points(self, seen: Seen) -> tuple[float, float, float]:
         """(points of AP50 lost, logarithm of how many times fewer MACs, points of agreement lost)."""
@@ -227,17 +229,18 @@ def main() -> None:
     parser.add_argument("--levels", type=numbers, default=[1.0, 1.19, 1.41, 1.68, 2.0], help="factors on the preset's thresholds")
     parser.add_argument("--limits", type=numbers, default=[0.005, 0.007, 0.01, 0.014, 0.02, 0.028], help="of effects")
     parser.add_argument("--directions", type=int, default=2, help="that effects are measured in")
+    parser.add_argument("--keep", type=Path, help="folder for passes that were measured")
     add_write_option(parser)
     options = parser.parse_args()
     torch.set_num_threads(1)
     preset = load_preset(options.preset)
-    engine = detector(preset, SkipConfig.of(preset, threads=1), FAINTEST)
+    engine = detector(preset, SkipConfig.of(replace(preset, precision="f32"), threads=1), FAINTEST)
     columns = ["sequence", "chosen on these frames", "AP50", "lost (95 %)", "fewer MACs"]
     note = f"{preset.name}, {options.frames} frames, at most {GOAL:g} points lost; flattering by intent."
     with ResultTable("oracle", columns, options.write, note) as table:
         for name, material in with_truth(options.data, options.frames).items():
             if name in options.sequences:
-                _show(Clip(engine, material), options, table)
+                _show(Clip(engine, material, Passes(options.keep)), options, table)
 
 
 def _show(clip: Clip, options: argparse.Namespace, table: ResultTable) -> None:
@@ -245,7 +248,9 @@ def _show(clip: Clip, options: argparse.Namespace, table: ResultTable) -> None:
     preset = clip.seen(dict.fromkeys(groups(clip.plan).values(), 1.0))
     rows = {"dense": clip.dense, "nothing: the preset": preset, "level": uniform, "thresholds": best}
     for way, signed in (("pixels", True), ("pixels, without signs", False)):
-        found = oracle_passes(clip.engine, clip.material, options.limits, signed, options.directions)
+        names = [f"{way}, limit {limit:g}, {options.directions} directions" for limit in options.limits]
+        run = partial(oracle_passes, clip.engine, clip.material, options.limits, signed, options.directions)
+        found = clip.passes.together(clip.engine, clip.material, names, run)
         good = [seen for seen in found if clip.points(seen)[0] <= GOAL]
         if good:
             rows[way] = max(good, key=lambda seen: clip.points(seen)[1])
