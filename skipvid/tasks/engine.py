@@ -60,6 +60,7 @@ class Engine(ABC):
     model: SkipModel
     areas: Areas | None = None
     """What streams that begin look at; None: all of the picture."""
+    shows_activity: bool = True
     motion: str = "none"
     denoise: str = "none"
 
@@ -102,6 +103,10 @@ class Engine(ABC):
     def use_motion(self, motion: str | None) -> None:
         """Say what streams with gates do where the camera moves, of skipvid.core.motions; None: what the detector's preset says."""
         self.motion = motion or self.preset.motion
+
+    def show_activity(self, shown: bool) -> None:
+        """Say whether the results of streams that begin name where the work was done, as at first; nobody but who draws them asks."""
+        self.shows_activity = shown
 
     @property
     def warps(self) -> bool:
@@ -172,8 +177,9 @@ class EngineStream(ABC):
     scene_cuts: begin anew where the picture changes as a whole. dense: run without gates. dense_every: as in Engine.stream.
     """
 
-    def __init__(self, model: SkipModel, scene_cuts: bool, dense: bool, dense_every: int) -> None:
-        self._model = model
+    def __init__(self, engine: Engine, scene_cuts: bool, dense: bool, dense_every: int) -> None:
+        self._model = model = engine.model
+        self._shows_activity = engine.shows_activity
         self._dense = dense
         self._cuts = SceneCutDetector() if scene_cuts else None
         self._dense_every = dense_every if model.config.gate != "none" else 0  # it would be timed beside itself
@@ -210,7 +216,8 @@ class EngineStream(ABC):
             clock.ms["dense_model"] = self._dense_ms
         self._frames += 1
         counted = not self._dense and (self._model.config.gate != "none" or self._model.adaptive)
-        cost, activity = self._account(size) if counted else (None, None)
+        cost = self._cost(size) if counted else None
+        activity = self._activity(size) if counted and self._shows_activity else None
         keyframe = self._dense or self._keyframe
         return FrameResult(frame, detections, keyframe, {"decode": frame.decode_ms, **clock.ms}, cost, activity)
 
@@ -238,8 +245,12 @@ class EngineStream(ABC):
         """Whether the frame just analysed was computed densely."""
 
     @abstractmethod
-    def _account(self, size: tuple[int, int]) -> tuple[FrameCost, NDArray[np.float32]]:
-        """Cost and activity of the frame just analysed, of (height, width), as in FrameResult."""
+    def _cost(self, size: tuple[int, int]) -> FrameCost:
+        """Of the frame just analysed, of (height, width)."""
+
+    @abstractmethod
+    def _activity(self, size: tuple[int, int]) -> NDArray[np.float32]:
+        """Of the frame just analysed, of (height, width), as in FrameResult."""
 
 
 class Clock:

@@ -52,6 +52,17 @@ def test_activity_covers_the_frame_and_lies_where_something_moved(engine: Detect
     assert moved.mean() > 3 * far.mean()
 
 
+def test_who_draws_no_mask_gets_the_same_results_without_it(engine: DetectEngine) -> None:
+    plain = engine.regated(engine.model.config)
+    plain.show_activity(False)
+    streams = engine.stream(), plain.stream()
+    for frame in frames(3):
+        shown, hidden = (stream.process(frame) for stream in streams)
+        assert hidden.activity is None and shown.activity is not None
+        assert hidden.detections.boxes.tobytes() == shown.detections.boxes.tobytes()
+        assert hidden.cost is not None and shown.cost is not None and hidden.cost.macs == shown.cost.macs
+
+
 def test_a_scene_cut_is_a_keyframe_unless_switched_off(engine: DetectEngine) -> None:
     first, other = frames(1)[0], frames(1, seed=1)[0]
     dark = replace(other, picture=(other.image // 8).astype(np.uint8), index=1)
