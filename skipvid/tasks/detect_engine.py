@@ -191,6 +191,10 @@ class DetectStream(EngineStream):
         """That there is no bound, where there is none."""
         return (self._session.problem,) if isinstance(self._session, WarpSession) else ()
 
+    def look_ahead(self, frame: Frame) -> None:
+        if self._detect_every == 1:
+            self._task.look_ahead(frame.picture)
+
     def process(self, frame: Frame) -> FrameResult:
         """As EngineStream.process; what was counted is added, and what areas saved."""
         result = super().process(frame)
@@ -222,7 +226,7 @@ class DetectStream(EngineStream):
             self._session.shift(*canvas.shift)
             if self._whole is not None:
                 self._whole.shift(*canvas.shift)
-        clock.lap("preprocess")
+        clock.lap("preprocess", frame.ahead_ms)
         self._time_dense(prepared, clock)
         with nullcontext() if self._whole is None else self._whole.beside(lambda: self._task.whole, clock):
             maps = self._model.dense_maps(prepared) if self._dense else self._session.maps(prepared)

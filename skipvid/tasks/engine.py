@@ -44,6 +44,9 @@ class Stream(Protocol):
     def problems(self) -> tuple[str, ...]:
         """A line for each thing that the results lack, known after the last frame."""
 
+    def look_ahead(self, frame: Frame) -> None:
+        """Do what can be done for a frame before its turn. From another thread than `process`, in the order of the frames."""
+
     def process(self, frame: Frame) -> FrameResult:
         """Analyse the next frame."""
 
@@ -199,6 +202,10 @@ class EngineStream(ABC):
         note = ratios_note(self._ratios)
         return () if note is None else (note,)
 
+    @abstractmethod
+    def look_ahead(self, frame: Frame) -> None:
+        """As Stream.look_ahead."""
+
     def process(self, frame: Frame) -> FrameResult:
         """Analyse the next frame. After a scene cut, a change of size or a lost connection nothing of the frames before is used."""
         clock = Clock()
@@ -269,8 +276,8 @@ class Clock:
         self.ms = {phase: ms.get(phase, 0.0) for phase in self.ms}
         self._last = time.perf_counter()
 
-    def lap(self, phase: str) -> None:
-        """Add the time since the last lap to a phase."""
+    def lap(self, phase: str, before: float = 0.0) -> None:
+        """Add the time since the last lap to a phase. before: milliseconds that it took besides, before the frame's turn."""
         now = time.perf_counter()
-        self.ms[phase] += (now - self._last) * 1e3
+        self.ms[phase] += (now - self._last) * 1e3 + before
         self._last = now

@@ -193,6 +193,10 @@ class PoseStream(EngineStream):
         if self._whole is not None:
             self._whole.begin_anew()
 
+    def look_ahead(self, frame: Frame) -> None:
+        if self._detector is not None and self._engine.options.detect_every == 1:
+            self._detector.look_ahead(frame)
+
     def process(self, frame: Frame) -> FrameResult:
         """As EngineStream.process; what areas saved the detector, or where there is none the pose network, is added."""
         result = super().process(frame)

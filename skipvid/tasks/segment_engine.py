@@ -86,6 +86,9 @@ class SegmentStream(EngineStream):
         self._task.letterbox(size)
         self._class_map = None
 
+    def look_ahead(self, frame: Frame) -> None:
+        self._task.look_ahead(frame.picture)
+
     def process(self, frame: Frame) -> FrameResult:
         """As EngineStream.process, with the class map."""
         result = super().process(frame)
@@ -93,7 +96,7 @@ class SegmentStream(EngineStream):
 
     def _analyse(self, frame: Frame, clock: Clock) -> Detections:
         prepared = self._task.prepare(frame.picture)
-        clock.lap("preprocess")
+        clock.lap("preprocess", frame.ahead_ms)
         self._time_dense(prepared, clock)
         maps = self._model.dense_maps(prepared) if self._dense else self._session.maps(prepared)
         clock.lap("model")
