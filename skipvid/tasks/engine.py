@@ -44,6 +44,9 @@ class Stream(Protocol):
     def problems(self) -> tuple[str, ...]:
         """A line for each thing that the results lack, known after the last frame."""
 
+    def look_ahead(self, frame: Frame) -> None:
+        """Do what can be done for a frame before its turn. From another thread than `process`, in the order of the frames."""
+
     def process(self, frame: Frame) -> FrameResult:
         """Analyse the next frame."""
 
@@ -60,6 +63,7 @@ class Engine(ABC):
     model: SkipModel
     areas: Areas | None = None
     """What streams that begin look at; None: all of the picture."""
+    shows_activity: bool = True
     motion: str = "none"
     denoise: str = "none"
 
@@ -102,6 +106,10 @@ class Engine(ABC):
     def use_motion(self, motion: str | None) -> None:
         """Say what streams with gates do where the camera moves, of skipvid.core.motions; None: what the detector's preset says."""
         self.motion = motion or self.preset.motion
+
+    def show_activity(self, shown: bool) -> None:
+        """Say whether the results of streams that begin name where the work was done, as at first; nobody but who draws them asks."""
+        self.shows_activity = shown
 
     @property
     def warps(self) -> bool:
@@ -172,8 +180,9 @@ class EngineStream(ABC):
     scene_cuts: begin anew where the picture changes as a whole. dense: run without gates. dense_every: as in Engine.stream.
     """
 
-    def __init__(self, model: SkipModel, scene_cuts: bool, dense: bool, dense_every: int) -> None:
-        self._model = model
+    def __init__(self, engine: Engine, scene_cuts: bool, dense: bool, dense_every: int) -> None:
+        self._model = model = engine.model
+        self._shows_activity = engine.shows_activity
         self._dense = dense
         self._cuts = SceneCutDetector() if scene_cuts else None
         self._dense_every = dense_every if model.config.gate != "none" else 0  # it would be timed beside itself
@@ -193,6 +202,10 @@ class EngineStream(ABC):
         note = ratios_note(self._ratios)
         return () if note is None else (note,)
 
+    @abstractmethod
+    def look_ahead(self, frame: Frame) -> None:
+        """As Stream.look_ahead."""
+
     def process(self, frame: Frame) -> FrameResult:
         """Analyse the next frame. After a scene cut, a change of size or a lost connection nothing of the frames before is used."""
         clock = Clock()
@@ -210,7 +223,8 @@ class EngineStream(ABC):
             clock.ms["dense_model"] = self._dense_ms
         self._frames += 1
         counted = not self._dense and (self._model.config.gate != "none" or self._model.adaptive)
-        cost, activity = self._account(size) if counted else (None, None)
+        cost = self._cost(size) if counted else None
+        activity = self._activity(size) if counted and self._shows_activity else None
         keyframe = self._dense or self._keyframe
         return FrameResult(frame, detections, keyframe, {"decode": frame.decode_ms, **clock.ms}, cost, activity)
 
@@ -238,8 +252,12 @@ class EngineStream(ABC):
         """Whether the frame just analysed was computed densely."""
 
     @abstractmethod
-    def _account(self, size: tuple[int, int]) -> tuple[FrameCost, NDArray[np.float32]]:
-        """Cost and activity of the frame just analysed, of (height, width), as in FrameResult."""
+    def _cost(self, size: tuple[int, int]) -> FrameCost:
+        """Of the frame just analysed, of (height, width)."""
+
+    @abstractmethod
+    def _activity(self, size: tuple[int, int]) -> NDArray[np.float32]:
+        """Of the frame just analysed, of (height, width), as in FrameResult."""
 
 
 class Clock:
@@ -258,8 +276,8 @@ class Clock:
         self.ms = {phase: ms.get(phase, 0.0) for phase in self.ms}
         self._last = time.perf_counter()
 
-    def lap(self, phase: str) -> None:
-        """Add the time since the last lap to a phase."""
+    def lap(self, phase: str, before: float = 0.0) -> None:
+        """Add the time since the last lap to a phase. before: milliseconds that it took besides, before the frame's turn."""
         now = time.perf_counter()
-        self.ms[phase] += (now - self._last) * 1e3
+        self.ms[phase] += (now - self._last) * 1e3 + before
         self._last = now
