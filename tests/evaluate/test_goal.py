@@ -20,6 +20,7 @@ from skipvid.evaluate.labels import Labels
 from skipvid.evaluate.material import FOLDS, GRADED, Material, Seen, agreed
 from skipvid.evaluate.truth import FrameTruth, LabelledClip
 from skipvid.skip.config import SkipConfig
+from skipvid.skip.sensitivity import Sensitivity
 
 COUNT = 208
 
@@ -67,16 +68,6 @@ def nothing(fewer: float) -> Seen:
     return Seen([none] * COUNT, (macs / fewer).astype(np.int64), macs, np.full(COUNT, 20 / fewer))
 
 
-class Stub:
-    """Stands in for a sensitivity. Level and proportions are not its tests' business."""
-
-    def with_those_of(self, others: list[Stub]) -> Stub:
-        return self
-
-    def thresholds(self, level: float, floor: float) -> dict[str, float]:
-        return {"x": level}
-
-
 class Played(_Search):
     """A search whose runs are made up. misses: share of the frames missed by fold, level and block."""
 
@@ -99,8 +90,9 @@ class Played(_Search):
 
         return self._seen(f"{fold}-{number}", run)
 
-    def _sensitivities(self) -> Any:
-        return [Stub() for _ in range(FOLDS)]
+    def _measured_sensitivities(self) -> Any:
+        self.runs += 1
+        return [Sensitivity(self.engine.model).restored({"damage": {"x": 1.0}, "work": {"x": 1.0}}) for _ in range(FOLDS)]
 
 
 def grows(fold: int, number: int, block: int) -> float:
@@ -197,11 +189,14 @@ def test_without_truth_the_dense_network_under_noise_is_the_yardstick() -> None:
 def test_a_run_that_was_broken_off_goes_on_where_it_ended(tmp_path: Path) -> None:
     first = Played(grows, Goal("drop", 0.5), keep=tmp_path)
     found = first.run()
-    assert first.runs == FOLDS * len(LEVELS)
+    assert first.runs == 1 + FOLDS * len(LEVELS)
     (tmp_path / "2-3.npz").write_bytes((tmp_path / "2-3.npz").read_bytes()[:200])  # broken off while it was written
     (tmp_path / "1-1.npz").unlink()
     again = Played(grows, Goal("drop", 0.5), keep=tmp_path)
     assert again.run() == found and again.runs == 2
+    (tmp_path / "sensitivity.json").write_text('[{"damage": {}}, 1, 2, 3]')
+    once_more = Played(grows, Goal("drop", 0.5), keep=tmp_path)
+    assert once_more.run() == found and once_more.runs == 1
 
 
 def test_what_was_kept_is_what_was_seen(tmp_path: Path) -> None:
