@@ -154,7 +154,11 @@ def persons(data: Path, preset: Preset) -> dict[str, Material]:
 def half_of(material: Material, number: int) -> Material:
     """The first (0) or the second (1) half of a clip, a clip of its own."""
     count = len(material) // 2
-    first = number * count
+    return part_of(material, f"half {number + 1}", number * count, count)
+
+
+def part_of(material: Material, name: str, first: int, count: int) -> Material:
+    """Some frames of a clip, a clip of its own."""
 
     @contextmanager
     def opened(clip: LabelledClip) -> Iterator[Iterator[Frame]]:
@@ -162,7 +166,7 @@ def half_of(material: Material, number: int) -> Material:
             yield itertools.islice(frames, first, first + count)
 
     (clip,) = material.clips
-    return Material.read([replace(clip, name=f"{clip.name}, half {number + 1}")], opened, material.labels)
+    return Material.read([replace(clip, name=f"{clip.name}, {name}")], opened, material.labels)
 
 
 @contextmanager

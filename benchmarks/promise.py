@@ -7,6 +7,8 @@ command does it. Each half of a clip is calibrated on once. "At most": the upper
 more than the goal. "None": the command found nothing that it could promise. "By the mean": the level that the command would have chosen by
 what is lost on the left-out blocks, without a limit, as a factor on the chosen one.
 
+--later N measures the same calibrations on the N frames that follow on both halves, of clips that have so many.
+
 --rules asks a smaller question, which needs few passes: if the level of the preset's own thresholds is chosen on one half of a clip without
 truth, how often does the other half keep the goal? By what the chosen half may lose: the goal, or less.
 """
@@ -25,7 +27,7 @@ from pathlib import Path
 
 import torch
 from gates_table import numbers
-from measured_clips import FAINTEST, Passes, detector, every_video, half_of, lost, measured, value_of, with_truth, without_truth
+from measured_clips import FAINTEST, Passes, detector, every_video, half_of, lost, measured, part_of, value_of, with_truth, without_truth
 from tables import ResultTable, add_write_option, interval_text
 
 from skipvid.core.errors import UsageError
@@ -106,6 +108,7 @@ def main() -> None:
     parser.add_argument("--folders", nargs="*", default=["fixed", "sample_videos"], help="whose clips stand for cameras without truth")
     parser.add_argument("--clips", nargs="*", help="only those of this name, e.g. PETS09 fixed/Alley.mp4")
     parser.add_argument("--keep", type=Path, required=True, help="folder for passes that were measured")
+    parser.add_argument("--later", type=int, default=0, help="measure on so many frames after both halves; clips without truth")
     parser.add_argument("--rules", action="store_true", help="choose among levels of the preset's thresholds alone")
     parser.add_argument("--levels", type=numbers, default=[0.71, 1.0, 1.41, 2.0], help="of --rules")
     add_write_option(parser)
@@ -117,6 +120,8 @@ def main() -> None:
     chosen = [spec for spec in every_video(options.data) if Path(spec).parent.name in options.folders and _wanted(spec, options.clips)]
     if options.rules:
         return show_rules(plain, without_truth(chosen, options.frames), goal.value, Passes(options.keep), options)
+    if options.later:
+        return show_later(plain, without_truth(chosen, options.frames + options.later), goal, Passes(options.keep), options)
     labelled = {name: each for name, each in with_truth(options.data, options.frames).items() if _wanted(name, options.clips)}
     materials = {**labelled, **without_truth(chosen, options.frames)}
     columns = ["clip", "calibrated on", "by", "objects", "threshold", "lost (95 %)", "at most", "fewer MACs", "by the mean"]
@@ -144,6 +149,31 @@ def main() -> None:
         table.row(
             "all", "", "", "", "", "", f"{len(kept)} made", "", "", "", f"{mean:.2f}× (geometric mean)", f"{sum(kept)} of {len(kept)}"
         )
+
+
+def show_later(engine: Engine, materials: Mapping[str, Material], goal: Goal, passes: Passes, options: argparse.Namespace) -> None:
+    """A row for each half of a clip, whose promise is measured on frames after both."""
+    columns = ["clip", "calibrated on", "threshold", "at most", "the frames after both halves lose (95 %)", "fewer MACs", "kept"]
+    note = f"{engine.preset.name}, at most {goal.value:g} points, {options.later} frames after the first {options.frames}."
+    kept = list[bool]()
+    with ResultTable("promise-later", columns, options.write, note) as table:
+        for name, material in materials.items():
+            if len(material) < options.frames + options.later:
+                continue
+            both = part_of(material, "beginning", 0, options.frames)
+            # Named as their passes are kept.
+            both = replace(both, clips=[replace(both.clips[0], name=material.clips[0].name)])
+            after = part_of(material, f"from frame {options.frames}", options.frames, options.later)
+            for number in range(2):
+                folder = options.keep / f"promise {name} {options.frames} {number}".replace("/", "_")
+                result = measure(engine, half_of(both, number), after, goal, folder, passes)
+                if result is None:
+                    continue
+                kept.append(result.lost.value <= goal.value)
+                cells = [f"{result.found.threshold:g}", f"{result.found.promised.at_most:.2f}", interval_text(result.lost)]
+                half = ("first half", "second half")[number]
+                table.row(name[:40], half, *cells, f"{result.fewer:.2f}×", "yes" if kept[-1] else "**no**")
+        table.row("all", "", "", "", "", "", f"{sum(kept)} of {len(kept)}")
 
 
 def _by_the_mean(found: Found, goal: Goal) -> float:
