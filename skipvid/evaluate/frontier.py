@@ -29,7 +29,7 @@ def lines(goal: Goal, found: Found) -> list[str]:
 
 def promise(found: Found) -> str:
     point = found.promised
-    lost = f"at most {point.at_most:.2f} points of {found.measure} lost ({SURE:.0%} sure; {interval(point.lost)} on these frames)"
+    lost = f"at most {max(point.at_most, 0):.2f} points of {found.measure} lost ({SURE:.0%} sure; {interval(point.lost)} on these frames)"
     return f"{lost} at {point.fewer:.2f} times fewer MACs, {point.ms:.2f} ms a frame"
 
 

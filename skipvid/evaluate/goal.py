@@ -26,7 +26,7 @@ from skipvid.core.results import Frame
 from skipvid.evaluate.bootstrap import DRAWS, LEAST_BLOCKS, Interval, blocks_of, interval_of, resampled
 from skipvid.evaluate.evidence import BLOCK_FRAMES, LEVELS, at_most, limit_blocks
 from skipvid.evaluate.material import FOLDS, Material, Seen
-from skipvid.evaluate.run import Measure, joined, main_measure
+from skipvid.evaluate.run import Measure, Pass, joined, main_measure
 from skipvid.skip.recording import Recorder
 from skipvid.skip.sensitivity import Sensitivity, check_calibrated, rounded
 from skipvid.tasks.engine import Engine
@@ -133,20 +133,20 @@ class _Search:
         sensitivities = self._sensitivities()
         self.tell("measured how much the outputs depend on each map")
         self.gated = [[self._run(fold, number, _together(sensitivities, fold)) for number in range(len(LEVELS))] for fold in range(FOLDS)]
-        self.objects = self.material.objects(self.dense)
+        self.objects, self.parts = self.material.objects(self.dense), [self.material.folds == fold for fold in range(FOLDS)]
+        self.reference = joined([self._measured(self.yardstick, some) for some in self.parts])
         frontier = tuple(self._point(number) for number in range(len(LEVELS)))
         number = self._chosen(frontier)
         level = rounded(self.unit * LEVELS[number])
         thresholds = {name: rounded(value) for name, value in _together(sensitivities, None).thresholds(level, self.floor).items()}
-        reference = self.material.measured(self.yardstick, self.dense, np.ones(len(self.material), np.bool_))
-        measure, value = main_measure(reference)
+        measure, value = main_measure(self.reference)
         return Found(
             level,
             thresholds,
             promised=frontier[number],
             frontier=frontier,
             measure=measure,
-            yardstick=value(np.ones(len(reference.groups), np.int64)),
+            yardstick=value(np.ones(len(self.reference.groups), np.int64)),
             dense_ms=float(np.median(self.dense.ms)),
             frames=len(self.material),
             objects=self.objects,
@@ -169,15 +169,11 @@ class _Search:
 
     def _point(self, number: int) -> Point:
         """What a level does on the blocks that were left out, taken together."""
-        shown = getattr(self.engine, "score_threshold", 0.0)
-        parts = [self.material.folds == fold for fold in range(FOLDS)]
-        gated = [self.gated[fold][number] for fold in range(FOLDS)]
-        own = joined([self.material.measured(each, self.dense, some, shown) for each, some in zip(gated, parts, strict=True)])
-        other = joined([self.material.measured(self.yardstick, self.dense, some, shown) for some in parts])
+        own = joined([self._measured(self.gated[fold][number], some) for fold, some in enumerate(self.parts)])
         if not own.groups:
             raise SourceError("no frame of a block of time has a label", "give clips with labels all over their length")
         names = [main_measure(own)[0], *(["graded agreement"] if own.graded else [])]
-        losses = [_loss(own.measures()[name], other.measures()[name]) for name in names]
+        losses = [_loss(own.measures()[name], self.reference.measures()[name]) for name in names]
         values = [lost(np.ones(len(own.groups), np.int64)) for lost in losses]
         draws = [resampled(lost, limit_blocks(own.groups), DRAWS) for lost in losses]
         truth = self.material.labels is not None
@@ -185,6 +181,9 @@ class _Search:
         enough = len(blocks_of(own.groups, BLOCK_FRAMES)) >= LEAST_BLOCKS
         interval = interval_of(values[0], draws[0]) if enough else Interval(values[0], -math.inf, math.inf)
         return Point(self.unit * LEVELS[number], interval, highest, own.fewer, float(np.median(own.model_ms)))
+
+    def _measured(self, seen: Seen, frames: NDArray[np.bool_]) -> Pass:
+        return self.material.measured(seen, self.dense, frames, getattr(self.engine, "score_threshold", 0.0))
 
     def _run(self, fold: int, number: int, sensitivity: Sensitivity) -> Seen:
         """A run of all frames with thresholds whose proportions come from all blocks but one."""
