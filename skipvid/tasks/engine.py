@@ -30,6 +30,10 @@ from skipvid.tasks.scene import SceneCutDetector
 ACTIVITY_STRIDE = 8
 """Side of an activity cell, in pixels of the network's input."""
 
+OFTEN = 5
+"""Times that the dense network is measured before it is measured less often: at first for a median in a short clip, later for none that is
+out of date."""
+
 S = TypeVar("S", bound=ModelSpec)
 
 
@@ -130,7 +134,8 @@ class Engine(ABC):
     def stream(self, dense_every: int = 0) -> Stream:
         """Begin a stream with gates (or, with gate "none", without).
 
-        dense_every: measure the dense network, too, in every so many frames (0 = never), beside the gated run of the same frame.
+        dense_every: measure the dense network, too, in every so many frames (0 = never), beside the gated run of the same frame; after
+        OFTEN times in every OFTENth of these.
         """
 
     @abstractmethod
@@ -216,8 +221,7 @@ class EngineStream(ABC):
             self._frame_size = size
         elif frame.resumed:
             self._resume(size)
-        timed = self._dense_every > 0 and self._frames > 0 and self._frames % self._dense_every == 0
-        self._dense_ms = 0.0 if timed else None
+        self._dense_ms = 0.0 if self._is_timed else None
         detections = self._analyse(frame, clock)
         if self._dense_ms:
             clock.ms["dense_model"] = self._dense_ms
@@ -239,6 +243,12 @@ class EngineStream(ABC):
     @abstractmethod
     def _analyse(self, frame: Frame, clock: Clock) -> Detections:
         """What is in the frame; the clock is told of every phase."""
+
+    @property
+    def _is_timed(self) -> bool:
+        """Whether the dense network runs, too, in the frame that comes."""
+        every = self._dense_every * (1 if self._frames <= OFTEN * self._dense_every else OFTEN)
+        return every > 0 and self._frames > 0 and self._frames % every == 0
 
     def _time_dense(self, prepared: Picture, clock: Clock) -> None:
         """Time the dense network in some frames, before the gated one: what draws and encodes the last frame works beside it, as always."""

@@ -150,6 +150,12 @@ def test_dense_times_are_sampled_now_and_then(engine: DetectEngine) -> None:
     assert measured == [False, False, False, True, False, False, True]
 
 
+def test_dense_times_of_a_long_run_are_sampled_less_often(engine: DetectEngine) -> None:
+    stream = engine.stream(dense_every=1)
+    measured = [number for number, frame in enumerate(frames(17)) if "dense_model" in stream.process(frame).ms]
+    assert measured == [1, 2, 3, 4, 5, 10, 15]
+
+
 def test_the_dense_network_is_timed_before_the_gated_one_and_apart_from_it(engine: DetectEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     order: list[str] = []
     now = [0.0]

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from skipvid.core.planes import BLACK, NEUTRAL, Planes
 from skipvid.video.draw.canvas import Canvas, Image, grid_lines
 from skipvid.video.draw.text import AMBER, Scale
+from skipvid.video.planes import canvas_for
 
 # shares of the frame's own colours, of its grey and of the tint in a pixel that was reused, and in one that was computed
 _REUSED = (0.12, 0.50, 0.0)
@@ -55,7 +56,7 @@ def tint_planes(picture: Planes, activity: NDArray[np.float32]) -> Planes:
     rectangles = _rectangles(steps, most)
     weight = np.power(np.arange(256) / 255, LIFT)
     own, grey, tint = (reused + (computed - reused) * weight for reused, computed in zip(_REUSED, _COMPUTED, strict=True))
-    canvas = picture.empty()
+    canvas = canvas_for(picture)
     rows, columns = (_edges(cells, side) for cells, side in zip(activity.shape, picture.luma.shape, strict=True))
     for plane, out, level, zero, kept in zip(
         picture.all(), canvas.all(), picture.levels((30, 160, 255)), (BLACK, NEUTRAL, NEUTRAL), (own + grey, own, own), strict=True
