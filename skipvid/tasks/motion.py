@@ -125,22 +125,22 @@ class Patches:
         self.levels = picture[rows, columns]
         dx = (picture[rows, columns + 1] - picture[rows, columns - 1]) / 2
         dy = (picture[rows + 1, columns] - picture[rows - 1, columns]) / 2
-        self._dx, self._dy = (each - each.mean(1, keepdims=True) for each in (dx, dy))  # so that brightness may change
-        xx, xy, yy = ((one * other).sum(1) for one, other in ((self._dx, self._dx), (self._dx, self._dy), (self._dy, self._dy)))
+        dx, dy = (each - each.mean(1, keepdims=True) for each in (dx, dy))  # so that brightness may change
+        xx, xy, yy = ((one * other).sum(1) for one, other in ((dx, dx), (dx, dy), (dy, dy)))
         determinant = np.maximum(xx * yy - xy * xy, 1e-3)
-        self._inverse = np.stack([yy, -xy, -xy, xx]) / determinant
+        inverse = np.stack([np.stack([yy, -xy], 1), np.stack([-xy, xx], 1)], 1) / determinant[:, None, None]
+        self._steepest = np.asarray(-(inverse @ np.stack([dx, dy], 1)), np.float32)  # (K, 2, P)
         self._contrast = self._spread(self.levels)
 
     @staticmethod
     def _spread(levels: Floats) -> Floats:
-        return np.asarray((levels - levels.mean(1, keepdims=True)).std(1), np.float32)
+        mean = levels.mean(1)
+        square = np.einsum("kp,kp->k", levels, levels) / np.float32(levels.shape[1]) - mean * mean
+        return np.asarray(np.sqrt(np.maximum(square, 0)), np.float32)
 
     def _step(self, levels: Floats) -> Floats:
         """(K, P) grey levels where the patches are thought to be -> (K, 2) how much further they are."""
-        difference = levels - self.levels
-        x, y = (self._dx * difference).sum(1), (self._dy * difference).sum(1)
-        xx, xy, yx, yy = self._inverse
-        return np.stack([-(xx * x + xy * y), -(yx * x + yy * y)], 1).astype(np.float32)
+        return np.asarray((self._steepest @ (levels - self.levels)[:, :, None])[:, :, 0], np.float32)
 
     def _at(self, picture: Floats, moved: Floats) -> Floats:
         x, y = self._x + moved[:, :1], self._y + moved[:, 1:]
