@@ -93,10 +93,11 @@ class Session:
         Returns what the network returns, in the same structure.
 
         The returned tensors belong to the session and are valid until the next call: clone what must last or be written to.
-        A keyframe is the first frame, one whose inputs differ from the last frame's in anything but their values (size of the input or
-        of the picture in it, a tensor in place of a picture, a picture's tables or order), the frame after one that raised an error, and
-        the frame after one that found the unit of a gate left behind (skipvid.skip.gates.units), and one for which a network of several
-        widths changes its ratio (skipvid.skip.ratio_choice). One equal to the last frame never is, unless `refresh` asks for it.
+        A keyframe is the first frame, one whose inputs differ from the last frame's in anything but their values (size of the input or of
+        the picture in it, a tensor in place of a picture, a picture's tables or order), the frame after one that raised an error, and the
+        frame after one that found the unit of a gate left behind (skipvid.skip.gates.units), those of a stretch of dense frames
+        (skipvid.skip.dense_stretch), and one for which a network of several widths changes its ratio (skipvid.skip.ratio_choice). One equal
+        to the last frame never is, unless `refresh` asks for it.
         Inputs have the type of the example, or of a floating-point one float32.
         Raises UsageError for inputs of other kinds, numbers or types.
         """
