@@ -21,7 +21,7 @@ from videos import clips as video_files
 
 from skipvid.core.files import write_text
 from skipvid.core.results import Frame
-from skipvid.evaluate.bootstrap import Interval, blocks_of, bootstrap
+from skipvid.evaluate.bootstrap import LEAST_BLOCKS, Interval, blocks_of, bootstrap
 from skipvid.evaluate.jhmdb import read_joints_json
 from skipvid.evaluate.labels import Labels
 from skipvid.evaluate.material import Material, Seen
@@ -38,6 +38,9 @@ from skipvid.video.sources.options import ReadOptions
 
 FAINTEST = 0.05
 """Score from which detections are kept where there is truth: average precision needs those that would not be shown, too."""
+
+SHORTEST = 15
+"""Frames of the shortest block of time that is drawn as a whole: shorter ones are too alike to stand for others."""
 
 
 class Passes:
@@ -64,22 +67,47 @@ class Passes:
         """Another way to use the dense network, known by its name."""
         return self._kept(engine, material, f"{name} {_dense(engine)}", start)
 
+    def together(self, engine: Engine, material: Material, names: Sequence[str], run: Callable[[], Sequence[Seen]]) -> list[Seen]:
+        """Ways that are run side by side, known by their names."""
+        all_parts = [self._parts(engine, material, name) for name in names]
+        found = [self._load(parts, material) for parts in all_parts]
+        if any(seen is None for seen in found):
+            found = list(run())
+            for parts, seen in zip(all_parts, found, strict=True):
+                self._save(parts, seen)
+        return [seen for seen in found if seen is not None]
+
     def _kept(
         self, engine: Engine, material: Material, way: str, start: Callable[[], Stream], change: Callable[[Frame], Frame] = lambda f: f
     ) -> Seen:
+        parts = self._parts(engine, material, way)
+        seen = self._load(parts, material)
+        if seen is None:
+            _, _, frame = next(material.frames())
+            seen = Seen.of(material, start, engine.dense_macs(frame.height, frame.width), change)
+            self._save(parts, seen)
+        return seen
+
+    @staticmethod
+    def _parts(engine: Engine, material: Material, way: str) -> tuple[object, ...]:
+        """Everything that a pass depends on."""
         clip = material.clips[0]
         score = engine.score_threshold if isinstance(engine, DetectEngine) else None
-        parts = (engine.preset.name, engine.weights_sha256, score, way, clip.name, clip.source, len(material))
-        stem = None if self._folder is None else self._folder / hashlib.sha256(repr(parts).encode()).hexdigest()[:20]
-        if stem is not None and (seen := Seen.load(stem.with_suffix(".npz"), len(material))) is not None:
-            return seen
-        _, _, frame = next(material.frames())
-        seen = Seen.of(material, start, engine.dense_macs(frame.height, frame.width), change)
-        if stem is not None:
-            stem.parent.mkdir(parents=True, exist_ok=True)
-            write_text(stem.with_suffix(".json"), json.dumps({"pass": [str(part) for part in parts]}))
-            seen.save(stem.with_suffix(".npz"))
-        return seen
+        return engine.preset.name, engine.weights_sha256, score, way, clip.name, clip.source, len(material)
+
+    def _path(self, parts: tuple[object, ...]) -> Path | None:
+        return None if self._folder is None else self._folder / hashlib.sha256(repr(parts).encode()).hexdigest()[:20]
+
+    def _load(self, parts: tuple[object, ...], material: Material) -> Seen | None:
+        path = self._path(parts)
+        return None if path is None else Seen.load(path.with_suffix(".npz"), len(material))
+
+    def _save(self, parts: tuple[object, ...], seen: Seen) -> None:
+        path = self._path(parts)
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_text(path.with_suffix(".json"), json.dumps({"pass": [str(part) for part in parts]}))
+            seen.save(path.with_suffix(".npz"))
 
 
 def _dense(engine: Engine) -> str:
@@ -126,7 +154,11 @@ def persons(data: Path, preset: Preset) -> dict[str, Material]:
 def half_of(material: Material, number: int) -> Material:
     """The first (0) or the second (1) half of a clip, a clip of its own."""
     count = len(material) // 2
-    first = number * count
+    return part_of(material, f"half {number + 1}", number * count, count)
+
+
+def part_of(material: Material, name: str, first: int, count: int) -> Material:
+    """Some frames of a clip, a clip of its own."""
 
     @contextmanager
     def opened(clip: LabelledClip) -> Iterator[Iterator[Frame]]:
@@ -134,7 +166,7 @@ def half_of(material: Material, number: int) -> Material:
             yield itertools.islice(frames, first, first + count)
 
     (clip,) = material.clips
-    return Material.read([replace(clip, name=f"{clip.name}, half {number + 1}")], opened, material.labels)
+    return Material.read([replace(clip, name=f"{clip.name}, {name}")], opened, material.labels)
 
 
 @contextmanager
@@ -156,6 +188,11 @@ def value_of(outcome: Pass) -> float:
 
 
 def lost(own: Pass, reference: Pass, block: int) -> Interval:
-    """Points of the main measure that a pass loses to another one on the same frames. block: as in `blocks_of`."""
+    """Points of the main measure that a pass loses to another one on the same frames. block: as in `blocks_of`.
+
+    Where that makes fewer blocks than an interval needs, they are shorter, but not shorter than SHORTEST.
+    """
     (_, mine), (_, theirs) = main_measure(own), main_measure(reference)
+    if block:
+        block = min(block, max(SHORTEST, len(own.groups) // LEAST_BLOCKS))
     return bootstrap(lambda times: theirs(times) - mine(times), blocks_of(own.groups, block))

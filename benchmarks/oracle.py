@@ -1,6 +1,6 @@
 """What gates could save at most on a sequence, if they knew more than gates can know.
 
-    nice -n 19 python benchmarks/oracle.py --data DIR --write
+    nice -n 19 python benchmarks/oracle.py --data DIR --keep FOLDER --write
 
 Beside the preset, each measured on the very frames that it was chosen on, so that it flatters itself:
 
@@ -12,7 +12,8 @@ Beside the preset, each measured on the very frames that it was chosen on, so th
   exceeds a limit times the root of the MACs that its readers spend on a pixel. Footprints, and that what stays closed stays in the
   residual, are those of all gates. "pixels, without signs" knows how large gradient and residual are, but not the angle between them.
 
-The last two run on the back end `reference`, by far slower than the network is.
+All of it in float32; "pixels" runs on the back end `reference`, by far slower than the network is, and on fewer frames, with rows of their
+own for what it is compared with. With --keep FOLDER a script that was broken off goes on where it ended.
 """
 
 from __future__ import annotations
@@ -22,12 +23,13 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from gates_table import numbers
-from measured_clips import FAINTEST, detector, lost, measured, value_of, with_truth
+from measured_clips import FAINTEST, Passes, detector, lost, measured, value_of, with_truth
 from tables import ResultTable, add_write_option, interval_text
 from torch import Tensor
 
@@ -60,16 +62,16 @@ FADE = 0.9
 class Clip:
     """A sequence in memory, and what passes over it lose and save."""
 
-    def __init__(self, engine: DetectEngine, material: Material) -> None:
+    def __init__(self, engine: DetectEngine, material: Material, passes: Passes) -> None:
         frames = [frame for _, _, frame in material.frames()]
 
         @contextmanager
         def opened(clip: LabelledClip) -> Iterator[Iterator[Frame]]:
             yield iter(frames)
 
-        self.engine, self.material = engine, Material.read(material.clips, opened, material.labels)
+        self.engine, self.passes, self.material = engine, passes, Material.read(material.clips, opened, material.labels)
         height, width = frames[0].height, frames[0].width
-        self.dense = Seen.of(self.material, engine.dense_stream, engine.dense_macs(height, width))
+        self.dense = passes.dense(engine, self.material)
         self.reference = measured(self.material, self.dense, self.dense)
         self.plan = engine.model.planned(((1, 3, *engine.preset.input_size(height, width)),)).plan
         self._unlabelled = replace(self.material, labels=None)
@@ -78,7 +80,7 @@ class Clip:
         """With the preset's thresholds times a factor for each group of maps."""
         config = self.engine.model.config
         own = {name: factors[group] * config.thresholds.get(name, config.threshold) for name, group in groups(self.plan).items()}
-        return Seen.of(self.material, self.engine.regated(replace(config, thresholds=own)).stream)
+        return self.passes.gated(self.engine.regated(replace(config, thresholds=own)), self.material)
 
     def points(self, seen: Seen) -> tuple[float, float, float]:
         """(points of AP50 lost, logarithm of how many times fewer MACs, points of agreement lost)."""
@@ -180,18 +182,18 @@ class OracleGate(MapGate):
         return 2 * channels + 1
 
 
-def oracle_passes(engine: DetectEngine, material: Material, limits: Sequence[float], signed: bool, directions: int) -> list[Seen]:
-    """What gates of each limit find and spend, side by side on the reference."""
+def oracle_passes(engine: DetectEngine, material: Material, ways: Sequence[tuple[float, bool]], directions: int) -> list[Seen]:
+    """What gates of each (limit, signed) find and spend, side by side on the reference."""
     plan, gradients = None, Gradients(directions)
     task = engine.task()
-    decoders = [engine.task() for _ in limits]
+    decoders = [engine.task() for _ in ways]
     programs: list[ReferenceProgram] = []
-    found, macs, dense = [[] for _ in limits], [[] for _ in limits], []
+    found, macs, dense = [[] for _ in ways], [[] for _ in ways], []
     for number, _, frame in material.frames():
         inputs = as_tensors((task.prepare(frame.picture),))
         if plan is None:
             plan = engine.regated(SkipConfig(threshold=0, backend="reference")).model.planned(shapes_of(inputs)).plan
-            gates = [_oracle_gates(plan, gradients, limit, signed) for limit in limits]
+            gates = [_oracle_gates(plan, gradients, limit, signed) for limit, signed in ways]
             programs = [ReferenceProgram(replace(plan, gates=each)) for each in gates]
             states = [program.new_state() for program in programs]
         gradients.of(plan, inputs)
@@ -224,35 +226,55 @@ def main() -> None:
     parser.add_argument("--preset", default="efficientdet-nano")
     parser.add_argument("--sequences", nargs="*", default=["PETS09", "TownCentre"])
     parser.add_argument("--frames", type=int, default=100, help="of each sequence")
+    parser.add_argument("--pixel-frames", type=int, default=50, help="of each sequence, for pixels")
     parser.add_argument("--levels", type=numbers, default=[1.0, 1.19, 1.41, 1.68, 2.0], help="factors on the preset's thresholds")
-    parser.add_argument("--limits", type=numbers, default=[0.005, 0.007, 0.01, 0.014, 0.02, 0.028], help="of effects")
+    parser.add_argument("--limits", type=numbers, default=[0.007, 0.014, 0.028], help="of effects")
     parser.add_argument("--directions", type=int, default=2, help="that effects are measured in")
+    parser.add_argument("--keep", type=Path, help="folder for passes that were measured")
     add_write_option(parser)
     options = parser.parse_args()
     torch.set_num_threads(1)
     preset = load_preset(options.preset)
-    engine = detector(preset, SkipConfig.of(preset, threads=1), FAINTEST)
+    engine = detector(preset, SkipConfig.of(replace(preset, precision="f32"), threads=1), FAINTEST)
     columns = ["sequence", "chosen on these frames", "AP50", "lost (95 %)", "fewer MACs"]
-    note = f"{preset.name}, {options.frames} frames, at most {GOAL:g} points lost; flattering by intent."
+    note = f"{preset.name}, at most {GOAL:g} points lost; flattering by intent."
+    passes = Passes(options.keep)
+    few = with_truth(options.data, options.pixel_frames)
     with ResultTable("oracle", columns, options.write, note) as table:
         for name, material in with_truth(options.data, options.frames).items():
             if name in options.sequences:
-                _show(Clip(engine, material), options, table)
+                clip = Clip(engine, material, passes)
+                uniform, best = searched(clip, options.levels)
+                _show(clip, {"nothing: the preset": _preset(clip), "level": uniform, "thresholds": best}, table)
+                clip = Clip(engine, few[name], passes)
+                _show(clip, {"nothing: the preset": _preset(clip), **_pixels(clip, options)}, table)
 
 
-def _show(clip: Clip, options: argparse.Namespace, table: ResultTable) -> None:
-    uniform, best = searched(clip, options.levels)
-    preset = clip.seen(dict.fromkeys(groups(clip.plan).values(), 1.0))
-    rows = {"dense": clip.dense, "nothing: the preset": preset, "level": uniform, "thresholds": best}
-    for way, signed in (("pixels", True), ("pixels, without signs", False)):
-        found = oracle_passes(clip.engine, clip.material, options.limits, signed, options.directions)
-        good = [seen for seen in found if clip.points(seen)[0] <= GOAL]
-        if good:
-            rows[way] = max(good, key=lambda seen: clip.points(seen)[1])
-    for way, seen in rows.items():
+def _preset(clip: Clip) -> Seen:
+    return clip.seen(dict.fromkeys(groups(clip.plan).values(), 1.0))
+
+
+def _pixels(clip: Clip, options: argparse.Namespace) -> dict[str, Seen]:
+    """Of each way the pass that saves most of those that keep the goal, or the one that loses least where none does."""
+    kinds = {"pixels": True, "pixels, without signs": False}
+    ways = [(limit, signed) for signed in kinds.values() for limit in options.limits]
+    names = [f"pixels, limit {limit:g}, signed {signed}, {options.directions} directions" for limit, signed in ways]
+    run = partial(oracle_passes, clip.engine, clip.material, ways, options.directions)
+    found = dict(zip(ways, clip.passes.together(clip.engine, clip.material, names, run), strict=True))
+    rows = {}
+    for kind, signed in kinds.items():
+        own = [seen for way, seen in found.items() if way[1] == signed]
+        good = [seen for seen in own if clip.points(seen)[0] <= GOAL]
+        rows[kind] = max(good, key=lambda seen: clip.points(seen)[1]) if good else min(own, key=lambda seen: clip.points(seen)[0])
+    return rows
+
+
+def _show(clip: Clip, rows: Mapping[str, Seen], table: ResultTable) -> None:
+    for way, seen in {"dense": clip.dense, **rows}.items():
         own = measured(clip.material, seen, clip.dense)
         loss = "" if way == "dense" else interval_text(lost(own, clip.reference, BLOCK), 1)
-        table.row(clip.material.clips[0].name, way, f"{value_of(own):.1f}", loss, f"{own.fewer:.2f}×")
+        name = f"{clip.material.clips[0].name}, {len(clip.material)} frames"
+        table.row(name, way, f"{value_of(own):.1f}", loss, f"{own.fewer:.2f}×")
 
 
 if __name__ == "__main__":

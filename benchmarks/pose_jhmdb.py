@@ -7,15 +7,17 @@ nose for JHMDB's face. MACs and the skip ratio (output pixels not computed) are 
 which is dense, and every change of window.
 
 Thresholds "calibrated L" are `skipvid calibrate`'s thresholds of single maps at level L, from every other clip; each clip is measured with
-those from the clips that it is not among. --lose adds a row where the level is left out, too: each half of the clips is measured at the
-highest of --levels up to which the other half's static clips, with their own thresholds, lose no more than so many points.
+those from the clips that it is not among. --lose adds rows where the level is left out, too. "By halves": each half of the clips is
+measured at the highest of --levels up to which the other half's static clips, with their own thresholds, lose no more than so many points.
+"By clips": each clip at the highest up to which all other static clips lose no more; of the clip itself nothing but its pictures has been
+seen, by the thresholds of some of the others.
 
 Windows: "sticky" as the product has them; "following" are placed anew around the box in every frame, as pose networks are usually run,
 and go through one session, so that a gate compares what lies at the same place of the window.
 
   python benchmarks/pose_jhmdb.py --data DIR --weights tinypose_256x192_state_dict.pt [--preset FILE]
       [--boxes truth|detector] [--half even|odd] [--windows sticky|following] [--thresholds 0,0.03,0.06,0.1] [--levels 0.1,0.16]
-      [--lose 0.3]
+      [--gate norm-smooth] [--lose 0.3]
 """
 
 from __future__ import annotations
@@ -152,7 +154,7 @@ def main() -> None:
     measured_ones = {"": slice(None), "even": slice(0, None, 2), "odd": slice(1, None, 2)}[arguments.half]
     preset = load_preset(arguments.preset)
     options = PoseOptions(scene_cuts=False, rule=StickyRule(room=arguments.room))
-    plain = SkipConfig(threads=arguments.threads)
+    plain = SkipConfig(threads=arguments.threads, gate=arguments.gate)
     engine = PoseEngine(preset, plain, arguments.weights, detector=TrueBoxes(), options=options)
     run = through_engine if arguments.windows == "sticky" else following
     gates: Gates = {f"{t:g}": (replace(plain, threshold=t),) * 2 for t in arguments.thresholds}
@@ -169,10 +171,11 @@ def main() -> None:
         gates = {name: (pair[arguments.half == "odd"],) * 2 for name, pair in gates.items()}
     if arguments.boxes == "detector":
         engine.detector = bundled_detector(options.score_threshold, arguments.threads)
-    note = f"{preset.name}, {arguments.boxes} boxes, {arguments.windows} windows."
+    note = f"{preset.name}, gate {arguments.gate}, {arguments.boxes} boxes, {arguments.windows} windows."
     columns = ["threshold", *(f"{camera}: {name}" for camera in CAMERAS for name in MEASURES.values())]
-    with ResultTable(f"poses-left-out-{preset.name}" if arguments.levels else "poses", columns, arguments.write, note) as table:
-        rows = measured(run, engine, clips, gates, table)
+    kind = "" if arguments.gate == "norm" else f"-{arguments.gate}"
+    with ResultTable(f"poses-left-out-{preset.name}{kind}" if arguments.levels else "poses", columns, arguments.write, note) as table:
+        rows = measured(run, engine, clips, gates, table, None if arguments.half else arguments.lose)
     if arguments.csv is not None:
         with arguments.csv.open("w", newline="") as file:
             writer = csv.DictWriter(file, list(rows[0]))
@@ -218,7 +221,7 @@ def _chosen(run: Callable[..., Outcome], engine: PoseEngine, clips: list[Clip], 
             raise SystemExit(f"no level loses at most {most:g} points on the {('odd', 'even')[half]} clips: give lower --levels")
         chosen.append(good)
     (even, for_even), (odd, for_odd) = chosen
-    return {f"level left out: {even.removeprefix('calibrated ')}, {odd.removeprefix('calibrated ')}": (for_even, for_odd)}
+    return {f"level left out by halves: {even.removeprefix('calibrated ')}, {odd.removeprefix('calibrated ')}": (for_even, for_odd)}
 
 
 def bundled_detector(score_threshold: float, threads: int) -> DetectEngine:
@@ -227,16 +230,40 @@ def bundled_detector(score_threshold: float, threads: int) -> DetectEngine:
     return DetectEngine(preset, config, resolve_weights(preset).path, score_threshold=WEAK * score_threshold, scene_cuts=False)
 
 
-def measured(run: Callable[..., Outcome], engine: PoseEngine, clips: list[Clip], gates: Gates, table: ResultTable) -> list[dict[str, Any]]:
-    """A row for the dense network and for each way of gating, written as they come."""
+def measured(
+    run: Callable[..., Outcome], engine: PoseEngine, clips: list[Clip], gates: Gates, table: ResultTable, most: float | None
+) -> list[dict[str, Any]]:
+    """A row for the dense network and for each way of gating, written as they come. most: as --lose."""
     dense = [run(engine, clip, dense=True) for clip in clips]
     rows = [_row("dense", dense, dense)]
     table.row(*rows[0].values())
+    calibrated: dict[str, list[Outcome]] = {}
     for name, configs in gates.items():
         gated = [engine.regated(config) for config in configs]
-        rows.append(_row(name, [run(gated[number % 2], clip) for number, clip in enumerate(clips)], dense))
+        outcomes = [run(gated[number % 2], clip) for number, clip in enumerate(clips)]
+        rows.append(_row(name, outcomes, dense))
+        table.row(*rows[-1].values())
+        if name.startswith("calibrated"):
+            calibrated[name.removeprefix("calibrated ")] = outcomes
+    if most is not None and calibrated:
+        levels = [_level_for(number, dense, calibrated, most) for number in range(len(clips))]
+        chosen = ", ".join(f"{level} of {levels.count(level)}" for level in calibrated if level in levels)
+        rows.append(_row(f"level left out by clips: {chosen}", [calibrated[level][n] for n, level in enumerate(levels)], dense))
         table.row(*rows[-1].values())
     return rows
+
+
+def _level_for(clip: int, dense: list[Outcome], calibrated: dict[str, list[Outcome]], most: float) -> str:
+    """The level for a clip that all others choose. Raises SystemExit where none is good."""
+    others = [number for number, outcome in enumerate(dense) if number != clip and outcome.clip.static]
+    reference, good = pck([dense[number] for number in others]), None
+    for level, outcomes in calibrated.items():
+        if reference - pck([outcomes[number] for number in others]) > most:
+            break
+        good = level
+    if good is None:
+        raise SystemExit(f"no level loses at most {most:g} points: give lower --levels")
+    return good
 
 
 def _row(gate: str, outcomes: list[Outcome], reference: list[Outcome]) -> dict[str, Any]:
@@ -269,6 +296,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--preset", default="tinypose_256x192")
     parser.add_argument("--thresholds", type=_numbers, default=[0, 0.03, 0.06, 0.1])
     parser.add_argument("--levels", type=_numbers, default=[], help="of calibrated thresholds, from low to high")
+    parser.add_argument("--gate", choices=["norm", "norm-smooth"], default="norm")
     parser.add_argument("--lose", type=float, help="points that the clips which choose a level may lose")
     parser.add_argument("--learned", nargs="*", default=[], help="presets with thresholds, for the weights given")
     parser.add_argument("--half", choices=["even", "odd"], default="", help="measure only these clips: a preset was learned on the others")

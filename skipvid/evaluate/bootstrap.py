@@ -57,18 +57,28 @@ def bootstrap(
     statistic: takes how often each frame counts, (frames,) int64; of a difference, it takes both sides at the same draw, so that what both
     share cancels. With fewer than LEAST_BLOCKS blocks there is no interval: it is (-inf, inf).
     """
-    frames = sum(len(block) for block in blocks)
-    value = statistic(np.ones(frames, np.int64))
+    value = statistic(np.ones(sum(len(block) for block in blocks), np.int64))
     if len(blocks) < LEAST_BLOCKS:
         return Interval(value, -np.inf, np.inf)
-    generator = np.random.default_rng(seed)
-    members = np.zeros((len(blocks), frames), np.int64)
-    for number, block in enumerate(blocks):
-        members[number, block] = 1
-    draw = np.full(len(blocks), 1 / len(blocks))
-    values = np.array([statistic(generator.multinomial(len(blocks), draw) @ members) for _ in range(draws)])
+    return interval_of(value, resampled(statistic, blocks, draws, seed))
+
+
+def interval_of(value: float, values: NDArray[np.float64]) -> Interval:
+    """The percentile interval of what was resampled; (-inf, inf) where nothing could be measured."""
     known = values[~np.isnan(values)]
     if not len(known):
         return Interval(value, -np.inf, np.inf)
     low, high = np.quantile(known, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Interval(value, float(low), float(high))
+
+
+def resampled(
+    statistic: Callable[[NDArray[np.int64]], float], blocks: Sequence[NDArray[np.int64]], draws: int, seed: int = 0
+) -> NDArray[np.float64]:
+    """(draws,) the statistic of resampled blocks."""
+    generator = np.random.default_rng(seed)
+    members = np.zeros((len(blocks), sum(len(block) for block in blocks)), np.int64)
+    for number, block in enumerate(blocks):
+        members[number, block] = 1
+    draw = np.full(len(blocks), 1 / len(blocks))
+    return np.array([statistic(generator.multinomial(len(blocks), draw) @ members) for _ in range(draws)], np.float64)

@@ -10,6 +10,7 @@ from typing import Any
 
 from skipvid.core.files import write_text
 from skipvid.evaluate.bootstrap import Interval
+from skipvid.evaluate.evidence import SURE
 from skipvid.evaluate.goal import Found, Goal, Point
 from skipvid.evaluate.material import FOLDS
 from skipvid.report.charts import frontier_chart
@@ -18,22 +19,27 @@ from skipvid.report.charts import frontier_chart
 def lines(goal: Goal, found: Found) -> list[str]:
     """The frontier and the promise, for a terminal."""
     head = f"{yardstick(found)}; measured on {found.frames} frames, on each block of time with thresholds from the others:"
-    table = [f"  {'threshold':>9}  {'lost (95 %)':>22}  {'fewer MACs':>10}  {'ms':>6}"]
-    table += [f"  {point.level:9.3g}  {interval(point.lost):>22}  {point.fewer:9.2f}x  {point.ms:6.2f}" for point in found.frontier]
+    table = [f"  {'threshold':>9}  {'lost (95 %)':>22}  {'at most':>7}  {'fewer MACs':>10}  {'ms':>6}"]
+    table += [
+        f"  {point.level:9.3g}  {interval(point.lost):>22}  {point.at_most:7.2f}  {point.fewer:9.2f}x  {point.ms:6.2f}"
+        for point in found.frontier
+    ]
     return [head, *table, f"goal: {goal}", f"promised: {promise(found)}", *doubts(goal, found)]
 
 
 def promise(found: Found) -> str:
     point = found.promised
-    return f"{interval(point.lost)} points of {found.measure} lost at {point.fewer:.2f} times fewer MACs, {point.ms:.2f} ms a frame"
+    lost = f"at most {max(point.at_most, 0):.2f} points of {found.measure} lost ({SURE:.0%} sure; {interval(point.lost)} on these frames)"
+    return f"{lost} at {point.fewer:.2f} times fewer MACs, {point.ms:.2f} ms a frame"
 
 
 def doubts(goal: Goal, found: Found) -> list[str]:
-    """What the data cannot say about the promise."""
-    high = found.promised.lost.high
-    if math.isinf(high):
-        return ["too few frames for an interval: the loss is that of these frames"]
-    return [f"the data do not exclude a loss of {high:.2f} points"] if goal.kind == "drop" and high > goal.value else []
+    """Why it is no more: what so little material cannot show."""
+    further = found.unproven(goal)
+    if further is None:
+        return []
+    seen = f"{further.lost.value:.2f} points on these frames, but {found.objects} objects in {found.frames} frames"
+    return [f"kept below {further.level:.3g}, which lost {seen} do not exclude {further.at_most:.2f}: more frames may allow it"]
 
 
 def yardstick(found: Found) -> str:
@@ -51,6 +57,7 @@ def document(goal: Goal, found: Found) -> dict[str, Any]:
         "yardstick": round(found.yardstick, 3),
         "dense_ms": round(found.dense_ms, 3),
         "frames": found.frames,
+        "objects": found.objects,
         "promised": _record(found.promised),
         "frontier": [_record(point) for point in found.frontier],
         "threshold": found.threshold,
@@ -68,7 +75,10 @@ def comment(goal: Goal, found: Found, clips: Sequence[str], date: str, version: 
         f"  {yardstick(found)}; measured on {found.frames} frames,",
         f"  each of {FOLDS} blocks of time with thresholds from the others; milliseconds on the machine that calibrated",
         "frontier, measured likewise:",
-        *(f"  {point.level:.3g}: {interval(point.lost)} lost, {point.fewer:.2f}x, {point.ms:.2f} ms" for point in found.frontier),
+        *(
+            f"  {point.level:.3g}: {interval(point.lost)} lost, at most {point.at_most:.2f}, {point.fewer:.2f}x, {point.ms:.2f} ms"
+            for point in found.frontier
+        ),
     ]
     return "".join(f"# {' '.join(row.splitlines())}\n" for row in rows)
 
@@ -81,14 +91,20 @@ def write_page(path: Path, goal: Goal, found: Found, clips: Sequence[str], versi
     points = [(point.fewer, point.lost.value, point.lost.low, point.lost.high) for point in found.frontier]
     limit = goal.value if goal.kind == "drop" else None
     chart = frontier_chart(points, (found.promised.fewer, found.promised.lost.value), limit)
-    cells = [(f"{point.level:.3g}", interval(point.lost), f"{point.fewer:.2f}", f"{point.ms:.2f}") for point in found.frontier]
+    cells = [
+        (f"{point.level:.3g}", interval(point.lost), f"{point.at_most:.2f}", f"{point.fewer:.2f}", f"{point.ms:.2f}")
+        for point in found.frontier
+    ]
     body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in cells)
-    heads = "".join(f"<th>{name}</th>" for name in ("threshold", "points lost (95 %)", "times fewer MACs", "ms a frame"))
+    doubt = "".join(f'<p class="soft">{escape(each)}</p>' for each in doubts(goal, found))
+    heads = "".join(
+        f"<th>{name}</th>" for name in ("threshold", "points lost (95 %)", f"at most ({SURE:.0%} sure)", "times fewer MACs", "ms a frame")
+    )
     title = escape(f"Calibration: {goal}")
     page = (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>\n{style}</style></head>\n<body><main>'
         f'<h1>{title}</h1><p>{escape(", ".join(clips))}</p><p class="soft">{escape(yardstick(found))}</p>'
-        f"<section><h2>{escape('Promised: ' + promise(found))}</h2>{chart}"
+        f"<section><h2>{escape('Promised: ' + promise(found))}</h2>{doubt}{chart}"
         f'<p class="legend">Points of {escape(found.measure)} lost, downwards, with 95 % intervals, on frames that were left out.</p>'
         f"</section><section><table><tr>{heads}</tr>{body}</table></section>"
         f"<p><small>Made by skipvid {escape(version)}.</small></p></main></body></html>\n"
@@ -104,4 +120,10 @@ def interval(lost: Interval) -> str:
 def _record(point: Point) -> dict[str, Any]:
     ends = {name: round(value, 3) if math.isfinite(value) else None for name, value in (("low", point.lost.low), ("high", point.lost.high))}
     lost = {"value": round(point.lost.value, 3), **ends}
-    return {"level": round(point.level, 5), "lost": lost, "fewer_macs": round(point.fewer, 4), "ms": round(point.ms, 3)}
+    return {
+        "level": round(point.level, 5),
+        "lost": lost,
+        "at_most": round(point.at_most, 3),
+        "fewer_macs": round(point.fewer, 4),
+        "ms": round(point.ms, 3),
+    }

@@ -1,13 +1,16 @@
 """Calibration by goal: thresholds are found on some blocks of time, and what they do is measured on the block that was left out.
 
-Each clip is cut into FOLDS blocks. For each of them, the proportions of the thresholds and the level that meets the goal come from the
-other blocks; what is promised is what the left-out blocks, taken together, then show. The thresholds that are kept have their proportions
-from all blocks, and the mean level. Streams run through all blocks, so that a block begins as it would in use.
+Each clip is cut into FOLDS blocks. For each of them, the proportions of the thresholds come from the other blocks; what a level of them
+loses is measured on the left-out blocks, taken together. Levels are tried upwards, for as long as the upper limit of their loss keeps the
+goal (see `evidence`). The thresholds that are kept have their proportions from all blocks. Streams run through all blocks, so that a block
+begins as it would in use.
 """
 
 from __future__ import annotations
 
 import copy
+import itertools
+import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -18,22 +21,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skipvid.core.errors import SourceError, UsageError
+from skipvid.core.files import output_errors, write_text
 from skipvid.core.results import Frame
-from skipvid.evaluate.bootstrap import DRAWS, Interval, blocks_of, bootstrap
+from skipvid.evaluate.bootstrap import DRAWS, LEAST_BLOCKS, Interval, blocks_of, interval_of, resampled
+from skipvid.evaluate.evidence import BLOCK_FRAMES, LEVELS, at_most, limit_blocks
 from skipvid.evaluate.material import FOLDS, Material, Seen
-from skipvid.evaluate.run import joined, main_measure
+from skipvid.evaluate.run import Measure, Pass, joined, main_measure
 from skipvid.skip.recording import Recorder
 from skipvid.skip.sensitivity import Sensitivity, check_calibrated, rounded
 from skipvid.tasks.engine import Engine
 
-LEVELS = tuple(2 ** (step / 2) for step in range(-2, 5))
-"""Levels that are tried, in units of the network's one threshold: from half of it to four times."""
-
 SAMPLES = 6
 """Frames of each block that the sensitivity is measured on."""
-
-BLOCK_FRAMES = 25
-"""Frames that the bootstrap draws together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,16 +48,18 @@ class Goal:
 
     def met_by(self, point: Point) -> bool:
         if self.kind == "drop":
-            return point.lost.value <= self.value
+            return point.at_most <= self.value
         return point.fewer >= self.value if self.kind == "saving" else point.ms <= self.value
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A working point. lost: points of the measure against the yardstick. fewer: times fewer MACs. ms: median of the network a frame."""
+    """A working point. lost: points of the measure against the yardstick, on the frames that were looked at. at_most: what is not exceeded
+    with the confidence of `evidence.SURE`. fewer: times fewer MACs. ms: median of the network a frame."""
 
     level: float
     lost: Interval
+    at_most: float
     fewer: float
     ms: float
 
@@ -68,6 +69,7 @@ class Found:
     """threshold, thresholds: to be used. promised: measured on the blocks that were left out. frontier: the same at every level.
 
     measure: its name. yardstick: the measure of the dense network; without truth, of the dense network under noise. dense_ms: its time.
+    objects: that there were to be found in the frames.
     """
 
     threshold: float
@@ -78,6 +80,12 @@ class Found:
     yardstick: float
     dense_ms: float
     frames: int
+    objects: int
+
+    def unproven(self, goal: Goal) -> Point | None:
+        """The next level, where it kept the goal on these frames and only its upper limit did not: more frames might allow it."""
+        further = next((point for point in self.frontier if point.level > self.promised.level), None)
+        return further if goal.kind == "drop" and further is not None and further.lost.value <= goal.value else None
 
 
 def calibrate_by_goal(
@@ -125,60 +133,57 @@ class _Search:
         sensitivities = self._sensitivities()
         self.tell("measured how much the outputs depend on each map")
         self.gated = [[self._run(fold, number, _together(sensitivities, fold)) for number in range(len(LEVELS))] for fold in range(FOLDS)]
-        frontier = tuple(self._held_out([number] * FOLDS) for number in range(len(LEVELS)))
-        levels, promised = self._chosen(frontier)
-        level = rounded(self.unit * math.exp(sum(math.log(LEVELS[number]) for number in levels) / FOLDS))
+        self.objects, self.parts = self.material.objects(self.dense), [self.material.folds == fold for fold in range(FOLDS)]
+        self.reference = joined([self._measured(self.yardstick, some) for some in self.parts])
+        frontier = tuple(self._point(number) for number in range(len(LEVELS)))
+        number = self._chosen(frontier)
+        level = rounded(self.unit * LEVELS[number])
         thresholds = {name: rounded(value) for name, value in _together(sensitivities, None).thresholds(level, self.floor).items()}
-        everything = np.ones(len(self.material), np.bool_)
-        reference = self.material.measured(self.yardstick, self.dense, everything)
-        measure, value = main_measure(reference)
-        times = np.ones(len(reference.groups), np.int64)
-        return Found(level, thresholds, promised, frontier, measure, value(times), float(np.median(self.dense.ms)), len(self.material))
-
-    def _chosen(self, frontier: Sequence[Point]) -> tuple[list[int], Point]:
-        """The level of each fold, which the other blocks choose, and what the left-out blocks show; more careful where they show less."""
-        careful = -1 if self.goal.kind == "drop" else 1
-        levels = [self._choice(fold) for fold in range(FOLDS)]
-        while all(number is not None and 0 <= number < len(LEVELS) for number in levels):
-            chosen = [number for number in levels if number is not None]
-            point = self._held_out(chosen)
-            if self.goal.met_by(point):
-                return chosen, point
-            levels = [number + careful for number in chosen]
-        best = min(frontier, key=lambda point: point.lost.value if self.goal.kind == "drop" else -point.fewer)
-        near = f"{best.lost.value:.2f} points lost at {best.fewer:.2f} times fewer MACs, {best.ms:.1f} ms"
-        raise UsageError(
-            f"no working point meets the goal on the frames that were left out: {self.goal}", f"ask for less; the nearest has {near}"
+        measure, value = main_measure(self.reference)
+        return Found(
+            level,
+            thresholds,
+            promised=frontier[number],
+            frontier=frontier,
+            measure=measure,
+            yardstick=value(np.ones(len(self.reference.groups), np.int64)),
+            dense_ms=float(np.median(self.dense.ms)),
+            frames=len(self.material),
+            objects=self.objects,
         )
 
-    def _choice(self, fold: int) -> int | None:
-        """The level for a block, chosen on the others: for a drop the highest below which all are good, else the lowest that is good."""
-        others = self.material.folds != fold
-        good = [self.goal.met_by(self._point(number, [self.gated[fold][number]], [others], 0)) for number in range(len(LEVELS))]
+    def _chosen(self, frontier: Sequence[Point]) -> int:
+        """For a drop the highest level up to which all keep the goal, else the lowest that reaches it. Raises UsageError."""
         if self.goal.kind == "drop":
-            highest = (good.index(False) if False in good else len(LEVELS)) - 1
-            return highest if highest >= 0 else None
-        return good.index(True) if True in good else None
+            number = sum(1 for _ in itertools.takewhile(self.goal.met_by, frontier)) - 1
+        else:
+            number = next((number for number, point in enumerate(frontier) if self.goal.met_by(point)), -1)
+        if number >= 0:
+            return number
+        best = min(frontier, key=lambda point: point.at_most if self.goal.kind == "drop" else -point.fewer)
+        near = f"{best.lost.value:.2f} points lost, at most {best.at_most:.2f}, at {best.fewer:.2f} times fewer MACs, {best.ms:.1f} ms"
+        raise UsageError(
+            f"no working point meets the goal on the frames that were left out: {self.goal}",
+            f"ask for less, or give more frames; the nearest has {near}",
+        )
 
-    def _held_out(self, levels: Sequence[int]) -> Point:
-        seen = [self.gated[fold][number] for fold, number in enumerate(levels)]
-        return self._point(levels[0], seen, [self.material.folds == fold for fold in range(FOLDS)], DRAWS)
-
-    def _point(self, number: int, seen: Sequence[Seen], frames: Sequence[NDArray[np.bool_]], draws: int) -> Point:
-        """What ways of running do on frames of their own, taken together. draws: of the bootstrap; 0 = no interval."""
-        own = joined([self.material.measured(each, self.dense, some) for each, some in zip(seen, frames, strict=True)])
-        other = joined([self.material.measured(self.yardstick, self.dense, some) for some in frames])
+    def _point(self, number: int) -> Point:
+        """What a level does on the blocks that were left out, taken together."""
+        own = joined([self._measured(self.gated[fold][number], some) for fold, some in enumerate(self.parts)])
         if not own.groups:
             raise SourceError("no frame of a block of time has a label", "give clips with labels all over their length")
-        (_, mine), (_, theirs) = main_measure(own), main_measure(other)
-        blocks = blocks_of(own.groups, BLOCK_FRAMES)
+        names = [main_measure(own)[0], *(["graded agreement"] if own.graded else [])]
+        losses = [_loss(own.measures()[name], self.reference.measures()[name]) for name in names]
+        values = [lost(np.ones(len(own.groups), np.int64)) for lost in losses]
+        draws = [resampled(lost, limit_blocks(own.groups), DRAWS) for lost in losses]
+        truth = self.material.labels is not None
+        highest = max(at_most(*each, self.objects, number, truth) for each in zip(values, draws, strict=True))
+        enough = len(blocks_of(own.groups, BLOCK_FRAMES)) >= LEAST_BLOCKS
+        interval = interval_of(values[0], draws[0]) if enough else Interval(values[0], -math.inf, math.inf)
+        return Point(self.unit * LEVELS[number], interval, highest, own.fewer, float(np.median(own.model_ms)))
 
-        def lost(times: NDArray[np.int64]) -> float:
-            return theirs(times) - mine(times)
-
-        value = lost(np.ones(len(own.groups), np.int64))
-        interval = bootstrap(lost, blocks, draws) if draws else Interval(value, -math.inf, math.inf)
-        return Point(self.unit * LEVELS[number], interval, own.fewer, float(np.median(own.model_ms)))
+    def _measured(self, seen: Seen, frames: NDArray[np.bool_]) -> Pass:
+        return self.material.measured(seen, self.dense, frames, getattr(self.engine, "score_threshold", 0.0))
 
     def _run(self, fold: int, number: int, sensitivity: Sensitivity) -> Seen:
         """A run of all frames with thresholds whose proportions come from all blocks but one."""
@@ -198,7 +203,22 @@ class _Search:
         return seen
 
     def _sensitivities(self) -> list[Sensitivity]:
-        """Of each block, on a sample of its frames."""
+        """Of each block, on a sample of its frames; kept like passes."""
+        path = None if self.keep is None else self.keep / "sensitivity.json"
+        try:
+            kept = json.loads(path.read_text(encoding="utf-8")) if path is not None else []
+            if len(kept) == FOLDS:
+                return [Sensitivity(self.engine.model).restored(each) for each in kept]
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            pass  # none, or one that was broken off while it was written
+        found = self._measured_sensitivities()
+        if path is not None:
+            with output_errors(path):
+                path.parent.mkdir(parents=True, exist_ok=True)
+            write_text(path, json.dumps([each.record() for each in found]))
+        return found
+
+    def _measured_sensitivities(self) -> list[Sensitivity]:
         watched = copy.copy(self.engine)
         recorder = Recorder(self.engine.model)
         watched.model = recorder
@@ -223,6 +243,10 @@ class _Search:
     def _dense_macs(self) -> int:
         _, _, frame = next(self.material.frames())
         return self.engine.dense_macs(frame.height, frame.width)
+
+
+def _loss(mine: Measure, theirs: Measure) -> Measure:
+    return lambda times: theirs(times) - mine(times)
 
 
 def _spread(frames: NDArray[np.int64]) -> NDArray[np.int64]:

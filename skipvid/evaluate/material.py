@@ -31,6 +31,9 @@ FOLDS = 4
 SAME = 0.5
 """IoU from which two detections of a class are the same object."""
 
+GRADED = 0.05
+"""How far above the score from which detections are shown others are tried, where agreement is graded."""
+
 Opener = Callable[[LabelledClip], AbstractContextManager[Iterable[Frame]]]
 
 
@@ -75,8 +78,11 @@ class Material:
                     yield number, clip, frame
                     number += 1
 
-    def measured(self, seen: Seen, dense: Seen, frames: NDArray[np.bool_]) -> Pass:
-        """A pass over the chosen frames. dense: what the dense network found, which stands in for a truth that there is not."""
+    def measured(self, seen: Seen, dense: Seen, frames: NDArray[np.bool_], shown: float | None = None) -> Pass:
+        """A pass over the chosen frames. dense: what the dense network found, which stands in for a truth that there is not.
+
+        shown: the score from which detections are shown: agreement is graded, too (see `agreed`).
+        """
         outcome = Pass("")
         for number in np.flatnonzero(frames).tolist():
             clip, truth, found = self.clips[self.clip_of[number]], self.truths[number], seen.detections[number]
@@ -86,10 +92,19 @@ class Material:
             if self.labels is None:
                 outcome.groups.append(clip.name)
                 outcome.agreed.append(agreed(dense.detections[number], found))
+                if shown is not None:
+                    outcome.graded.append(agreed(dense.detections[number], found, shown))
             elif truth is not None:
                 columns = coco_columns(clip.keypoint_names, self.labels.keypoints) if self.labels.keypoints else ([], [])
                 add_labelled(outcome, found, truth, clip.group or clip.name, self.labels, columns)
         return outcome
+
+    def objects(self, dense: Seen) -> int:
+        """How many objects there were to be found: true ones, or those of the dense network."""
+        if self.labels is None:
+            return sum(len(each) for each in dense.detections)
+        true = [self.labels.true(truth) for truth in self.truths if truth is not None]
+        return sum(int((np.isin(truth.category_ids, self.labels.categories) & ~truth.crowd).sum()) for truth in true)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -162,13 +177,15 @@ class Seen:
         return seen if len(seen.detections) == len(seen.ms) == len(seen.macs) == len(seen.dense_macs) == frames else None
 
 
-def agreed(dense: Detections, found: Detections) -> tuple[float, float]:
+def agreed(dense: Detections, found: Detections, shown: float | None = None) -> tuple[float, float]:
     """(weight of what agrees, weight of all) of one frame: F1 at IoU 0.5 with every object weighted by its score.
 
     A pair of poses agrees the less the farther apart their keypoints are: its weight counts as 1 − mean distance over the longer side of
     the dense network's box, at least 0.
+    shown: the score from which detections are shown: the mean over all such scores up to GRADED higher, so that an object that is on the
+    verge of being shown does not count all or nothing.
     """
-    whole = float(dense.scores.sum() + found.scores.sum())
+    whole = float((dense.scores * _share(dense.scores, shown)).sum() + (found.scores * _share(found.scores, shown)).sum())
     overlaps = box_iou(found.boxes, dense.boxes)
     overlaps[found.category_ids[:, None] != dense.category_ids[None]] = -1
     same = 0.0
@@ -176,8 +193,14 @@ def agreed(dense: Detections, found: Detections) -> tuple[float, float]:
         best = int(overlaps[row].argmax())
         if overlaps[row, best] >= SAME:
             overlaps[:, best] = -1
-            same += float(found.scores[row] + dense.scores[best]) * _closeness(dense, best, found, int(row))
+            pair = np.array([found.scores[row], dense.scores[best]])
+            same += float(pair.sum() * _share(pair, shown).min()) * _closeness(dense, best, found, int(row))
     return same, whole
+
+
+def _share(scores: NDArray[np.floating[Any]], shown: float | None) -> NDArray[np.floating[Any]]:
+    """Of the scores from which detections may be shown, how many show these."""
+    return np.ones_like(scores) if shown is None else np.clip((scores - shown) / GRADED, 0, 1)
 
 
 def _closeness(dense: Detections, one: int, found: Detections, other: int) -> float:

@@ -26,7 +26,7 @@ class Pass:
     """What one way of running found and cost, frame by frame; frames without truth count for cost and time alone.
 
     matches: by category, of each labelled frame. joints: (persons, joints) of each labelled frame, for PCK. groups: their clips.
-    agreed: of each frame, where the dense network stands in for the truth: the weight of what agrees, and of all.
+    agreed: of each frame, where the dense network stands in for the truth: the weight of what agrees, and of all. graded: the same, graded.
     macs, dense_macs: of all frames. model_ms: of all frames.
     """
 
@@ -35,6 +35,7 @@ class Pass:
     joints: list[NDArray[np.float64]] = field(default_factory=list)
     groups: list[str] = field(default_factory=list)
     agreed: list[tuple[float, float]] = field(default_factory=list)
+    graded: list[tuple[float, float]] = field(default_factory=list)
     macs: int = 0
     dense_macs: int = 0
     model_ms: list[float] = field(default_factory=list)
@@ -57,9 +58,15 @@ class Pass:
             labelled = np.array([np.isfinite(each).sum() for each in self.joints])
             found["PCK"] = lambda times: float(100 * (hits @ times) / (labelled @ times)) if labelled @ times else float("nan")
         if self.agreed:
-            same, whole = np.array(self.agreed).T
-            found["agreement"] = lambda times: float(100 * (same @ times) / (whole @ times)) if whole @ times else 100.0
+            found["agreement"] = _agreement(self.agreed)
+        if self.graded:
+            found["graded agreement"] = _agreement(self.graded)
         return found
+
+
+def _agreement(weights: Sequence[tuple[float, float]]) -> Measure:
+    same, whole = np.array(weights).T
+    return lambda times: float(100 * (same @ times) / (whole @ times)) if whole @ times else 100.0
 
 
 def main_measure(outcome: Pass) -> tuple[str, Measure]:
@@ -78,6 +85,7 @@ def joined(parts: Sequence[Pass]) -> Pass:
         whole.joints += part.joints
         whole.groups += part.groups
         whole.agreed += part.agreed
+        whole.graded += part.graded
         whole.macs += part.macs
         whole.dense_macs += part.dense_macs
         whole.model_ms += part.model_ms

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor
@@ -91,6 +91,17 @@ class Sensitivity:
                 for name, amount in added.items():
                     own[name] += amount
         return both
+
+    def record(self) -> dict[str, dict[str, float]]:
+        """What was measured, as plain data."""
+        return {"damage": dict(self._damage), "work": dict(self._work)}
+
+    def restored(self, record: Mapping[str, Mapping[str, float]]) -> Sensitivity:
+        """This one with what another one of the same network has measured. Raises KeyError, TypeError or ValueError for other data."""
+        for own, kept in ((self._damage, record["damage"]), (self._work, record["work"])):
+            own.clear()
+            own.update({str(name): float(amount) for name, amount in kept.items()})
+        return self
 
     def thresholds(self, level: float, floor: float = 0.0) -> dict[str, float]:
         """Per map, for `SkipConfig.thresholds`; their mean, weighted by MACs and taken over logarithms, is `level`.

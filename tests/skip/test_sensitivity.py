@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import replace
 
@@ -76,6 +77,14 @@ def test_the_level_is_the_mean_threshold_of_all_macs_and_nothing_exceeds_the_mos
 
 def test_the_same_frames_give_the_same_thresholds() -> None:
     assert measured(TwoWays(1.0, 0.2), 3)[1].thresholds(0.05) == measured(TwoWays(1.0, 0.2), 3)[1].thresholds(0.05)
+
+
+def test_what_was_kept_gives_the_same_thresholds() -> None:
+    converted, sensitivity = measured(TwoWays(1.0, 0.2), 2)
+    again = Sensitivity(converted).restored(json.loads(json.dumps(sensitivity.record())))
+    assert again.thresholds(0.05) == sensitivity.thresholds(0.05)
+    with pytest.raises((KeyError, TypeError, ValueError)):
+        again.restored({"damage": {"x": 1.0}})
 
 
 def test_a_map_that_does_not_reach_the_output_has_no_threshold_of_its_own() -> None:
