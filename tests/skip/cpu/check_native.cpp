@@ -137,11 +137,41 @@ void check_gemm(const Kernels& kernels) {
   Buffer memory;
   if (kernels.gemm_memory != nullptr) memory.reserve(kernels.gemm_memory(most_lines));
   std::fill_n(memory.data(), memory.bytes() / sizeof(float), nan);  // what an earlier layer has left there
-  GemmArgs args{inputs_at.data(), static_cast<std::size_t>(pixels), taps, pixels, weights.data(),          bias.data(),
-                blocks.data(),    static_cast<int>(blocks.size()),  low,  high,   targets.pointers.data(), nullptr,
+  GemmArgs args{inputs_at.data(),
+                static_cast<std::size_t>(pixels),
+                taps,
+                pixels,
+                weights.data(),
+                bias.data(),
+                blocks.data(),
+                static_cast<int>(blocks.size()),
+                low,
+                high,
+                targets.pointers.data(),
+                nullptr,
+                nullptr,
+                nullptr,
                 memory.data()};
   args.ahead = random_int(0, 1) != 0 ? ahead.read() : nullptr;
   kernels.gemm(args);
+  // What is stored at once has the bits of what is stored afterwards.
+  Rows<Value> at_once(pixels, outputs), afterwards(pixels, outputs);
+  const Activation activation{static_cast<Activation::Kind>(random_int(0, static_cast<int>(Activation::last))), 0.5F, 1.5F};
+  GemmArgs storing = args;
+  storing.outputs = nullptr;
+  storing.stored = at_once.write();
+  if (activation.remains()) {
+    storing.activation = &activation;
+    kernels.put_activated(activation, targets.at(0), targets.stride, afterwards.write(), pixels, outputs);
+  } else {
+    kernels.put(targets.at(0), targets.stride, afterwards.write(), pixels, outputs);
+  }
+  if (!activation.remains() || (low < 0 && high > 6)) {  // a step either clamps or activates
+    kernels.gemm(storing);
+    for (int pixel = 0; pixel < pixels; ++pixel) {
+      require(std::memcmp(at_once.at(pixel), afterwards.at(pixel), outputs * sizeof(Value)) == 0, "what a product stores at once");
+    }
+  }
   rest();  // a thread that goes on after a while
   for (int pixel = 0; pixel < pixels; ++pixel) {
     for (const GemmBlock& block : blocks) {

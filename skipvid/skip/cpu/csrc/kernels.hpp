@@ -44,6 +44,8 @@ struct Activation {
   static constexpr Kind last = Kind::absolute;
   Kind kind = Kind::none;
   float a = 0, b = 0;  // clamp: bounds; leaky_relu: slope; elu: alpha; softplus: beta, and where it becomes x
+  // Whether it is still to come when a step has computed its rows: steps clamp by themselves.
+  bool remains() const { return kind != Kind::none && kind != Kind::clamp; }
 };
 
 // A group of adjacent output channels that are computed together.
@@ -65,6 +67,8 @@ struct GemmArgs {
   int block_count;
   float low, high;  // the result is clamped
   float* const* outputs;
+  std::byte* const* stored;       // rows of a map, to which the result is rounded, in place of `outputs`; or null
+  const Activation* activation;   // of what is stored; null = none
   const std::byte* const* ahead;  // rows of as many channels to be prefetched, or null
   float* memory;                  // gemm_memory() floats, aligned to a cache line
 };
