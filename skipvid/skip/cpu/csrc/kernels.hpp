@@ -209,7 +209,25 @@ struct InputKernels {
                                                           int many);
 };
 
-struct Kernels : GemmKernels, DepthwiseKernels, PointwiseKernels, RowKernels, ChannelKernels, AttentionKernels, GateKernels, InputKernels {
+// Of numbers, behind those that list_bits() writes.
+constexpr std::size_t list_room = 16;
+
+// Bitmaps (kernels/bits.hpp).
+struct BitKernels {
+  // Writes base + i for each bit i that is set, in order; returns their number. There must be room for them and `list_room` more, which may
+  // be overwritten.
+  std::size_t (*list_bits)(const std::uint64_t* words, int count, std::uint32_t base, std::uint32_t* numbers);
+};
+
+struct Kernels : GemmKernels,
+                 DepthwiseKernels,
+                 PointwiseKernels,
+                 RowKernels,
+                 ChannelKernels,
+                 AttentionKernels,
+                 GateKernels,
+                 InputKernels,
+                 BitKernels {
   const char* name;
   Element element;
   int width;  // floats per vector
