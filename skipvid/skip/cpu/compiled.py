@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 
 
 class Numbered(Mapping[str, int]):
-    """numbers[i] by names[i]. A frame has hundreds, which are seldom asked for: put together only then."""
+    """numbers[places[i]] by names[i]. A frame has hundreds, which are seldom asked for: put together only then."""
 
-    def __init__(self, names: Sequence[str], numbers: NDArray[np.int64]) -> None:
-        self._names, self._numbers = names, numbers
+    def __init__(self, names: Sequence[str], numbers: NDArray[np.int64], places: NDArray[np.intp]) -> None:
+        self._names, self._numbers, self._places = names, numbers, places
 
     @cached_property
     def _by_name(self) -> dict[str, int]:
-        return dict(zip(self._names, self._numbers.tolist(), strict=True))
+        return dict(zip(self._names, self._numbers[self._places].tolist(), strict=True))
 
     def __getitem__(self, name: str) -> int:
         return self._by_name[name]
@@ -181,7 +181,7 @@ class CompiledProgram:
             tuple([self._output(state, item.name) for item in self._outputs]),
             counts[self._layer_maps],
             CompiledMasks(state, self._layer_maps),
-            {} if keyframe else Numbered(self._gates, counts[self._gate_maps]),
+            {} if keyframe else Numbered(self._gates, counts, self._gate_maps),
             [core.any_changed(item.map) for item in self._outputs],
             measured,
             candidates,
