@@ -37,6 +37,9 @@ class Numbered(Mapping[str, int]):
     def __getitem__(self, name: str) -> int:
         return self._by_name[name]
 
+    def get(self, name: str, default: Any = None, /) -> Any:  # Mapping's own takes three times as long
+        return self._by_name.get(name, default)
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)
 

@@ -13,12 +13,12 @@ std::size_t list_bits(const std::uint64_t* words, int count, std::uint32_t base,
 #ifdef __AVX512F__
     // Runs of all lengths, as noise makes them, would each cost a branch that is guessed wrongly.
     if (bits == 0) continue;
-    __m512i all = _mm512_add_epi32(_mm512_set1_epi32(static_cast<int>(base)), (__m512i)Lane::numbers);
+    __m512i each = _mm512_add_epi32(_mm512_set1_epi32(static_cast<int>(base)), (__m512i)Lane::numbers);
     for (int part = 0; part < 4; ++part, bits >>= width) {
       const auto some = static_cast<__mmask16>(bits);
-      _mm512_storeu_si512(to, _mm512_maskz_compress_epi32(some, all));
+      _mm512_storeu_si512(to, _mm512_maskz_compress_epi32(some, each));
       to += __builtin_popcount(some);
-      all = _mm512_add_epi32(all, _mm512_set1_epi32(width));
+      each = _mm512_add_epi32(each, _mm512_set1_epi32(width));
     }
 #else
     while (bits != 0) {  // run by run
