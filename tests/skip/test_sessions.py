@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from typing import Any
+from collections import OrderedDict
+from typing import Any, NamedTuple
 
 import pytest
 import torch
@@ -198,6 +199,30 @@ def test_structure_of_the_output_is_that_of_the_network(backend: str) -> None:
     assert list(got) == list(want) and got["number"] == 3 and got["nothing"] is None
     assert isinstance(got["nested"], tuple) and list(got["nested"][0]) == ["relu"] and len(got["twice"]) == 2
     assert torch.equal(got["constant"], want["constant"]) and torch.equal(got["input"], frame)
+
+
+class Halves(NamedTuple):
+    left: Tensor
+    both: list[Tensor]
+
+
+@pytest.mark.parametrize("make", [Halves, OrderedDict], ids=["named tuple", "ordered dictionary"])
+def test_containers_other_than_lists_tuples_and_dictionaries_come_back_as_they_are(make: Any, backend: str) -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(3, 4, 1)
+
+        def forward(self, x: Tensor) -> Any:
+            y = self.conv(x)
+            parts = y[:, :2], [y, y[:, 2:]]
+            return Halves(*parts) if make is Halves else OrderedDict(left=parts[0], both=parts[1])
+
+    net = Net().eval()
+    frame = next(frames((1, 3, 8, 8), 1))
+    got, want = convert(net, frame, SkipConfig(backend=backend))[0].session()(frame), net(frame)
+    assert type(got) is type(want) is make
+    assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(tree_leaves(got), tree_leaves(want), strict=True))
 
 
 def test_program_exported_elsewhere_converts_like_the_network_it_came_from(backend: str) -> None:
