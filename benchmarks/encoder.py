@@ -3,8 +3,8 @@
     python benchmarks/encoder.py CLIP... [--max-frames 60] [--rounds 3] [--write]
 
 Frames are analysed and drawn as `skipvid detect` does, then encoded in one thread with each preset at several qualities. Size is that at
-the luma PSNR of the reference (veryfast, crf 22), interpolated; processor time is that of the encoder alone at the crf nearest to it, the
-least of the rounds. Prints a Markdown table.
+the luma PSNR of the reference (veryfast, crf 22), interpolated; processor time is that of the encoder alone, likewise, from the least of
+the rounds. "superfast, qp" has a constant quantiser in place of crf, and looks for no scene cuts. Prints a Markdown table.
 """
 
 from __future__ import annotations
@@ -29,12 +29,16 @@ from skipvid.video.draw import RecentActivity, draw_planes
 from skipvid.video.planes import frame_of_planes, planes_of_frame, views
 from skipvid.video.sources.open import open_source
 
-PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium")
+WAYS = {
+    "ultrafast": ("crf", {}),
+    "superfast": ("crf", {"weightp": "0"}),
+    "superfast, qp": ("qp", {"weightp": "0", "sc_threshold": "0"}),
+    **{preset: ("crf", {}) for preset in ("veryfast", "faster", "fast", "medium")},
+}
+"""What sets the quality, and what is asked for beside the preset."""
 REFERENCE = ("veryfast", 22)
-CRFS = (18, 20, 22, 24, 26)
-FURTHER = {"superfast": {"weightp": "0"}}
-"""What the outputs ask for beside a preset."""
-COLUMNS = ("clip", "preset", "crf of equal PSNR", "size", "ms per frame")
+QUALITIES = (18, 20, 22, 24, 26)
+COLUMNS = ("clip", "preset", "crf or qp of equal PSNR", "size", "ms per frame")
 
 
 def drawn_frames(clip: str, count: int) -> list[Planes]:
@@ -50,13 +54,14 @@ def drawn_frames(clip: str, count: int) -> list[Planes]:
     return drawn
 
 
-def encode(pictures: list[Planes], preset: str, crf: int, rounds: int) -> tuple[int, float, float]:
+def encode(pictures: list[Planes], way: str, quality: int, rounds: int) -> tuple[int, float, float]:
     """Bytes, luma PSNR in dB, and milliseconds of processor time per frame."""
+    kind, further = WAYS[way]
     best, data = np.inf, b""
     for _ in range(rounds):
         file, spent = io.BytesIO(), 0.0
         with av.open(file, "w", format="matroska") as output:
-            wanted = {"preset": preset, "bf": "0", "crf": str(crf), "threads": "1", **FURTHER.get(preset, {})}
+            wanted = {"preset": way.split(",")[0], "bf": "0", kind: str(quality), "threads": "1", **further}
             stream = output.add_stream("libx264", rate=25, options=wanted)
             stream.height, stream.width = pictures[0].luma.shape
             stream.pix_fmt = "yuv420p"
@@ -91,13 +96,13 @@ def main() -> None:
         for clip in options.clips:
             pictures = drawn_frames(clip, options.max_frames)
             size, psnr, _ = encode(pictures, *REFERENCE, 1)
-            for preset in PRESETS:
-                sizes, qualities, costs = zip(*(encode(pictures, preset, crf, options.rounds) for crf in CRFS), strict=True)
+            for way in WAYS:
+                sizes, reached, costs = zip(*(encode(pictures, way, quality, options.rounds) for quality in QUALITIES), strict=True)
                 # PSNR falls with crf; np.interp wants it to rise.
-                crf = float(np.interp(-psnr, [-quality for quality in qualities], CRFS))
-                equal = float(np.exp(np.interp(crf, CRFS, np.log(sizes))))
-                cost = float(np.interp(crf, CRFS, costs))
-                table.row(f"{Path(clip).parent.name}/{Path(clip).stem}", preset, f"{crf:.1f}", f"{equal / size:.2f}×", f"{cost:.1f}")
+                at = float(np.interp(-psnr, [-one for one in reached], QUALITIES))
+                equal = float(np.exp(np.interp(at, QUALITIES, np.log(sizes))))
+                cost = float(np.interp(at, QUALITIES, costs))
+                table.row(f"{Path(clip).parent.name}/{Path(clip).stem}", way, f"{at:.1f}", f"{equal / size:.2f}×", f"{cost:.1f}")
 
 
 if __name__ == "__main__":

@@ -98,6 +98,9 @@ class Watched:
     def problems(self) -> tuple[str, ...]:
         return self._stream.problems
 
+    def look_ahead(self, frame: Frame) -> None:
+        self._stream.look_ahead(frame)
+
     def process(self, frame: Frame) -> FrameResult:
         begin = time.monotonic()
         result = self._stream.process(frame)

@@ -134,6 +134,9 @@ class Checked:
         self.distances: list[tuple[int, float]] = []
         self.shares: list[tuple[int, float, float]] = []
 
+    def look_ahead(self, frame: Frame) -> None:
+        self._stream.look_ahead(frame)
+
     def process(self, frame: Frame) -> FrameResult:
         """The gated result."""
         result: FrameResult = self._stream.process(frame)

@@ -146,6 +146,9 @@ class Timed:
     def problems(self) -> tuple[str, ...]:
         return self.stream.problems
 
+    def look_ahead(self, frame: Frame) -> None:
+        self.stream.look_ahead(frame)
+
     def process(self, frame: Frame) -> FrameResult:
         begin = time.process_time()
         result = self.stream.process(frame)

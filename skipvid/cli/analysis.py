@@ -60,6 +60,7 @@ def analyse(
         settings, how = share(settings, jobs)
         page = _page(settings, jobs)
         engine = load(settings, talk)
+        engine.show_activity(_draws_masks(settings, jobs))
         if settings.dry_run:
             return print_dry_run(jobs, engine, read, as_json)
         with page if page is not None else nullcontext(), more_sinks(settings) as more:
@@ -91,6 +92,14 @@ def _page(settings: AnalysisSettings, jobs: Sequence[Job]) -> Page | None:
     from skipvid.cli.page import Page
 
     return Page(settings.live.web, jobs)
+
+
+def _draws_masks(settings: AnalysisSettings, jobs: Sequence[Job]) -> bool:
+    """Whether anybody sees where the work was done."""
+    from skipvid.video.sinks.targets import VIDEO_SUFFIXES
+
+    videos = any(target.lower().endswith(VIDEO_SUFFIXES) for job in jobs for target in job.targets)
+    return settings.live.watched or (videos and settings.overlay == "mask")
 
 
 def _stream(engine: Engine, header: RunHeader) -> Stream:

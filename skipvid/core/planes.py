@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
@@ -23,7 +23,7 @@ class Planes:
     """4:2:0, 8 bits, limited range.
 
     luma: (2h, 2w) uint8; an odd last row or column of the picture is there twice. blue, red: (h, w) uint8, chroma. matrix: from RGB.
-    height, width: pixels of the picture.
+    height, width: pixels of the picture. memory: what the planes lie in, where an encoder takes that as it is.
     """
 
     luma: NDArray[np.uint8]
@@ -32,6 +32,7 @@ class Planes:
     matrix: Matrix
     height: int
     width: int
+    memory: object = None
 
     def __post_init__(self) -> None:
         rows, columns = -(-self.height // 2), -(-self.width // 2)
@@ -51,15 +52,6 @@ class Planes:
         luma, blue, red = _levels(matrix, colour)
         luma_plane = np.full((2 * rows, 2 * columns), luma, np.uint8)
         return cls(luma_plane, np.full((rows, columns), blue, np.uint8), np.full((rows, columns), red, np.uint8), matrix, height, width)
-
-    def empty(self) -> Planes:
-        """Planes of the same picture's size, with any values, of their own."""
-        luma, blue, red = (np.empty(plane.shape, np.uint8) for plane in self.all())
-        return replace(self, luma=luma, blue=blue, red=red)
-
-    def copy(self) -> Planes:
-        """The same picture in planes of their own."""
-        return replace(self, luma=self.luma.copy(), blue=self.blue.copy(), red=self.red.copy())
 
     def all(self) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]:
         """Luma, blue chroma, red chroma."""

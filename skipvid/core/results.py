@@ -66,7 +66,7 @@ class StoredPicture(Protocol):
         """(H, W, 3) uint8, BGR; made once."""
 
     def scaled(self, height: int, width: int) -> NDArray[np.uint8]:
-        """(height, width, 3) uint8, BGR: area averages where it shrinks, linear interpolation where it grows."""
+        """(height, width, 3) uint8, BGR: area averages where it shrinks, linear interpolation where it grows. Kept until another size."""
 
     def sampled(self, height: int, width: int) -> NDArray[np.uint8]:
         """(height, width, 3) uint8, BGR: single pixels on a grid, which costs least."""
@@ -85,7 +85,8 @@ class Frame:
     picture: (H, W, 3) uint8, BGR, upright; or the picture as it was decoded. index: 0-based number of the frame in its source.
     time: presentation time in seconds. file: of images, the file that the picture came from, relative to the folder that is the source;
     "" for frames of a video. resumed: the first frame after a live source was lost and came back; it becomes a keyframe.
-    arrived: seconds on time.monotonic() at which a frame of a live source was there; None for others.
+    arrived: seconds on time.monotonic() at which a frame of a live source was there; None for others. ahead_ms: what was spent on preparing
+    it before its turn.
     """
 
     picture: NDArray[np.uint8] | StoredPicture
@@ -96,6 +97,7 @@ class Frame:
     file: str = ""
     resumed: bool = False
     arrived: float | None = None
+    ahead_ms: float = 0.0
 
     def __post_init__(self) -> None:
         if isinstance(self.picture, np.ndarray):

@@ -40,6 +40,9 @@ class EveryKth:
         """What the inner stream's results lack."""
         return self._inner.problems
 
+    def look_ahead(self, frame: Frame) -> None:
+        """Nothing: most frames are filled in."""
+
     def process(self, frame: Frame) -> FrameResult:
         """Analyse or fill in the next frame."""
         if self._last is None or self._since + 1 >= self._every:

@@ -33,6 +33,9 @@ class TrueBoxes(Engine):
     def dense_stream(self) -> TrueBoxes:
         return self
 
+    def look_ahead(self, frame: Frame) -> None:
+        """There is nothing to prepare."""
+
     def process(self, frame: Frame) -> FrameResult:
         """The true persons of a frame, each with a score of 1; no cost, no time."""
         truth = self.clip.of(frame) if self.clip is not None else None

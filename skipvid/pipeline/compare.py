@@ -48,6 +48,10 @@ class ComparedStream:
         """What the first engine's results lack."""
         return self._runs[0][0].problems
 
+    def look_ahead(self, frame: Frame) -> None:
+        """As Stream.look_ahead: pictures are prepared once for all engines."""
+        self._dense.look_ahead(frame)
+
     def process(self, frame: Frame) -> FrameResult:
         """The first engine's result; its times name the dense network's, too."""
         dense = self._dense.process(frame)

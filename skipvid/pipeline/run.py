@@ -44,7 +44,7 @@ def run(
     run early from another thread.
     Raises whatever the source, the engine, a sink or on_frame raises; the sinks are then left for their context managers to clean up.
     """
-    incoming = _Waited(source) if source.info.live else _Read(source)
+    incoming = _Waited(source) if source.info.live else _Read(source, stream)
     outputs = Outputs(sinks, summariser, LIVE_DEPTH if source.info.live else DEPTH)
     if turn is not None and source.info.live:
         source.turn = turn
@@ -109,11 +109,11 @@ def _analyse(
 
 
 class _Read:
-    """The frames of a recording, which a thread reads ahead."""
+    """The frames of a recording, which a thread reads ahead, and prepares for the stream that will take them."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, stream: Stream) -> None:
         self._frames: Channel[Frame] = Channel(DEPTH)
-        self._reader = Worker("skipvid-reader", lambda: _read(source, self._frames))
+        self._reader = Worker("skipvid-reader", lambda: _read(source, stream, self._frames))
 
     def __iter__(self) -> Iterator[Frame]:
         self._reader.start()
@@ -167,10 +167,12 @@ class _Waited:
         """Nothing is read ahead."""
 
 
-def _read(source: Source, frames: Channel[Frame]) -> None:
+def _read(source: Source, stream: Stream, frames: Channel[Frame]) -> None:
     try:
         for frame in source:
-            if not frames.put(frame):
+            begin = time.perf_counter()
+            stream.look_ahead(frame)
+            if not frames.put(replace(frame, ahead_ms=(time.perf_counter() - begin) * 1e3)):
                 break
     finally:
         frames.close()

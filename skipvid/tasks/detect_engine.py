@@ -125,7 +125,7 @@ class DetectStream(EngineStream):
 
     def __init__(self, engine: DetectEngine, dense: bool, dense_every: int = 0, whole: bool = False, whole_always: bool = False) -> None:
         # Without gates nothing but what stands in areas is kept from frame to frame, so that a scene cut could spoil it.
-        super().__init__(engine.model, engine.scene_cuts and not (dense and engine.areas is None), dense, dense_every)
+        super().__init__(engine, engine.scene_cuts and not (dense and engine.areas is None), dense, dense_every)
         follow = None if dense else engine.follow
         self._engine, self._share = engine, 1.0 if follow is None else WEAK
         self._motion = "none" if dense else engine.motion_in_use
@@ -191,6 +191,10 @@ class DetectStream(EngineStream):
         """That there is no bound, where there is none."""
         return (self._session.problem,) if isinstance(self._session, WarpSession) else ()
 
+    def look_ahead(self, frame: Frame) -> None:
+        if self._detect_every == 1:
+            self._task.look_ahead(frame.picture)
+
     def process(self, frame: Frame) -> FrameResult:
         """As EngineStream.process; what was counted is added, and what areas saved."""
         result = super().process(frame)
@@ -222,7 +226,7 @@ class DetectStream(EngineStream):
             self._session.shift(*canvas.shift)
             if self._whole is not None:
                 self._whole.shift(*canvas.shift)
-        clock.lap("preprocess")
+        clock.lap("preprocess", frame.ahead_ms)
         self._time_dense(prepared, clock)
         with nullcontext() if self._whole is None else self._whole.beside(lambda: self._task.whole, clock):
             maps = self._model.dense_maps(prepared) if self._dense else self._session.maps(prepared)
@@ -242,15 +246,18 @@ class DetectStream(EngineStream):
     def _keyframe(self) -> bool:
         return self._ran and self._session.keyframe
 
-    def _account(self, size: tuple[int, int]) -> tuple[FrameCost, NDArray[np.float32]]:
-        cost, grid = self._session.cost, self._session.activity(ACTIVITY_STRIDE)
-        canvas = self._task.canvas
+    def _cost(self, size: tuple[int, int]) -> FrameCost:
+        cost, canvas = self._session.cost, self._task.canvas
         if not self._ran:
-            cost, grid = FrameCost.nothing(cost.table), np.zeros_like(grid)
-        elif canvas is not None:
+            return FrameCost.nothing(cost.table)
+        if canvas is not None:
             canvas.spent(cost.macs / cost.dense_macs)
-        seen = self._task.letterbox(size).crop_grid(grid, ACTIVITY_STRIDE)
-        return cost, self._task.registration.to_frame(seen, (ACTIVITY_STRIDE, ACTIVITY_STRIDE))
+        return cost
+
+    def _activity(self, size: tuple[int, int]) -> NDArray[np.float32]:
+        grid = self._session.activity(ACTIVITY_STRIDE)
+        seen = self._task.letterbox(size).crop_grid(grid if self._ran else np.zeros_like(grid), ACTIVITY_STRIDE)
+        return self._task.registration.to_frame(seen, (ACTIVITY_STRIDE, ACTIVITY_STRIDE))
 
     def computed(self, frame_size: tuple[int, int]) -> dict[str, NDArray[np.bool_]]:
         """By layer the outputs that the last frame computed, (h, w) bool over a frame of (height, width); the input's filling is cut."""

@@ -30,6 +30,10 @@ from skipvid.tasks.scene import SceneCutDetector
 ACTIVITY_STRIDE = 8
 """Side of an activity cell, in pixels of the network's input."""
 
+OFTEN = 5
+"""Times that the dense network is measured before it is measured less often: at first for a median in a short clip, later for none that is
+out of date."""
+
 S = TypeVar("S", bound=ModelSpec)
 
 
@@ -43,6 +47,9 @@ class Stream(Protocol):
     @property
     def problems(self) -> tuple[str, ...]:
         """A line for each thing that the results lack, known after the last frame."""
+
+    def look_ahead(self, frame: Frame) -> None:
+        """Do what can be done for a frame before its turn. From another thread than `process`, in the order of the frames."""
 
     def process(self, frame: Frame) -> FrameResult:
         """Analyse the next frame."""
@@ -60,6 +67,7 @@ class Engine(ABC):
     model: SkipModel
     areas: Areas | None = None
     """What streams that begin look at; None: all of the picture."""
+    shows_activity: bool = True
     motion: str = "none"
     denoise: str = "none"
 
@@ -103,6 +111,10 @@ class Engine(ABC):
         """Say what streams with gates do where the camera moves, of skipvid.core.motions; None: what the detector's preset says."""
         self.motion = motion or self.preset.motion
 
+    def show_activity(self, shown: bool) -> None:
+        """Say whether the results of streams that begin name where the work was done, as at first; nobody but who draws them asks."""
+        self.shows_activity = shown
+
     @property
     def warps(self) -> bool:
         """Whether streams with gates use activation motion compensation in their place, which has no bound."""
@@ -122,7 +134,8 @@ class Engine(ABC):
     def stream(self, dense_every: int = 0) -> Stream:
         """Begin a stream with gates (or, with gate "none", without).
 
-        dense_every: measure the dense network, too, in every so many frames (0 = never), beside the gated run of the same frame.
+        dense_every: measure the dense network, too, in every so many frames (0 = never), beside the gated run of the same frame; after
+        OFTEN times in every OFTENth of these.
         """
 
     @abstractmethod
@@ -172,8 +185,9 @@ class EngineStream(ABC):
     scene_cuts: begin anew where the picture changes as a whole. dense: run without gates. dense_every: as in Engine.stream.
     """
 
-    def __init__(self, model: SkipModel, scene_cuts: bool, dense: bool, dense_every: int) -> None:
-        self._model = model
+    def __init__(self, engine: Engine, scene_cuts: bool, dense: bool, dense_every: int) -> None:
+        self._model = model = engine.model
+        self._shows_activity = engine.shows_activity
         self._dense = dense
         self._cuts = SceneCutDetector() if scene_cuts else None
         self._dense_every = dense_every if model.config.gate != "none" else 0  # it would be timed beside itself
@@ -193,6 +207,10 @@ class EngineStream(ABC):
         note = ratios_note(self._ratios)
         return () if note is None else (note,)
 
+    @abstractmethod
+    def look_ahead(self, frame: Frame) -> None:
+        """As Stream.look_ahead."""
+
     def process(self, frame: Frame) -> FrameResult:
         """Analyse the next frame. After a scene cut, a change of size or a lost connection nothing of the frames before is used."""
         clock = Clock()
@@ -203,14 +221,14 @@ class EngineStream(ABC):
             self._frame_size = size
         elif frame.resumed:
             self._resume(size)
-        timed = self._dense_every > 0 and self._frames > 0 and self._frames % self._dense_every == 0
-        self._dense_ms = 0.0 if timed else None
+        self._dense_ms = 0.0 if self._is_timed else None
         detections = self._analyse(frame, clock)
         if self._dense_ms:
             clock.ms["dense_model"] = self._dense_ms
         self._frames += 1
         counted = not self._dense and (self._model.config.gate != "none" or self._model.adaptive)
-        cost, activity = self._account(size) if counted else (None, None)
+        cost = self._cost(size) if counted else None
+        activity = self._activity(size) if counted and self._shows_activity else None
         keyframe = self._dense or self._keyframe
         return FrameResult(frame, detections, keyframe, {"decode": frame.decode_ms, **clock.ms}, cost, activity)
 
@@ -226,6 +244,12 @@ class EngineStream(ABC):
     def _analyse(self, frame: Frame, clock: Clock) -> Detections:
         """What is in the frame; the clock is told of every phase."""
 
+    @property
+    def _is_timed(self) -> bool:
+        """Whether the dense network runs, too, in the frame that comes."""
+        every = self._dense_every * (1 if self._frames <= OFTEN * self._dense_every else OFTEN)
+        return every > 0 and self._frames > 0 and self._frames % every == 0
+
     def _time_dense(self, prepared: Picture, clock: Clock) -> None:
         """Time the dense network in some frames, before the gated one: what draws and encodes the last frame works beside it, as always."""
         if self._dense_ms is not None:
@@ -238,8 +262,12 @@ class EngineStream(ABC):
         """Whether the frame just analysed was computed densely."""
 
     @abstractmethod
-    def _account(self, size: tuple[int, int]) -> tuple[FrameCost, NDArray[np.float32]]:
-        """Cost and activity of the frame just analysed, of (height, width), as in FrameResult."""
+    def _cost(self, size: tuple[int, int]) -> FrameCost:
+        """Of the frame just analysed, of (height, width)."""
+
+    @abstractmethod
+    def _activity(self, size: tuple[int, int]) -> NDArray[np.float32]:
+        """Of the frame just analysed, of (height, width), as in FrameResult."""
 
 
 class Clock:
@@ -258,8 +286,8 @@ class Clock:
         self.ms = {phase: ms.get(phase, 0.0) for phase in self.ms}
         self._last = time.perf_counter()
 
-    def lap(self, phase: str) -> None:
-        """Add the time since the last lap to a phase."""
+    def lap(self, phase: str, before: float = 0.0) -> None:
+        """Add the time since the last lap to a phase. before: milliseconds that it took besides, before the frame's turn."""
         now = time.perf_counter()
-        self.ms[phase] += (now - self._last) * 1e3
+        self.ms[phase] += (now - self._last) * 1e3 + before
         self._last = now

@@ -51,6 +51,15 @@ class PictureTask:
             self._boxes = None
         return self._letterbox
 
+    def look_ahead(self, picture: NDArray[np.uint8] | StoredPicture) -> None:
+        """Let a stored picture be scaled now, as `prepare` will want it; from any thread."""
+        if isinstance(picture, np.ndarray):
+            return
+        size = picture.height, picture.width
+        height, width = Letterbox.fit(size, self._preset.input_size(*size)).content_size
+        if self._motion == "none" or height <= size[0]:  # else it may be registered first
+            picture.scaled(height, width)
+
     def prepare(self, picture: NDArray[np.uint8] | StoredPicture) -> Picture:
         """picture: a frame's, (H, W, 3) uint8 BGR where it is an array -> the network's input, of shape (1, 3, h, w)."""
         size = (picture.shape[0], picture.shape[1]) if isinstance(picture, np.ndarray) else (picture.height, picture.width)

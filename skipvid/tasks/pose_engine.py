@@ -85,6 +85,11 @@ class PoseEngine(Engine):
         if self.detector is not None:
             self.detector.use_motion(motion)
 
+    def show_activity(self, shown: bool) -> None:
+        super().show_activity(shown)
+        if self.detector is not None:
+            self.detector.show_activity(shown)
+
     @property
     def motion_in_use(self) -> str:
         """What the windows of a stream with gates do where the camera moves."""
@@ -121,7 +126,7 @@ class PoseStream(EngineStream):
     """One stream of frames with all its persons."""
 
     def __init__(self, engine: PoseEngine, dense: bool, dense_every: int = 0) -> None:
-        super().__init__(engine.model, engine.options.scene_cuts, dense, dense_every)
+        super().__init__(engine, engine.options.scene_cuts, dense, dense_every)
         self._engine = engine
         self._task = engine.task()
         detector, people = engine.detector, (engine.model.session, engine.input_size, engine.options)
@@ -187,6 +192,10 @@ class PoseStream(EngineStream):
         self._since_start = 0
         if self._whole is not None:
             self._whole.begin_anew()
+
+    def look_ahead(self, frame: Frame) -> None:
+        if self._detector is not None and self._engine.options.detect_every == 1:
+            self._detector.look_ahead(frame)
 
     def process(self, frame: Frame) -> FrameResult:
         """As EngineStream.process; what areas saved the detector, or where there is none the pose network, is added."""
@@ -269,26 +278,23 @@ class PoseStream(EngineStream):
             keyframes.append(self._found.keyframe)
         return bool(keyframes) and all(keyframes)
 
-    def _account(self, size: tuple[int, int]) -> tuple[FrameCost, NDArray[np.float32]]:
-        costs = [person.viewer.session.cost for person in self._viewed]
+    def _cost(self, size: tuple[int, int]) -> FrameCost:
+        """Of both networks; a pose network that had nobody to look at is listed, too."""
+        costs, found = [person.viewer.session.cost for person in self._viewed], self._found
         if self._camera is not None:
             self._camera.canvas.spent(sum(cost.macs for cost in costs) / max(1, sum(cost.dense_macs for cost in costs)))
-        return self._cost(size, costs), self._activity(size, costs)
-
-    def _cost(self, size: tuple[int, int], costs: Sequence[FrameCost]) -> FrameCost:
-        """Of both networks; a pose network that had nobody to look at is listed, too."""
-        found = self._found
         pose = sum(costs, start=self._engine.no_cost(size)).named("pose")
         return pose if found is None or found.cost is None else found.cost.named("detector") + pose
 
-    def _activity(self, size: tuple[int, int], costs: Sequence[FrameCost]) -> NDArray[np.float32]:
+    def _activity(self, size: tuple[int, int]) -> NDArray[np.float32]:
         found, patches = self._found, []
         if found is not None and found.cost is not None and found.activity is not None:
             patches.append(Patch(found.activity, (0, 0, size[1], size[0]), found.cost.dense_macs))
-        for person, cost in zip(self._viewed, costs, strict=True):
+        for person in self._viewed:
             assert person.viewer.window is not None
             left, top, right, bottom = self._motion.boxes(np.array([person.viewer.window.box], np.float64))[0].tolist()
-            patches.append(Patch(person.viewer.session.activity(ACTIVITY_STRIDE), (left, top, right, bottom), cost.dense_macs))
+            session = person.viewer.session
+            patches.append(Patch(session.activity(ACTIVITY_STRIDE), (left, top, right, bottom), session.cost.dense_macs))
         return join_activity(patches, size)
 
 

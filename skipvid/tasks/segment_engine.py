@@ -74,7 +74,7 @@ class SegmentStream(EngineStream):
 
     def __init__(self, engine: SegmentEngine, dense: bool, dense_every: int = 0) -> None:
         # Without gates nothing is kept from frame to frame that a scene cut could spoil.
-        super().__init__(engine.model, engine.scene_cuts and not dense, dense, dense_every)
+        super().__init__(engine, engine.scene_cuts and not dense, dense, dense_every)
         self._task = PictureTask(engine.preset, engine.spec.fill)
         self._head = engine.spec.head(len(engine.names))
         self._names = engine.names
@@ -86,6 +86,9 @@ class SegmentStream(EngineStream):
         self._task.letterbox(size)
         self._class_map = None
 
+    def look_ahead(self, frame: Frame) -> None:
+        self._task.look_ahead(frame.picture)
+
     def process(self, frame: Frame) -> FrameResult:
         """As EngineStream.process, with the class map."""
         result = super().process(frame)
@@ -93,7 +96,7 @@ class SegmentStream(EngineStream):
 
     def _analyse(self, frame: Frame, clock: Clock) -> Detections:
         prepared = self._task.prepare(frame.picture)
-        clock.lap("preprocess")
+        clock.lap("preprocess", frame.ahead_ms)
         self._time_dense(prepared, clock)
         maps = self._model.dense_maps(prepared) if self._dense else self._session.maps(prepared)
         clock.lap("model")
@@ -114,9 +117,11 @@ class SegmentStream(EngineStream):
     def _keyframe(self) -> bool:
         return self._session.keyframe
 
-    def _account(self, size: tuple[int, int]) -> tuple[FrameCost, NDArray[np.float32]]:
-        letterbox = self._task.letterbox(size)
-        return self._session.cost, letterbox.crop_grid(self._session.activity(ACTIVITY_STRIDE), ACTIVITY_STRIDE)
+    def _cost(self, size: tuple[int, int]) -> FrameCost:
+        return self._session.cost
+
+    def _activity(self, size: tuple[int, int]) -> NDArray[np.float32]:
+        return self._task.letterbox(size).crop_grid(self._session.activity(ACTIVITY_STRIDE), ACTIVITY_STRIDE)
 
     def computed(self, frame_size: tuple[int, int]) -> dict[str, NDArray[np.bool_]]:
         """As DetectStream.computed."""

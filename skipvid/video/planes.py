@@ -42,8 +42,17 @@ def bgr_of_planes(planes: Planes, reformatter: VideoReformatter) -> NDArray[np.u
     return np.ascontiguousarray(frame.to_ndarray()[: planes.height, : planes.width])
 
 
+def canvas_for(picture: Planes) -> Planes:
+    """Planes for the same picture's size, with any values, in memory that an encoder takes as it is."""
+    height, width = picture.luma.shape
+    frame = av.VideoFrame(width, height, "yuv420p")
+    return Planes(*views(frame), picture.matrix, picture.height, picture.width, frame)
+
+
 def frame_of_planes(planes: Planes) -> av.VideoFrame:
-    """A copy as libav has it, in even sizes."""
+    """As libav has it, in even sizes: what the planes lie in, or else a copy."""
+    if isinstance(planes.memory, av.VideoFrame):
+        return planes.memory
     height, width = planes.luma.shape
     frame = av.VideoFrame(width, height, "yuv420p")
     for view, plane in zip(views(frame), planes.all(), strict=True):

@@ -35,6 +35,24 @@ def place(empty_place: Path) -> Path:
     return empty_place
 
 
+@pytest.mark.parametrize(
+    ("words", "drawn"),
+    [
+        (["-o", "out.jsonl"], False),
+        (["-o", "out.jsonl", "-o", "out.mkv"], True),
+        (["-o", "out.MP4"], True),
+        (["-o", "out.mp4", "--overlay", "none"], False),
+    ],
+)
+def test_where_work_was_done_is_worked_out_for_who_draws_it(
+    place: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], drawn: bool
+) -> None:
+    asked: list[bool] = []
+    monkeypatch.setattr(DetectEngine, "show_activity", lambda self, shown: asked.append(shown))
+    assert run(["detect", "clip.mp4", "-q", *words]) == 0
+    assert asked == [drawn]
+
+
 def records(text: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines()]
 

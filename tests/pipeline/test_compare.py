@@ -27,6 +27,9 @@ class Stream:
     def __init__(self, number: int, ms: float, cost: FrameCost | None) -> None:
         self._number, self._ms, self._cost = number, ms, cost
 
+    def look_ahead(self, frame: Frame) -> None:
+        """Nothing."""
+
     def process(self, frame: Frame) -> FrameResult:
         return FrameResult(frame, objects(self._number), frame.index % 2 == 0, {"model": self._ms + frame.index}, self._cost)
 

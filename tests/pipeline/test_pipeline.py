@@ -45,6 +45,10 @@ class Echo:
 
     def __init__(self, fail_at: int | None = None, error: type[BaseException] = ValueError) -> None:
         self._fail_at, self._error = fail_at, error
+        self.ahead: list[int] = []
+
+    def look_ahead(self, frame: Frame) -> None:
+        self.ahead.append(frame.index)
 
     def process(self, frame: Frame) -> FrameResult:
         if frame.index == self._fail_at:
@@ -107,7 +111,9 @@ class Counter:
 def test_every_frame_reaches_every_sink_in_order_and_the_summary_counts_them() -> None:
     sinks = [Recorder(), Recorder()]
     seen: list[int] = []
-    summary = run(CountingSource(50), Echo(), sinks, Counter(), lambda result: seen.append(result.frame.index))
+    stream = Echo()
+    summary = run(CountingSource(50), stream, sinks, Counter(), lambda result: seen.append(result.frame.index))
+    assert stream.ahead == list(range(50))
     assert [sink.indices for sink in sinks] == [list(range(50))] * 2 and seen == list(range(50))
     assert summary.frames == 50 and not summary.interrupted and summary.problems == ("3 persons left out", "read 3 of about 5 frames")
     assert summary.notes == ("count door: 2 in",)

@@ -6,15 +6,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from moving_square import assert_same, frames
+from numpy.typing import NDArray
 
 from skipvid.core.errors import PresetError
+from skipvid.core.planes import Planes
 from skipvid.core.results import Frame
 from skipvid.models.anchors import AnchorHead
 from skipvid.presets.preset import load_preset
 from skipvid.skip.config import SkipConfig
+from skipvid.tasks.areas import Areas, read_area
 from skipvid.tasks.detect_engine import DetectEngine
 
 HEIGHT, WIDTH = 90, 160
@@ -50,6 +54,61 @@ def test_activity_covers_the_frame_and_lies_where_something_moved(engine: Detect
     moved = last[int(rows * 30 / HEIGHT) : int(rows * 50 / HEIGHT), int(columns * 10 / WIDTH) : int(columns * 40 / WIDTH)]
     far = last[:, int(columns * 0.9) :]
     assert moved.mean() > 3 * far.mean()
+
+
+def test_who_draws_no_mask_gets_the_same_results_without_it(engine: DetectEngine) -> None:
+    plain = engine.regated(engine.model.config)
+    plain.show_activity(False)
+    streams = engine.stream(), plain.stream()
+    for frame in frames(3):
+        shown, hidden = (stream.process(frame) for stream in streams)
+        assert hidden.activity is None and shown.activity is not None
+        assert hidden.detections.boxes.tobytes() == shown.detections.boxes.tobytes()
+        assert hidden.cost is not None and shown.cost is not None and hidden.cost.macs == shown.cost.macs
+
+
+class Stored:
+    """A picture that notes in which sizes it was made."""
+
+    def __init__(self, image: NDArray[np.uint8]) -> None:
+        self._image = image
+        self.height, self.width = image.shape[:2]
+        self.made: list[tuple[int, int]] = []
+        self._kept: dict[tuple[int, int], NDArray[np.uint8]] = {}
+
+    def scaled(self, height: int, width: int) -> NDArray[np.uint8]:
+        if (height, width) not in self._kept:
+            self.made.append((height, width))
+            self._kept[height, width] = np.asarray(cv2.resize(self._image, (width, height)), np.uint8)
+        return self._kept[height, width]
+
+    def sampled(self, height: int, width: int) -> NDArray[np.uint8]:
+        return np.asarray(cv2.resize(self._image, (width, height)), np.uint8)
+
+    def bgr(self) -> NDArray[np.uint8]:
+        return self._image
+
+    def part(self, left: int, top: int, right: int, bottom: int) -> NDArray[np.uint8]:
+        return self._image[top:bottom, left:right]
+
+    def planes(self) -> Planes:
+        raise NotImplementedError
+
+
+@pytest.mark.parametrize("areas", [None, Areas(ignore=(read_area("0,0 40,0 40,40 0,40"),))])
+def test_a_frame_that_was_prepared_before_its_turn_is_not_prepared_again(engine: DetectEngine, areas: Areas | None) -> None:
+    given = engine.regated(engine.model.config)
+    given.areas = areas
+    early, late = given.stream(), given.stream()
+    for frame in frames(4):
+        pictures = Stored(frame.image), Stored(frame.image)
+        one, other = (replace(frame, picture=picture) for picture in pictures)
+        early.look_ahead(one)
+        before = list(pictures[0].made)
+        prepared, plain = early.process(replace(one, ahead_ms=1000.0)), late.process(other)
+        assert len(before) == 1 and pictures[0].made == pictures[1].made == before
+        assert prepared.detections.boxes.tobytes() == plain.detections.boxes.tobytes()
+        assert prepared.ms["preprocess"] > 1000 > plain.ms["preprocess"]
 
 
 def test_a_scene_cut_is_a_keyframe_unless_switched_off(engine: DetectEngine) -> None:
@@ -89,6 +148,12 @@ def test_dense_times_are_sampled_now_and_then(engine: DetectEngine) -> None:
     stream = engine.stream(dense_every=3)
     measured = ["dense_model" in stream.process(frame).ms for frame in frames(7)]
     assert measured == [False, False, False, True, False, False, True]
+
+
+def test_dense_times_of_a_long_run_are_sampled_less_often(engine: DetectEngine) -> None:
+    stream = engine.stream(dense_every=1)
+    measured = [number for number, frame in enumerate(frames(17)) if "dense_model" in stream.process(frame).ms]
+    assert measured == [1, 2, 3, 4, 5, 10, 15]
 
 
 def test_the_dense_network_is_timed_before_the_gated_one_and_apart_from_it(engine: DetectEngine, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,8 +35,12 @@ class Script:
     backend = "script"
     weights_sha256 = ""
     runs = 0
+    shows_activity = True
 
     def prepare(self, height: int, width: int) -> None: ...
+
+    def show_activity(self, shown: bool) -> None:
+        self.shows_activity = shown
 
     def networks(self, height: int, width: int) -> list[Any]:
         return []
@@ -59,7 +63,7 @@ class Script:
             first,
             {"preprocess": 1.0, "model": 2.0, "postprocess": 3.0},
             cost,
-            np.full((9, 16), 1.0 if first else 0.1, np.float32),
+            np.full((9, 16), 1.0 if first else 0.1, np.float32) if self.shows_activity else None,
         )
 
 
@@ -172,6 +176,17 @@ def test_costs_of_detector_and_pose_stand_apart_and_add_up_whoever_is_there(load
         total = total + cost
     assert total is not None and total.dense_macs == 3 * dense[0] + 3 * 1000
     assert {layer.name.split(".")[0] for layer in total.layers} == {"detector", "pose"}
+
+
+def test_who_draws_no_mask_gets_the_same_poses_without_it(loaded: PoseEngine) -> None:
+    positions = walk(3)
+    shown, hidden = (behind(loaded, script(*positions)) for _ in range(2))
+    hidden.show_activity(False)
+    assert hidden.detector is not None and not hidden.detector.shows_activity
+    for seen, unseen in zip(run(shown.stream(), frames(positions)), run(hidden.stream(), frames(positions)), strict=True):
+        assert unseen.activity is None and seen.activity is not None
+        assert unseen.detections.boxes.tobytes() == seen.detections.boxes.tobytes()
+        assert unseen.cost is not None and seen.cost is not None and unseen.cost.macs == seen.cost.macs
 
 
 def test_activity_covers_the_frame_and_is_highest_where_a_person_moves(loaded: PoseEngine) -> None:

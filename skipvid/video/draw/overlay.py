@@ -12,6 +12,7 @@ from skipvid.video.draw.counts import draw_counts
 from skipvid.video.draw.labels import draw_boxes, draw_labels
 from skipvid.video.draw.status import Status, draw_status
 from skipvid.video.draw.tint import tint_activity, tint_planes
+from skipvid.video.planes import canvas_for
 
 Overlay = Literal["mask", "none"]
 
@@ -31,7 +32,12 @@ def draw_result(result: FrameResult, *, overlay: Overlay = "mask", status: Statu
 
 def draw_planes(picture: Planes, result: FrameResult, *, overlay: Overlay = "mask", status: Status | None = None) -> Planes:
     """The same on the planes of the frame's picture, which are not written to; what is returned goes to an encoder as it is."""
-    canvas = tint_planes(picture, result.activity) if overlay == "mask" and result.activity is not None else picture.copy()
+    if overlay == "mask" and result.activity is not None:
+        canvas = tint_planes(picture, result.activity)
+    else:
+        canvas = canvas_for(picture)
+        for plane, own in zip(canvas.all(), picture.all(), strict=True):
+            plane[:] = own
     _draw_findings(canvas, result, status)
     return canvas
 

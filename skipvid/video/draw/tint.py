@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from skipvid.core.planes import BLACK, NEUTRAL, Planes
 from skipvid.video.draw.canvas import Canvas, Image, grid_lines
 from skipvid.video.draw.text import AMBER, Scale
+from skipvid.video.planes import canvas_for
 
 # shares of the frame's own colours, of its grey and of the tint in a pixel that was reused, and in one that was computed
 _REUSED = (0.12, 0.50, 0.0)
@@ -50,14 +51,13 @@ def tint_activity(image: Image, activity: NDArray[np.float32]) -> Image:
 
 def tint_planes(picture: Planes, activity: NDArray[np.float32]) -> Planes:
     """The same of planes: luma keeps the shares of the picture's own colours and of its grey, chroma only the former."""
-    levels, which = np.unique(np.clip(np.nan_to_num(activity), 0.0, 1.0), return_inverse=True)
-    which = which.reshape(activity.shape)
-    weight = np.power(levels, LIFT)
+    steps = np.rint(255 * np.clip(np.nan_to_num(activity), 0.0, 1.0)).astype(np.uint8)
+    most = int(np.bincount(steps.ravel()).argmax())
+    rectangles = _rectangles(steps, most)
+    weight = np.power(np.arange(256) / 255, LIFT)
     own, grey, tint = (reused + (computed - reused) * weight for reused, computed in zip(_REUSED, _COMPUTED, strict=True))
-    canvas = picture.empty()
+    canvas = canvas_for(picture)
     rows, columns = (_edges(cells, side) for cells, side in zip(activity.shape, picture.luma.shape, strict=True))
-    most = int(np.bincount(which.ravel()).argmax())
-    runs = _runs(which, most)
     for plane, out, level, zero, kept in zip(
         picture.all(), canvas.all(), picture.levels((30, 160, 255)), (BLACK, NEUTRAL, NEUTRAL), (own + grey, own, own), strict=True
     ):
@@ -65,23 +65,32 @@ def tint_planes(picture: Planes, activity: NDArray[np.float32]) -> Planes:
         lines, sides = (rows // step).tolist(), (columns // step).tolist()
         factors = list(zip(kept.tolist(), (zero * (1 - kept) + tint * (level - zero)).tolist(), strict=True))
         cv2.convertScaleAbs(plane, out, *factors[most])
-        for row, first, end, cell in runs:
-            part = slice(lines[row], lines[row + 1]), slice(sides[first], sides[end])
+        for top, bottom, left, right, cell in rectangles:
+            part = slice(lines[top], lines[bottom]), slice(sides[left], sides[right])
             if out[part].size:
                 cv2.convertScaleAbs(plane[part], out[part], *factors[cell])
     _outline(canvas, activity >= 0.5, rows, columns)
     return canvas
 
 
-def _runs(cells: NDArray[np.integer], most: int) -> list[tuple[int, int, int, int]]:
-    """Row, first and end column, and value of the runs of equal cells (h, w) in a row, where they are not `most`."""
-    begins = np.pad(cells[:, 1:] != cells[:, :-1], ((0, 0), (1, 0)), constant_values=True)
-    row, first = np.nonzero(begins)
-    end = np.append(first[1:], 0)
-    end[end == 0] = cells.shape[1]  # the next run begins a row
-    value = cells[row, first]
-    other = value != most
-    return list(zip(*(part[other].tolist() for part in (row, first, end, value)), strict=True))
+def _rectangles(cells: NDArray[np.uint8], most: int) -> list[list[int]]:
+    """Cells (h, w) that are not `most` as rectangles of one value: first and end row, first and end column, value."""
+    width = cells.shape[1]
+    begins = np.ones(cells.shape, np.bool_)
+    np.not_equal(cells[:, 1:], cells[:, :-1], out=begins[:, 1:])
+    first = np.flatnonzero(begins)
+    value, end = cells.ravel()[first], np.append(first[1:], cells.size)
+    runs = np.stack([first // width, first % width, (end - 1) % width + 1, value], axis=1)[value != most].tolist()
+    found: list[list[int]] = []
+    latest: dict[tuple[int, int, int], list[int]] = {}  # by columns and value, the lowest rectangle
+    for row, left, right, step in runs:
+        above = latest.get((left, right, step))
+        if above is not None and above[1] == row:
+            above[1] = row + 1
+        else:
+            found.append([row, row + 1, left, right, step])
+            latest[left, right, step] = found[-1]
+    return found
 
 
 def _edges(cells: int, side: int) -> NDArray[np.int64]:
@@ -99,10 +108,20 @@ def _edges(cells: int, side: int) -> NDArray[np.int64]:
 def _outline(image: Canvas, mask: NDArray[np.bool_], rows: NDArray[np.int64], columns: NDArray[np.int64]) -> None:
     """Draw the borders between the True and False cells of a mask (h, w) with these edges, in place."""
     stroke = max(1, Scale.of(image).line // 2)
-    for flip, flags, ends, borders in ((False, mask, columns, rows), (True, mask.T, rows, columns)):
-        changed = np.pad(flags[1:] != flags[:-1], ((0, 0), (1, 1))).astype(np.int8)
-        border, start = np.nonzero(np.diff(changed, axis=1) == 1)
-        _, end = np.nonzero(np.diff(changed, axis=1) == -1)
-        along, across = np.stack([ends[start], ends[end]], axis=1), np.repeat(borders[border + 1][:, None], 2, axis=1)
-        points = np.stack([across, along] if flip else [along, across], axis=2)
-        grid_lines(image, points.astype(np.int32), AMBER, stroke)
+    for (border, start, end), ends, across, axis in ((_borders(mask), columns, rows, 1), (_borders(mask.T), rows, columns, 0)):
+        points = np.empty((len(border), 2, 2), np.int32)
+        points[:, 0, 1 - axis], points[:, 1, 1 - axis] = ends[start], ends[end]
+        points[:, :, axis] = across[border, None]
+        grid_lines(image, points, AMBER, stroke)
+
+
+def _borders(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Stretches of level borders of a mask (h, w): number of the edge between two rows, first and end column."""
+    height, width = mask.shape
+    # a column without a border before each row's first, so that no stretch goes on in the next row
+    changed = np.zeros((height - 1, width + 1), np.bool_)
+    np.not_equal(mask[1:], mask[:-1], out=changed[:, 1:])
+    flat = np.append(changed.ravel(), False)
+    turns = np.flatnonzero(flat[1:] != flat[:-1]).reshape(-1, 2)
+    row, column = np.divmod(turns, width + 1)
+    return row[:, 0] + 1, column[:, 0], column[:, 1] + (row[:, 1] - row[:, 0]) * (width + 1)

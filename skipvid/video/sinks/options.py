@@ -14,7 +14,7 @@ Speed = Literal["fast", "balanced", "small"]
 class SinkOptions:
     """Settings of video outputs; the others have none.
 
-    crf: quality, 0 (best) to 51 (H.264) or 63 (VP9); None is the same quality at every speed, H.264 of about crf 22. speed: of the encoder,
+    crf: quality, 0 (best) to 51 (H.264) or 63 (VP9); None is one quality at every speed, H.264 of about crf 22. speed: of the encoder,
     at the expense of the file's size. audio: copy the source's sound.
     to_end: the run is meant to reach the end of the source (no --end, no --max-frames), so that the last frame is shown for as long as
     it is there, and the sound is copied to its end. Raises UsageError for a crf out of range.

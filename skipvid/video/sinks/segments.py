@@ -10,9 +10,7 @@ from typing import Protocol
 
 from skipvid.core.results import FrameResult, RunSummary
 from skipvid.video.sinks.base import Sink
-from skipvid.video.sinks.targets import suffix_of
-
-_VIDEOS = (".mp4", ".mkv", ".webm")
+from skipvid.video.sinks.targets import VIDEO_SUFFIXES, suffix_of
 
 
 class Totals(Protocol):
@@ -52,7 +50,7 @@ class SegmentSink(Sink):
             self._roll(number, result.frame.time)
         assert self._sink is not None and self._totals is not None
         self._totals.add(result)
-        if self._suffix in _VIDEOS:
+        if self._suffix in VIDEO_SUFFIXES:
             result = replace(result, frame=replace(result.frame, time=result.frame.time - self._first_time))
         self._sink.write(result)
 

@@ -26,6 +26,7 @@ SUFFIXES = {
     ".coco.json": "COCO data set",
     ".mot.txt": "MOT challenge text",
 }
+VIDEO_SUFFIXES = tuple(suffix for suffix, content in SUFFIXES.items() if content.endswith("video"))
 
 
 def suffix_of(target: str) -> str:

@@ -51,10 +51,10 @@ _LONG_REST = 10
 
 @dataclass(frozen=True)
 class _Encoding:
-    """How an encoder works at one speed, and the crf that gives the quality of all speeds."""
+    """How an encoder works at one speed. quality: what gives it the quality of all speeds, where no crf is asked for."""
 
     options: dict[str, str]
-    crf: int
+    quality: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -71,19 +71,20 @@ class _Format:
 
 
 # No B-frames (files grow by 7 to 22 %): MP4 adds up its duration from decoding times, which B-frames of a variable frame rate make wrong.
-# No weighted prediction in a hurry: it takes time for files that are 1 % larger. The crf of a speed is that of equal PSNR, about 44 dB at
-# 1080p; sizes and times are in docs/notes.md, by benchmarks/encoder.py.
+# No weighted prediction in a hurry: it takes time for files that are 1 % larger. Nor a search for scene cuts and a rate, which look at each
+# picture once more, at half its size: a constant quantiser needs neither. The qualities are of equal PSNR, about 44 dB at 1080p; sizes and
+# times are in docs/notes.md, by benchmarks/encoder.py.
 _H264: dict[Speed, _Encoding] = {
-    "fast": _Encoding({"preset": "superfast", "bf": "0", "weightp": "0"}, 23),
-    "balanced": _Encoding({"preset": "veryfast", "bf": "0"}, 22),
-    "small": _Encoding({"preset": "medium", "bf": "0"}, 23),
+    "fast": _Encoding({"preset": "superfast", "bf": "0", "weightp": "0", "sc_threshold": "0"}, {"qp": "23"}),
+    "balanced": _Encoding({"preset": "veryfast", "bf": "0"}, {"crf": "22"}),
+    "small": _Encoding({"preset": "medium", "bf": "0"}, {"crf": "23"}),
 }
 # libvpx holds 24 frames back by default, which a killed run would lose; in real time it makes nothing of them (sizes are the same).
 _REALTIME = {"deadline": "realtime", "row-mt": "1", "b": "0", "lag-in-frames": "0"}
 _VP9: dict[Speed, _Encoding] = {
-    "fast": _Encoding({**_REALTIME, "cpu-used": "8"}, 32),
-    "balanced": _Encoding({**_REALTIME, "cpu-used": "7"}, 32),
-    "small": _Encoding({**_REALTIME, "cpu-used": "5"}, 32),
+    "fast": _Encoding({**_REALTIME, "cpu-used": "8"}, {"crf": "32"}),
+    "balanced": _Encoding({**_REALTIME, "cpu-used": "7"}, {"crf": "32"}),
+    "small": _Encoding({**_REALTIME, "cpu-used": "5"}, {"crf": "32"}),
 }
 _IN_MP4 = frozenset({"aac", "mp3", "ac3", "eac3", "opus", "flac", "alac"})
 _IN_MKV = _IN_MP4 | {"vorbis", "mp2", "pcm_s16le", "pcm_s24le", "dts", "truehd"}
@@ -227,7 +228,8 @@ class VideoSink(Sink):
         self._size = (width, height)
         rate = _rate(self._source.fps)
         encoding = self._format.speeds[self._options.speed]
-        options = {**encoding.options, "crf": str(encoding.crf if self._options.crf is None else self._options.crf)}
+        quality = encoding.quality if self._options.crf is None else {"crf": str(self._options.crf)}
+        options = {**encoding.options, **quality}
         stream = self._container.add_stream(self._format.codec, rate=rate, options=options)
         assert isinstance(stream, av.VideoStream)
         context = stream.codec_context

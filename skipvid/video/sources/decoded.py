@@ -81,6 +81,7 @@ class DecodedPicture:
         # PyAV writes into a frame's tags, and restores them, while it converts it.
         self._lock = Lock()
         self._bgr: NDArray[np.uint8] | None = None
+        self._scaled: NDArray[np.uint8] | None = None
 
     @property
     def height(self) -> int:
@@ -116,8 +117,11 @@ class DecodedPicture:
         return pixels[top - y : bottom - y, left - x : right - x]
 
     def scaled(self, height: int, width: int) -> NDArray[np.uint8]:
-        """(height, width, 3) uint8, BGR: area averages where it shrinks, linear interpolation where it grows."""
-        return self._resized(height, width, _SHRINK if height < self.height else _GROW, self._converters.scaled)
+        """(height, width, 3) uint8, BGR: area averages where it shrinks, linear interpolation where it grows. Made once for a size."""
+        scaled = self._scaled
+        if scaled is None or scaled.shape[:2] != (height, width):
+            self._scaled = scaled = self._resized(height, width, _SHRINK if height < self.height else _GROW, self._converters.scaled)
+        return scaled
 
     def sampled(self, height: int, width: int) -> NDArray[np.uint8]:
         """(height, width, 3) uint8, BGR: single pixels on a grid."""

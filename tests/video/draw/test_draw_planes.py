@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ from skipvid.core.results import Detections, Frame, FrameResult
 from skipvid.video.draw import Status, draw_planes, draw_result
 from skipvid.video.draw.canvas import rectangle
 from skipvid.video.draw.tint import BLOCK, tint_activity, tint_planes
-from skipvid.video.planes import bgr_of_planes, planes_of_bgr
+from skipvid.video.planes import bgr_of_planes, frame_of_planes, planes_of_bgr, views
 
 STATUS = Status(1234.5, -0.02, "a_preset_with_a_long_name", 0.03)
 
@@ -21,6 +23,10 @@ STATUS = Status(1234.5, -0.02, "a_preset_with_a_long_name", 0.03)
 def picture(height: int, width: int) -> NDArray[np.uint8]:
     coarse = np.random.default_rng(0).integers(40, 216, (5, 8, 3), np.uint8)
     return np.asarray(cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
+
+
+def copied(of: Planes) -> Planes:
+    return replace(of, **{name: plane.copy() for name, plane in zip(("luma", "blue", "red"), of.all(), strict=True)})
 
 
 def planes(image: NDArray[np.uint8], matrix: Matrix = "bt709") -> Planes:
@@ -93,7 +99,7 @@ def test_outlines_run_where_they_run_in_bgr() -> None:
 @pytest.mark.parametrize("corners", [(20, 30, 91, 77), (21, 31, 90, 76), (-4, -3, 40, 200), (3, 3, 3, 3)])
 def test_boxes_have_their_colour_all_round(corners: tuple[int, int, int, int], line: int) -> None:
     drawn = planes(np.full((121, 161, 3), 128, np.uint8))
-    before = drawn.copy()
+    before = copied(drawn)
     rectangle(drawn, corners, (0, 0, 255), line)
     lines = drawn.luma != before.luma
     coloured = drawn.red != before.red
@@ -109,10 +115,18 @@ def test_boxes_have_their_colour_all_round(corners: tuple[int, int, int, int], l
 def test_drawing_never_touches_the_picture_itself(overlay: str) -> None:
     image = picture(241, 321)
     source = planes(image)
-    before = source.copy()
+    before = copied(source)
     drawn = draw_planes(source, result(image), overlay=overlay, status=STATUS)  # type: ignore[arg-type]
     for plane, kept, other in zip(source.all(), before.all(), drawn.all(), strict=True):
         assert np.array_equal(plane, kept) and not np.shares_memory(plane, other)
+
+
+@pytest.mark.parametrize("overlay", ["mask", "none"])
+def test_what_is_drawn_goes_to_the_encoder_without_a_copy(overlay: str) -> None:
+    image = picture(241, 321)
+    drawn = draw_planes(planes(image), result(image), overlay=overlay, status=STATUS)  # type: ignore[arg-type]
+    for own, given in zip(drawn.all(), views(frame_of_planes(drawn)), strict=True):
+        assert np.shares_memory(own, given) and np.array_equal(own, given)
 
 
 def test_without_anything_to_draw_the_planes_are_equal() -> None:

@@ -110,6 +110,13 @@ def test_untagged_video_has_the_matrix_of_its_original_size(height: int, matrix:
     assert np.abs(decoded(frame).scaled(180, 320) - reference_bgr(frame, 180, 320, 8, False, matrix)).max() <= 2
 
 
+def test_a_picture_is_scaled_once_for_a_size() -> None:
+    stored = decoded(smooth_frame(96, 128, "420", 8, False, "bt709"))
+    first = stored.scaled(48, 64)
+    assert stored.scaled(48, 64) is first and stored.scaled(24, 32).shape == (24, 32, 3)
+    assert np.array_equal(stored.scaled(48, 64), first)
+
+
 @pytest.mark.parametrize("factor", [2, 3, 4])
 def test_shrinking_averages_every_pixel(factor: int) -> None:
     noise = np.random.default_rng(0).integers(16, 236, (96 * factor, 128 * factor), dtype=np.uint8)
