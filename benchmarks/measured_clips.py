@@ -59,9 +59,10 @@ class Passes:
         """Without gates, in the engine's precision."""
         return self._kept(engine, material, _dense(engine), engine.dense_stream)
 
-    def noisy(self, engine: Engine, material: Material, change: Callable[[Frame], Frame]) -> Seen:
-        """Without gates, on spoilt frames."""
-        return self._kept(engine, material, f"noise {_dense(engine)}", engine.dense_stream, change)
+    def noisy(self, engine: Engine, material: Material, change: Callable[[Frame], Frame], name: str = "noise", gated: bool = False) -> Seen:
+        """On spoilt frames, without gates or with the engine's. name: of the change."""
+        way, start = (repr(engine.model.config), engine.stream) if gated else (_dense(engine), engine.dense_stream)
+        return self._kept(engine, material, f"{name} {way}", start, change)
 
     def instead(self, engine: Engine, material: Material, name: str, start: Callable[[], Stream]) -> Seen:
         """Another way to use the dense network, known by its name."""

@@ -74,7 +74,7 @@ class FrameRun:
     """
 
     outputs: tuple[Output, ...]
-    active: Sequence[int]
+    active: Sequence[int] | NDArray[np.int64]
     computed: LayerMasks
     gate_pixels: Mapping[str, int]
     changed: Sequence[bool]

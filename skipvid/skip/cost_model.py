@@ -148,10 +148,22 @@ class CostModel:
         other = [part.row for part in self.alternatives if choices.get(part.choice, 0) != part.number]
         return sum(layer.dense_macs for layer in self.layers) - sum(self.layers[row].dense_macs for row in other)
 
-    def executed_macs(self, active: Sequence[int]) -> int:
+    def executed_macs(self, active: Sequence[int] | NDArray[np.int64]) -> int:
         """MACs of a frame that computes `active` outputs of each layer; fast enough for every frame."""
+        counts = np.asarray(active, np.int64)
+        each, uneven = self._macs_of_outputs
+        total = int(each @ counts)
+        if len(uneven):
+            units = self.units
+            total += int(executed_macs(units.dense_macs[uneven], counts[uneven], units.outputs[uneven]).sum())
+        return total
+
+    @cached_property
+    def _macs_of_outputs(self) -> tuple[NDArray[np.int64], NDArray[np.intp]]:
+        """MACs of one output of each layer, and the layers whose outputs differ in them, for which 0 stands there."""
         units = self.units
-        return int(executed_macs(units.dense_macs, np.asarray(active, np.int64), units.outputs).sum())
+        each, rest = np.divmod(units.dense_macs, units.outputs)
+        return np.where(rest == 0, each, 0), np.flatnonzero(rest)
 
     @cached_property
     def units(self) -> UnitCosts:

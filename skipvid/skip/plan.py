@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -83,9 +84,40 @@ class Plan:
 
     def restore(self, outputs: Sequence[Tensor | NDArray[np.float32]]) -> Any:
         """Output maps in the structure that the network returns, constants put back in their places."""
-        queue = iter(output if isinstance(output, Tensor) else torch.from_numpy(output) for output in outputs)
-        leaves = [next(queue) if isinstance(leaf, str) else leaf for leaf in self.graph.outputs]
-        return tree_unflatten(leaves, self.graph.out_spec)
+        queue = iter([output if isinstance(output, Tensor) else torch.from_numpy(output) for output in outputs])
+        return self._unflatten([next(queue) if isinstance(leaf, str) else leaf for leaf in self.graph.outputs])
+
+    @cached_property
+    def _unflatten(self) -> Callable[[list[Any]], Any]:
+        """tree_unflatten of the graph's leaves, which takes much longer: it is called for every frame."""
+        spec = self.graph.out_spec
+        nested = _unflattening(tree_unflatten([_Place(number) for number in range(len(self.graph.outputs))], spec))
+        return nested or partial(tree_unflatten, treespec=spec)
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Of a leaf among all."""
+
+    number: int
+
+
+def _unflattening(structure: Any) -> Callable[[list[Any]], Any] | None:
+    """What puts leaves in the places of a structure; None where that is more than lists, tuples and dictionaries."""
+    if type(structure) is _Place:
+        return itemgetter(structure.number)
+    if type(structure) not in (list, tuple, dict):
+        return None
+    below = [_unflattening(part) for part in (structure.values() if type(structure) is dict else structure)]
+    parts = [part for part in below if part is not None]
+    if len(parts) < len(below):
+        return None
+    if type(structure) is dict:
+        named = tuple(zip(structure, parts, strict=True))
+        return lambda leaves: {name: part(leaves) for name, part in named}
+    if type(structure) is tuple:
+        return lambda leaves: tuple([part(leaves) for part in parts])
+    return lambda leaves: [part(leaves) for part in parts]
 
 
 def make_plan(gated: GatedGraph, precision: str = "f32") -> Plan:

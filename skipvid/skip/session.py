@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 import cv2
@@ -17,6 +18,7 @@ from skipvid.skip.account import frame_cost
 from skipvid.skip.backend import FrameRun, Output, Program, State, as_arrays, unchanged
 from skipvid.skip.config import SkipConfig
 from skipvid.skip.cost_model import CostModel
+from skipvid.skip.dense_stretch import DenseStretch
 from skipvid.skip.devices import in_main_memory
 from skipvid.skip.gate_choice import SEEN, GateChoice
 from skipvid.skip.gates.registry import kind_for
@@ -27,9 +29,6 @@ from skipvid.skip.widths import WidthsProgram, WidthsState
 
 if TYPE_CHECKING:
     import torch
-
-LONGEST_DENSE_RUN = 8
-"""Keyframes in a row where nearly everything moves, before gates are tried again: doubled from 1 on, so that a flash costs little."""
 
 UNIT_PERIOD = 4
 """Gated frames from one look at a gate's unit to the next."""
@@ -48,6 +47,15 @@ class Network(Protocol):
 
     def program(self, shapes: Shapes) -> Program:
         """The compiled plan for inputs of these shapes."""
+
+
+@dataclass(frozen=True, slots=True)
+class _WholeFrame:
+    """The account of a frame in which a network of these costs computed everything. activity: by stride."""
+
+    costs: CostModel
+    cost: FrameCost
+    activity: dict[int, NDArray[np.float32]] = field(default_factory=dict)
 
 
 class Session:
@@ -72,9 +80,10 @@ class Session:
         self._choices = {dense: ThreadChoice() for dense in (False, True)} if model.config.threads == 0 else {}
         self._gate_choice: GateChoice | None = None
         self._widths: RatioChoice | None = None
-        self._dense_left = self._dense_run = 0
+        self._stretch = DenseStretch(model.config.threshold)
         self._seen: tuple[Input, ...] | None = None  # the inputs of the last frame
         self._unit_wait, self._unit_checks = 1, 0
+        self._whole: _WholeFrame | None = None
         self._shift: tuple[int, int] | None = None  # that the next frame has
         self._dense_above = model.config.dense_above if kind_for(model.config).dense_runs else 1.0
 
@@ -84,10 +93,11 @@ class Session:
         Returns what the network returns, in the same structure.
 
         The returned tensors belong to the session and are valid until the next call: clone what must last or be written to.
-        A keyframe is the first frame, one whose inputs differ from the last frame's in anything but their values (size of the input or
-        of the picture in it, a tensor in place of a picture, a picture's tables or order), the frame after one that raised an error, and
-        the frame after one that found the unit of a gate left behind (skipvid.skip.gates.units), and one for which a network of several
-        widths changes its ratio (skipvid.skip.ratio_choice). One equal to the last frame never is, unless `refresh` asks for it.
+        A keyframe is the first frame, one whose inputs differ from the last frame's in anything but their values (size of the input or of
+        the picture in it, a tensor in place of a picture, a picture's tables or order), the frame after one that raised an error, and the
+        frame after one that found the unit of a gate left behind (skipvid.skip.gates.units), those of a stretch of dense frames
+        (skipvid.skip.dense_stretch), and one for which a network of several widths changes its ratio (skipvid.skip.ratio_choice). One equal
+        to the last frame never is, unless `refresh` asks for it.
         Inputs have the type of the example, or of a floating-point one float32.
         Raises UsageError for inputs of other kinds, numbers or types.
         """
@@ -116,19 +126,24 @@ class Session:
         refresh, gated = self.model.config.refresh, self.model.config.gate != "none"
         refreshed = refresh > 0 and self._since_keyframe >= refresh
         shift, self._shift = self._shift, None
-        if self._seen is not None and shift is None and not refreshed and same_values(inputs, self._seen):
-            self._dense_left = self._dense_run = 0
-            if not self._current:
-                return self._repeat()
-        self.keyframe = not self._current or refreshed or self._dense_left > 0 or not gated
+        repeated = False
+        if self._seen is not None and shift is None:
+            repeated = not refreshed and same_values(inputs, self._seen)
+            if repeated:
+                self._stretch.repeated()
+                if not self._current:
+                    return self._repeat()
+            else:
+                self._stretch.look(inputs, self._seen)
+        self.keyframe = not self._current or refreshed or (self._stretch.left > 0 and not repeated) or not gated
         changes_width = self._widths is not None and self._widths.look(inputs)
         if changes_width or (shift is not None and not self._can_shift(shift)):
             self.keyframe = True
         # A keyframe before a keyframe has nothing to leave to the next frame, and takes less time on a state that forgets.
-        gated_next = gated and not (self.keyframe and self._dense_left > 1)
+        gated_next = gated and not (self.keyframe and self._stretch.left > 1)
         # A frame that fails or is interrupted half-way leaves a state that is part old, part new: nothing may follow on it but a keyframe.
         self._current = False
-        self._seen = None
+        seen, self._seen = self._seen, None
         if gated_next:
             self._state = self._state or self._program.new_state()
             self._run = self._timed(self._state, inputs, shift=shift)
@@ -139,8 +154,8 @@ class Session:
         self._since_keyframe = 1 if self.keyframe else self._since_keyframe + 1
         self._schedule_keyframes(self._run.costs or self._program.costs, self._run)
         self._compare_times(not gated_next)
-        if gated and (self._dense_left > 0 or not self._current):
-            self._seen = copied(inputs)  # only where the next frame would be dense: to see whether it has to be
+        if gated and (self._stretch.left > 0 or not self._current):
+            self._seen = copied(inputs, seen)  # only where the next frame would be dense: to see whether it has to be
         return self._run.outputs
 
     def shift(self, dy: int, dx: int) -> None:
@@ -192,7 +207,7 @@ class Session:
         self._current = False
         self._seen = self._shift = None
         self._since_keyframe = 0
-        self._dense_left = self._dense_run = 0
+        self._stretch.reset()
         self._unit_wait, self._unit_checks = 1, 0
         if self._widths is not None:
             self._widths.reset()
@@ -209,17 +224,16 @@ class Session:
         self._program, self._shapes = program, shapes
 
     def _schedule_keyframes(self, costs: CostModel, run: FrameRun) -> None:
-        """Where nearly everything moves, gates cost more than they save: the next frames are keyframes, until it is tried again."""
+        """Where nearly everything moves, gates cost more than they save: a stretch of dense frames follows."""
         if self.keyframe:
-            self._dense_left = max(0, self._dense_left - 1)
+            self._stretch.passed()
             return
         if self._unit_is_stale(run):
             self._current = False
             return
-        whole = costs.macs_at(run.choices) if run.choices else costs.dense_macs
-        busy = costs.executed_macs(run.active) > self._dense_above * whole
-        self._dense_run = min(2 * self._dense_run or 1, LONGEST_DENSE_RUN) if busy else 0
-        self._dense_left = self._dense_run
+        if self._stretch.left == 0:  # otherwise it is a frame equal to the last one
+            whole = costs.macs_at(run.choices) if run.choices else costs.dense_macs
+            self._stretch.gated(costs.executed_macs(run.active) / max(1, whole), self._dense_above)
 
     def _compare_times(self, dense: bool) -> None:
         """Where gated frames take longer than dense ones, the next ones are keyframes. dense: whether this one left nothing to the next."""
@@ -227,7 +241,7 @@ class Session:
             return
         run = self._gate_choice.took(self._seconds, dense)
         if run and self._current:
-            self._dense_left = max(self._dense_left, run)
+            self._stretch.prolong(run)
 
     @property
     def verdict(self) -> str:
@@ -272,10 +286,21 @@ class Session:
     @property
     def cost(self) -> FrameCost:
         """What the last frame cost, layer by layer."""
-        cost = frame_cost(*self._last())
+        costs, run = self._last()
+        whole = self._whole_frame()
+        cost = frame_cost(costs, run) if whole is None else whole.cost
         if self._widths is None:
             return cost
         return FrameCost(cost.table, cost.counts, cost.other_gate_ops + self._widths.operations)
+
+    def _whole_frame(self) -> _WholeFrame | None:
+        """What is the same for all frames that compute everything; None where the last one did not, or chose among layers."""
+        costs, run = self._last()
+        if not self.keyframe or run.choices:
+            return None
+        if self._whole is None or self._whole.costs is not costs:
+            self._whole = _WholeFrame(costs, frame_cost(costs, run))
+        return self._whole
 
     @property
     def computed(self) -> dict[str, NDArray[np.bool_]]:
@@ -298,6 +323,14 @@ class Session:
         Returns (ceil(H / stride), ceil(W / stride)) float32 in [0, 1]. Layers without a spatial extent are left out. Of a network that has
         several widths, the dense MACs are those of the width that ran.
         """
+        whole = self._whole_frame()
+        if whole is None:
+            return self._activity(stride)
+        if stride not in whole.activity:
+            whole.activity[stride] = self._activity(stride)
+        return whole.activity[stride].copy()
+
+    def _activity(self, stride: int) -> NDArray[np.float32]:
         costs, run = self._last()
         height, width = (math.ceil(extent / stride) for extent in self._shapes[0][2:])
         grid = np.zeros((height, width), np.float32)

@@ -22,7 +22,7 @@ REACH = 0.02
 """The share of the picture's width that a corner may be moved by; beyond, a new anchor is set."""
 MOST_LOST, LONGEST_LOST = 3, 48
 """Pictures in a row that may go unregistered before an anchor is set; doubled from one such anchor to the next, as it takes time."""
-TAPS = 8
+TAPS = 6
 PHASES = 64
 """Shifts are made in steps of 1 / PHASES pixels."""
 CELL = 32

@@ -25,6 +25,8 @@ CORNER = 2e-4
 RADIUS = 4
 COARSE = 4
 COARSE_STEPS, FINE_STEPS = 3, 4
+ARRIVED = 0.02
+"""Pixels: where half of the patches moved by no more in a step, there is no other one."""
 STILL = 0.08
 """Pixels of the network's picture below which a motion is none: estimates scatter by half as much."""
 CALM = 0.3
@@ -123,22 +125,22 @@ class Patches:
         self.levels = picture[rows, columns]
         dx = (picture[rows, columns + 1] - picture[rows, columns - 1]) / 2
         dy = (picture[rows + 1, columns] - picture[rows - 1, columns]) / 2
-        self._dx, self._dy = (each - each.mean(1, keepdims=True) for each in (dx, dy))  # so that brightness may change
-        xx, xy, yy = ((one * other).sum(1) for one, other in ((self._dx, self._dx), (self._dx, self._dy), (self._dy, self._dy)))
+        dx, dy = (each - each.mean(1, keepdims=True) for each in (dx, dy))  # so that brightness may change
+        xx, xy, yy = ((one * other).sum(1) for one, other in ((dx, dx), (dx, dy), (dy, dy)))
         determinant = np.maximum(xx * yy - xy * xy, 1e-3)
-        self._inverse = np.stack([yy, -xy, -xy, xx]) / determinant
+        inverse = np.stack([np.stack([yy, -xy], 1), np.stack([-xy, xx], 1)], 1) / determinant[:, None, None]
+        self._steepest = np.asarray(-(inverse @ np.stack([dx, dy], 1)), np.float32)  # (K, 2, P)
         self._contrast = self._spread(self.levels)
 
     @staticmethod
     def _spread(levels: Floats) -> Floats:
-        return np.asarray((levels - levels.mean(1, keepdims=True)).std(1), np.float32)
+        mean = levels.mean(1)
+        square = np.einsum("kp,kp->k", levels, levels) / np.float32(levels.shape[1]) - mean * mean
+        return np.asarray(np.sqrt(np.maximum(square, 0)), np.float32)
 
     def _step(self, levels: Floats) -> Floats:
         """(K, P) grey levels where the patches are thought to be -> (K, 2) how much further they are."""
-        difference = levels - self.levels
-        x, y = (self._dx * difference).sum(1), (self._dy * difference).sum(1)
-        xx, xy, yx, yy = self._inverse
-        return np.stack([-(xx * x + xy * y), -(yx * x + yy * y)], 1).astype(np.float32)
+        return np.asarray((self._steepest @ (levels - self.levels)[:, :, None])[:, :, 0], np.float32)
 
     def _at(self, picture: Floats, moved: Floats) -> Floats:
         x, y = self._x + moved[:, :1], self._y + moved[:, 1:]
@@ -157,7 +159,10 @@ class Patches:
         """(K, 2) how far the patches have moved, from a guess, and (K,) whether they were found."""
         moved = guess
         for _ in range(steps):
-            moved = moved + np.clip(self._step(self._at(picture, moved)), -2, 2)
+            step = np.clip(self._step(self._at(picture, moved)), -2, 2)
+            moved = moved + step
+            if np.count_nonzero(np.abs(step).max(1) > ARRIVED) <= len(step) // 2:
+                break
         height, width = picture.shape
         found = self.centres + moved
         inside = (found.min(1) >= RADIUS) & (found[:, 0] < width - RADIUS) & (found[:, 1] < height - RADIUS)
@@ -335,8 +340,13 @@ def _extent(mask: NDArray[np.bool_]) -> tuple[int, int]:
 
 
 def _smaller(grey: NDArray[np.uint8]) -> Floats:
-    size = (max(1, grey.shape[1] // COARSE), max(1, grey.shape[0] // COARSE))
-    return np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), np.float32)
+    height, width = (max(COARSE, side // COARSE * COARSE) for side in grey.shape)
+    whole = grey[:height, :width]
+    if whole.shape != (height, width):
+        return np.asarray(cv2.resize(grey, (width // COARSE, height // COARSE), interpolation=cv2.INTER_AREA), np.float32)
+    # By halves, for which OpenCV has much faster code than for quarters.
+    half = cv2.resize(whole, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.resize(half, (width // COARSE, height // COARSE), interpolation=cv2.INTER_AREA), np.float32)
 
 
 def _inside(points: Floats, boxes: NDArray[np.floating] | Sequence[object] | None) -> NDArray[np.bool_]:

@@ -32,7 +32,11 @@ at a share of 0.17 (PETS), 0.66 at 0.33 (TownCentre); in f32 gated frames take l
 SOON = 1
 """Frames after the first one, whose keyframe says nothing, until a stream is looked at."""
 FIRST_WAIT, LONGEST_WAIT = 8, 512
-"""Frames until it is looked at again, doubled each time that nothing was gained."""
+"""Frames until it is looked at again, doubled by each trial that gained nothing."""
+LOOKED = 4
+"""The factor where looking found no motion that is the camera's."""
+PROVEN = 40
+"""Frames, the trial included, after which a canvas has shown that it pays: then the next wait is a short one."""
 BUSIER = 1.5
 """It is looked at at once where the mean share has grown by this factor since nothing was gained."""
 IDLE = 100
@@ -123,7 +127,7 @@ class AutoCanvas(Canvas):
                 if self._moved >= MOVING:
                     self._begin("trying")
                 else:
-                    self._give_up(2 * self._wait)
+                    self._give_up(LOOKED * self._wait)
         else:
             self._judge()
 
@@ -134,11 +138,11 @@ class AutoCanvas(Canvas):
             if self._age == TRIAL:
                 self._mean += (1 - self._mean) / MEMORY
             if self._age >= TRIAL and self._gains(ENTER):
-                self._state, self._wait = "used", FIRST_WAIT
+                self._state = "used"
             elif self._age >= TRIAL or (self._age >= HOPELESS and not self._gains(LEAVE)):
                 self._give_up(2 * self._wait)
         elif not self._gains(LEAVE):
-            self._give_up(2 * self._wait)
+            self._give_up(FIRST_WAIT if self._age >= PROVEN else 2 * self._wait)
         elif self._idle >= IDLE:
             self._give_up(FIRST_WAIT)
 

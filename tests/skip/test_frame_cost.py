@@ -258,3 +258,16 @@ def test_weighted_masks_are_the_sum_of_the_single_ones(backend: str, width: int)
         assert run is not None
         expected = sum(weight * run.computed[int(layer)] for layer, weight in zip(layers, weights, strict=True))
         np.testing.assert_allclose(run.computed.weighted(layers, weights), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("kernel", [2, 3], ids=["every output of as many MACs", "outputs of different MACs"])
+def test_the_quick_count_of_macs_is_the_sum_over_the_layers(kernel: int) -> None:
+    net = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ConvTranspose2d(8, 4, kernel, stride=2), nn.Conv2d(4, 5, 1))
+    program = model_of(net, (1, 3, 10, 12), "cpu").planned(((1, 3, 10, 12),))
+    layers = program.costs.layers
+    assert any(layer.dense_macs % layer.outputs for layer in layers) == (kernel == 3)
+    random = np.random.default_rng(0)
+    for _ in range(50):
+        counts = [int(random.integers(0, layer.outputs + 1)) for layer in layers]
+        wanted = sum((layer.dense_macs * count + layer.outputs // 2) // layer.outputs for layer, count in zip(layers, counts, strict=True))
+        assert program.costs.executed_macs(counts) == wanted == program.costs.executed_macs(np.array(counts, np.int64))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from shaking_camera import scene, seen
 
-from skipvid.tasks.motion import STANDSTILL, MotionEstimator, Similarity
+from skipvid.tasks.motion import COARSE, STANDSTILL, MotionEstimator, Similarity, _smaller
 
 small = st.floats(-0.05, 0.05)
 shifts = st.floats(-20, 20)
@@ -112,3 +112,14 @@ def test_pictures_of_any_size_are_taken(size: tuple[int, int]) -> None:
     estimator.anchor(picture)
     assert estimator.estimate(picture) in (None, STANDSTILL)
     assert estimator.estimate(np.roll(picture, 1, 1)) is None or math.isfinite(estimator.estimate(np.roll(picture, 1, 1)).dx)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("size", [(40, 64), (43, 62), (4, 7), (3, 5)])
+def test_the_coarse_picture_is_that_of_means(size: tuple[int, int]) -> None:
+    grey = np.random.default_rng(3).integers(0, 256, size).astype(np.uint8)
+    small = _smaller(grey)
+    rows, columns = (max(1, side // COARSE) for side in size)
+    assert small.shape == (rows, columns)
+    if min(size) >= COARSE:  # each pixel over the COARSE x COARSE ones that its centre is taken to lie between
+        means = grey[: rows * COARSE, : columns * COARSE].reshape(rows, COARSE, columns, COARSE).mean((1, 3))
+        assert np.abs(small - means).max() <= 1

@@ -8,7 +8,19 @@ import pytest
 from shaking_camera import SIZE, scene, seen
 
 from skipvid.tasks.canvas import Canvas
-from skipvid.tasks.motion_choice import HOPELESS, LOOKS, SOON, TRIAL, WORTH, AutoCanvas, make_canvas
+from skipvid.tasks.motion_choice import (
+    FIRST_WAIT,
+    HOPELESS,
+    LONGEST_WAIT,
+    LOOKED,
+    LOOKS,
+    PROVEN,
+    SOON,
+    TRIAL,
+    WORTH,
+    AutoCanvas,
+    make_canvas,
+)
 
 WHOLE = scene()
 SHAKEN = [seen(WHOLE, 2 * math.sin(2.1 * n), math.cos(1.3 * n)) for n in range(60)]
@@ -74,3 +86,22 @@ def test_a_canvas_on_which_nothing_moves_any_more_is_given_up() -> None:
     assert canvas.registers
     run(canvas, 0.1, 0.1, 140, moving=False)
     assert not canvas.registers
+
+
+def test_where_no_motion_is_found_it_is_looked_for_ever_more_seldom(monkeypatch: pytest.MonkeyPatch) -> None:
+    canvas, looked = AutoCanvas(SIZE), []
+    anchor = canvas._estimator.anchor
+    monkeypatch.setattr(canvas._estimator, "anchor", lambda pixels: (looked.append(canvas._pictures), anchor(pixels)))
+    assert not any(run(canvas, 0.9, 0.1, 1500, moving=False))
+    gaps = [later - earlier for earlier, later in zip(looked, looked[1:], strict=False)]
+    waits = [min(FIRST_WAIT * LOOKED**number, LONGEST_WAIT) for number in range(1, len(gaps) + 1)]
+    assert len(gaps) >= 4 and gaps == [wait + LOOKS + 1 for wait in waits]
+
+
+@pytest.mark.parametrize(("frames", "waits"), [(PROVEN + 1, FIRST_WAIT), (TRIAL + 1, 2 * FIRST_WAIT)])
+def test_only_a_canvas_that_paid_for_long_is_tried_again_soon(frames: int, waits: int) -> None:
+    canvas = AutoCanvas(SIZE)
+    run(canvas, 0.9, 0.2, BEGINS + frames)
+    while canvas.registers:
+        run(canvas, 0.9, 1.0, 1)
+    assert run(canvas, 0.9, 0.2, 60).index(True) == waits + 1 + LOOKS

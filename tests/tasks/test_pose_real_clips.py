@@ -144,7 +144,7 @@ def test_twelve_persons_at_once_are_looked_at_and_keep_their_identities(data: Pa
         people[index] = np.concatenate([alone[moment] + shift for moment, shift in zip(moments, shifts, strict=True)])
         frames.append(replace(images[index], picture=np.concatenate([images[moment].image for moment in moments], 1)))
     detector.boxes = {index: rows[:, 1:] for index, rows in people.items()}
-    stream = engine.regated(SkipConfig(threshold=0.1)).stream()
+    stream = engine.regated(SkipConfig(threshold=0.1, dense_above=1.0)).stream()  # stretches of dense frames have memory of their own
     results, sizes = [], []
     for frame in frames:
         results.append(stream.process(frame))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import threading
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,13 +24,40 @@ if TYPE_CHECKING:
     from skipvid.skip.backend import Output
 
 
+class Numbered(Mapping[str, int]):
+    """numbers[places[i]] by names[i]. A frame has hundreds, which are seldom asked for: put together only then."""
+
+    def __init__(self, names: Sequence[str], numbers: NDArray[np.int64], places: NDArray[np.intp]) -> None:
+        self._names, self._numbers, self._places = names, numbers, places
+
+    @cached_property
+    def _by_name(self) -> dict[str, int]:
+        return dict(zip(self._names, self._numbers[self._places].tolist(), strict=True))
+
+    def __getitem__(self, name: str) -> int:
+        return self._by_name[name]
+
+    def get(self, name: str, default: Any = None, /) -> Any:  # Mapping's own takes three times as long
+        return self._by_name.get(name, default)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
 class CompiledState:
-    """core: the rows of all native maps. views: those of the outputs, in their shapes in the network. frame: frames run so far."""
+    """core: the rows of all native maps. views: those of the outputs, in their shapes in the network. frame: frames run so far.
+
+    lasting: by output, of those whose memory is what a caller gets, that value: the same object in all frames.
+    """
 
     def __init__(self, core: State, views: Mapping[str, NDArray[Any]]) -> None:
         self.core = core
         self.views = views
         self.frame = 0
+        self.lasting: dict[str, Output] = {}
 
     @property
     def alone(self) -> bool:
@@ -146,16 +174,32 @@ class CompiledProgram:
     def _account(self, state: Any, keyframe: bool) -> FrameRun:
         """What was done in the frame just run."""
         core = state.core
-        counts, reached = core.counts(), core.candidates()
+        counts = core.counts()
+        measured, candidates = {}, {}
+        if not keyframe and (self._changes or self._output_gates):
+            reached = core.candidates()
+            measured = {name: int(reached[step]) for name, step in self._changes.items()}
+            candidates = {name: int(reached[step]) for name, step in self._output_gates.items()}
         return FrameRun(
-            tuple(self._value(as_floats(state.views[item.name])) for item in self._outputs),
-            counts[self._layer_maps].tolist(),
+            tuple([self._output(state, item.name) for item in self._outputs]),
+            counts[self._layer_maps],
             CompiledMasks(state, self._layer_maps),
-            {} if keyframe else dict(zip(self._gates, counts[self._gate_maps].tolist(), strict=True)),
+            {} if keyframe else Numbered(self._gates, counts, self._gate_maps),
             [core.any_changed(item.map) for item in self._outputs],
-            {} if keyframe else {name: int(reached[step]) for name, step in self._changes.items()},
-            {} if keyframe else {name: int(reached[step]) for name, step in self._output_gates.items()},
+            measured,
+            candidates,
         )
+
+    def _output(self, state: Any, name: str) -> Output:
+        """An output of the frame just run, as a caller gets it."""
+        lasting: Output | None = state.lasting.get(name)
+        if lasting is not None:
+            return lasting
+        view = state.views[name]
+        if view.dtype != np.float32:
+            return self._value(as_floats(view))
+        state.lasting[name] = value = self._value(view)
+        return value
 
     def _value(self, array: NDArray[np.float32]) -> Output:
         """An output as a caller gets it."""

@@ -137,11 +137,41 @@ void check_gemm(const Kernels& kernels) {
   Buffer memory;
   if (kernels.gemm_memory != nullptr) memory.reserve(kernels.gemm_memory(most_lines));
   std::fill_n(memory.data(), memory.bytes() / sizeof(float), nan);  // what an earlier layer has left there
-  GemmArgs args{inputs_at.data(), static_cast<std::size_t>(pixels), taps, pixels, weights.data(),          bias.data(),
-                blocks.data(),    static_cast<int>(blocks.size()),  low,  high,   targets.pointers.data(), nullptr,
+  GemmArgs args{inputs_at.data(),
+                static_cast<std::size_t>(pixels),
+                taps,
+                pixels,
+                weights.data(),
+                bias.data(),
+                blocks.data(),
+                static_cast<int>(blocks.size()),
+                low,
+                high,
+                targets.pointers.data(),
+                nullptr,
+                nullptr,
+                nullptr,
                 memory.data()};
   args.ahead = random_int(0, 1) != 0 ? ahead.read() : nullptr;
   kernels.gemm(args);
+  // What is stored at once has the bits of what is stored afterwards.
+  Rows<Value> at_once(pixels, outputs), afterwards(pixels, outputs);
+  const Activation activation{static_cast<Activation::Kind>(random_int(0, static_cast<int>(Activation::last))), 0.5F, 1.5F};
+  GemmArgs storing = args;
+  storing.outputs = nullptr;
+  storing.stored = at_once.write();
+  if (activation.remains()) {
+    storing.activation = &activation;
+    kernels.put_activated(activation, targets.at(0), targets.stride, afterwards.write(), pixels, outputs);
+  } else {
+    kernels.put(targets.at(0), targets.stride, afterwards.write(), pixels, outputs);
+  }
+  if (!activation.remains() || (low < 0 && high > 6)) {  // a step either clamps or activates
+    kernels.gemm(storing);
+    for (int pixel = 0; pixel < pixels; ++pixel) {
+      require(std::memcmp(at_once.at(pixel), afterwards.at(pixel), outputs * sizeof(Value)) == 0, "what a product stores at once");
+    }
+  }
   rest();  // a thread that goes on after a while
   for (int pixel = 0; pixel < pixels; ++pixel) {
     for (const GemmBlock& block : blocks) {
@@ -456,6 +486,25 @@ void check_change(const Kernels& kernels) {
 }
 
 template <class Value>
+void check_bits(const Kernels& kernels) {
+  std::vector<std::uint64_t> words(random_int(1, 5));
+  std::vector<std::uint32_t> wanted;
+  const std::uint32_t base = static_cast<std::uint32_t>(random_int(0, 1000)) << 16;
+  const int density = random_int(0, 4);
+  for (std::size_t word = 0; word < words.size(); ++word) {
+    for (int bit = 0; bit < 64; ++bit) {
+      if (random_int(0, 3) >= density) continue;
+      words[word] |= std::uint64_t{1} << bit;
+      wanted.push_back(base + static_cast<std::uint32_t>(64 * word) + bit);
+    }
+  }
+  std::vector<std::uint32_t> found(wanted.size() + list_room + 1, 7);
+  found.resize(kernels.list_bits(words.data(), static_cast<int>(words.size()), base, found.data()) + list_room + 1);
+  require(found.size() == wanted.size() + list_room + 1 && found.back() == 7, "a list of bits is too long");
+  require(std::equal(wanted.begin(), wanted.end(), found.begin()), "a list of bits is wrong");
+}
+
+template <class Value>
 void check_inputs(const Kernels& kernels) {
   const int pixels = random_int(1, 64), channels = random_int(1, 4);
   const bool planar = random_int(0, 1) != 0;
@@ -603,7 +652,8 @@ void check_tables(Element element) {
   const std::pair<const char*, std::function<void(const Kernels&)>> families[] = {
       {"gemm", check_gemm<Value>},           {"depthwise", check_depthwise<Value>}, {"activations", check_activations<Value>},
       {"pointwise", check_pointwise<Value>}, {"rows", check_rows<Value>},           {"gates", check_publish<Value>},
-      {"changes", check_change<Value>},      {"inputs", check_inputs<Value>},       {"attention", check_attention<Value>},
+      {"changes", check_change<Value>},      {"inputs", check_inputs<Value>},       {"bits", check_bits<Value>},
+      {"attention", check_attention<Value>},
   };
   const char* const type = element == Element::f32 ? "f32" : "bf16";
   for (const char* name : instruction_sets()) {

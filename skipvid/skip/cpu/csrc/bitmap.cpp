@@ -237,22 +237,9 @@ void Bitmap::add_to(float* target, float amount) const {
   }
 }
 
-std::size_t Bitmap::list(int top, int bottom, Pixel* pixels) const {
+std::size_t Bitmap::list(int top, int bottom, const BitKernels& kernels, Pixel* pixels) const {
   Pixel* to = pixels;
-  for (int y = top; y < bottom; ++y) {
-    const std::uint64_t* words = row(y);
-    for (int word = 0; word < words_; ++word) {
-      const Pixel base = static_cast<Pixel>(y) << 16 | static_cast<Pixel>(word * 64);
-      for (std::uint64_t bits = words[word]; bits != 0;) {  // run by run
-        const int first = __builtin_ctzll(bits);
-        const std::uint64_t behind = ~(bits >> first);
-        const int length = behind == 0 ? 64 : __builtin_ctzll(behind);
-        for (int i = 0; i < length; ++i) to[i] = base + static_cast<Pixel>(first + i);
-        to += length;
-        bits &= bits + (bits & -bits);
-      }
-    }
-  }
+  for (int y = top; y < bottom; ++y) to += kernels.list_bits(row(y), words_, static_cast<Pixel>(y) << 16, to);
   return static_cast<std::size_t>(to - pixels);
 }
 

@@ -6,6 +6,8 @@
 #include <utility>
 #include <vector>
 
+#include "kernels.hpp"
+
 namespace skipvid {
 
 // A pixel in a list: row in the upper 16 bits, column in the lower, so that right neighbours differ by one.
@@ -50,8 +52,9 @@ class Bitmap {
   void round_to_blocks(int block);
   // target[y * width + x] += amount for all set pixels.
   void add_to(float* target, float amount) const;
-  // Write the set pixels of rows [top, bottom), row by row from left to right; returns their number. There must be room for all of them.
-  std::size_t list(int top, int bottom, Pixel* pixels) const;
+  // Write the set pixels of rows [top, bottom), row by row from left to right; returns their number. There must be room for all of them and
+  // `list_room` more, which may be overwritten.
+  std::size_t list(int top, int bottom, const BitKernels& kernels, Pixel* pixels) const;
 
  private:
   int height_, width_, words_;

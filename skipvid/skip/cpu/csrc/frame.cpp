@@ -27,7 +27,9 @@ void spread(const Frame& frame, const Step& step, int top, int bottom) {
 void search(const Frame& frame, Band& band) {
   const Step& step = frame.program.steps[band.step];
   spread(frame, step, band.top, band.bottom);
-  if (!step.gate) band.count = frame.state.computed[step.map].list(band.top, band.bottom, frame.workspace.list.data() + band.first);
+  if (step.gate) return;
+  Pixel* const first = frame.workspace.list.data() + band.first;
+  band.count = frame.state.computed[step.map].list(band.top, band.bottom, frame.program.kernels, first);
 }
 
 // Rough number of cycles that search() takes for a row.
@@ -74,9 +76,10 @@ void search_wave(const Frame& frame, const Wave& wave, std::vector<Job>& jobs) {
     const int parts = own > search_worth_sharing ? std::min(frame.lease.workers(), rows) : 1;
     for (int part = 0; part < parts; ++part) {
       const int from = rows * part / parts, to = rows * (part + 1) / parts;
-      bands.push_back({index, top + from, top + to, listed + static_cast<std::size_t>(from) * info.width, 0});
+      bands.push_back({index, top + from, top + to, listed + static_cast<std::size_t>(from) * info.width + part * list_room, 0});
     }
-    listed += step.gate ? info.pixels() : static_cast<std::size_t>(rows) * info.width;  // an output gate may round up to blocks
+    // An output gate may round up to blocks.
+    listed += (step.gate ? info.pixels() : static_cast<std::size_t>(rows) * info.width) + parts * list_room;
     work += own;
   }
   std::vector<Pixel>& list = frame.workspace.list;
@@ -99,7 +102,7 @@ void search_wave(const Frame& frame, const Wave& wave, std::vector<Job>& jobs) {
     computed.settle(bands[from].top, bands[to - 1].bottom);
     if (step.gate) {
       gate_outputs(frame, step, computed);
-      found = computed.list(computed.top(), computed.bottom(), first);
+      found = computed.list(computed.top(), computed.bottom(), frame.program.kernels, first);
     }
     state.counts[step.map] = found;
     const std::vector<Pixel>& all = frame.program.all_pixels(step.map);

@@ -44,6 +44,8 @@ struct Activation {
   static constexpr Kind last = Kind::absolute;
   Kind kind = Kind::none;
   float a = 0, b = 0;  // clamp: bounds; leaky_relu: slope; elu: alpha; softplus: beta, and where it becomes x
+  // Whether it is still to come when a step has computed its rows: steps clamp by themselves.
+  bool remains() const { return kind != Kind::none && kind != Kind::clamp; }
 };
 
 // A group of adjacent output channels that are computed together.
@@ -65,6 +67,8 @@ struct GemmArgs {
   int block_count;
   float low, high;  // the result is clamped
   float* const* outputs;
+  std::byte* const* stored;       // rows of a map, to which the result is rounded, in place of `outputs`; or null
+  const Activation* activation;   // of what is stored; null = none
   const std::byte* const* ahead;  // rows of as many channels to be prefetched, or null
   float* memory;                  // gemm_memory() floats, aligned to a cache line
 };
@@ -205,7 +209,25 @@ struct InputKernels {
                                                           int many);
 };
 
-struct Kernels : GemmKernels, DepthwiseKernels, PointwiseKernels, RowKernels, ChannelKernels, AttentionKernels, GateKernels, InputKernels {
+// Of numbers, behind those that list_bits() writes.
+constexpr std::size_t list_room = 16;
+
+// Bitmaps (kernels/bits.hpp).
+struct BitKernels {
+  // Writes base + i for each bit i that is set, in order; returns their number. There must be room for them and `list_room` more, which may
+  // be overwritten.
+  std::size_t (*list_bits)(const std::uint64_t* words, int count, std::uint32_t base, std::uint32_t* numbers);
+};
+
+struct Kernels : GemmKernels,
+                 DepthwiseKernels,
+                 PointwiseKernels,
+                 RowKernels,
+                 ChannelKernels,
+                 AttentionKernels,
+                 GateKernels,
+                 InputKernels,
+                 BitKernels {
   const char* name;
   Element element;
   int width;  // floats per vector

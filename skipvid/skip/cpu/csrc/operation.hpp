@@ -24,6 +24,8 @@ class Operation {
   // Compute the given pixels into the given rows, before activation. Parts: groups of output channels that can be computed apart.
   virtual void compute(const Frame& frame, std::span<const Pixel> pixels, float* const* rows, Scratch& scratch, int first_part,
                        int last_part) const = 0;
+  // Whether it does as Scratch::stored says.
+  virtual bool stores() const { return false; }
   // Once per frame in which anything is to be computed, before compute().
   virtual void prepare(const Frame& frame) const { static_cast<void>(frame); }
   virtual int parts() const { return 1; }

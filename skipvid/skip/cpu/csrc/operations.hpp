@@ -25,6 +25,7 @@ class Convolution final : public Operation {
 
   void compute(const Frame&, std::span<const Pixel>, float* const* rows, Scratch&, int first_part, int last_part) const override;
   int parts() const override { return static_cast<int>(packed_[0].blocks.size()); }
+  bool stores() const override { return packed_.size() == 1; }
   bool moves() const override { return period_[0] == 1 && period_[1] == 1; }
   int chunk() const override;
   std::size_t weights() const override { return packed_[0].weights.bytes() / sizeof(float); }

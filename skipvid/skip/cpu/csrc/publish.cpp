@@ -1,8 +1,8 @@
 // Computing the pixels of one map and publishing those that the gate lets through.
 //
 // Four ways, all with the same result:
-//   direct   no gate to apply (keyframe, dense run, map without a gate): rows are written where they belong, those of bfloat16 by way of
-//            scratch rows, and what is only read outside, which is kept in floats, rounded there
+//   direct   no gate to apply (keyframe, dense run, map without a gate): rows are written where they belong, those of bfloat16 by products
+//            or by way of scratch rows; what is only read outside, which is kept in floats, is rounded there
 //   fused    a chunk is computed into scratch rows, compared with the published rows and copied where the gate opens
 //   measured a chunk is computed into a buffer and compared; when all are, a smoothed gate decides (smoothing.cpp)
 //   buffered all rows are computed into a buffer first, then compared, then copied: for gates that open in blocks
@@ -17,14 +17,9 @@ namespace {
 
 constexpr std::size_t buffered_floats = std::size_t{1} << 20;  // of rows buffered at a time
 
-// Whether an activation is still to come when a step has computed its rows: it clamps them itself.
-bool remains(const Activation& activation) {
-  return activation.kind != Activation::Kind::none && activation.kind != Activation::Kind::clamp;
-}
-
 void activate_rows(const Kernels& kernels, const Activation& activation, float* const* rows, int count, std::ptrdiff_t stride,
                    int channels) {
-  if (!remains(activation)) return;
+  if (!activation.remains()) return;
   for (int from = 0; from < count;) {
     int to = from + 1;
     while (to < count && rows[to] == rows[to - 1] + stride) ++to;
@@ -94,7 +89,7 @@ void put_rows(const Job& job, const float* values, std::vector<std::byte*>& targ
   const Operation& operation = *job.step->operation;
   const int channels = program.maps[job.step->map].channels, row = padded(channels);
   const auto put = [&](int from, int some) {
-    if (remains(operation.activation)) {
+    if (operation.activation.remains()) {
       program.kernels.put_activated(operation.activation, values + from, row, targets.data(), count, some);
     } else {
       program.kernels.put(values + from, row, targets.data(), count, some);
@@ -125,6 +120,15 @@ void run_direct(const Job& job, const Chunk& chunk, int worker) {
     const std::ptrdiff_t stride = target.stride / static_cast<std::ptrdiff_t>(sizeof(float));
     activate_rows(kernels, operation.activation, scratch.rows.data(), chunk.count, stride, padded(channels));
     if (!frame.program.in_floats()) kernels.round(scratch.rows.data(), chunk.count, channels);
+  } else if (operation.stores()) {
+    scratch.targets.resize(chunk.count);
+    for (int i = 0; i < chunk.count; ++i) scratch.targets[i] = target.at(pixels[i]);
+    scratch.stored = scratch.targets.data();
+    scratch.ahead = scratch.targets.data();
+    operation.compute(frame, pixels, nullptr, scratch, chunk.first_part, chunk.last_part);
+    scratch.stored = nullptr;
+    scratch.ahead = nullptr;
+    if (!completes(frame, chunk)) return;
   } else {
     float* const values = rows_for(job, chunk, scratch);
     compute_rows(job, pixels, values, chunk.first_part, chunk.last_part, scratch);

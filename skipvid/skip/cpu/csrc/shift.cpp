@@ -174,13 +174,13 @@ void search_shifted(const Frame& frame, const Wave& wave, std::vector<Job>& jobs
     search(frame, step);
     listed += frame.state.counts[step.map];
   }
-  if (list.size() < listed) list.resize(listed);
+  if (list.size() < listed + list_room) list.resize(listed + list_room);
   Pixel* next = list.data();
   for (const int index : wave.steps) {
     const Step& step = frame.program.steps[index];
     if (!step.operation || frame.state.counts[step.map] == 0) continue;
     const Bitmap& computed = frame.state.computed[step.map];
-    const std::size_t found = computed.list(computed.top(), computed.bottom(), next);
+    const std::size_t found = computed.list(computed.top(), computed.bottom(), frame.program.kernels, next);
     jobs.push_back({&frame, &step, {next, found}});
     next += found;
   }

@@ -38,6 +38,8 @@ struct alignas(128) Scratch {
   std::vector<const std::byte*> pointers;
   std::vector<float*> rows;
   std::vector<std::byte*> targets;
+  // Rows of a map, to which an operation that stores rounds what it computes, activated, in place of the rows that it is given. None = null.
+  std::byte* const* stored = nullptr;
   // Rows that will be read when the ones at hand are computed: while that is done, they may come. None = null.
   const std::byte* const* ahead = nullptr;
 };

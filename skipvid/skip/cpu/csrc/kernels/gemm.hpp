@@ -10,6 +10,8 @@
 
 #include <type_traits>
 
+#include "gates.hpp"
+#include "pointwise.hpp"
 #include "vector.hpp"
 #ifdef SKIPVID_PAIRS
 #include <immintrin.h>
@@ -79,6 +81,20 @@ SKIPVID_INLINE void add_line(Floats (&sums)[Pixels][Vectors], const float*& weig
   ahead.next += ahead.step;
 }
 
+// A tile's results, activated and rounded to where they belong. Not inlined: the tile's registers are free by then.
+template <class Value, int Vectors>
+__attribute__((noinline)) void put_tile(const GemmArgs& args, const Floats (*results)[Vectors], int pixel, int pixels, int output) {
+  constexpr int channels = Vectors * width;
+  std::byte* rows[tile_pixels];
+  for (int i = 0; i < pixels; ++i) rows[i] = args.stored[pixel + i] + output * sizeof(Value);
+  const float* const values = reinterpret_cast<const float*>(results);
+  if (args.activation != nullptr) {
+    put_activated<Value>(*args.activation, values, channels, rows, pixels, channels);
+  } else {
+    put<Value>(values, channels, rows, pixels, channels);
+  }
+}
+
 template <class Value, int Pixels, int Vectors>
 void gemm_tile(const GemmArgs& args, const GemmBlock& block, int pixel, Ahead ahead) {
   Floats sums[Pixels][Vectors];
@@ -122,6 +138,15 @@ void gemm_tile(const GemmArgs& args, const GemmBlock& block, int pixel, Ahead ah
     }
   }
   const Floats low = all(args.low), high = all(args.high);
+  if (args.stored != nullptr) {
+    Floats results[Pixels][Vectors];
+#pragma GCC unroll 8
+    for (int i = 0; i < Pixels; ++i) {
+#pragma GCC unroll 3
+      for (int j = 0; j < Vectors; ++j) results[i][j] = clamp(sums[i][j], low, high);
+    }
+    return put_tile<Value, Vectors>(args, results, pixel, Pixels, block.output);
+  }
 #pragma GCC unroll 8
   for (int i = 0; i < Pixels; ++i) {
 #pragma GCC unroll 3

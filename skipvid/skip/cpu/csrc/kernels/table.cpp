@@ -1,6 +1,7 @@
 // Compiled once per instruction set, with SKIPVID_TABLE naming the table and SKIPVID_WIDTH giving the floats of one vector. For
 // bfloat16 alone: with SKIPVID_PAIRS products by vdpbf16ps, with SKIPVID_TILES on tiles of AMX.
 #include "attention.hpp"
+#include "bits.hpp"
 #include "channelwise.hpp"
 #include "depthwise.hpp"
 #include "gates.hpp"
@@ -46,6 +47,7 @@ constexpr Kernels table(Element element) {
       {attend<Value>},
       {publish<Value>, ask<Value>, distances_to<Value>, smooth, change<Value>},
       {input_changes<Value>, input_distances<Value>, byte_changes},
+      {list_bits},
       SKIPVID_TEXT(SKIPVID_TABLE),
       element,
       width,

@@ -157,11 +157,23 @@ SKIPVID_INLINE void tile_block(const GemmArgs& args, const GemmBlock& block, int
   } else {
     multiply_tiles<1, Columns>(memory.pieces, pieces, weights, bias, memory.sums);
   }
+  constexpr int row = 2 * tile_rows, channels = Columns * tile_rows;
+  if (args.stored != nullptr && args.activation != nullptr) {
+    std::byte* rows[panel_pixels];
+    for (int i = 0; i < count; ++i) rows[i] = args.stored[pixel + i] + block.output * sizeof(BFloat16);
+    return put_activated<BFloat16>(*args.activation, memory.sums, row, rows, count, channels);
+  }
   const Floats low = all(args.low), high = all(args.high);
   for (int i = 0; i < count; ++i) {
-    const float* const from = memory.sums + i * 2 * tile_rows;
-    float* const to = args.outputs[pixel + i] + block.output;
-    for (int c = 0; c < Columns * tile_rows; c += width) store(to + c, clamp(load(from + c), low, high));
+    const float* const from = memory.sums + i * row;
+    const auto put = [&](auto* to) {
+      for (int c = 0; c < channels; c += width) store(to + block.output + c, clamp(load(from + c), low, high));
+    };
+    if (args.stored != nullptr) {
+      put(view<BFloat16>(args.stored[pixel + i]));
+    } else {
+      put(args.outputs[pixel + i]);
+    }
   }
 }
 

@@ -181,7 +181,8 @@ void Convolution::compute_phase(const Frame& frame, const Packed& packed, std::s
   }
   if (kernels_.gemm_memory != nullptr) scratch.gemm.reserve(kernels_.gemm_memory(packed.lines));
   kernels_.gemm({pointers, count, taps, static_cast<int>(count), packed.weights.data(), bias_.data(), packed.blocks.data() + first,
-                 last - first, clamp_low(activation), clamp_high(activation), rows, scratch.ahead, scratch.gemm.data()});
+                 last - first, clamp_low(activation), clamp_high(activation), rows, scratch.stored,
+                 activation.remains() ? &activation : nullptr, scratch.ahead, scratch.gemm.data()});
 }
 
 }  // namespace skipvid

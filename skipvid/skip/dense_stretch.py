@@ -1,0 +1,95 @@
+"""Stretches of dense frames: where nearly everything moves, gates cost more time than they save.
+
+A stretch runs on a state that remembers nothing, whose maps share their memory: what the network takes without gates, to the bit. Its last
+frame is a keyframe that a gated one can follow, which tells whether gates pay again. Stretches grow while they do not, and one ends before
+its time where the picture comes to rest. Only MACs and inputs decide, no clock, so that the same frames always give the same results.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from skipvid.skip.picture import Input, Picture
+from skipvid.skip.ratio_choice import sampled
+
+SHORTEST, LONGEST, GROWTH = 2, 32, 4
+"""Frames of the first stretch; of the longest, about a second; and the factor from one to the next."""
+FAR, FIRST_FAR = 0.75, 8
+"""The share of the MACs from which on gates are far from paying, and the frames of the first stretch then."""
+RESTS = 0.5
+"""A frame rests that changes by less than this share of what the most changed one of the stretch did."""
+LOOKS = 2
+"""Frames in a row that must rest for a stretch to end: of recordings that were brought to a higher rate every other frame may."""
+OF_MACS = 0.5
+"""Share of the input that changed in a frame, for each share of the MACs that it took: a low estimate."""
+
+
+class DenseStretch:
+    """Of one stream. left: how many of the frames to come are dense, unless they end it; the last of them lets a gated one follow.
+
+    threshold: of the network's gates.
+    """
+
+    def __init__(self, threshold: float) -> None:
+        self.left = 0
+        self._threshold = threshold
+        self._length = self._resting = 0
+        self._moving: float | None = None  # share of the input that changes while it goes on; None: the stretch is not to end early
+
+    def reset(self) -> None:
+        """Begin anew, in no stretch."""
+        self.left = self._length = self._resting = 0
+        self._moving = None
+
+    def gated(self, share: float, above: float) -> None:
+        """Take in the share of the MACs that a gated frame executed. A stretch begins where it is more than `above`."""
+        if share <= above:
+            self.reset()
+            return
+        first = FIRST_FAR if share > FAR else SHORTEST
+        self.left = self._length = min(max(first, GROWTH * self._length), LONGEST)
+        self._resting, self._moving = 0, OF_MACS * share
+
+    def prolong(self, frames: int) -> None:
+        """So many dense frames at least, whatever they show."""
+        if frames > self.left:
+            self.left, self._moving = frames, None
+
+    def passed(self) -> None:
+        """One dense frame was run."""
+        self.left = max(0, self.left - 1)
+
+    def repeated(self) -> None:
+        """A frame was equal to the last one. It is none of the stretch's; of several in a row all are found to rest."""
+        self._resting += 1
+        if self._resting >= LOOKS:
+            self.reset()
+
+    def look(self, inputs: Sequence[Input], last: Sequence[Input]) -> None:
+        """Let the next frame be the stretch's last one where it rests. inputs, last: its own, and those of the frame before."""
+        if self._moving is None or self.left <= 1:
+            return
+        share = changed_share(inputs, last, self._threshold)
+        if share is None:
+            return
+        self._resting = self._resting + 1 if share < RESTS * self._moving else 0
+        self._moving = max(self._moving, share)
+        if self._resting >= LOOKS:
+            self.left = 1
+
+
+def changed_share(inputs: Sequence[Input], last: Sequence[Input], threshold: float) -> float | None:
+    """The share of the pixels of a network's only input whose mean |change| exceeds the threshold, in units of the mean magnitude.
+
+    Of every 8th pixel of each 8th row. None where there are several inputs, or it is no map.
+    """
+    if len(inputs) != 1 or len(inputs[0].shape) != 4:
+        return None
+    (item,), (other,) = inputs, last
+    if not isinstance(item, Picture) and item.is_complex():
+        return None
+    values, before = sampled(item), sampled(other)
+    with np.errstate(invalid="ignore", over="ignore"):  # inputs may hold infinities
+        return float((np.abs(values - before).mean(0) > threshold * np.abs(values).mean()).mean())
