@@ -212,7 +212,9 @@ def main(arguments: list[str] | None = None) -> int:
         preset = replace(preset, score_threshold=_FAINT)
     engine = load_engine(preset, resolve_weights(preset, None))
     # In float32, in which what a state must hold is computed beside it.
-    engine = engine.regated(replace(SkipConfig.of(preset), threshold=options.threshold, thresholds={}, precision="f32"))
+    # No stretches of dense frames: gates are what is looked at.
+    config = replace(SkipConfig.of(preset), threshold=options.threshold, thresholds={}, precision="f32", dense_above=1.0)
+    engine = engine.regated(config)
     memory: list[float] = []
     every = max(1, options.frames // 100)
 

@@ -22,7 +22,7 @@ def ways(choice: ThreadChoice, frames: int, seconds: Callable[[bool, int], float
 def test_the_faster_way_is_taken_and_trials_are_few(faster_alone: bool) -> None:
     taken = ways(ThreadChoice(), 2000, lambda alone, _: 1.0 if alone == faster_alone else 1.5)
     wrong = sum(alone != faster_alone for alone in taken[10:])
-    assert wrong <= 30, "under 2 % of the frames"
+    assert wrong <= 60, "3 % of the frames"
 
 
 def test_frames_of_very_different_work_do_not_mislead() -> None:
@@ -33,9 +33,17 @@ def test_frames_of_very_different_work_do_not_mislead() -> None:
 
 def test_a_change_of_the_load_is_noticed() -> None:
     taken = ways(ThreadChoice(), 1500, lambda alone, frame: 1.0 if alone == (frame >= 500) else 2.0)
-    assert sum(taken[400:460]) <= 3 and sum(taken[-60:]) >= 57
+    assert sum(taken[400:460]) <= 6 and sum(taken[-60:]) >= 54
 
 
-def test_ways_that_are_level_are_not_exchanged() -> None:
-    taken = ways(ThreadChoice(), 10 * SHORTEST, lambda alone, _: 0.99 if alone else 1.0)
-    assert sum(taken) < 0.1 * len(taken)
+def test_more_threads_must_save_a_tenth_of_the_time() -> None:
+    level, worth = (ways(ThreadChoice(), 10 * SHORTEST, lambda alone, _, slower=slower: slower if alone else 1.0) for slower in (1.02, 1.2))
+    assert sum(level[SHORTEST:]) > 0.9 * len(level[SHORTEST:]) and sum(worth) < 0.1 * len(worth)
+
+
+@pytest.mark.parametrize("first", [1.0, 2.0])
+def test_ways_that_are_about_worth_each_other_are_not_exchanged(first: float) -> None:
+    choice = ThreadChoice()
+    before = ways(choice, SHORTEST, lambda alone, _: first if alone else 1.5)[-1]
+    after = ways(choice, 10 * SHORTEST, lambda alone, _: 1.0 if alone else 0.9)
+    assert sum(way != before for way in after) < 0.1 * len(after)

@@ -48,7 +48,7 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> PoseEngine:
 
 
 def streams(loaded: PoseEngine, threshold: float, detector: Detector | None) -> tuple[PoseStream, PoseStream]:
-    engine = loaded.regated(SkipConfig(threshold=threshold))
+    engine = loaded.regated(SkipConfig(threshold=threshold, dense_above=1.0))
     engine.detector, engine.areas = detector, LEFT  # type: ignore[assignment]
     return engine.stream(), engine.stream()
 

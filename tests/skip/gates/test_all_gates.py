@@ -98,8 +98,8 @@ def test_paper_weights_give_a_bound_within_the_threshold_for_p_2_and_inf() -> No
 def test_output_gate_agrees_with_the_papers_module(options: dict[str, object], p: float, backend: str) -> None:
     torch.manual_seed(0)
     conv = nn.Conv2d(4, 6, 3, **{"padding": 1, **options}).eval()  # type: ignore[arg-type]
-    model = convert(conv, torch.zeros(1, 4, 11, 12), SkipConfig(threshold=0.3, gate="norm-output", p=p, backend=backend))[0]
-    session = model.session()
+    config = SkipConfig(threshold=0.3, gate="norm-output", p=p, backend=backend, dense_above=1.0)
+    session = convert(conv, torch.zeros(1, 4, 11, 12), config)[0].session()
     layer = SkipConv2d.from_conv(conv, NormGate(0.3, form="output", p=p))
     computed = 0
     for frame in frames((1, 4, 11, 12), 12):
