@@ -61,7 +61,7 @@ def run_on_ray(command: str, settings: AnalysisSettings, load: Load, make_sinks:
         import ray
     except ModuleNotFoundError:
         raise UsageError("--ray needs ray, which is not installed", "pip install 'skipvid[ray]'") from None
-    from skipvid.skip.cpu.backend import usable_cores
+    from skipvid.core.cores import usable_cores
 
     local = {"num_cpus": usable_cores(), "include_dashboard": False} if settings.ray == "local" else {}
     begin = time.perf_counter()

@@ -43,7 +43,7 @@ def share(settings: S, jobs: Sequence[Job]) -> tuple[S, Share | None]:
 
     Raises UsageError where what is wanted can be had of one source only.
     """
-    from skipvid.skip.cpu.backend import usable_cores
+    from skipvid.core.cores import usable_cores
 
     live = frozenset(number for number, job in enumerate(jobs) if _at_its_own_pace(job.spec, settings))
     addresses = any(is_url(job.spec) for job in jobs) and not settings.live.stream.every

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-
+from skipvid.core.cores import usable_cores
 from skipvid.core.results import RunSummary
 from skipvid.report.summary import Comparison
 from skipvid.report.units import percent
@@ -33,8 +32,7 @@ def fps_without_gates(summary: RunSummary, comparison: Comparison | None) -> flo
         return None  # a comparison runs the dense network in every frame: its pace is no command's
     own, frames = summary.wall_seconds * 1e3 / summary.frames, summary.frames
     more = dense - model
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    paces = [own * summary.busy["network"] + more, (summary.cpu_seconds * 1e3 / frames + more) / cores]
+    paces = [own * summary.busy["network"] + more, (summary.cpu_seconds * 1e3 / frames + more) / usable_cores()]
     others = [own * share for stage, share in summary.busy.items() if stage != "network"]
     return 1e3 / max(*paces, *others)
 

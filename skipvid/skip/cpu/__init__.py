@@ -45,6 +45,6 @@ def status() -> Status:
     """What `skipvid doctor` tells of the native kernels."""
     if not _sets:
         return Status(False, _reason, (), 0)
-    from skipvid.skip.cpu.backend import usable_cores
+    from skipvid.core.cores import usable_cores
 
     return Status(True, "", _sets, usable_cores(), _half_sets)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from functools import cache
 from typing import TYPE_CHECKING
 
+from skipvid.core.cores import usable_cores
 from skipvid.core.errors import BackendError
 from skipvid.skip.cpu._native import ThreadPool
 from skipvid.skip.cpu.compiled import CompiledProgram
@@ -38,11 +38,6 @@ class NativeBackend:
         program = CompiledProgram(content, _pool(self.threads), self.instruction_set)
         check(content)
         return program
-
-
-def usable_cores() -> int:
-    """Cores that this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @cache
