@@ -53,7 +53,7 @@ def test_where_the_network_has_time_left_gates_bring_nothing() -> None:
 
 
 def test_the_processor_may_set_the_pace(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("skipvid.report.limits.os.sched_getaffinity", lambda _: {0, 1}, raising=False)
+    monkeypatch.setattr("skipvid.report.limits.usable_cores", lambda: 2)
     # Two cores, 38 of 40 ms busy in each frame; 10 ms more make 48.
     summary = run({"decode": 0.1, "network": 0.25, "output": 0.9}, 3.8, model=5.0, dense_model=15.0)
     assert fps_without_gates(summary, None) == pytest.approx(1000 / 24)
