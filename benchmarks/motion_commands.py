@@ -11,10 +11,6 @@ run of one frame left out, of the rounds the least, for a machine that others us
 from __future__ import annotations
 
 import argparse
-import json
-import resource
-import subprocess
-import sys
 import tempfile
 from fractions import Fraction
 from pathlib import Path
@@ -23,7 +19,7 @@ from typing import Any
 import av
 import numpy as np
 from motion import COURSES, Image, seen_through
-from pipeline import RUN, processor_ms
+from pipeline import detect, processor_ms
 from sequences import SEQUENCES, load_frames
 from tables import ResultTable, add_write_option
 
@@ -59,22 +55,6 @@ def shaken(data: Path, name: str, frames: int, folder: Path) -> Path:
     return path
 
 
-def detect(clip: Path, arguments: list[str], outputs: list[Path], frames: int, threads: int | None) -> dict[str, Any]:
-    """What one run of the command says of itself, and "processor_seconds" of the whole process."""
-    command = [sys.executable, "-c", RUN, "detect", str(clip), *arguments, "--max-frames", str(frames)]
-    command += ["--json", "--offline", "--overwrite"]
-    for output in outputs:
-        command += ["-o", str(output)]
-    if threads is not None:
-        command += ["--threads", str(threads)]
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    finished = subprocess.run(command, check=True, capture_output=True, text=True)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    run: dict[str, Any] = json.loads(finished.stdout)["runs"][0]
-    run["processor_seconds"] = after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
-    return run
-
-
 def measure(clip: Path, outputs: list[Path], options: argparse.Namespace) -> tuple[dict[str, str], dict[str, str]]:
     """By way its speed, or its processor time, and how many times fewer MACs it took; in words."""
     runs: dict[str, list[dict[str, Any]]] = {way: [] for way in WAYS}
@@ -82,9 +62,9 @@ def measure(clip: Path, outputs: list[Path], options: argparse.Namespace) -> tup
     ways = list(WAYS)
     for number in range(options.rounds):
         for way in ways[number % len(ways) :] + ways[: number % len(ways)]:
-            runs[way].append(detect(clip, WAYS[way], outputs, options.frames, options.threads))
+            runs[way].append(detect(str(clip), WAYS[way], outputs, options.frames, options.threads))
             if options.processor:
-                starts[way].append(detect(clip, WAYS[way], outputs, 1, options.threads))
+                starts[way].append(detect(str(clip), WAYS[way], outputs, 1, options.threads))
     costs = {way: found[0]["cost"] for way, found in runs.items() if way != "dense"}
     fewer = {way: f"{cost['dense_macs'] / max(cost['macs'], 1):.2f}×" for way, cost in costs.items()}
     if options.processor:

@@ -30,9 +30,9 @@ COLUMNS = (
 )
 
 
-def detect(clip: str, gate: str, outputs: list[Path], max_frames: int, threads: int | None) -> dict[str, Any]:
-    """What one run of the command says of itself, and "processor_seconds" of the whole process."""
-    command = [sys.executable, "-c", RUN, "detect", clip, "--gate", gate, "--max-frames", str(max_frames)]
+def detect(clip: str, arguments: list[str], outputs: list[Path], max_frames: int, threads: int | None) -> dict[str, Any]:
+    """What one run of the command with these arguments says of itself, and "processor_seconds" of the whole process."""
+    command = [sys.executable, "-c", RUN, "detect", clip, *arguments, "--max-frames", str(max_frames)]
     command += ["--json", "--offline", "--overwrite"]
     for output in outputs:
         command += ["-o", str(output)]
@@ -71,7 +71,7 @@ def main() -> None:
                     for gate in GATES:
                         outputs = [lines, video] if with_video else [lines]
                         for found, frames in ((starts, 1), (runs, options.max_frames)):
-                            run = detect(clip, gate, outputs, frames, options.threads)
+                            run = detect(clip, ["--gate", gate], outputs, frames, options.threads)
                             found.setdefault((gate, with_video), []).append(run)
             model = {gate: min(run["median_ms"]["model"] for run in runs[gate, False]) for gate in GATES}
             fps = {key: max(run["fps"] for run in found) for key, found in runs.items()}
