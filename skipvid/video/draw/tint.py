@@ -16,6 +16,10 @@ _REUSED = (0.12, 0.50, 0.0)
 _COMPUTED = (0.84, 0.0, 0.16)
 LIFT = 0.6
 """The exponent that lifts faint activity to where the eye sees it."""
+# by step of activity, of 255, the shares in a pixel
+_SHARES = tuple(
+    reused + (computed - reused) * np.power(np.arange(256) / 255, LIFT) for reused, computed in zip(_REUSED, _COMPUTED, strict=True)
+)
 BLOCK = 8
 """Side of the blocks that H.264 transforms, pixels."""
 _FULL = np.array([255.0])
@@ -54,8 +58,7 @@ def tint_planes(picture: Planes, activity: NDArray[np.float32]) -> Planes:
     steps = np.rint(255 * np.clip(np.nan_to_num(activity), 0.0, 1.0)).astype(np.uint8)
     most = int(np.bincount(steps.ravel()).argmax())
     rectangles = _rectangles(steps, most)
-    weight = np.power(np.arange(256) / 255, LIFT)
-    own, grey, tint = (reused + (computed - reused) * weight for reused, computed in zip(_REUSED, _COMPUTED, strict=True))
+    own, grey, tint = _SHARES
     canvas = canvas_for(picture)
     rows, columns = (_edges(cells, side) for cells, side in zip(activity.shape, picture.luma.shape, strict=True))
     for plane, out, level, zero, kept in zip(
