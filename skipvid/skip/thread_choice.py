@@ -12,15 +12,12 @@ from collections.abc import Callable
 
 from skipvid.core.cores import usable_cores
 
-LOOKS = 6
-"""Frames that one thread computes at the start of a trial, to see how busy the process keeps its cores without a second one."""
+TRIAL, EDGE = 12, 3
+"""Frames of a trial, and those at its start and at its end that one thread computes; all threads compute the ones between, so that work
+that grows or shrinks meanwhile meets both alike. Their means count: a median would pass over the frames in which a worker was preempted."""
 
 BUSY = 0.75
-"""The share of the cores' time from which on a second thread takes from other work of the process what it brings."""
-
-PAIRS = 6
-"""Frames of each way in a trial, taken in turns so that whatever happens meanwhile meets both. Their means count: a median would pass over
-the frames in which a worker was preempted."""
+"""The share of the cores' time, while one thread computes, from which on a second one takes from other work what it brings."""
 
 FIRST_TRIAL = 4
 """Frames before the first trial: caches and clocks settle."""
@@ -48,36 +45,39 @@ class ThreadChoice:
         self._alone = False
         self._left = FIRST_TRIAL
         self._interval = SHORTEST
+        self._since = (0.0, 0.0)
         self._begin_trial()
+
+    @property
+    def trying(self) -> bool:
+        """Whether the next frame is one of a trial, which may take longer than it has to."""
+        return not self._left
 
     @property
     def alone(self) -> bool:
         """Whether the next frame is to be computed by one thread."""
-        if self._left:
-            return self._alone
-        return self._looked < LOOKS or len(self._times[True]) < len(self._times[False])
+        return self._alone if self._left else not EDGE <= self._tried < TRIAL - EDGE
 
     def took(self, seconds: float) -> None:
         """Take in the time of the frame just computed."""
         if self._left:
             self._left -= 1
             return
-        if self._looked < LOOKS:
+        if self.alone:
             self._look()
-            return
         self._times[self.alone].append(seconds)
-        if len(self._times[True]) == PAIRS:
+        self._tried += 1
+        if self._tried == TRIAL:
             saved = 1 - statistics.fmean(self._times[False]) / max(statistics.fmean(self._times[True]), 1e-9)
-            self._decide(saved < (WORTH + MARGIN if self._alone else WORTH - MARGIN))
+            self._decide(self._used > BUSY * self._passed or saved < (WORTH + MARGIN if self._alone else WORTH - MARGIN))
 
     def _look(self) -> None:
-        if self._looked == 0:
-            self._since = self._clock()  # what came before this frame is not that of one thread
-        self._looked += 1
-        if self._looked == LOOKS:
-            passed, used = (now - then for now, then in zip(self._clock(), self._since, strict=True))
-            if used > BUSY * passed:
-                self._decide(True)
+        """Add up how busy the cores are from one frame that one thread computes to the next."""
+        now = self._clock()
+        if self._tried not in (0, TRIAL - EDGE):  # what came before these two is not that of one thread
+            self._passed += now[0] - self._since[0]
+            self._used += now[1] - self._since[1]
+        self._since = now
 
     def _decide(self, alone: bool) -> None:
         self._interval = SHORTEST if alone != self._alone else min(2 * self._interval, LONGEST)
@@ -85,6 +85,6 @@ class ThreadChoice:
         self._begin_trial()
 
     def _begin_trial(self) -> None:
-        self._looked = 0
-        self._since = (0.0, 0.0)
+        self._tried = 0
+        self._passed = self._used = 0.0  # as of the clock, from frame to frame of one thread
         self._times: dict[bool, list[float]] = {False: [], True: []}

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from skipvid.skip.thread_choice import LOOKS, PAIRS, SHORTEST, ThreadChoice
+from skipvid.skip.thread_choice import EDGE, SHORTEST, TRIAL, ThreadChoice
 
 
 class Clock:
@@ -40,7 +40,7 @@ def test_a_second_thread_is_not_used_where_other_work_keeps_the_cores_busy() -> 
     clock = Clock(0.85)
     choice = ThreadChoice(clock)
     taken = ways(choice, 500, lambda alone, _: 1.5 if alone else 1.0, clock)
-    assert all(taken[4:])
+    assert sum(taken[4 + TRIAL :]) > 0.9 * len(taken[4 + TRIAL :])
     clock.busy = 0.5
     assert sum(ways(choice, 2000, lambda alone, _: 1.5 if alone else 1.0, clock)[500:]) < 0.05 * 1500
 
@@ -49,7 +49,7 @@ def test_a_second_thread_is_not_used_where_other_work_keeps_the_cores_busy() -> 
 def test_the_faster_way_is_taken_and_trials_are_few(faster_alone: bool) -> None:
     taken = ways(ThreadChoice(Clock()), 2000, lambda alone, _: 1.0 if alone == faster_alone else 1.5)
     wrong = sum(alone != faster_alone for alone in taken[10:])
-    assert wrong <= 7 * (LOOKS + PAIRS), "some 4 % of the frames, in seven trials"
+    assert wrong <= 8 * TRIAL // 2, "some 2 % of the frames, in eight trials"
 
 
 def test_frames_of_very_different_work_do_not_mislead() -> None:
@@ -60,12 +60,12 @@ def test_frames_of_very_different_work_do_not_mislead() -> None:
 
 def test_a_change_of_the_load_is_noticed() -> None:
     taken = ways(ThreadChoice(Clock()), 1500, lambda alone, frame: 1.0 if alone == (frame >= 500) else 2.0)
-    assert sum(taken[400:460]) <= LOOKS + PAIRS and sum(taken[-60:]) >= 60 - PAIRS
+    assert sum(taken[400:460]) <= 2 * EDGE and sum(taken[-60:]) >= 60 - TRIAL
 
 
 def test_more_threads_must_save_a_tenth_of_the_time() -> None:
     level, worth = (ways(ThreadChoice(Clock()), 300, lambda alone, _, slower=slower: slower if alone else 1.0) for slower in (1.02, 1.2))
-    assert sum(level[SHORTEST:]) > 0.9 * len(level[SHORTEST:]) and sum(worth) < 0.15 * len(worth)
+    assert sum(level[SHORTEST:]) > 0.8 * len(level[SHORTEST:]) and sum(worth) < 0.15 * len(worth)
 
 
 @pytest.mark.parametrize("first", [1.0, 2.0])
