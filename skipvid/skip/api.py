@@ -7,6 +7,7 @@ import statistics
 import threading
 import time
 import weakref
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -151,8 +152,7 @@ class SkipModel:
         self._in_use: weakref.WeakValueDictionary[Shapes, Program] = weakref.WeakValueDictionary()
         self._planned: dict[Shapes, PlannedProgram] = {}
         self._splits: dict[Shapes, SplitPrograms] = {}
-        self._dense_ran: set[Shapes] = set()
-        self._dense_times: dict[Shapes, dict[bool, list[float]]] = {}  # by shapes, and by whether one thread did it alone
+        self._dense_times: dict[Shapes, dict[bool, deque[float]]] = {}  # by shapes, and by whether one thread did it alone
         self._dense_choices: dict[Shapes, ThreadChoice] = {}
 
     @property
@@ -204,25 +204,25 @@ class SkipModel:
     def dense_ms(self, *inputs: Input) -> float:
         """How many milliseconds dense() takes, by all threads or by one where that is left to us: whichever is faster, as in a session.
 
-        Both ways are run in the first calls, and the one with the lower median so far counts: the lower of two single times would flatter
-        the dense network on a busy machine. The first run on inputs of these shapes is not counted: it has its memory to fetch.
+        Both ways are run by turns in the first calls, and what counts is the last time of the one with the lower median so far: the lower
+        of two single times would flatter the dense network on a busy machine. The first run on inputs of these shapes is not counted: it
+        has its memory to fetch.
         """
         inputs = prepared(inputs, self.dtypes)
         shapes = shapes_of(inputs)
         program = self.program(shapes)
-        if shapes not in self._dense_ran:
+        if shapes not in self._dense_times:
             program.run_dense(inputs)
-            self._dense_ran.add(shapes)
-        times = self._dense_times.setdefault(shapes, {way: [] for way in ((False, True) if self.config.threads == 0 else (False,))})
-        trial = any(len(taken) < DENSE_TRIALS for taken in times.values())
-        last = {}
-        for alone in times if trial else (_faster(times),):
-            begin = time.perf_counter()
-            program.run_dense(inputs, alone)
-            last[alone] = (time.perf_counter() - begin) * 1e3
-            if trial:
-                times[alone].append(last[alone])
-        return last[_faster(times)]
+            self._dense_times[shapes] = {
+                way: deque(maxlen=DENSE_TRIALS) for way in ((False, True) if self.config.threads == 0 else (False,))
+            }
+        times = self._dense_times[shapes]
+        rarest = min(times, key=lambda way: len(times[way]))
+        alone = rarest if len(times[rarest]) < DENSE_TRIALS else _faster(times)
+        begin = time.perf_counter()
+        program.run_dense(inputs, alone)
+        times[alone].append((time.perf_counter() - begin) * 1e3)
+        return times[_faster(times)][-1]
 
     def program(self, shapes: Shapes) -> Program:
         """What runs inputs of these shapes: kept on disk, or compiled when first asked for, and then kept."""
@@ -323,8 +323,8 @@ class SkipModel:
 
 
 def _faster(times: Mapping[bool, Sequence[float]]) -> bool:
-    """The way with the lower median."""
-    return min(times, key=lambda alone: statistics.median(times[alone]))
+    """The way with the lower median of those that were tried."""
+    return min((alone for alone, taken in times.items() if taken), key=lambda alone: statistics.median(times[alone]))
 
 
 def _itself(net: nn.Module) -> nn.Module:

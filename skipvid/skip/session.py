@@ -76,6 +76,7 @@ class Session:
         self._layout: Layout = ()
         self._since_keyframe = 0
         self._seconds = 0.0  # that the last frame took
+        self._typical = True  # whether by as many threads as pay
         # By whether the frame is computed densely. A number of threads that was asked for is kept to.
         self._choices = {dense: ThreadChoice() for dense in (False, True)} if model.config.threads == 0 else {}
         self._gate_choice: GateChoice | None = None
@@ -177,6 +178,7 @@ class Session:
         """Run the frame on as many threads as pay."""
         assert self._program is not None
         choice = self._choices.get(self.keyframe)
+        self._typical = choice is None or not choice.trying
         if choice is not None:
             state.alone = choice.alone
         if self._widths is not None and isinstance(state, WidthsState):
@@ -262,6 +264,12 @@ class Session:
         elif self._since_keyframe > 8 * self._unit_wait:
             self._unit_wait = 1
         return stale
+
+    @property
+    def dense_ms(self) -> float | None:
+        """Milliseconds that the last frame took, where it ran just as the network without gates does; otherwise None."""
+        dense = self.keyframe and not self._current and self._typical and self._widths is None
+        return 1e3 * self._seconds if dense else None
 
     @property
     def memory_bytes(self) -> int:

@@ -231,6 +231,7 @@ class DetectStream(EngineStream):
         with nullcontext() if self._whole is None else self._whole.beside(lambda: self._task.whole, clock):
             maps = self._model.dense_maps(prepared) if self._dense else self._session.maps(prepared)
             clock.lap("model")
+        self._ran_densely(self._session)
         self._ratios[self._session.ratio] += 1
         detections = self._task.decode(maps, (frame.height, frame.width), None if self._dense else self._session.changed)
         clock.lap("postprocess")

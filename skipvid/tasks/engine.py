@@ -24,6 +24,7 @@ from skipvid.skip.config import SkipConfig
 from skipvid.skip.kept import KeptPrograms
 from skipvid.skip.picture import Picture
 from skipvid.skip.ratio_choice import ratios_note
+from skipvid.skip.session import Session
 from skipvid.tasks.areas import Areas
 from skipvid.tasks.scene import SceneCutDetector
 
@@ -134,8 +135,8 @@ class Engine(ABC):
     def stream(self, dense_every: int = 0) -> Stream:
         """Begin a stream with gates (or, with gate "none", without).
 
-        dense_every: measure the dense network, too, in every so many frames (0 = never), beside the gated run of the same frame; after
-        OFTEN times in every OFTENth of these.
+        dense_every: measure the dense network, too, where it has not been for so many frames (0 = never), beside the gated run of the
+        same frame; after OFTEN times, for OFTEN times as many.
         """
 
     @abstractmethod
@@ -191,7 +192,7 @@ class EngineStream(ABC):
         self._dense = dense
         self._cuts = SceneCutDetector() if scene_cuts else None
         self._dense_every = dense_every if model.config.gate != "none" else 0  # it would be timed beside itself
-        self._frames = 0
+        self._timed, self._untimed = 0, 0  # how often the dense network was timed, and frames since
         self._dense_ms: float | None = None
         self._frame_size: tuple[int, int] | None = None
         self._ratios: Counter[float] = Counter()  # runs of the network, by the ratio of its channels
@@ -225,7 +226,8 @@ class EngineStream(ABC):
         detections = self._analyse(frame, clock)
         if self._dense_ms:
             clock.ms["dense_model"] = self._dense_ms
-        self._frames += 1
+            self._timed, self._untimed = self._timed + 1, 0
+        self._untimed += 1
         counted = not self._dense and (self._model.config.gate != "none" or self._model.adaptive)
         cost = self._cost(size) if counted else None
         activity = self._activity(size) if counted and self._shows_activity else None
@@ -247,14 +249,19 @@ class EngineStream(ABC):
     @property
     def _is_timed(self) -> bool:
         """Whether the dense network runs, too, in the frame that comes."""
-        every = self._dense_every * (1 if self._frames <= OFTEN * self._dense_every else OFTEN)
-        return every > 0 and self._frames > 0 and self._frames % every == 0
+        every = self._dense_every * (1 if self._timed < OFTEN else OFTEN)
+        return 0 < every <= self._untimed
 
     def _time_dense(self, prepared: Picture, clock: Clock) -> None:
         """Time the dense network in some frames, before the gated one: what draws and encodes the last frame works beside it, as always."""
         if self._dense_ms is not None:
             self._dense_ms += self._model.dense_ms(prepared)
             clock.leave_out()
+
+    def _ran_densely(self, session: Session) -> None:
+        """Take the time of a frame that its only network computed as without gates for that of the dense network."""
+        if self._dense_every and self._dense_ms is None:
+            self._dense_ms = session.dense_ms
 
     @property
     @abstractmethod

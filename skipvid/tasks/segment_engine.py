@@ -100,6 +100,7 @@ class SegmentStream(EngineStream):
         self._time_dense(prepared, clock)
         maps = self._model.dense_maps(prepared) if self._dense else self._session.maps(prepared)
         clock.lap("model")
+        self._ran_densely(self._session)
         self._ratios[self._session.ratio] += 1
         if self._class_map is None or self._dense or any(self._session.changed):
             self._class_map = self._read(maps, self._task.letterbox((frame.height, frame.width)))

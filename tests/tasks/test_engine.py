@@ -156,6 +156,20 @@ def test_dense_times_of_a_long_run_are_sampled_less_often(engine: DetectEngine) 
     assert measured == [1, 2, 3, 4, 5, 10, 15]
 
 
+def test_frames_that_ran_without_gates_are_times_of_the_dense_network(engine: DetectEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(type(engine.model), "dense_ms", lambda model, prepared: pytest.fail("there is nothing else to time"))
+    random = np.random.default_rng(0)
+    stream = engine.regated(SkipConfig(threshold=0.02, threads=1)).stream(dense_every=6)
+    results = [stream.process(Frame(random.integers(0, 256, (90, 160, 3), np.uint8), n, n / 25, "clip")) for n in range(12)]
+    # A gated frame at once shows that gates do not pay; of the stretch that follows the last frame leaves something to the next one.
+    assert [result.keyframe for result in results[:3]] == [True, False, True]
+    timed = [number for number, result in enumerate(results) if "dense_model" in result.ms]
+    assert timed[:7] == [2, 3, 4, 5, 6, 7, 8] and 9 not in timed
+    assert all(results[number].ms["dense_model"] <= results[number].ms["model"] for number in timed)
+    without = engine.regated(SkipConfig(threshold=0.02, threads=1)).stream()
+    assert not any("dense_model" in without.process(result.frame).ms for result in results)
+
+
 def test_the_dense_network_is_timed_before_the_gated_one_and_apart_from_it(engine: DetectEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     order: list[str] = []
     now = [0.0]
