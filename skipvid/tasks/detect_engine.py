@@ -192,6 +192,7 @@ class DetectStream(EngineStream):
         return (self._session.problem,) if isinstance(self._session, WarpSession) else ()
 
     def look_ahead(self, frame: Frame) -> None:
+        super().look_ahead(frame)
         if self._detect_every == 1:
             self._task.look_ahead(frame.picture)
 

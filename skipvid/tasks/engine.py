@@ -208,9 +208,10 @@ class EngineStream(ABC):
         note = ratios_note(self._ratios)
         return () if note is None else (note,)
 
-    @abstractmethod
     def look_ahead(self, frame: Frame) -> None:
-        """As Stream.look_ahead."""
+        """As Stream.look_ahead: scene cuts are looked for here. A task adds what its networks look at."""
+        if self._cuts is not None:
+            self._cuts.look_ahead(frame.picture)
 
     def process(self, frame: Frame) -> FrameResult:
         """Analyse the next frame. After a scene cut, a change of size or a lost connection nothing of the frames before is used."""

@@ -194,6 +194,7 @@ class PoseStream(EngineStream):
             self._whole.begin_anew()
 
     def look_ahead(self, frame: Frame) -> None:
+        super().look_ahead(frame)
         if self._detector is not None and self._engine.options.detect_every == 1:
             self._detector.look_ahead(frame)
 

@@ -87,6 +87,7 @@ class SegmentStream(EngineStream):
         self._class_map = None
 
     def look_ahead(self, frame: Frame) -> None:
+        super().look_ahead(frame)
         self._task.look_ahead(frame.picture)
 
     def process(self, frame: Frame) -> FrameResult:

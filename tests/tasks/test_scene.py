@@ -58,3 +58,26 @@ def test_a_fine_texture_that_shifts_is_no_cut(form: Callable[[np.ndarray], Pictu
     texture = np.clip(np.random.default_rng(0).normal(128, 50, (360, 640, 1)), 0, 255).astype(np.uint8).repeat(3, 2)
     for shift in range(4):
         assert not detector.is_cut(form(np.roll(texture, shift, (0, 1))))
+
+
+@FORMS
+def test_pictures_compared_ahead_are_judged_alike(form: Callable[[np.ndarray], Picture]) -> None:
+    pictures = [form(scene(seed)) for seed in (0, 0, 1, 2, 2, 3)]
+    plain, ahead = SceneCutDetector(), SceneCutDetector()
+    for picture in pictures:
+        ahead.look_ahead(picture)
+    assert [ahead.is_cut(picture) for picture in pictures] == [plain.is_cut(picture) for picture in pictures]
+    # Pictures that were looked at and never asked about, or asked about unseen, do not lead astray.
+    some, other = SceneCutDetector(), SceneCutDetector()
+    for picture in pictures[:4]:
+        some.look_ahead(picture)
+    asked = [pictures[0], pictures[2], pictures[5], pictures[5]]
+    assert [some.is_cut(picture) for picture in asked] == [other.is_cut(picture) for picture in asked] == [False, True, True, False]
+
+
+def test_a_picture_that_was_compared_ahead_is_not_picked_from_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    detector, first, second = SceneCutDetector(), stored(scene(0)), stored(scene(1))
+    for picture in (first, second):
+        detector.look_ahead(picture)
+    monkeypatch.setattr(DecodedPicture, "sampled", lambda *size: pytest.fail("it was picked ahead"))
+    assert [detector.is_cut(picture) for picture in (first, second)] == [False, True]
