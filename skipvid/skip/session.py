@@ -134,8 +134,6 @@ class Session:
                 self._stretch.repeated()
                 if not self._current:
                     return self._repeat()
-            else:
-                self._stretch.look(inputs, self._seen)
         self.keyframe = not self._current or refreshed or (self._stretch.left > 0 and not repeated) or not gated
         changes_width = self._widths is not None and self._widths.look(inputs)
         if changes_width or (shift is not None and not self._can_shift(shift)):
@@ -156,6 +154,8 @@ class Session:
         self._schedule_keyframes(self._run.costs or self._program.costs, self._run)
         self._compare_times(not gated_next)
         if gated and (self._stretch.left > 0 or not self._current):
+            if seen is not None and shift is None and not repeated:
+                self._stretch.look(inputs, seen)
             self._seen = copied(inputs, seen)  # only where the next frame would be dense: to see whether it has to be
         return self._run.outputs
 
