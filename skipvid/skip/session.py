@@ -266,6 +266,11 @@ class Session:
         return stale
 
     @property
+    def busy(self) -> bool:
+        """Whether one thread computes the frames because other work keeps the cores busy (skipvid.skip.thread_choice)."""
+        return any(choice.busy for choice in self._choices.values())
+
+    @property
     def dense_ms(self) -> float | None:
         """Milliseconds that the last frame took, where it ran just as the network without gates does; otherwise None."""
         dense = self.keyframe and not self._current and self._typical and self._widths is None

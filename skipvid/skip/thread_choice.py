@@ -38,10 +38,14 @@ def core_seconds() -> tuple[float, float]:
 
 
 class ThreadChoice:
-    """Decides frame by frame. Call `alone` before a frame of one kind and `took` after it. clock: as `core_seconds`."""
+    """Decides frame by frame. Call `alone` before a frame of one kind and `took` after it. clock: as `core_seconds`.
+
+    busy: whether other work of the process was found to keep the cores busy, so that one thread computes whatever the frames are.
+    """
 
     def __init__(self, clock: Callable[[], tuple[float, float]] = core_seconds) -> None:
         self._clock = clock
+        self.busy = False
         self._alone = False
         self._left = FIRST_TRIAL
         self._interval = SHORTEST
@@ -69,7 +73,8 @@ class ThreadChoice:
         self._tried += 1
         if self._tried == TRIAL:
             saved = 1 - statistics.fmean(self._times[False]) / max(statistics.fmean(self._times[True]), 1e-9)
-            self._decide(self._used > BUSY * self._passed or saved < (WORTH + MARGIN if self._alone else WORTH - MARGIN))
+            self.busy = self._used > BUSY * self._passed
+            self._decide(self.busy or saved < (WORTH + MARGIN if self._alone else WORTH - MARGIN))
 
     def _look(self) -> None:
         """Add up how busy the cores are from one frame that one thread computes to the next."""

@@ -228,7 +228,7 @@ class DetectStream(EngineStream):
             if self._whole is not None:
                 self._whole.shift(*canvas.shift)
         clock.lap("preprocess", frame.ahead_ms)
-        self._time_dense(prepared, clock)
+        self._time_dense(prepared, self._session, clock)
         with nullcontext() if self._whole is None else self._whole.beside(lambda: self._task.whole, clock):
             maps = self._model.dense_maps(prepared) if self._dense else self._session.maps(prepared)
             clock.lap("model")

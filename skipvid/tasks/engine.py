@@ -253,10 +253,13 @@ class EngineStream(ABC):
         every = self._dense_every * (1 if self._timed < OFTEN else OFTEN)
         return 0 < every <= self._untimed
 
-    def _time_dense(self, prepared: Picture, clock: Clock) -> None:
-        """Time the dense network in some frames, before the gated one: what draws and encodes the last frame works beside it, as always."""
+    def _time_dense(self, prepared: Picture, session: Session, clock: Clock) -> None:
+        """Time the dense network in some frames, before the gated one: what draws and encodes the last frame works beside it, as always.
+
+        session: that computes the gated one.
+        """
         if self._dense_ms is not None:
-            self._dense_ms += self._model.dense_ms(prepared)
+            self._dense_ms += self._model.dense_ms(prepared, busy=session.busy)
             clock.leave_out()
 
     def _ran_densely(self, session: Session) -> None:

@@ -255,7 +255,7 @@ class PoseStream(EngineStream):
         window, picture = viewer.window, self._picture(frame, viewer)
         prepared = self._task.prepare(picture, window)
         clock.lap("preprocess")
-        self._time_dense(prepared, clock)
+        self._time_dense(prepared, viewer.session, clock)
         with nullcontext() if self._whole is None else self._whole.beside(lambda: self._task.prepare_whole(picture, window), clock):
             maps = self._model.dense_maps(prepared) if self._dense else viewer.session.maps(prepared)
             clock.lap("model")

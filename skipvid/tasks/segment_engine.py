@@ -98,7 +98,7 @@ class SegmentStream(EngineStream):
     def _analyse(self, frame: Frame, clock: Clock) -> Detections:
         prepared = self._task.prepare(frame.picture)
         clock.lap("preprocess", frame.ahead_ms)
-        self._time_dense(prepared, clock)
+        self._time_dense(prepared, self._session, clock)
         maps = self._model.dense_maps(prepared) if self._dense else self._session.maps(prepared)
         clock.lap("model")
         self._ran_densely(self._session)

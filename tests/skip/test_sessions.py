@@ -331,3 +331,25 @@ def test_streams_of_more_sizes_than_are_kept_build_each_program_once(backend: st
     del session, sessions
     model.session()(torch.rand(shapes[0]))
     assert len(built) == 7
+
+
+def test_where_the_cores_are_busy_one_thread_runs_the_dense_network_as_it_runs_the_gated_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, _ = convert(nn.Conv2d(3, 4, 3).eval(), torch.zeros(1, 3, 16, 16), SkipConfig(backend="reference"))
+    ways: list[bool] = []
+    kind: Any = type(model.program(((1, 3, 16, 16),)))
+    dense = kind.run_dense
+
+    def run(program: Any, inputs: Any, alone: bool = False) -> Any:
+        ways.append(alone)
+        return dense(program, inputs, alone)
+
+    monkeypatch.setattr(kind, "run_dense", run)
+    frame, session = torch.zeros(1, 3, 16, 16), model.session()
+    assert not session.busy
+    for choice in session._choices.values():
+        choice.busy = True
+    for _ in range(4):
+        model.dense_ms(frame, busy=session.busy)
+    assert ways == [False, True, True, True, True]  # the first one fetches memory
+    model.dense_ms(frame, busy=False)
+    assert ways[-1] is False

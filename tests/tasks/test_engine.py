@@ -157,7 +157,7 @@ def test_dense_times_of_a_long_run_are_sampled_less_often(engine: DetectEngine) 
 
 
 def test_frames_that_ran_without_gates_are_times_of_the_dense_network(engine: DetectEngine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(type(engine.model), "dense_ms", lambda model, prepared: pytest.fail("there is nothing else to time"))
+    monkeypatch.setattr(type(engine.model), "dense_ms", lambda model, prepared, busy: pytest.fail("there is nothing else to time"))
     random = np.random.default_rng(0)
     stream = engine.regated(SkipConfig(threshold=0.02, threads=1)).stream(dense_every=6)
     results = [stream.process(Frame(random.integers(0, 256, (90, 160, 3), np.uint8), n, n / 25, "clip")) for n in range(12)]
@@ -178,7 +178,7 @@ def test_the_dense_network_is_timed_before_the_gated_one_and_apart_from_it(engin
     owner = type(maps.__self__)  # type: ignore[attr-defined]
     gated = owner.maps
 
-    def dense_ms(model: object, prepared: object) -> float:
+    def dense_ms(model: object, prepared: object, busy: bool) -> float:
         order.append("dense")
         now.append(now[-1] + 3600.0)
         return 3.6e6
