@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The native code under sanitizers: AddressSanitizer with UndefinedBehaviorSanitizer, or ThreadSanitizer.
 #
-#   tools/sanitize.sh [address|thread] [PYTEST ARGUMENT]...        default: address, every test of the native executor
+#   tools/sanitize.sh [address|thread] [PYTEST ARGUMENT]...        default: address, every test of native code
 #   tools/sanitize.sh address --script tools/fuzz.py [ARGUMENT]... the fuzzer with the sanitized extension
 #
 # For the environment see tools/native_tests.sh, which does the work.
@@ -13,5 +13,5 @@ case "${1:-address}" in
   *) echo "usage: tools/sanitize.sh [address|thread] [PYTEST ARGUMENT]..." >&2; exit 2 ;;
 esac
 [ $# -eq 0 ] || shift
-[ $# -gt 0 ] || set -- tests/skip/cpu tests/skip/test_pictures.py tests/skip/test_session_properties.py
+[ $# -gt 0 ] || set -- tests/skip/cpu tests/skip/test_pictures.py tests/skip/test_session_properties.py tests/video/draw/test_draw_cells.py
 tools/native_tests.sh "$@"

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from skipvid.core.planes import BLACK, NEUTRAL, Planes
 from skipvid.video.draw.canvas import Canvas, Image, grid_lines
+from skipvid.video.draw.cells import tint_cells
 from skipvid.video.draw.text import AMBER, Scale
 from skipvid.video.planes import canvas_for
 
@@ -56,8 +57,6 @@ def tint_activity(image: Image, activity: NDArray[np.float32]) -> Image:
 def tint_planes(picture: Planes, activity: NDArray[np.float32]) -> Planes:
     """The same of planes: luma keeps the shares of the picture's own colours and of its grey, chroma only the former."""
     steps = np.rint(255 * np.clip(np.nan_to_num(activity), 0.0, 1.0)).astype(np.uint8)
-    most = int(np.bincount(steps.ravel()).argmax())
-    rectangles = _rectangles(steps, most)
     own, grey, tint = _SHARES
     canvas = canvas_for(picture)
     rows, columns = (_edges(cells, side) for cells, side in zip(activity.shape, picture.luma.shape, strict=True))
@@ -65,35 +64,11 @@ def tint_planes(picture: Planes, activity: NDArray[np.float32]) -> Planes:
         picture.all(), canvas.all(), picture.levels((30, 160, 255)), (BLACK, NEUTRAL, NEUTRAL), (own + grey, own, own), strict=True
     ):
         step = picture.luma.shape[0] // plane.shape[0]
-        lines, sides = (rows // step).tolist(), (columns // step).tolist()
-        factors = list(zip(kept.tolist(), (zero * (1 - kept) + tint * (level - zero)).tolist(), strict=True))
-        cv2.convertScaleAbs(plane, out, *factors[most])
-        for top, bottom, left, right, cell in rectangles:
-            part = slice(lines[top], lines[bottom]), slice(sides[left], sides[right])
-            if out[part].size:
-                cv2.convertScaleAbs(plane[part], out[part], *factors[cell])
+        factors = np.rint(256 * kept).astype(np.uint16)
+        offsets = np.rint(256 * (zero * (1 - kept) + tint * (level - zero)) + 128).astype(np.uint16)
+        tint_cells(plane, out, steps, rows // step, columns // step, factors, offsets)
     _outline(canvas, activity >= 0.5, rows, columns)
     return canvas
-
-
-def _rectangles(cells: NDArray[np.uint8], most: int) -> list[list[int]]:
-    """Cells (h, w) that are not `most` as rectangles of one value: first and end row, first and end column, value."""
-    width = cells.shape[1]
-    begins = np.ones(cells.shape, np.bool_)
-    np.not_equal(cells[:, 1:], cells[:, :-1], out=begins[:, 1:])
-    first = np.flatnonzero(begins)
-    value, end = cells.ravel()[first], np.append(first[1:], cells.size)
-    runs = np.stack([first // width, first % width, (end - 1) % width + 1, value], axis=1)[value != most].tolist()
-    found: list[list[int]] = []
-    latest: dict[tuple[int, int, int], list[int]] = {}  # by columns and value, the lowest rectangle
-    for row, left, right, step in runs:
-        above = latest.get((left, right, step))
-        if above is not None and above[1] == row:
-            above[1] = row + 1
-        else:
-            found.append([row, row + 1, left, right, step])
-            latest[left, right, step] = found[-1]
-    return found
 
 
 def _edges(cells: int, side: int) -> NDArray[np.int64]:
