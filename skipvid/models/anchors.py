@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,14 +69,12 @@ def decode_boxes(offsets: NDArray[np.float32], anchors: NDArray[np.float32]) -> 
 
     Centres move by offset × anchor side, sides grow by exp(offset) (Ren et al., "Faster R-CNN", equation 2).
     """
-    ty, tx, th, tw = np.moveaxis(offsets, -1, 0)
-    x1, y1, x2, y2 = np.moveaxis(anchors, -1, 0)
-    width, height = x2 - x1, y2 - y1
+    low, high = anchors[..., :2], anchors[..., 2:]  # (x, y)
+    sides = high - low
     with np.errstate(over="ignore", invalid="ignore"):  # what is no box is left out by the suppression
-        centre_x = (x1 + x2) / 2 + tx * width
-        centre_y = (y1 + y2) / 2 + ty * height
-        half_width, half_height = width * np.exp(tw) / 2, height * np.exp(th) / 2
-        return np.stack([centre_x - half_width, centre_y - half_height, centre_x + half_width, centre_y + half_height], -1)
+        centres = (low + high) / 2 + offsets[..., 1::-1] * sides
+        halves = sides * np.exp(offsets[..., :1:-1]) / 2
+        return np.concatenate([centres - halves, centres + halves], -1)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -91,6 +90,9 @@ class Candidates:
     offsets: NDArray[np.float32]
 
 
+_NONE = Candidates(np.zeros(0, np.float32), np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros((0, 4), np.float32))
+
+
 def find_candidates(
     class_map: NDArray[np.float32], box_map: NDArray[np.float32], score_threshold: float, limit: int = MAX_CANDIDATES
 ) -> Candidates:
@@ -99,7 +101,10 @@ def find_candidates(
     num_classes = channels // ANCHORS_PER_CELL
     # Native maps lie in memory pixel by pixel: compared in that order they are read once, from front to back. Of flat arrays NumPy finds
     # what is true ten times as fast as of others.
-    cells, channel = np.divmod(np.flatnonzero(class_map.transpose(1, 2, 0) > logit(score_threshold)), channels)
+    found = np.flatnonzero(class_map.transpose(1, 2, 0) > logit(score_threshold))
+    if not len(found):
+        return _NONE  # most levels of most pictures
+    cells, channel = np.divmod(found, channels)
     order = np.argsort(channel, kind="stable")
     channel, (y, x) = channel[order], np.divmod(cells[order], columns)
     logits = class_map[channel, y, x]
@@ -147,12 +152,15 @@ def choose_detections(
 
 def join_candidates(levels: Sequence[Candidates], anchors: Anchors, limit: int = MAX_CANDIDATES) -> RawDetections:
     """The best `limit` candidates of all levels as boxes, neither clipped nor suppressed."""
-    firsts = np.cumsum([0, *(height * width * ANCHORS_PER_CELL for height, width in anchors.sizes)])
-    every = np.concatenate([level.logits for level in levels])
+    firsts = accumulate((height * width * ANCHORS_PER_CELL for height, width in anchors.sizes), initial=0)
+    found = [(level, first) for level, first in zip(levels, firsts, strict=False) if len(level.logits)]
+    if not found:
+        return RawDetections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64))
+    every = np.concatenate([level.logits for level, _ in found])
     best = np.argsort(-every, kind="stable")[:limit]
-    indices = np.concatenate([level.anchors + int(first) for level, first in zip(levels, firsts[:-1], strict=True)])[best]
-    offsets = np.concatenate([level.offsets for level in levels])[best]
-    classes = np.concatenate([level.classes for level in levels])[best]
+    indices = np.concatenate([level.anchors + first for level, first in found])[best]
+    offsets = np.concatenate([level.offsets for level, _ in found])[best]
+    classes = np.concatenate([level.classes for level, _ in found])[best]
     return RawDetections(decode_boxes(offsets, anchors.boxes[indices]), sigmoid(every[best]), classes)
 
 
