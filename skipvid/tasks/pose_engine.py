@@ -142,6 +142,7 @@ class PoseStream(EngineStream):
         self._since_start = 0  # frames since everything began anew
         self._found: FrameResult | None = None  # what the detector said of the last frame, where it ran
         self._viewed: list[Person] = []  # who was looked at in the last frame
+        self._costs: list[FrameCost] = []  # of each of them
         # With a detector, it is the one that sees all of the picture.
         self._measured = detector is None and dense_every > 0 and not dense and engine.model.config.gate != "none"
         self._whole = self._whole_picture(engine.areas)
@@ -281,7 +282,8 @@ class PoseStream(EngineStream):
 
     def _cost(self, size: tuple[int, int]) -> FrameCost:
         """Of both networks; a pose network that had nobody to look at is listed, too."""
-        costs, found = [person.viewer.session.cost for person in self._viewed], self._found
+        self._costs = costs = [person.viewer.session.cost for person in self._viewed]
+        found = self._found
         if self._camera is not None:
             self._camera.canvas.spent(sum(cost.macs for cost in costs) / max(1, sum(cost.dense_macs for cost in costs)))
         pose = sum(costs, start=self._engine.no_cost(size)).named("pose")
@@ -291,11 +293,11 @@ class PoseStream(EngineStream):
         found, patches = self._found, []
         if found is not None and found.cost is not None and found.activity is not None:
             patches.append(Patch(found.activity, (0, 0, size[1], size[0]), found.cost.dense_macs))
-        for person in self._viewed:
+        for person, cost in zip(self._viewed, self._costs, strict=True):
             assert person.viewer.window is not None
             left, top, right, bottom = self._motion.boxes(np.array([person.viewer.window.box], np.float64))[0].tolist()
-            session = person.viewer.session
-            patches.append(Patch(session.activity(ACTIVITY_STRIDE), (left, top, right, bottom), session.cost.dense_macs))
+            grid = person.viewer.session.activity(ACTIVITY_STRIDE)
+            patches.append(Patch(grid, (left, top, right, bottom), cost.dense_macs))
         return join_activity(patches, size)
 
 
