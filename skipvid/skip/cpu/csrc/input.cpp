@@ -195,16 +195,17 @@ void read_picture(const Frame& frame, const Step& step) {
   }
   const auto compare = [&](int y) {
     const std::ptrdiff_t first = y * line;
+    // What is as in the last frame stays as it was decided then, unless the scene has moved.
+    if (!by.any() && std::memcmp(picture.bytes + first, kept.last.data() + first, line) == 0) return;  // the bitmap is clear
     for (int x = 0; x < picture.width; x += 64) {
       const int count = std::min(64, picture.width - x);
       const std::ptrdiff_t at = first + std::ptrdiff_t{3} * x;
       const std::uint8_t *const now = picture.bytes + at, *const before = seen.data() + at;
       std::uint8_t* const last = kept.last.data() + at;
-      // What is as in the last frame stays as it was decided then, unless the scene has moved.
       std::uint64_t moved = frame.program.kernels.byte_changes(now, last, count, 1, 1).first;
       if (moved != 0) std::memcpy(last, now, static_cast<std::size_t>(count) * 3);
       if (by.any()) moved = ~std::uint64_t{0};
-      if (moved == 0) continue;  // the bitmap is clear
+      if (moved == 0) continue;
       const auto [some, enough] = frame.program.kernels.byte_changes(now, before, count, never, surely);
       std::uint64_t bits = enough & moved;
       const std::uint64_t unsure = some & ~enough & moved;
