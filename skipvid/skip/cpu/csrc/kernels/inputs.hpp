@@ -11,7 +11,7 @@ namespace {
 SKIPVID_INLINE __m512i byte_distances(const std::uint8_t* now, const std::uint8_t* before, __mmask64 present) {
   // Four pixels to each quarter of a vector, and there one to each lane, with a zero behind its three bytes.
   const __m512i quarters = _mm512_setr_epi32(0, 1, 2, 15, 3, 4, 5, 15, 6, 7, 8, 15, 9, 10, 11, 15);
-  const __m512i pixels = _mm512_broadcast_i32x4(_mm_setr_epi8(0, 1, 2, -1, 3, 4, 5, -1, 6, 7, 8, -1, 9, 10, 11, -1));
+  const __m512i pixels = _mm512_maskz_broadcast_i32x4(0xffff, _mm_setr_epi8(0, 1, 2, -1, 3, 4, 5, -1, 6, 7, 8, -1, 9, 10, 11, -1));
   const __m512i a = _mm512_maskz_loadu_epi8(present, now), b = _mm512_maskz_loadu_epi8(present, before);
   const __m512i distance = _mm512_or_si512(_mm512_subs_epu8(a, b), _mm512_subs_epu8(b, a));
   const __m512i apart = _mm512_shuffle_epi8(_mm512_maskz_permutexvar_epi32(0xffff, quarters, distance), pixels);
