@@ -39,19 +39,30 @@ def stream(height: int, width: int, count: int, seed: int) -> list[NDArray[np.ui
     return frames
 
 
-@pytest.mark.parametrize("threshold", [0.0, 0.05])
+def noisy_stream(height: int, width: int, count: int, seed: int) -> list[NDArray[np.uint8]]:
+    """Pictures whose pixels rest in most frames, and wander a few grey levels in others: about as far as gates look."""
+    random = np.random.default_rng(seed)
+    frames = [random.integers(0, 256, (height, width, 3), np.uint8)]
+    for _ in range(1, count):
+        step = random.integers(-3, 4, frames[-1].shape) * (random.random((height, width, 1)) < 0.3)
+        frames.append(np.clip(frames[-1] + step, 0, 255).astype(np.uint8))
+    return frames
+
+
+@pytest.mark.parametrize("threshold", [0.0, 0.02, 0.05])
 @pytest.mark.parametrize("block", [1, 8])
+@pytest.mark.parametrize("kind", [stream, noisy_stream])
 @pytest.mark.parametrize("order", [(2, 1, 0), (0, 1, 2)])
 @pytest.mark.parametrize("precision", ["f32", "bf16"])
 def test_a_stream_of_pictures_has_the_bits_of_the_stream_of_their_tensors(
-    backend: str, threshold: float, block: int, order, precision: str
+    backend: str, threshold: float, block: int, kind, order, precision: str
 ) -> None:
     torch.manual_seed(0)
     net = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 4, 3, 2)).eval()
     config = SkipConfig(threshold=threshold, block=block, backend=backend, threads=2, precision=precision)
     model, _ = convert(net, torch.zeros(1, 3, *SIZE), config)
     of_pictures, of_tensors = model.session(), model.session()
-    for number, pixels in enumerate(stream(20, 77, 9, 1)):
+    for number, pixels in enumerate(kind(20, 77, 9, 1)):
         item = picture(pixels, order)
         actual, expected = of_pictures(item), of_tensors(item.tensor())
         assert torch.equal(actual, expected), f"frame {number}"
@@ -69,6 +80,15 @@ def test_small_changes_add_up_until_the_gate_opens(backend: str) -> None:
         pixels = pixels.copy()
         pixels[5, 70, 1] += 4
     assert opened[0] and not opened[1] and 2 <= sum(opened) < 10
+
+
+def test_a_scene_that_was_said_to_move_and_did_not_is_compared_anew(backend: str) -> None:
+    model, _ = convert(nn.Conv2d(3, 4, 3).eval(), torch.zeros(1, 3, *SIZE), SkipConfig(threshold=0.0, backend=backend))
+    session, items = model.session(), [picture(pixels) for pixels in stream(*SIZE, 4, 5)]
+    for item in items:
+        session(item)
+    session.shift(0, 8)
+    assert torch.equal(session(items[-1]), model.dense(items[-1])) and not session.keyframe
 
 
 def test_the_caller_may_write_the_next_frame_into_the_same_memory(backend: str) -> None:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from native_plans import HALF_SETS, image, node
 from sample_frames import frames
 from sample_networks import NETWORKS, converted
-from test_native_convolution import convolutions, depthwise, transposed
+from test_native_convolution import conv_nodes, convolutions, depthwise, transposed
 from test_native_gates import chain
 from test_native_operations import local_operations
 from test_native_promises import allowed, published_values
@@ -63,6 +63,39 @@ def test_layers_of_whole_numbers_have_the_bits_of_the_reference(kind, data) -> N
     plan = plans.plan_of(nodes, gates, precision="bf16")
     stream = whole_frames(nodes[0].shape, 4, 1, data.draw(st.sampled_from([0.01, 0.1, 0.6])))
     plans.assert_agrees(plan, stream, data.draw(st.sampled_from([1, 2])), data.draw(st.sampled_from(HALF_SETS)), tolerance=0.0)
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_layers_that_read_pictures_have_the_bits_of_the_reference(data) -> None:
+    """Of three channels: the pixels that a row of the window reads are one row of the product, at the map's borders, too."""
+    kernel = data.draw(st.sampled_from([(3, 3), (5, 5), (1, 2), (2, 17), (3, 1)]))
+    dilation = (data.draw(st.integers(1, 2)), data.draw(st.sampled_from([1, 1, 2])))
+    pads = tuple(data.draw(st.integers(0, 4)) for _ in range(4))
+    least = [max(1, dilation[axis] * (kernel[axis] - 1) + 1 - sum(pads[2 * axis : 2 * axis + 2])) for axis in range(2)]
+    size = tuple(data.draw(st.integers(extent, extent + 20)) for extent in least)
+    stride = (data.draw(st.integers(1, 3)), data.draw(st.integers(1, 3)))
+    attrs = {"stride": stride, "pads": pads, "dilation": dilation}
+    nodes = conv_nodes(3, data.draw(st.sampled_from([1, 16, 40])), 1, kernel, size, 0, **attrs)  # type: ignore[arg-type]
+    nodes = with_whole_weights(nodes, data.draw(st.sampled_from(EXACT)))
+    gates = [NormGate("x", data.draw(st.sampled_from([0.0, 0.137])), 311.7), NormGate("conv", 0.0, 2011.3)]
+    plan = plans.plan_of(nodes, gates, precision="bf16")
+    stream = whole_frames(nodes[0].shape, 4, 1, data.draw(st.sampled_from([0.01, 0.1, 0.6])))
+    plans.assert_agrees(plan, stream, data.draw(st.sampled_from([1, 2])), data.draw(st.sampled_from(HALF_SETS)), tolerance=0.0)
+
+
+@pytest.mark.parametrize("instruction_set", HALF_SETS)
+def test_what_lay_beside_the_channels_of_an_input_does_not_matter(instruction_set: str) -> None:
+    """Maps of a dense run lie one after the other in the same memory."""
+    layers = conv_nodes(3, 16, 1, (3, 3), (24, 24), 0, pads=(1, 1, 1, 1))
+    shrunk = {"weight": torch.ones(16, 16, 4, 4)}
+    layers.append(node("small", "conv", "conv", consts=shrunk, stride=(4, 4), pads=(0, 0, 0, 0), dilation=(1, 1), groups=1))
+    layers.append(plans.conv("last", "small", 16, 16, 3))
+    program = plans.native(plans.plan_of(layers, precision="bf16"), 1, instruction_set)
+    frame = plans.frames((1, 3, 24, 24), 1, 0)[0]
+    expected = program.run_dense([frame])[0].clone()
+    assert program.run_dense([torch.full_like(frame, float("inf"))])[0].isnan().any()
+    assert expected.isfinite().all() and torch.equal(program.run_dense([frame])[0], expected)
 
 
 @pytest.mark.parametrize("kind", [convolutions, depthwise, transposed])

@@ -15,7 +15,16 @@ namespace skipvid {
 
 namespace {
 
-// What there is to do with a smoothed gate: `measure` (y) writes the changes of a row, and `copy` (y, x) takes a pixel over.
+// Takes over the published pixels of a row.
+template <class Copy>
+void copy_open(const Bitmap& published, int y, const Copy& copy) {
+  for (int word = 0; word < published.words(); ++word) {
+    if (const std::uint64_t bits = published.row(y)[word]; bits != 0) copy(y, word * 64, bits);
+  }
+}
+
+// What there is to do with a smoothed gate: `measure` (y) writes the changes of a row, and `copy` (y, x, bits) takes those of 64 pixels from
+// x on over.
 template <class Measure, class Copy>
 void take_smoothed(const Frame& frame, const Step& step, int height, const Measure& measure, const Copy& copy) {
   Bitmap& published = frame.state.published[step.map];
@@ -34,14 +43,12 @@ void take_smoothed(const Frame& frame, const Step& step, int height, const Measu
   published.settle();
   published.round_to_blocks(frame.program.gates[step.map].block);
   frame.lease.run(height, [&](int y, int) {
-    for_each_set(published.row(y), published.words(), [&](int x) {
-      copy(y, x);
-      plane.row(y)[x] = 0;
-    });
+    copy_open(published, y, copy);
+    for_each_set(published.row(y), published.words(), [&](int x) { plane.row(y)[x] = 0; });
   });
 }
 
-// Runs `compare` (sets a row's bits in the published bitmap), `measure` (y; writes a row's changes), `copy` (y, x) and `copy_row` (y) over an
+// Runs `compare` (sets a row's bits in the published bitmap), `measure` (y; writes a row's changes), `copy` (y, x, bits) and `copy_row` (y) over an
 // input, as its gate wants it.
 template <class Compare, class Measure, class Copy, class CopyRow>
 void take(const Frame& frame, const Step& step, int height, const Compare& compare, const Measure& measure, const Copy& copy,
@@ -50,11 +57,10 @@ void take(const Frame& frame, const Step& step, int height, const Compare& compa
   Bitmap& published = frame.state.published[step.map];
   const bool ask = gate.gated && !frame.keyframe;
   if (ask && gate.smoothed) return take_smoothed(frame, step, height, measure, copy);
-  const auto copy_open = [&](int y) { for_each_set(published.row(y), published.words(), [&](int x) { copy(y, x); }); };
   const auto take_row = [&](int y) {
     if (!ask) return copy_row(y);
     compare(y);
-    if (gate.block == 1) copy_open(y);
+    if (gate.block == 1) copy_open(published, y, copy);
   };
   // Until something has changed the other threads may sleep.
   int first = 0;
@@ -62,12 +68,15 @@ void take(const Frame& frame, const Step& step, int height, const Compare& compa
     take_row(first);
     changed = published.any(first);
   }
-  frame.lease.run(height - first, [&](int y, int) { take_row(first + y); });
+  constexpr int band = 8;  // rows that are worth asking for
+  frame.lease.run((height - first + band - 1) / band, [&](int number, int) {
+    for (int y = first + number * band; y < std::min(first + (number + 1) * band, height); ++y) take_row(y);
+  });
   if (!ask) return;
   published.settle();
   if (gate.block > 1) {
     published.round_to_blocks(gate.block);
-    frame.lease.run(height, [&](int y, int) { copy_open(y); });
+    frame.lease.run(height, [&](int y, int) { copy_open(published, y, copy); });
   }
 }
 
@@ -85,19 +94,45 @@ void read_floats(const Frame& frame, const Step& step) {
                                                                      target.stride, std::min(64, info.width - x), info.channels, limit);
     }
   };
-  const auto copy = [&](int y, int x) {
+  const auto put = [&](int y, int x) {
     const float* from = source(y, x);
     Value* to = reinterpret_cast<Value*>(target.at(y, x));
     for (int c = 0; c < info.channels; ++c) to[c] = narrowed<Value>(from[c * array.channel]);
+    if (sizeof(Value) < sizeof(float) && info.channels < info.stride) to[info.channels] = Value{};  // see Convolution::join()
   };
+  const auto copy = [&](int y, int x, std::uint64_t bits) { for_each_set(&bits, 1, [&](int i) { put(y, x + i); }); };
   const auto measure = [&](int y) {
     frame.program.kernels.input_distances(source(y, 0), array.channel, array.column, target.at(y, 0), target.stride, info.width,
                                           info.channels, frame.state.changes[step.map].row(y));
   };
   take(frame, step, info.height, compare, measure, copy, [&](int y) {
-    for (int x = 0; x < info.width; ++x) copy(y, x);
+    for (int x = 0; x < info.width; ++x) put(y, x);
   });
 }
+
+// Converts pixels of a picture.
+template <class Value>
+class Conversion {
+ public:
+  Conversion(const Value (&tables)[3][256], std::array<int, 3> order)
+      : first_{tables[0], order[0]}, second_{tables[1], order[1]}, third_{tables[2], order[2]} {}
+
+  void put(const std::uint8_t* pixel, std::byte* to) const {
+    Value* const values = reinterpret_cast<Value*>(to);
+    values[0] = first_.of(pixel);
+    values[1] = second_.of(pixel);
+    values[2] = third_.of(pixel);
+    if (sizeof(Value) < sizeof(float)) values[3] = Value{};  // see Convolution::join()
+  }
+
+ private:
+  struct Channel {
+    const Value* table;
+    int byte;
+    Value of(const std::uint8_t* pixel) const { return table[pixel[byte]]; }
+  };
+  Channel first_, second_, third_;
+};
 
 template <class Value>
 void read_picture(const Frame& frame, const Step& step) {
@@ -137,11 +172,10 @@ void read_picture(const Frame& frame, const Step& step) {
     for (int c = 0; c < 3; ++c) total += std::fabs(tables[c][now[order[c]]] - tables[c][before[order[c]]]);
     return total;
   };
-  const auto put = [&](const std::uint8_t* pixel, std::byte* to) {
-    for (int c = 0; c < 3; ++c) reinterpret_cast<Value*>(to)[c] = stored[c][pixel[order[c]]];
-  };
+  const Conversion<Value> conversion(stored, order);
   if (frame.keyframe) {
     seen.resize(line * picture.height);
+    kept.last.resize(seen.size());
     kept.height = picture.height;
     kept.width = picture.width;
     for (int y = 0; y < info.height; ++y) {  // what the picture does not cover is 0
@@ -160,18 +194,25 @@ void read_picture(const Frame& frame, const Step& step) {
     }
   }
   const auto compare = [&](int y) {
-    const std::uint8_t* now = picture.bytes + y * line;
-    const std::uint8_t* before = seen.data() + y * line;
-    for (int x = 0; x < picture.width; x += 64, now += 192, before += 192) {
+    const std::ptrdiff_t first = y * line;
+    // What is as in the last frame stays as it was decided then, unless the scene has moved.
+    if (!by.any() && std::memcmp(picture.bytes + first, kept.last.data() + first, line) == 0) return;  // the bitmap is clear
+    for (int x = 0; x < picture.width; x += 64) {
       const int count = std::min(64, picture.width - x);
-      if (std::memcmp(now, before, static_cast<std::size_t>(count) * 3) == 0) continue;  // the bitmap is clear
+      const std::ptrdiff_t at = first + std::ptrdiff_t{3} * x;
+      const std::uint8_t *const now = picture.bytes + at, *const before = seen.data() + at;
+      std::uint8_t* const last = kept.last.data() + at;
+      std::uint64_t moved = frame.program.kernels.byte_changes(now, last, count, 1, 1).first;
+      if (moved != 0) std::memcpy(last, now, static_cast<std::size_t>(count) * 3);
+      if (by.any()) moved = ~std::uint64_t{0};
+      if (moved == 0) continue;
       const auto [some, enough] = frame.program.kernels.byte_changes(now, before, count, never, surely);
-      std::uint64_t bits = enough;
-      const std::uint64_t unsure = some & ~enough;
+      std::uint64_t bits = enough & moved;
+      const std::uint64_t unsure = some & ~enough & moved;
       for_each_set(&unsure, 1, [&](int i) {
         bits |= static_cast<std::uint64_t>(distance(now + std::ptrdiff_t{3} * i, before + std::ptrdiff_t{3} * i) > limit) << i;
       });
-      published.row(y)[x / 64] = bits;
+      if (bits != 0) published.row(y)[x / 64] = bits;
     }
     for (int x = 0; by.any() && x < picture.width; ++x) {
       if (unknown(y, x)) published.row(y)[x / 64] |= std::uint64_t{1} << (x % 64);
@@ -193,17 +234,27 @@ void read_picture(const Frame& frame, const Step& step) {
       if (unknown(y, x)) sums[x] = std::numeric_limits<float>::quiet_NaN();
     }
   };
-  const auto copy = [&](int y, int x) {
-    if (x >= picture.width) return;  // a block may reach beyond the picture
-    const std::size_t at = y * line + static_cast<std::size_t>(x) * 3;
-    put(picture.bytes + at, target.at(y, x));
-    std::memcpy(seen.data() + at, picture.bytes + at, 3);
+  const auto copy = [&](int y, int x, std::uint64_t bits) {
+    const int count = picture.width - x;  // a block may reach beyond the picture
+    if (count < 64) bits &= count <= 0 ? 0 : (std::uint64_t{1} << count) - 1;
+    const std::uint8_t* const from = picture.bytes + y * line + std::ptrdiff_t{3} * x;
+    std::uint8_t* const published_bytes = seen.data() + (from - picture.bytes);
+    std::byte* const to = target.at(y, x);
+    const Conversion<Value> own = conversion;  // a copy: what is written could be any other's bytes
+    for (const std::ptrdiff_t stride = target.stride; bits != 0; bits &= bits - 1) {
+      const std::ptrdiff_t pixel = __builtin_ctzll(bits);
+      own.put(from + 3 * pixel, to + pixel * stride);
+      std::memcpy(published_bytes + 3 * pixel, from + 3 * pixel, 3);
+    }
   };
   take(frame, step, picture.height, compare, measure, copy, [&](int y) {
     const std::uint8_t* from = picture.bytes + y * line;
     std::byte* at = target.at(y, 0);
-    for (int x = 0; x < picture.width; ++x, from += 3, at += target.stride) put(from, at);
+    const Conversion<Value> own = conversion;
+    for (const std::uint8_t* const end = from + line; from != end; from += 3, at += target.stride) own.put(from, at);
+    if (!frame.gates) return;
     std::memcpy(seen.data() + y * line, picture.bytes + y * line, line);
+    std::memcpy(kept.last.data() + y * line, picture.bytes + y * line, line);
   });
   if (beside.empty()) return;
   for (const Pixel pixel : beside) published.row(row_of(pixel))[column_of(pixel) / 64] |= std::uint64_t{1} << (pixel % 64);

@@ -204,7 +204,8 @@ struct InputKernels {
   // The sums that are compared there.
   void (*input_distances)(const float* data, std::ptrdiff_t channel_stride, std::ptrdiff_t column_stride, const std::byte* published,
                           std::ptrdiff_t stride, int pixels, int channels, float* sums);
-  // Of up to 64 pixels of three bytes, those whose sum of |now - before| is at least `least` (low bits), and those with `many` of it.
+  // Of up to 64 pixels of three bytes, those whose sum of |now - before| is at least `least` > 0 (first), and those with `many` >= `least`
+  // of it (second).
   std::pair<std::uint64_t, std::uint64_t> (*byte_changes)(const std::uint8_t* now, const std::uint8_t* before, int pixels, int least,
                                                           int many);
 };

@@ -41,10 +41,13 @@ class Convolution final : public Operation {
     int lines;  // most of a block
   };
   Packed pack(const Program& program, const Phase& phase, int width) const;
+  std::vector<float> join(const Program& program, Phase& phase);
+  void point_joined(const Rows& source, int y, int x, int length, const std::byte** pointers, std::byte* patches) const;
   void compute_phase(const Frame&, const Packed&, std::span<const Pixel>, float* const* rows, Scratch&, int first, int last) const;
 
   const Kernels& kernels_;
-  int source_, inputs_, outputs_;
+  int source_, inputs_, outputs_;  // inputs_: values that are read at a tap
+  int joined_ = 1;                 // pixels that are
   std::array<int, 2> stride_, period_;
   int groups_;
   std::vector<Packed> packed_;

@@ -55,7 +55,7 @@ std::size_t State::bytes() const {
   for (const Buffer& buffer : memory) total += buffer.bytes();
   for (const OutputMemory& output : outputs) total += output.pending.bytes();
   for (const ChangePlane& plane : changes) total += plane.bytes();
-  for (const PublishedPicture& picture : pictures) total += picture.bytes.size();
+  for (const PublishedPicture& picture : pictures) total += picture.bytes.size() + picture.last.size();
   const auto size_of = [](const Bitmap& bitmap) {
     return static_cast<std::size_t>(bitmap.height()) * bitmap.words() * sizeof(std::uint64_t);
   };

@@ -25,9 +25,10 @@ struct Rows {
   bool contains(int y, int x) const { return y >= 0 && y < height && x >= 0 && x < width; }
 };
 
-// The published bytes of a picture; none (0 x 0) where the last frame was none.
+// The published bytes of a picture, and those of the last frame: a pixel that has not changed since is not asked about again. None (0 x 0)
+// where the last frame was none.
 struct PublishedPicture {
-  std::vector<std::uint8_t> bytes;
+  std::vector<std::uint8_t> bytes, last;
   int height = 0, width = 0;
 };
 

@@ -21,6 +21,8 @@ std::vector<int> cut(int vectors, int most) {
 // Lines of weights for some input channels.
 int lines_of(int channels, const GemmKernels& kernels) { return (channels + kernels.gemm_depth - 1) / kernels.gemm_depth; }
 
+constexpr int joined_stride = 4;  // from pixel to pixel of a network input, in values
+
 int rounded_up(int count, int unit) { return (count + unit - 1) / unit * unit; }
 
 // The rows under one tap for a run of adjacent outputs: input pixels (y, x), (y, x + step), ...; `zeros` outside the map.
@@ -52,12 +54,41 @@ Convolution::Convolution(const Program& program, int source, int target, std::ar
       zeros_(padded(inputs_)) {
   activation = act;
   std::copy(bias.begin(), bias.end(), bias_.data());
-  for (const Phase& phase : phases) {
+  for (Phase phase : phases) {
+    const std::vector<float> joined = join(program, phase);
     packed_.push_back(pack(program, phase, kernels_.width));
     double products = 0;
     for (const GemmBlock& block : packed_.back().blocks) products += static_cast<double>(block.vectors) * lines_of(block.depth, kernels_);
     work_ = std::max(work_, products * kernels_.width / lanes * static_cast<double>(phase.taps.size() / 2) / kernels_.gemm_speed);
   }
+}
+
+// Taps side by side become one: the pixels of a network input, of three channels and a zero, lie close enough for that. Products of pairs are
+// added up in the same order as before, and fewer rows are looked for. Returns the weights that the phase then refers to.
+std::vector<float> Convolution::join(const Program& program, Phase& phase) {
+  const MapInfo& source = program.maps[source_];
+  const int taps = static_cast<int>(phase.taps.size()) / 2;
+  int columns = 1;
+  const auto follows = [&](int tap) {
+    return phase.taps[2 * tap] == phase.taps[2 * tap - 2] && phase.taps[2 * tap + 1] == phase.taps[2 * tap - 1] + 1;
+  };
+  while (columns < taps && follows(columns)) ++columns;
+  bool fits = kernels_.gemm_depth == 2 && period_[0] == 1 && period_[1] == 1 && columns > 1 && taps % columns == 0;
+  fits = fits && groups_ == 1 && source.channels == 3 && source.stride == joined_stride && !source.floats;
+  for (int tap = 1; fits && tap < taps; ++tap) fits = follows(tap) == (tap % columns != 0);
+  if (!fits) return {};
+  joined_ = columns;
+  inputs_ = columns * joined_stride;
+  zeros_ = Buffer(padded(inputs_));
+  std::vector<float> weights(static_cast<std::size_t>(taps) * joined_stride * outputs_);
+  const std::size_t row = static_cast<std::size_t>(source.channels) * outputs_;
+  std::vector<int> offsets;
+  for (int tap = 0; tap < taps; ++tap) {
+    std::copy_n(phase.weights.begin() + tap * row, row, weights.begin() + static_cast<std::ptrdiff_t>(tap) * joined_stride * outputs_);
+    if (tap % columns == 0) offsets.insert(offsets.end(), {phase.taps[2 * tap], phase.taps[2 * tap + 1]});
+  }
+  phase = {offsets, weights};
+  return weights;
 }
 
 Convolution::Packed Convolution::pack(const Program& program, const Phase& phase, int width) const {
@@ -78,7 +109,7 @@ Convolution::Packed Convolution::pack(const Program& program, const Phase& phase
                              program.value_size());
     for (int axis = 0; axis < 2; ++axis) {
       packed.low[axis] = std::min(packed.low[axis], phase.taps[2 * tap + axis]);
-      packed.high[axis] = std::max(packed.high[axis], phase.taps[2 * tap + axis]);
+      packed.high[axis] = std::max(packed.high[axis], phase.taps[2 * tap + axis] + (axis == 1 ? joined_ - 1 : 0));
     }
   }
   std::size_t size = 0;
@@ -127,6 +158,24 @@ int Convolution::chunk() const {
   return std::clamp(pixels / tile * tile, tile * 2, tile * 16);
 }
 
+// As point(), of joined taps: where some of their pixels lie outside of the map, what is read is put together in a patch.
+void Convolution::point_joined(const Rows& source, int y, int x, int length, const std::byte** pointers, std::byte* patches) const {
+  const std::byte* const zeros = reinterpret_cast<const std::byte*>(zeros_.data());
+  const std::size_t patch = padded(inputs_) * sizeof(float);
+  for (int i = 0; i < length; ++i, x += stride_[1], patches += patch) {
+    if (y < 0 || y >= source.height) {
+      pointers[i] = zeros;
+    } else if (x >= 0 && x + joined_ <= source.width) {
+      pointers[i] = source.at(y, x);
+    } else {
+      const int from = std::clamp(-x, 0, joined_), to = std::clamp(source.width - x, from, joined_);
+      std::memset(patches, 0, joined_ * source.stride);
+      std::memcpy(patches + from * source.stride, source.at(y, x + from), (to - from) * source.stride);
+      pointers[i] = patches;
+    }
+  }
+}
+
 void Convolution::compute(const Frame& frame, std::span<const Pixel> pixels, float* const* rows, Scratch& scratch, int first_part,
                           int last_part) const {
   if (packed_.size() == 1) return compute_phase(frame, packed_[0], pixels, rows, scratch, first_part, last_part);
@@ -153,6 +202,9 @@ void Convolution::compute_phase(const Frame& frame, const Packed& packed, std::s
   scratch.pointers.resize(count * taps);
   const std::byte** pointers = scratch.pointers.data();
   const std::byte* const zeros = reinterpret_cast<const std::byte*>(zeros_.data());
+  const std::size_t patch = joined_ == 1 ? 0 : padded(inputs_) * sizeof(float);
+  scratch.more.reserve(count * taps * patch / sizeof(float));
+  std::byte* const patches = reinterpret_cast<std::byte*>(scratch.more.data());
   if (period_[0] == 1 && period_[1] == 1) {
     for (std::size_t i = 0; i < count;) {
       const int y = row_of(pixels[i]) * stride_[0], x = column_of(pixels[i]) * stride_[1];
@@ -166,7 +218,12 @@ void Convolution::compute_phase(const Frame& frame, const Packed& packed, std::s
         continue;
       }
       for (int tap = 0; tap < taps; ++tap) {
-        point(source, zeros, y + packed.taps[2 * tap], x + packed.taps[2 * tap + 1], stride_[1], length, pointers + tap * count + i);
+        const int from_y = y + packed.taps[2 * tap], from_x = x + packed.taps[2 * tap + 1];
+        if (joined_ == 1) {
+          point(source, zeros, from_y, from_x, stride_[1], length, pointers + tap * count + i);
+        } else {
+          point_joined(source, from_y, from_x, length, pointers + tap * count + i, patches + (tap * count + i) * patch);
+        }
       }
       i += length;
     }
