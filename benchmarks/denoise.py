@@ -23,7 +23,7 @@ from tables import ResultTable, add_write_option, interval_text
 
 from skipvid.core.results import Frame
 from skipvid.evaluate.goal import with_noise
-from skipvid.evaluate.material import Material
+from skipvid.evaluate.material import Material, Seen
 from skipvid.evaluate.truth import LabelledClip
 from skipvid.presets.preset import load_preset
 from skipvid.skip.config import SkipConfig
@@ -46,16 +46,21 @@ def changed(material: Material, sigma: float, first: int) -> Material:
     return Material.read([replace(clip, name=name)], opened, material.labels)
 
 
+def filtered(engine: DetectEngine, material: Material, denoise: str, level: float, passes: Passes, gate: str = "norm") -> Seen:
+    """What gates find and spend. level: factor on the preset's thresholds."""
+    config = replace(engine.model.config, gate=gate)
+    gated = engine.regated(config.at(level * config.threshold))
+    gated.use_denoising(denoise)
+    return passes.instead(gated, material, f"denoise {denoise} {gated.model.config!r}", gated.stream)
+
+
 def show(engine: DetectEngine, material: Material, levels: list[float], passes: Passes, table: ResultTable) -> None:
     """The rows of a clip: the dense network, and gates without and with the filter."""
     dense = passes.dense(engine, material)
     reference = measured(material, dense, dense)
     table.row(material.clips[0].name, "dense", "", f"{value_of(reference):.1f}", "", "1.00×")
     for denoise, level in itertools.product(("none", "auto"), levels):
-        config = engine.model.config
-        gated = engine.regated(config.at(level * config.threshold))
-        gated.use_denoising(denoise)
-        own = measured(material, passes.instead(gated, material, f"denoise {denoise} {gated.model.config!r}", gated.stream), dense)
+        own = measured(material, filtered(engine, material, denoise, level, passes), dense)
         loss = interval_text(lost(own, reference, BLOCK), 1)
         table.row(material.clips[0].name, denoise, f"{level:g}", f"{value_of(own):.1f}", loss, f"{own.fewer:.2f}×")
 

@@ -191,9 +191,12 @@ def value_of(outcome: Pass) -> float:
 def lost(own: Pass, reference: Pass, block: int) -> Interval:
     """Points of the main measure that a pass loses to another one on the same frames. block: as in `blocks_of`.
 
-    Where that makes fewer blocks than an interval needs, they are shorter, but not shorter than SHORTEST.
+    Where that makes fewer blocks than an interval needs, they are shorter, see `block_frames`.
     """
     (_, mine), (_, theirs) = main_measure(own), main_measure(reference)
-    if block:
-        block = min(block, max(SHORTEST, len(own.groups) // LEAST_BLOCKS))
-    return bootstrap(lambda times: theirs(times) - mine(times), blocks_of(own.groups, block))
+    return bootstrap(lambda times: theirs(times) - mine(times), blocks_of(own.groups, block_frames(len(own.groups), block)))
+
+
+def block_frames(frames: int, most: int) -> int:
+    """The length of blocks that so many frames are cut into: at most `most`, less for an interval's sake, but not below SHORTEST."""
+    return min(most, max(SHORTEST, frames // LEAST_BLOCKS))

@@ -52,7 +52,6 @@ from skipvid.tasks.detect_engine import DetectEngine
 GOAL = 0.5
 BLOCK = 25
 STEP = math.sqrt(2)
-ROUNDS = 4
 LEAST_COST = 0.05
 """Points of agreement: what costs less counts as costing so much."""
 FADE = 0.9
@@ -99,8 +98,8 @@ def groups(plan: Plan) -> dict[str, str]:
     return found
 
 
-def searched(clip: Clip, levels: Sequence[float]) -> tuple[Seen, Seen]:
-    """With the best level, and with the best thresholds of groups."""
+def searched(clip: Clip, levels: Sequence[float], rounds: int) -> tuple[Seen, Seen]:
+    """With the best level, and with the best thresholds of groups. rounds: how often each group is tried at most."""
     names = sorted(set(groups(clip.plan).values()))
     factors = dict.fromkeys(names, 1.0)
     best = clip.seen(factors)
@@ -115,7 +114,7 @@ def searched(clip: Clip, levels: Sequence[float]) -> tuple[Seen, Seen]:
             break
         factors, best, points = dict.fromkeys(names, level), seen, clip.points(seen)
     uniform = best
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         for name in sorted(names, key=lambda name: -worth[name]):
             raised = {**factors, name: STEP * factors[name]}
             seen = clip.seen(raised)
@@ -228,6 +227,7 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=100, help="of each sequence")
     parser.add_argument("--pixel-frames", type=int, default=50, help="of each sequence, for pixels")
     parser.add_argument("--levels", type=numbers, default=[1.0, 1.19, 1.41, 1.68, 2.0], help="factors on the preset's thresholds")
+    parser.add_argument("--rounds", type=int, default=4, help="how often the thresholds of each group are raised at most")
     parser.add_argument("--limits", type=numbers, default=[0.007, 0.014, 0.028], help="of effects")
     parser.add_argument("--directions", type=int, default=2, help="that effects are measured in")
     parser.add_argument("--keep", type=Path, help="folder for passes that were measured")
@@ -237,14 +237,14 @@ def main() -> None:
     preset = load_preset(options.preset)
     engine = detector(preset, SkipConfig.of(replace(preset, precision="f32"), threads=1), FAINTEST)
     columns = ["sequence", "chosen on these frames", "AP50", "lost (95 %)", "fewer MACs"]
-    note = f"{preset.name}, at most {GOAL:g} points lost; flattering by intent."
+    note = f"{preset.name}, at most {GOAL:g} points lost, at most {options.rounds} steps for each group; flattering by intent."
     passes = Passes(options.keep)
     few = with_truth(options.data, options.pixel_frames)
     with ResultTable("oracle", columns, options.write, note) as table:
         for name, material in with_truth(options.data, options.frames).items():
             if name in options.sequences:
                 clip = Clip(engine, material, passes)
-                uniform, best = searched(clip, options.levels)
+                uniform, best = searched(clip, options.levels, options.rounds)
                 _show(clip, {"nothing: the preset": _preset(clip), "level": uniform, "thresholds": best}, table)
                 clip = Clip(engine, few[name], passes)
                 _show(clip, {"nothing: the preset": _preset(clip), **_pixels(clip, options)}, table)

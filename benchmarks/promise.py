@@ -107,6 +107,7 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=240, help="of each clip, both halves")
     parser.add_argument("--folders", nargs="*", default=["fixed", "sample_videos"], help="whose clips stand for cameras without truth")
     parser.add_argument("--clips", nargs="*", help="only those of this name, e.g. PETS09 fixed/Alley.mp4")
+    parser.add_argument("--table", default="promise", help="place of RESULTS.md that the main table belongs to [default: promise]")
     parser.add_argument("--keep", type=Path, required=True, help="folder for passes that were measured")
     parser.add_argument("--later", type=int, default=0, help="measure on so many frames after both halves; clips without truth")
     parser.add_argument("--rules", action="store_true", help="choose among levels of the preset's thresholds alone")
@@ -128,7 +129,7 @@ def main() -> None:
     columns += ["the other half loses (95 %)", "fewer MACs", "kept"]
     passes, kept, fewer = Passes(options.keep), list[bool](), list[float]()
     note = f"{preset.name}, at most {goal.value:g} points, {options.frames} frames of each clip."
-    with ResultTable("promise", columns, options.write, note) as table:
+    with ResultTable(options.table, columns, options.write, note) as table:
         for name, material in materials.items():
             engine = plain if material.labels is None else faint
             halves = [half_of(material, number) for number in range(2)]
