@@ -50,7 +50,7 @@ class DenseOnCanvas:
         return self._task.decode(self._engine.model.dense_maps(self._task.prepare(image)), size, None)
 
     def _tell(self, places: list[NDArray[np.float64]], size: tuple[int, int]) -> None:
-        canvas: Any = self._task.canvas
+        canvas: Any = self._task.registration._canvas
         first, here = (np.vstack([places[number], [0, 0, 1]]) for number in (0, self._frames))
         dx, dy = (here @ np.linalg.inv(first))[:2, 2] * (canvas._size[1] / size[1])
         motion = STANDSTILL if np.hypot(dx, dy) < STILL else Similarity(dx=float(dx), dy=float(dy))

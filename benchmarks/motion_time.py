@@ -20,8 +20,8 @@ from motion import COURSES, seen_through
 from sequences import SEQUENCES, load_frames
 from tables import ResultTable
 
-from skipvid.tasks.canvas import move_onto
 from skipvid.tasks.motion import STANDSTILL, MotionEstimator
+from skipvid.tasks.moved import move_onto
 
 WIDTH = 544
 """Of the network's picture, pixels: what larger frames are scaled to before they are registered."""

@@ -134,6 +134,7 @@ class DetectStream(EngineStream):
         self._session: Session = engine.model.warp_session() if self._motion == WARP else engine.model.session()
         self._identities = None if follow is None else Identities(engine.score_threshold, engine.categories, follow.confirm)
         self._detect_every = 1 if follow is None else follow.detect_every
+        self._looks_ahead = self._detect_every == 1
         self._counts = Counts(engine.count) if engine.count and follow is not None else None
         self._since_start = 0  # frames since everything began anew
         self._ran = True  # the detector, in the last frame
@@ -146,6 +147,7 @@ class DetectStream(EngineStream):
 
         Raises UsageError where they leave nothing of the picture.
         """
+        self._looks_ahead = False  # those that were read ahead have been prepared for the task that ends here
         self._task = self._engine.task(self._share, areas, self._motion, self._denoise)
         self._whole = self._whole_picture(areas)
         if self._frame_size is not None:
@@ -181,8 +183,8 @@ class DetectStream(EngineStream):
     @property
     def notes(self) -> tuple[str, ...]:
         """At which ratios the network ran, what was left out, what was registered, what was filtered, and what was counted."""
-        canvas, held, denoiser = self._task.canvas, self._task.held, self._task.denoiser
-        said = (None if held is None else held.note, None if canvas is None else canvas.note, None if denoiser is None else denoiser.note)
+        registration, held, denoiser = self.registration, self._task.held, self._task.denoiser
+        said = tuple(None if each is None else each.note for each in (held, registration, denoiser))
         notes = (*super().notes, *(note for note in said if note is not None))
         return notes if self._counts is None else (*notes, *self._counts.notes)
 
@@ -193,7 +195,7 @@ class DetectStream(EngineStream):
 
     def look_ahead(self, frame: Frame) -> None:
         super().look_ahead(frame)
-        if self._detect_every == 1:
+        if self._looks_ahead:
             self._task.look_ahead(frame.picture)
 
     def process(self, frame: Frame) -> FrameResult:
@@ -220,13 +222,13 @@ class DetectStream(EngineStream):
 
     def _detect(self, frame: Frame, clock: Clock) -> Detections:
         prepared = self._task.prepare(frame.picture)
-        canvas = self._task.canvas
-        if canvas is not None and canvas.anchored:
+        seen = self._task.registration.seen
+        if seen.anchored:
             self._reset()
-        elif canvas is not None and canvas.shift != (0, 0):
-            self._session.shift(*canvas.shift)
+        elif seen.shift != (0, 0):
+            self._session.shift(*seen.shift)
             if self._whole is not None:
-                self._whole.shift(*canvas.shift)
+                self._whole.shift(*seen.shift)
         clock.lap("preprocess", frame.ahead_ms)
         self._time_dense(prepared, self._session, clock)
         with nullcontext() if self._whole is None else self._whole.beside(lambda: self._task.whole, clock):
@@ -249,11 +251,10 @@ class DetectStream(EngineStream):
         return self._ran and self._session.keyframe
 
     def _cost(self, size: tuple[int, int]) -> FrameCost:
-        cost, canvas = self._session.cost, self._task.canvas
+        cost = self._session.cost
         if not self._ran:
             return FrameCost.nothing(cost.table)
-        if canvas is not None:
-            canvas.spent(cost.macs / cost.dense_macs)
+        self._task.spent(cost.macs / cost.dense_macs)
         return cost
 
     def _activity(self, size: tuple[int, int]) -> NDArray[np.float32]:

@@ -256,13 +256,16 @@ class MotionEstimator:
             return None
         grey = _grey(pixels)
         levels = grey.astype(np.float32)
-        if self._fine.are_still(levels, counts):
-            self._last = STANDSTILL
+        stood = self._last is STANDSTILL  # a camera that moved is seldom back: then it is looked at only where nothing else is found
+        if stood and self._fine.are_still(levels, counts):
             return STANDSTILL
         moved, found = self._fine.find(levels, self._guess(grey, counts), FINE_STEPS)
         motion = self._agreed(moved, found & counts)
         if motion is None:
-            return None
+            if stood or not self._fine.are_still(levels, counts):
+                return None
+            self._last = STANDSTILL
+            return STANDSTILL
         common = self._moved_by(motion)
         agrees = found & (np.abs(moved - common).max(1) < AGREE)
         self._trust[uncovered] += LEARNS * (agrees[uncovered] - self._trust[uncovered])

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from skipvid.core.motions import WARP
 from skipvid.skip.config import SkipConfig
 from skipvid.tasks.areas import HeldOut
-from skipvid.tasks.canvas import Canvas
+from skipvid.tasks.canvas import Canvas, Seen
 from skipvid.tasks.motion import STANDSTILL
 
 WORTH = 0.12
@@ -63,23 +63,16 @@ def make_canvas(motion: str, size: tuple[int, int], held: HeldOut | None, enlarg
     return Canvas(size, watched, follows=motion == "shift" and held is None and not enlarged)
 
 
-class AutoCanvas(Canvas):
-    """A canvas that is used while it pays.
+State = Literal["waiting", "looking", "trying", "used"]
 
-    waiting: pictures are passed on as they are, and not looked at. looking: neither are they changed, but the motion is estimated.
-    trying, used: they are registered. A trial is won where the mean share of the MACs falls to ENTER times what it was before, and by so
-    much that it pays for the time of registering; its first keyframe counts as one of MEMORY frames, as it comes once in many.
-    """
+
+class AutoCanvas(Canvas):
+    """A canvas that is used while it pays. It does what MotionChoice said when it was last made to `forget`."""
 
     def __init__(self, size: tuple[int, int], watched: NDArray[np.bool_] | None = None) -> None:
         super().__init__(size, watched)
-        self._state: Literal["waiting", "looking", "trying", "used"] = "waiting"
-        self._age = 0  # pictures in this state
-        self._mean = self._time = 0.0  # share of the MACs, and time, of the last pictures in this state
-        self._wait = SOON
-        self._begun = False  # after the stream's first picture
-        self._before = self._time_before = 1.0  # the same without a canvas
-        self._moved = self._idle = 0
+        self._choice = MotionChoice()
+        self._state: State = self._choice.state
 
     @property
     def registers(self) -> bool:
@@ -91,6 +84,15 @@ class AutoCanvas(Canvas):
         """As of a canvas."""
         return self._state != "waiting"
 
+    def forget(self) -> None:
+        """As of a canvas."""
+        super().forget()
+        self._state = self._choice.state
+
+    def choose(self, share: float, seen: Seen) -> bool:
+        """As of a canvas."""
+        return self._choice.spent(share, seen)
+
     def register(self, pixels: NDArray[np.uint8], boxes: NDArray[np.floating] | None = None) -> NDArray[np.uint8]:
         """As of a canvas."""
         if self.registers:
@@ -101,44 +103,66 @@ class AutoCanvas(Canvas):
         return pixels
 
     def _look(self, pixels: NDArray[np.uint8], boxes: NDArray[np.floating] | None) -> None:
-        if self._age == 0:
+        if self._seen is None:
             self._estimator.anchor(pixels)
+            self._seen = pixels
             return
         motion = self._estimator.estimate(pixels, boxes)
-        self._moved += motion is not None and motion is not STANDSTILL
+        self._has_moved = motion is not None and motion is not STANDSTILL
 
-    def spent(self, share: float) -> None:
-        """Take in what the last picture took, and decide about the next one."""
+
+class MotionChoice:
+    """Decides what a canvas does with the pictures of a stream.
+
+    state: waiting: pictures are passed on as they are, and not looked at. looking: neither are they changed, but the motion is estimated.
+    trying, used: they are registered. A trial is won where the mean share of the MACs falls to ENTER times what it was before, and by so
+    much that it pays for the time of registering; its first keyframe counts as one of MEMORY frames, as it comes once in many.
+    """
+
+    def __init__(self) -> None:
+        self.state: State = "waiting"
+        self._age = 0  # pictures in this state
+        self._mean = self._time = 0.0  # share of the MACs, and time, of the last pictures in this state
+        self._wait = SOON
+        self._begun = False  # after the stream's first picture
+        self._before = self._time_before = 1.0  # the same without a canvas
+        self._moved = self._idle = 0
+
+    def spent(self, share: float, seen: Seen) -> bool:
+        """Take in what the last picture took, and decide about the next one. Returns whether that is the first of another state."""
         if not self._begun:
             self._begun = True
-            return
+            return False
+        before = self.state
         self._age += 1
-        counted = self._age - (self._state == "trying")
+        counted = self._age - (self.state == "trying")
         if counted:
             self._mean += (share - self._mean) / min(counted, MEMORY)
             self._time += (min(1.0, FIXED + PER_SHARE * share) - self._time) / min(counted, MEMORY)
-        if self._state == "waiting":
+        if self.state == "waiting":
             due = self._age >= self._wait or (self._age >= FIRST_WAIT and self._mean > BUSIER * self._before)
             if due and self._mean >= WORTH:
                 self._before, self._time_before, self._wait = self._mean, self._time, max(self._wait, FIRST_WAIT)
                 self._begin("looking")
-        elif self._state == "looking":
+        elif self.state == "looking":
+            self._moved += seen.moved
             if self._age > LOOKS:
                 if self._moved >= MOVING:
                     self._begin("trying")
                 else:
                     self._give_up(LOOKED * self._wait)
         else:
-            self._judge()
+            self._judge(seen)
+        return self.state != before and self.state != "used"
 
-    def _judge(self) -> None:
+    def _judge(self, seen: Seen) -> None:
         """Whether the canvas is used further."""
-        self._idle = self._idle + 1 if self.motion is STANDSTILL and not self.lost else 0
-        if self._state == "trying":
+        self._idle = self._idle + 1 if seen.motion is STANDSTILL and not seen.lost else 0
+        if self.state == "trying":
             if self._age == TRIAL:
                 self._mean += (1 - self._mean) / MEMORY
             if self._age >= TRIAL and self._gains(ENTER):
-                self._state = "used"
+                self.state = "used"
             elif self._age >= TRIAL or (self._age >= HOPELESS and not self._gains(LEAVE)):
                 self._give_up(2 * self._wait)
         elif not self._gains(LEAVE):
@@ -150,10 +174,9 @@ class AutoCanvas(Canvas):
         """Whether the canvas pays. most: the share of what was computed without it that may be left."""
         return self._mean <= most * self._before and self._time + REGISTERING <= self._time_before
 
-    def _begin(self, state: Literal["waiting", "looking", "trying"]) -> None:
-        self._state, self._age, self._moved, self._idle = state, 0, 0, 0
+    def _begin(self, state: State) -> None:
+        self.state, self._age, self._moved, self._idle = state, 0, 0, 0
         self._mean = self._time = 0.0
-        self.forget()
 
     def _give_up(self, wait: int) -> None:
         self._wait = min(wait, LONGEST_WAIT)

@@ -9,13 +9,14 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from skipvid.core.results import StoredPicture
+from skipvid.core.motions import WARP
 from skipvid.presets.preset import Preset
 from skipvid.skip.picture import Picture
 from skipvid.tasks.areas import Areas, HeldOut
-from skipvid.tasks.canvas import Canvas
+from skipvid.tasks.canvas import Seen
 from skipvid.tasks.denoise import Denoiser
 from skipvid.tasks.letterbox import Letterbox, Preprocessor
+from skipvid.tasks.look_ahead import Image, LookAhead
 from skipvid.tasks.registration import Registration
 
 
@@ -35,6 +36,7 @@ class PictureTask:
         self._held: HeldOut | None = None
         self._whole: Picture | None = None
         self._motion = motion
+        self._ahead = LookAhead(self._look, self._can_look)
         self._registration: Registration | None = None
         self.denoiser = Denoiser() if denoise == "auto" else None
         self._boxes: NDArray[np.float32] | None = None  # of the last frame, in pixels of the input
@@ -42,33 +44,44 @@ class PictureTask:
     def letterbox(self, frame_size: tuple[int, int]) -> Letterbox:
         """The placing of frames of (height, width) pixels in the network's input."""
         if self._letterbox is None or self._letterbox.frame_size != frame_size:
-            self._letterbox = Letterbox.fit(frame_size, self._preset.input_size(*frame_size))
-            if self._areas is not None:
-                self._held = HeldOut(self._areas.left_out(*frame_size), self._letterbox.content_size)
-            self._registration = Registration(self._motion, self._letterbox, self._preprocess, self._held)
+            self._ahead.begin_anew(lambda: self._fit(frame_size))
             if self.denoiser is not None:
                 self.denoiser.forget()
             self._boxes = None
+        assert self._letterbox is not None
         return self._letterbox
 
-    def look_ahead(self, picture: NDArray[np.uint8] | StoredPicture) -> None:
-        """Let a stored picture be scaled now, as `prepare` will want it; from any thread."""
-        if isinstance(picture, np.ndarray):
-            return
-        size = picture.height, picture.width
-        height, width = Letterbox.fit(size, self._preset.input_size(*size)).content_size
-        if self._motion == "none" or height <= size[0]:  # else it may be registered first
-            picture.scaled(height, width)
+    def _fit(self, frame_size: tuple[int, int]) -> None:
+        self._letterbox = Letterbox.fit(frame_size, self._preset.input_size(*frame_size))
+        if self._areas is not None:
+            self._held = HeldOut(self._areas.left_out(*frame_size), self._letterbox.content_size)
+        self._registration = Registration(self._motion, self._letterbox, self._preprocess, self._held)
 
-    def prepare(self, picture: NDArray[np.uint8] | StoredPicture) -> Picture:
+    def look_ahead(self, picture: Image) -> None:
+        """Let a picture be registered and scaled now, as `prepare` will want it. From one other thread, with all pictures in turn."""
+        if not isinstance(picture, np.ndarray):
+            size = picture.height, picture.width
+            height, width = Letterbox.fit(size, self._preset.input_size(*size)).content_size
+            if self._motion == "none" or height <= size[0]:  # else it may be registered first
+                picture.scaled(height, width)
+        if self._motion not in ("none", WARP):
+            self._ahead.offer(picture)
+
+    def _can_look(self, picture: Image) -> bool:
+        return self._letterbox is not None and self._letterbox.frame_size == size_of(picture)
+
+    def _look(self, picture: Image, boxes: NDArray[np.float32] | None) -> tuple[Picture, Seen]:
+        return self.registration.look(picture, boxes)
+
+    def prepare(self, picture: Image) -> Picture:
         """picture: a frame's, (H, W, 3) uint8 BGR where it is an array -> the network's input, of shape (1, 3, h, w)."""
-        size = (picture.shape[0], picture.shape[1]) if isinstance(picture, np.ndarray) else (picture.height, picture.width)
-        self.letterbox(size)
-        prepared = self.registration.picture(picture, self._boxes)
-        if self._held is not None and self.canvas is not None and self.canvas.anchored:
+        self.letterbox(size_of(picture))
+        prepared, seen = self._ahead.take(picture, self._boxes)
+        self.registration.show(seen)
+        if self._held is not None and seen.anchored:
             self._held.begin_anew()
         if self.denoiser is not None:
-            if self.canvas is not None and self.canvas.shift != (0, 0):
+            if seen.shift != (0, 0):
                 self.denoiser.forget()  # its means lie on the canvas as it was
             prepared = replace(prepared, pixels=self.denoiser(prepared.pixels))
         self._whole = prepared
@@ -86,10 +99,10 @@ class PictureTask:
         assert self._whole is not None
         return self._whole
 
-    @property
-    def canvas(self) -> Canvas | None:
-        """What registers the pictures, where that is wanted."""
-        return None if self._registration is None else self._registration.canvas
+    def spent(self, share: float) -> None:
+        """Be told which share of the dense MACs the picture prepared last took."""
+        if self._registration is not None and self._registration.spent(share):
+            self._ahead.redo(self._registration.forget)
 
     def begin_anew(self) -> None:
         """The next frame has nothing in common with those before."""
@@ -97,7 +110,7 @@ class PictureTask:
         if self._held is not None:
             self._held.begin_anew()
         if self._registration is not None:
-            self._registration.begin_anew()
+            self._ahead.begin_anew(self._registration.forget)
         if self.denoiser is not None:
             self.denoiser.forget()
 
@@ -113,6 +126,11 @@ class PictureTask:
         seen = {name: mask[: math.ceil(mask.shape[0] * rows), : math.ceil(mask.shape[1] * columns)] for name, mask in masks.items()}
         cells = {name: (box.input_size[0] / mask.shape[0], box.input_size[1] / mask.shape[1]) for name, mask in masks.items()}
         return {name: self.registration.to_frame(mask, cells[name]) for name, mask in seen.items()}
+
+
+def size_of(picture: Image) -> tuple[int, int]:
+    """(height, width), pixels."""
+    return (picture.shape[0], picture.shape[1]) if isinstance(picture, np.ndarray) else (picture.height, picture.width)
 
 
 def mean_colour(preset: Preset) -> tuple[int, int, int]:

@@ -178,8 +178,8 @@ class PoseStream(EngineStream):
         areas: tuple[str, ...] = ()
         if self._task.left_out is not None:
             areas = (share_note(self._task.left_out),) if self._detector is None else self._detector.notes
-        canvas = None if self._registered is None else self._registered.canvas
-        registered = () if canvas is None or canvas.note is None else (canvas.note,)
+        camera = self._registered
+        registered = () if camera is None or camera.note is None else (camera.note,)
         return tuple(dict.fromkeys((*super().notes, *areas, *registered)))
 
     @property
@@ -232,7 +232,7 @@ class PoseStream(EngineStream):
             self._camera.look(frame.picture, self._boxes)
         registered = self._registered
         self._motion = STANDSTILL if registered is None else in_phase(registered.frame_motion)
-        if registered is not None and registered.canvas is not None and registered.canvas.anchored:
+        if registered is not None and registered.seen.anchored:
             self._people.anchored()
             if self._whole is not None:
                 self._whole.begin_anew()

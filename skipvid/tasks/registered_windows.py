@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from skipvid.core.results import StoredPicture
 from skipvid.tasks.areas import HeldOut
-from skipvid.tasks.canvas import PHASES, TAPS, move_onto
+from skipvid.tasks.canvas import Seen, Tally
 from skipvid.tasks.motion import STANDSTILL, Similarity
 from skipvid.tasks.motion_choice import make_canvas
+from skipvid.tasks.moved import PHASES, TAPS, move_onto
 
 LOOKED_AT = 640
 """The longer side of the pictures in which motion is looked for, pixels; smaller frames are not enlarged."""
@@ -95,12 +96,27 @@ class CameraMotion:
         canvas = make_canvas(motion, self._size, None if left_out is None else HeldOut(left_out, self._size))
         assert canvas is not None
         self.canvas = canvas
+        self._tally = Tally()
+
+    @property
+    def seen(self) -> Seen:
+        """What became of the last frame."""
+        return self.canvas.seen
+
+    @property
+    def note(self) -> str | None:
+        """How much was registered, in words; None for a camera that did not move."""
+        return self._tally.note
 
     def look(self, picture: Picture, boxes: NDArray[np.floating]) -> None:
         """Take in the next frame. boxes: (K, 4) xyxy, pixels of the anchor, of what may move by itself."""
-        if not self.canvas.looks:
+        if self.canvas.looks:
+            self._register(picture, boxes)
+        else:
             self.canvas.pass_by()
-            return
+        self._tally.add(self.canvas.seen)
+
+    def _register(self, picture: Picture, boxes: NDArray[np.floating]) -> None:
         height, width = self._size
         if isinstance(picture, np.ndarray):
             small = picture if self._size == self._frame_size else cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)

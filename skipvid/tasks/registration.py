@@ -13,13 +13,14 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from skipvid.core.results import StoredPicture
 from skipvid.skip.picture import Picture
 from skipvid.tasks.areas import HeldOut
-from skipvid.tasks.canvas import Canvas, cut_to_frame, to_picture
+from skipvid.tasks.canvas import Canvas, Seen, Tally
 from skipvid.tasks.letterbox import Letterbox, Preprocessor
+from skipvid.tasks.look_ahead import Image
 from skipvid.tasks.motion import STANDSTILL, Similarity
 from skipvid.tasks.motion_choice import make_canvas
+from skipvid.tasks.moved import cut_to_frame, to_picture
 
 T = TypeVar("T", np.float32, np.bool_)
 
@@ -27,6 +28,8 @@ T = TypeVar("T", np.float32, np.bool_)
 class Registration:
     """Makes the network's pictures of one stream's frames of one size, and leads back from them to the frame.
 
+    `look` and `forget` may be called from several threads, by one at a time; the rest belongs to the thread whose frame it is.
+    seen: what became of the picture that was shown last.
     motion: of skipvid.core.motions. held: what is left out of the pictures: no motion is looked for there.
     """
 
@@ -36,42 +39,64 @@ class Registration:
         self._enlarged = letterbox.content_size[0] > letterbox.frame_size[0]
         self._size = letterbox.frame_size if self._enlarged else letterbox.content_size
         self._moves = False  # since the last anchor, by which time frames that are enlarged come from BGR
-        self.canvas: Canvas | None = make_canvas(motion, self._size, held, self._enlarged)
+        self._canvas = make_canvas(motion, self._size, held, self._enlarged)
+        self._tally = Tally()
+        self.seen = Seen()
 
-    def begin_anew(self) -> None:
-        """The next frame has nothing in common with those before."""
-        if self.canvas is not None:
-            self.canvas.forget()
+    @property
+    def active(self) -> bool:
+        """Whether frames may be registered at all."""
+        return self._canvas is not None
 
-    def picture(self, picture: NDArray[np.uint8] | StoredPicture, boxes: NDArray[np.float32] | None) -> Picture:
-        """picture: a frame's, (H, W, 3) uint8 BGR where it is an array -> the network's input; one that has not moved has the bits that
-        it has without registration.
+    def forget(self) -> None:
+        """The next picture that is looked at has nothing in common with those before, or a canvas is used from it on, or no longer."""
+        self._moves = False
+        if self._canvas is not None:
+            self._canvas.forget()
+
+    def spent(self, share: float) -> bool:
+        """Be told which share of the dense MACs the picture that was shown last took. Returns whether to `forget` those before."""
+        return self._canvas is not None and self._canvas.choose(share, self.seen)
+
+    @property
+    def note(self) -> str | None:
+        """How much was registered, in words; None for a camera that did not move."""
+        return self._tally.note
+
+    def show(self, seen: Seen) -> None:
+        """Let all that leads back to the frame be of a picture of which `look` said this."""
+        self.seen = seen
+        self._tally.add(seen)
+
+    def look(self, picture: Image, boxes: NDArray[np.float32] | None) -> tuple[Picture, Seen]:
+        """picture: the next frame's, (H, W, 3) uint8 BGR where it is an array -> the network's input, and what became of it; one that has
+        not moved has the bits that it has without registration.
 
         boxes: (K, 4) xyxy in pixels of the input, of what may move by itself.
         """
-        if self.canvas is None:
-            return self._preprocess(picture, self._letterbox)
-        if not self.canvas.looks:
-            self.canvas.pass_by()
-            return self._preprocess(picture, self._letterbox)
+        canvas = self._canvas
+        if canvas is None or not canvas.looks:
+            if canvas is not None:
+                canvas.pass_by()
+            return self._preprocess(picture, self._letterbox), Seen()
         on_canvas = None if boxes is None else boxes * self._per_input_pixel()
-        if self._enlarged:
-            return self._registered_and_enlarged(self.canvas, picture, on_canvas)
+        made = self._before_enlarging(canvas, picture, on_canvas) if self._enlarged else self._scaled(canvas, picture, on_canvas)
+        return made, canvas.seen
+
+    def _scaled(self, canvas: Canvas, picture: Image, boxes: NDArray[np.float32] | None) -> Picture:
         prepared = self._preprocess(picture, self._letterbox)
         height, width = self._size
         content = prepared.pixels[:height, :width]
-        registered = self.canvas.register(content, on_canvas)
+        registered = canvas.register(content, boxes)
         if registered is content:
             return prepared
-        if content.shape != prepared.pixels.shape:
-            whole = prepared.pixels.copy()
-            whole[:height, :width] = registered
-            registered = whole
-        return replace(prepared, pixels=registered)
+        if content.shape == prepared.pixels.shape:
+            return replace(prepared, pixels=registered.copy())  # the canvas is drawn on further
+        whole = prepared.pixels.copy()
+        whole[:height, :width] = registered
+        return replace(prepared, pixels=whole)
 
-    def _registered_and_enlarged(
-        self, canvas: Canvas, picture: NDArray[np.uint8] | StoredPicture, boxes: NDArray[np.float32] | None
-    ) -> Picture:
+    def _before_enlarging(self, canvas: Canvas, picture: Image, boxes: NDArray[np.float32] | None) -> Picture:
         image = picture if isinstance(picture, np.ndarray) else picture.bgr()
         registered = canvas.register(image, boxes)
         self._moves = registered is not image or (self._moves and not canvas.anchored)
@@ -86,32 +111,32 @@ class Registration:
     @property
     def frame_motion(self) -> Similarity:
         """From the anchor to the last frame, in pixels of frames."""
-        if self.canvas is None or self.canvas.motion is STANDSTILL:
+        if self.seen.motion is STANDSTILL:
             return STANDSTILL
         (height, width), (rows, columns) = self._letterbox.frame_size, self._size
-        return self.canvas.motion.scaled(width / columns, height / rows)
+        return self.seen.motion.scaled(width / columns, height / rows)
 
     def boxes_to_frame(self, boxes: NDArray[np.float32]) -> NDArray[np.float32]:
         """(K, 4) xyxy in pixels of the input -> of the frame, cut to it."""
         box = self._letterbox
-        if self.canvas is None or self.canvas.motion is STANDSTILL:
+        if self.seen.motion is STANDSTILL:
             return box.boxes_to_frame(boxes)
-        moved = self.canvas.motion.boxes(boxes * self._per_input_pixel())
+        moved = self.seen.motion.boxes(boxes * self._per_input_pixel())
         return cut_to_frame(box.uncut_to_frame((moved / self._per_input_pixel()).astype(np.float32)), box.frame_size)
 
     def points_to_frame(self, points: NDArray[np.float32]) -> NDArray[np.float32]:
         """(K, J, 3), x and y in pixels of the input and a score -> of the frame; they may lie beyond it."""
         box, places = self._letterbox, points[..., :2]
-        if self.canvas is not None and self.canvas.motion is not STANDSTILL:
+        if self.seen.motion is not STANDSTILL:
             unit = self._per_input_pixel()[:2]
-            places = (self.canvas.motion.points(places * unit) / unit).astype(np.float32)
+            places = (self.seen.motion.points(places * unit) / unit).astype(np.float32)
         flat = places.reshape(-1, 2)
         moved = box.uncut_to_frame(np.concatenate([flat, flat], 1))[:, :2].reshape(places.shape)
         return np.concatenate([moved, points[..., 2:]], 2).astype(np.float32)
 
     def to_frame(self, grid: NDArray[T], cell: tuple[float, float]) -> NDArray[T]:
         """A grid (h, w) over the canvas as one over the frame. cell: (height, width) of a cell, pixels of the input."""
-        if self.canvas is None:
+        if self.seen.motion is STANDSTILL:
             return grid
         per_pixel = self._per_input_pixel()
-        return to_picture(grid, self.canvas.motion, (cell[0] * float(per_pixel[1]), cell[1] * float(per_pixel[0])))
+        return to_picture(grid, self.seen.motion, (cell[0] * float(per_pixel[1]), cell[1] * float(per_pixel[0])))

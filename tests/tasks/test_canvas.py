@@ -10,8 +10,9 @@ import pytest
 from numpy.typing import NDArray
 from shaking_camera import SIZE, scene, seen, shaken
 
-from skipvid.tasks.canvas import CELL, KERNELS, MOST_LOST, RESTS, TAPS, Canvas, cut_to_frame, move_onto, to_picture
+from skipvid.tasks.canvas import CELL, MOST_LOST, RESTS, Canvas
 from skipvid.tasks.motion import STANDSTILL, Similarity
+from skipvid.tasks.moved import ASIDE, KERNELS, ROUNDING, TAPS, cut_to_frame, draw_changes, move_onto, to_picture
 
 
 def change(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
@@ -154,3 +155,35 @@ def test_grids_go_where_the_picture_shows_their_cells(kind: type) -> None:
     assert moved.dtype == kind
     np.testing.assert_array_equal(moved, expected)
     assert to_picture(grid, STANDSTILL, (8, 8)) is grid
+
+
+def test_what_is_seen_again_stays_and_what_changed_is_drawn() -> None:
+    shift = Similarity(dx=4.0)
+    seen = np.full((60, 80, 3), 100, np.uint8)
+    shown = seen.copy()
+    shown[:, 30:40] = 160
+    shown[:, 60:] += int(ROUNDING)
+    canvas = seen.copy()
+    draw_changes(canvas, shown, shift)
+    assert (canvas[:, 26:36] == 160).all() and (canvas[:, :26] == 100).all() and (canvas[:, 36:] == 100).all()
+    other = np.full_like(seen, 100 + int(ROUNDING) + 1)
+    draw_changes(canvas, other, shift)
+    assert (canvas[:, :76] == other[:, :76]).all() and (canvas[:, 76:] == 100).all(), "the picture shows nothing there"
+
+
+@pytest.mark.parametrize("motion", [Similarity(dx=1.3, dy=-0.6), Similarity(1.001, 0.002, 1.0, 0.5)])
+def test_nothing_on_the_canvas_drifts_from_what_the_picture_shows(motion: Similarity) -> None:
+    """The light goes up by less than what is drawn, frame by frame."""
+    whole = scene()[:200, :300]
+    canvas, exact = whole.copy(), whole.copy()
+    drawn = []
+    for number in range(30):
+        picture = np.asarray(np.clip(whole.astype(np.int16) + number // 2, 0, 255), np.uint8)
+        before = canvas.copy()
+        draw_changes(canvas, picture, motion)
+        move_onto(exact, picture, motion)
+        contrast = cv2.morphologyEx(before, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8))
+        aside = np.abs(canvas.astype(np.int16) - exact)
+        assert (aside <= np.rint(ROUNDING + ASIDE * contrast.astype(np.float64)) + 1).all()
+        drawn.append(float((canvas != before).mean()))
+    assert min(drawn[1:]) < 0.05 and max(drawn[1:]) > 0.2

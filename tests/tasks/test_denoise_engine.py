@@ -109,8 +109,9 @@ def test_where_the_canvas_follows_a_pan_the_filter_begins_anew() -> None:
     followed, filtered = 0, 0
     for picture in given:
         wanted, found = plain.prepare(picture).pixels.copy(), filtering.prepare(picture).pixels
-        assert plain.canvas is not None and filtering.canvas is not None and plain.canvas.shift == filtering.canvas.shift
-        if plain.canvas.shift != (0, 0):
+        shift = plain.registration.seen.shift
+        assert filtering.registration.seen.shift == shift
+        if shift != (0, 0):
             followed += 1
             assert np.array_equal(found, wanted)
         else:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 from shaking_camera import SIZE, scene, seen
 
-from skipvid.tasks.canvas import Canvas
+from skipvid.tasks.canvas import Canvas, Seen
 from skipvid.tasks.motion_choice import (
     FIRST_WAIT,
     HOPELESS,
@@ -89,9 +91,20 @@ def test_a_canvas_on_which_nothing_moves_any_more_is_given_up() -> None:
 
 
 def test_where_no_motion_is_found_it_is_looked_for_ever_more_seldom(monkeypatch: pytest.MonkeyPatch) -> None:
-    canvas, looked = AutoCanvas(SIZE), []
-    anchor = canvas._estimator.anchor
-    monkeypatch.setattr(canvas._estimator, "anchor", lambda pixels: (looked.append(canvas._pictures), anchor(pixels)))
+    canvas = AutoCanvas(SIZE)
+    looked: list[int] = []
+    anchor, choose, seen_so_far = canvas._estimator.anchor, canvas.choose, [0]
+
+    def counted(share: float, what: Seen) -> bool:
+        seen_so_far[0] += 1
+        return choose(share, what)
+
+    def anchored(pixels: NDArray[np.uint8]) -> None:
+        looked.append(seen_so_far[0])
+        anchor(pixels)
+
+    monkeypatch.setattr(canvas, "choose", counted)
+    monkeypatch.setattr(canvas._estimator, "anchor", anchored)
     assert not any(run(canvas, 0.9, 0.1, 1500, moving=False))
     gaps = [later - earlier for earlier, later in zip(looked, looked[1:], strict=False)]
     waits = [min(FIRST_WAIT * LOOKED**number, LONGEST_WAIT) for number in range(1, len(gaps) + 1)]

@@ -12,8 +12,11 @@ from numpy.typing import NDArray
 from shaking_camera import scene, seen
 
 from skipvid.core.results import StoredPicture
+from skipvid.skip.picture import Picture
+from skipvid.tasks import canvas
 from skipvid.tasks.letterbox import Letterbox, Preprocessor
 from skipvid.tasks.motion import STANDSTILL
+from skipvid.tasks.moved import move_onto
 from skipvid.tasks.registration import Registration
 
 INPUT = (320, 544)
@@ -36,6 +39,12 @@ def frame(size: tuple[int, int], dx: float = 0.0, dy: float = 0.0) -> NDArray[np
 def registration(size: tuple[int, int], motion: str = "canvas") -> tuple[Registration, Letterbox]:
     letterbox = Letterbox.fit(size, INPUT)
     return Registration(motion, letterbox, PREPROCESS), letterbox
+
+
+def shown(made: Registration, picture: NDArray[np.uint8] | StoredPicture, boxes: NDArray[np.float32] | None = None) -> Picture:
+    prepared, what = made.look(picture, boxes)
+    made.show(what)
+    return prepared
 
 
 def change(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
@@ -68,28 +77,29 @@ def test_frames_of_a_camera_that_stands_still_are_prepared_as_ever(size: tuple[i
     made, letterbox = registration(size, motion)
     for _ in range(3):
         picture = frame(size)
-        assert np.array_equal(made.picture(picture, None).pixels, PREPROCESS(picture, letterbox).pixels)
+        assert np.array_equal(shown(made, picture).pixels, PREPROCESS(picture, letterbox).pixels)
 
 
 @pytest.mark.parametrize("size", [SMALL, LARGE])
 def test_a_scene_at_rest_stays_where_it_was_in_the_network_s_picture(size: tuple[int, int]) -> None:
     made, letterbox = registration(size)
-    first = made.picture(frame(size), None).pixels.copy()
+    first = shown(made, frame(size)).pixels.copy()
     for number in range(1, 10):
         picture = frame(size, 1.5 * math.sin(2.1 * number), math.cos(1.3 * number) - 1)
-        registered = made.picture(picture, None).pixels
+        registered = shown(made, picture).pixels
         assert registered.shape == first.shape
         moved = change(PREPROCESS(picture, letterbox).pixels, first)
         assert change(registered, first) < 0.2 * moved + 0.3
 
 
-def test_enlarging_blurs_each_place_of_the_scene_alike_whatever_the_motion() -> None:
+def test_enlarging_blurs_each_place_of_the_scene_alike_whatever_the_motion(monkeypatch: pytest.MonkeyPatch) -> None:
     """Registered after it was enlarged, the same picture changes several times as much."""
+    monkeypatch.setattr(canvas, "draw_changes", move_onto)
     made, _ = registration(SMALL)
     whole = Letterbox.fit(INPUT, INPUT)
     behind = Registration("canvas", whole, PREPROCESS)
     enlarge = Letterbox.fit(SMALL, INPUT)
-    begin = made.picture(frame(SMALL), None).pixels.copy()
+    begin = shown(made, frame(SMALL)).pixels.copy()
 
     def enlarged(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
         result = np.zeros((*INPUT, 3), np.uint8)
@@ -97,22 +107,22 @@ def test_enlarging_blurs_each_place_of_the_scene_alike_whatever_the_motion() -> 
         result[:height, :width] = PREPROCESS(picture, enlarge).pixels
         return result
 
-    behind_begin = behind.picture(enlarged(frame(SMALL)), None).pixels.copy()
+    behind_begin = shown(behind, enlarged(frame(SMALL))).pixels.copy()
     before = after = 0.0
     for number in range(1, 8):
         picture = frame(SMALL, 0.5 * math.sin(2.1 * number), 0.4 * math.cos(1.3 * number))
-        before += change(made.picture(picture, None).pixels, begin)
-        after += change(behind.picture(enlarged(picture), None).pixels, behind_begin)
+        before += change(shown(made, picture).pixels, begin)
+        after += change(shown(behind, enlarged(picture)).pixels, behind_begin)
     assert before < 0.75 * after
 
 
 @pytest.mark.parametrize("size", [SMALL, LARGE])
 def test_boxes_go_back_to_where_the_frame_shows_them(size: tuple[int, int]) -> None:
     made, letterbox = registration(size)
-    made.picture(frame(size), None)
+    shown(made, frame(size))
     dx, dy = 0.01 * size[1], -0.005 * size[1]
-    made.picture(frame(size, dx, dy), None)
-    assert made.canvas is not None and made.canvas.motion is not STANDSTILL
+    shown(made, frame(size, dx, dy))
+    assert made.seen.motion is not STANDSTILL
     boxes = np.array([[100, 80, 160, 200], [300.5, 20.25, 400, 120]], np.float32)
     expected = letterbox.boxes_to_frame(boxes) + np.array([dx, dy, dx, dy], np.float32)
     np.testing.assert_allclose(made.boxes_to_frame(boxes), expected, atol=0.15 * size[1] / 544)
@@ -121,8 +131,8 @@ def test_boxes_go_back_to_where_the_frame_shows_them(size: tuple[int, int]) -> N
 @pytest.mark.parametrize("size", [SMALL, LARGE])
 def test_grids_go_back_by_the_motion_in_their_own_cells(size: tuple[int, int]) -> None:
     made, letterbox = registration(size)
-    made.picture(frame(size), None)
-    made.picture(frame(size, 0.0147 * size[1]), None)  # 8 pixels of the input
+    shown(made, frame(size))
+    shown(made, frame(size, 0.0147 * size[1]))  # 8 pixels of the input
     grid = np.zeros((38, 68), np.float32)
     grid[10:20, 30:40] = 1
     back = made.to_frame(grid, (8, 8))
@@ -132,7 +142,7 @@ def test_grids_go_back_by_the_motion_in_their_own_cells(size: tuple[int, int]) -
 def test_a_stored_picture_is_enlarged_by_one_way_while_its_camera_moves() -> None:
     made, letterbox = registration(SMALL)
     pictures: list[StoredPicture] = [Stored(frame(SMALL, dx)) for dx in (0.0, 0.0, 1.0, 0.0)]
-    still, again, moved, back = [made.picture(picture, None).pixels.copy() for picture in pictures]
+    still, again, moved, back = [shown(made, picture).pixels.copy() for picture in pictures]
     assert np.array_equal(still, PREPROCESS(pictures[0], letterbox).pixels) and np.array_equal(again, still)
     assert change(moved, back) < 0.5 < change(moved, still)
 
@@ -140,7 +150,7 @@ def test_a_stored_picture_is_enlarged_by_one_way_while_its_camera_moves() -> Non
 def test_what_may_move_by_itself_is_told_in_pixels_of_the_input() -> None:
     """All that is rich in corners lies in the boxes, so that nothing is left to find a motion by."""
     made, _ = registration(SMALL)
-    made.picture(frame(SMALL), None)
+    shown(made, frame(SMALL))
     everything = np.array([[0, 0, 544, 306]], np.float32)
-    made.picture(frame(SMALL, 1.0), everything)
-    assert made.canvas is not None and made.canvas.lost == 1
+    shown(made, frame(SMALL, 1.0), everything)
+    assert made.seen.lost == 1

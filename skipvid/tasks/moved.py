@@ -1,0 +1,127 @@
+"""Pictures, grids and boxes moved between a canvas and the pictures that are drawn on it."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from skipvid.tasks.motion import STANDSTILL, Similarity
+
+TAPS = 6
+PHASES = 64
+"""Shifts are made in steps of 1 / PHASES pixels."""
+ROUNDING, ASIDE = 2.0, 0.1
+"""A value of a moved picture may differ from what was seen by so many grey levels and this share of the contrast around it, which is what
+a tenth of a pixel makes: motions are found to half as much, and each place between pixels is blurred otherwise."""
+MOSTLY = 0.15
+"""The share of values from which on a picture is another one, and is drawn as it is."""
+_NEIGHBOURS = np.ones((3, 3), np.uint8)
+
+
+def move_onto(canvas: NDArray[np.uint8], pixels: NDArray[np.uint8], motion: Similarity) -> None:
+    """Draw a picture onto the canvas, in place; where it shows nothing, the canvas stays. motion: from the canvas to the picture.
+
+    Both (h, w, 3) uint8, each of its own size. By Lanczos' kernel where it is only shifted, which keeps what is fine; else by a cubic one.
+    """
+    shown = _moved(canvas, pixels, motion)
+    if shown is not None:
+        seen, moved = shown
+        np.copyto(seen, moved)
+
+
+def draw_changes(canvas: NDArray[np.uint8], pixels: NDArray[np.uint8], motion: Similarity) -> None:
+    """As `move_onto`, but a value stays that the picture shows again, to within what moving a picture costs in accuracy.
+
+    Each is compared with what stands on the canvas, so that none drifts further than that from the picture.
+    """
+    shown = _moved(canvas, pixels, motion)
+    if shown is None:
+        return
+    seen, moved = shown
+    edges = cv2.morphologyEx(seen, cv2.MORPH_GRADIENT, _NEIGHBOURS)
+    tolerance = cv2.convertScaleAbs(edges, alpha=ASIDE, beta=ROUNDING)
+    changed = cv2.compare(cv2.absdiff(moved, seen), tolerance, cv2.CMP_GT)
+    if cv2.countNonZero(changed.reshape(len(changed), -1)) > MOSTLY * changed.size:
+        np.copyto(seen, moved)
+    else:
+        cv2.copyTo(moved, changed, seen)
+
+
+def _moved(canvas: NDArray[np.uint8], pixels: NDArray[np.uint8], motion: Similarity) -> tuple[NDArray[np.uint8], NDArray[np.uint8]] | None:
+    """The part of the canvas that a picture shows, and the picture moved there; what it does not show of that part is the canvas's."""
+    (rows, columns), (height, width) = canvas.shape[:2], pixels.shape[:2]
+    if not motion.shifts:
+        covered = _covered(motion, (height, width), (rows, columns))
+        moved = cv2.warpAffine(
+            pixels, motion.matrix(), (columns, rows), flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE
+        )
+        cv2.copyTo(canvas, 1 - covered, moved)
+        return canvas, np.asarray(moved, np.uint8)
+    (left, across), (top, down) = (divmod(round(shift * PHASES), PHASES) for shift in (motion.dx, motion.dy))
+    # the pixels of the canvas whose centres lie between centres of the picture
+    first_x, last_x = max(0, -left), min(columns, width - left - (across > 0))
+    first_y, last_y = max(0, -top), min(rows, height - top - (down > 0))
+    if last_x <= first_x or last_y <= first_y:
+        return None
+    moved = cv2.sepFilter2D(
+        pixels, -1, KERNELS[across], KERNELS[down], anchor=(TAPS // 2 - 1, TAPS // 2 - 1), borderType=cv2.BORDER_REPLICATE
+    )
+    shown = np.asarray(moved[first_y + top : last_y + top, first_x + left : last_x + left], np.uint8)
+    return canvas[first_y:last_y, first_x:last_x], shown
+
+
+def _covered(motion: Similarity, size: tuple[int, int], of_canvas: tuple[int, int]) -> NDArray[np.uint8]:
+    """(h, w) uint8 over a canvas, 1 where a pixel of it has its centre in the picture. size, of_canvas: (height, width)."""
+    height, width = size
+    corners = np.array([[0.5, 0.5], [width - 0.5, 0.5], [width - 0.5, height - 0.5], [0.5, height - 0.5]])
+    mask = np.zeros(of_canvas, np.uint8)
+    cv2.fillConvexPoly(mask, np.floor(motion.inverse().points(corners)).astype(np.int32), 1)
+    return mask
+
+
+def _kernels() -> NDArray[np.float32]:
+    """(PHASES, TAPS): Lanczos' window of TAPS samples for each shift, of sum 1."""
+    offsets = np.arange(TAPS) - (TAPS // 2 - 1) - np.arange(PHASES)[:, None] / PHASES
+    kernels = np.sinc(offsets) * np.sinc(offsets / (TAPS / 2))
+    return np.asarray(kernels / kernels.sum(1, keepdims=True), np.float32)
+
+
+KERNELS = _kernels()
+
+
+T = TypeVar("T", np.float32, np.bool_)
+
+
+def to_picture(grid: NDArray[T], motion: Similarity, cell: tuple[float, float]) -> NDArray[T]:
+    """A grid (h, w) float32 or bool over the canvas as one over the picture; beyond the canvas it goes on as at its border.
+
+    cell: (height, width) of a cell, pixels.
+    """
+    if motion is STANDSTILL or not grid.size:
+        return grid
+    to_pixels = np.diag([cell[1], cell[0], 1.0])
+    to_pixels[:2, 2] = cell[1] / 2 - 0.5, cell[0] / 2 - 0.5  # from centres of cells to centres of pixels
+    whole = np.vstack([motion.matrix(), [0, 0, 1]])
+    matrix = (np.linalg.inv(to_pixels) @ whole @ to_pixels)[:2]
+    flat = grid.dtype == np.bool_
+    how = cv2.INTER_NEAREST if flat else cv2.INTER_LINEAR
+    size = (grid.shape[1], grid.shape[0])
+    values: NDArray[np.uint8] | NDArray[np.float32] = grid.astype(np.uint8) if flat else np.asarray(grid, np.float32)
+    moved = cv2.warpAffine(values, matrix, size, flags=how, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(moved, grid.dtype)
+
+
+def cut_to_frame(boxes: NDArray[np.floating], frame_size: tuple[int, int]) -> NDArray[np.float32]:
+    """Boxes (K, 4) xyxy cut to a frame of (height, width); empty ones where the centre lies beyond it.
+
+    What has more than half of it beyond the border is known from earlier frames only.
+    """
+    height, width = frame_size
+    x, y = (boxes[:, 0] + boxes[:, 2]) / 2, (boxes[:, 1] + boxes[:, 3]) / 2
+    inside = (x >= 0) & (x <= width) & (y >= 0) & (y <= height)
+    cut = np.asarray(np.clip(boxes, 0, np.array([width, height, width, height], np.float32)), np.float32)
+    cut[~inside] = 0
+    return cut

@@ -1,0 +1,149 @@
+"""Work done before its turn: the same results whatever was done when, and by whom."""
+
+from __future__ import annotations
+
+import math
+import random
+import threading
+import time
+
+import numpy as np
+import pytest
+from shaking_camera import scene, seen
+
+from skipvid.core.results import Frame
+from skipvid.presets.preset import load_preset
+from skipvid.presets.weights import resolve_weights
+from skipvid.skip.config import SkipConfig
+from skipvid.tasks.detect_engine import DetectEngine
+from skipvid.tasks.look_ahead import LAG, Boxes, Image, LookAhead
+
+PICTURES: list[Image] = [np.full((2, 2, 3), number, np.uint8) for number in range(60)]
+
+
+@pytest.fixture
+def engine() -> DetectEngine:
+    preset = load_preset("efficientdet-nano")
+    weights = resolve_weights(preset)
+    return DetectEngine(preset, SkipConfig.of(preset, threads=1), weights.path, weights.sha256)
+
+
+class Counter:
+    """Work whose results depend on all pictures since the last beginning, and on the boxes that it is given."""
+
+    def __init__(self) -> None:
+        self.total = self.done = 0
+        self.threads: set[int] = set()
+
+    def __call__(self, picture: Image, boxes: Boxes) -> tuple[int, int | None]:
+        assert isinstance(picture, np.ndarray)
+        self.threads.add(threading.get_ident())
+        self.done += 1
+        self.total = 31 * self.total + int(picture[0, 0, 0])
+        return self.total, None if boxes is None else int(boxes[0, 0])
+
+    def reset(self) -> None:
+        self.total = 0
+
+
+def found(number: int) -> Boxes:
+    return None if number < 0 else np.full((1, 4), number, np.float32)
+
+
+def run(offered: bool, seed: int = 0) -> tuple[list[tuple[int, int | None]], Counter]:
+    """All pictures through two threads; some times everything begins anew, or is done again."""
+    work, dice = Counter(), random.Random(seed)
+    ahead = LookAhead(work, lambda _: True)
+    room, there = threading.Semaphore(LAG - 2), threading.Semaphore(0 if offered else len(PICTURES))
+
+    def read() -> None:
+        for picture in PICTURES:
+            room.acquire()
+            ahead.offer(picture)
+            there.release()
+            time.sleep(dice.random() / 2000)
+
+    reader = threading.Thread(target=read)
+    if offered:
+        reader.start()
+    results = []
+    for number, picture in enumerate(PICTURES):
+        there.acquire()
+        if number % 17 == 5:
+            ahead.redo(work.reset)
+        if number == 30:
+            ahead.begin_anew(work.reset)
+        results.append(ahead.take(picture, found(number - 1)))
+        room.release()
+        time.sleep(random.Random(seed + number).random() / 2000)
+    if offered:
+        reader.join()
+    return results, work
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_results_are_those_of_one_thread_whatever_was_done_ahead(seed: int) -> None:
+    alone, _ = run(offered=False)
+    assert run(offered=True, seed=seed)[0] == alone
+    assert [boxes for _, boxes in alone[:LAG]] == [None] * LAG and alone[LAG][1] == 0
+    assert [boxes for _, boxes in alone[30 : 30 + LAG]] == [None] * LAG and alone[30 + LAG][1] == 30
+
+
+def test_what_can_be_done_ahead_is_done_by_who_offers() -> None:
+    work = Counter()
+    ahead = LookAhead(work, lambda _: True)
+    for number in range(LAG + 3):
+        ahead.offer(PICTURES[number])
+    assert work.done == LAG  # the next ones wait for what is found in the first
+    for number in range(LAG + 3):
+        ahead.take(PICTURES[number], found(number - 1))
+    assert work.done == LAG + 3
+
+
+def test_pictures_that_cannot_be_looked_at_yet_wait_in_their_order() -> None:
+    work, can = Counter(), [False]
+    ahead = LookAhead(work, lambda _: can[0])
+    ahead.offer(PICTURES[0])
+    ahead.offer(PICTURES[1])
+    assert work.done == 0
+    assert ahead.take(PICTURES[0], None) == (0, None)
+    can[0] = True
+    ahead.offer(PICTURES[2])
+    assert work.done == 3
+    assert [ahead.take(PICTURES[number], None)[0] for number in (1, 2)] == [1, 33]
+
+
+def test_pictures_that_are_left_out_hold_nothing_up() -> None:
+    work = Counter()
+    ahead = LookAhead(work, lambda _: True)
+    for number in range(4):
+        ahead.offer(PICTURES[number])
+    ahead.take(PICTURES[0], None)
+    assert ahead.take(PICTURES[3], None)[0] == ((0 * 31 + 1) * 31 + 2) * 31 + 3
+    assert ahead.take(PICTURES[9], None)[1] is None
+
+
+@pytest.mark.parametrize("motion", ["canvas", "auto"])
+def test_a_stream_finds_the_same_whether_frames_were_looked_at_ahead(engine: DetectEngine, motion: str) -> None:
+    """A scene that shakes, with a cut in it; `auto` begins to register on the way."""
+    engine.use_motion(motion)
+    whole = scene()
+    frames = [Frame(seen(whole, 2 * math.sin(2.1 * n), math.cos(1.3 * n)), n, n / 25, "") for n in range(22)]
+    frames += [Frame(255 - seen(whole, math.sin(n), 0.0), n, n / 25, "") for n in range(22, 28)]
+
+    def results(ahead: int) -> list[tuple[bool, int, bytes]]:
+        stream, offered = engine.stream(), 0
+        found = []
+        for number, frame in enumerate(frames):
+            while ahead and offered < min(len(frames), number + 1 + ahead):
+                stream.look_ahead(frames[offered])
+                offered += 1
+            result = stream.process(frame)
+            assert result.cost is not None
+            found.append((result.keyframe, result.cost.macs, result.detections.boxes.tobytes()))
+        assert any("registered" in note for note in stream.notes)
+        return found
+
+    alone = results(0)
+    assert alone[22][0] and not all(keyframe for keyframe, _, _ in alone)
+    assert results(1) == alone and results(5) == alone
