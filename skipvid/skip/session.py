@@ -86,6 +86,7 @@ class Session:
         self._unit_wait, self._unit_checks = 1, 0
         self._whole: _WholeFrame | None = None
         self._shift: tuple[int, int] | None = None  # that the next frame has
+        self._stray = False  # whether it is unlike those around it
         self._dense_above = model.config.dense_above if kind_for(model.config).dense_runs else 1.0
 
     def __call__(self, *inputs: Input, **named: Input) -> Any:
@@ -127,6 +128,7 @@ class Session:
         refresh, gated = self.model.config.refresh, self.model.config.gate != "none"
         refreshed = refresh > 0 and self._since_keyframe >= refresh
         shift, self._shift = self._shift, None
+        stray, self._stray = self._stray, False
         repeated = False
         if self._seen is not None and shift is None:
             repeated = not refreshed and same_values(inputs, self._seen)
@@ -151,7 +153,7 @@ class Session:
             self._dense_state = self._dense_state or self._program.new_state(dense=True)
             self._run = self._timed(self._dense_state, inputs, gated_next=False)
         self._since_keyframe = 1 if self.keyframe else self._since_keyframe + 1
-        self._schedule_keyframes(self._run.costs or self._program.costs, self._run)
+        self._schedule_keyframes(self._run.costs or self._program.costs, self._run, stray)
         self._compare_times(not gated_next)
         if gated and (self._stretch.left > 0 or not self._current):
             if seen is not None and shift is None and not repeated:
@@ -167,6 +169,10 @@ class Session:
         PyTorch computes, or a shift as large as the input.
         """
         self._shift = (dy, dx) if (dy, dx) != (0, 0) else None
+
+    def expect_stray(self) -> None:
+        """Say that the next frame is unlike those around it, so that what it takes tells nothing of them: no dense frames follow it."""
+        self._stray = True
 
     def _can_shift(self, shift: tuple[int, int]) -> bool:
         assert self._program is not None
@@ -208,6 +214,7 @@ class Session:
         """Forget the stream: the next frame is a keyframe, and has the bits of a new session's first. The memory is kept for it."""
         self._current = False
         self._seen = self._shift = None
+        self._stray = False
         self._since_keyframe = 0
         self._stretch.reset()
         self._unit_wait, self._unit_checks = 1, 0
@@ -225,7 +232,7 @@ class Session:
             self._widths = RatioChoice(program.policy) if isinstance(program, WidthsProgram) else None
         self._program, self._shapes = program, shapes
 
-    def _schedule_keyframes(self, costs: CostModel, run: FrameRun) -> None:
+    def _schedule_keyframes(self, costs: CostModel, run: FrameRun, stray: bool) -> None:
         """Where nearly everything moves, gates cost more than they save: a stretch of dense frames follows."""
         if self.keyframe:
             self._stretch.passed()
@@ -233,7 +240,7 @@ class Session:
         if self._unit_is_stale(run):
             self._current = False
             return
-        if self._stretch.left == 0:  # otherwise it is a frame equal to the last one
+        if self._stretch.left == 0 and not stray:  # otherwise it is a frame equal to the last one
             whole = costs.macs_at(run.choices) if run.choices else costs.dense_macs
             self._stretch.gated(costs.executed_macs(run.active) / max(1, whole), self._dense_above)
 

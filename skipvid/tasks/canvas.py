@@ -37,7 +37,8 @@ class Seen:
 
     motion: from the canvas to it. anchored: whether it is a new anchor, so that it must be a keyframe. shift: (dy, dx) by which the canvas
     was moved before it: (y, x) shows what (y + dy, x + dx) showed. lost: how many pictures in a row, up to this one, were not registered.
-    is_anchor: whether it is a new anchor, keyframe or not. moved: whether it was only looked at, and the camera had moved.
+    is_anchor: whether it is a new anchor, keyframe or not. moved: whether it was only looked at, and the camera had moved. stray: whether
+    it lies unlike those around it, as the first one that was not registered, or unlike the one before it, the only one that was not.
     """
 
     motion: Similarity = STANDSTILL
@@ -46,6 +47,7 @@ class Seen:
     lost: int = 0
     is_anchor: bool = False
     moved: bool = False
+    stray: bool = False
 
 
 class Tally:
@@ -83,7 +85,7 @@ class Canvas:
         self._follows = follows
         self._reach = max(REACH * size[1], CELL * (FOLLOWS + 0.2)) if follows else REACH * size[1]
         self.lost = 0
-        self._is_anchor = self._has_moved = False
+        self._is_anchor = self._has_moved = self._is_stray = False
         self._size = size
         self._estimator = MotionEstimator(watched)
         self._seen: NDArray[np.uint8] | None = None
@@ -98,12 +100,12 @@ class Canvas:
     @property
     def seen(self) -> Seen:
         """What became of the last picture."""
-        return Seen(self.motion, self.anchored, self.shift, self.lost, self._is_anchor, self._has_moved)
+        return Seen(self.motion, self.anchored, self.shift, self.lost, self._is_anchor, self._has_moved, self._is_stray)
 
     def pass_by(self) -> None:
         """In place of `register`, where the canvas does not look at a picture."""
         self.motion, self.anchored, self.shift = STANDSTILL, False, (0, 0)
-        self._is_anchor = self._has_moved = False
+        self._is_anchor = self._has_moved = self._is_stray = False
 
     def forget(self) -> None:
         """The next picture is an anchor."""
@@ -128,11 +130,12 @@ class Canvas:
         in a row the last becomes an anchor, which need not be a keyframe, as nothing was moved before it.
         """
         self.anchored, self.shift = False, (0, 0)
-        self._is_anchor = self._has_moved = False
+        self._is_anchor = self._has_moved = self._is_stray = False
         if self._seen is None:
             self._patience = MOST_LOST
             return self._anchor(pixels)
         motion = self._estimator.estimate(pixels, boxes)
+        self._is_stray = self.lost == (0 if motion is None else 1)  # the first one that is lost, or the first one after a single one
         if motion is None:
             self.lost += 1
             self.motion = STANDSTILL

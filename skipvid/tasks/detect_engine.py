@@ -229,6 +229,8 @@ class DetectStream(EngineStream):
             self._session.shift(*seen.shift)
             if self._whole is not None:
                 self._whole.shift(*seen.shift)
+        if seen.stray:
+            self._session.expect_stray()
         clock.lap("preprocess", frame.ahead_ms)
         self._time_dense(prepared, self._session, clock)
         with nullcontext() if self._whole is None else self._whole.beside(lambda: self._task.whole, clock):

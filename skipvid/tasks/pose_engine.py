@@ -257,6 +257,8 @@ class PoseStream(EngineStream):
         prepared = self._task.prepare(picture, window)
         clock.lap("preprocess")
         self._time_dense(prepared, viewer.session, clock)
+        if self._registered is not None and self._registered.seen.stray:
+            viewer.session.expect_stray()
         with nullcontext() if self._whole is None else self._whole.beside(lambda: self._task.prepare_whole(picture, window), clock):
             maps = self._model.dense_maps(prepared) if self._dense else viewer.session.maps(prepared)
             clock.lap("model")

@@ -140,6 +140,25 @@ def test_a_camera_that_comes_to_rest_is_found_within_four_frames(pyramid: SkipMo
     assert not any(keyframes[65:])
 
 
+def test_a_frame_that_is_unlike_those_around_it_begins_no_stretch(pyramid: SkipModel, backend: str) -> None:
+    session, still = pyramid.regated(SkipConfig(threshold=0.05, backend=backend)).session(), torch.randn(SHAPE)
+    for frame in (still, -still):
+        session(frame)
+    assert not session.keyframe and session.cost.saving < 0.1
+    session(still)
+    assert session.keyframe  # as always
+    session.reset()
+    session(still)
+    for frame in (-still, still):
+        session.expect_stray()
+        session(frame)
+        assert not session.keyframe
+    session(-still)
+    assert not session.keyframe
+    session(still)
+    assert session.keyframe  # it was said of those two frames only
+
+
 def test_a_dense_frame_costs_everything_and_its_account_is_as_if_counted_anew(pyramid: SkipModel, backend: str) -> None:
     model = pyramid.regated(SkipConfig(threshold=0.05, backend=backend))
     session = model.session()

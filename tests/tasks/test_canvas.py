@@ -187,3 +187,15 @@ def test_nothing_on_the_canvas_drifts_from_what_the_picture_shows(motion: Simila
         assert (aside <= np.rint(ROUNDING + ASIDE * contrast.astype(np.float64)) + 1).all()
         drawn.append(float((canvas != before).mean()))
     assert min(drawn[1:]) < 0.05 and max(drawn[1:]) > 0.2
+
+
+def test_a_picture_that_alone_is_not_registered_is_a_stray_and_so_is_the_one_behind_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    motions = iter([None, STANDSTILL, STANDSTILL, None, None, STANDSTILL, STANDSTILL])
+    monkeypatch.setattr("skipvid.tasks.canvas.MotionEstimator.estimate", lambda estimator, pixels, boxes: next(motions))
+    canvas, picture = Canvas((48, 64)), np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
+    canvas.register(picture)
+    strays = []
+    for _ in range(7):
+        canvas.register(picture)
+        strays.append(canvas.seen.stray)
+    assert strays == [True, True, False, True, False, False, False]
