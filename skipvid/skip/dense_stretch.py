@@ -16,8 +16,9 @@ from skipvid.skip.ratio_choice import sampled
 
 SHORTEST, LONGEST, GROWTH = 2, 32, 4
 """Frames of the first stretch; of the longest, about a second; and the factor from one to the next."""
-FAR, FIRST_FAR = 0.75, 8
-"""The share of the MACs from which on gates are far from paying, and the frames of the first stretch then."""
+FAR, FIRST_FAR = 0.45, 8
+"""How much of the way from where gates just pay to all of the MACs a frame went that is far from paying, and the frames of the first
+stretch then."""
 RESTS = 0.5
 """A frame rests that changes by less than this share of what the most changed one of the stretch did."""
 LOOKS = 2
@@ -48,7 +49,7 @@ class DenseStretch:
         if share <= above:
             self.reset()
             return
-        first = FIRST_FAR if share > FAR else SHORTEST
+        first = FIRST_FAR if share > above + FAR * (1 - above) else SHORTEST
         self.left = self._length = min(max(first, GROWTH * self._length), LONGEST)
         self._resting, self._moving = 0, OF_MACS * share
 

@@ -36,6 +36,7 @@ def test_stretches_grow_while_gates_do_not_pay_and_are_gone_when_they_do() -> No
     assert lengths(*[0.6] * 5) == [SHORTEST, 8, LONGEST, LONGEST, LONGEST]
     assert lengths(0.9, 0.9, 0.9, 0.5, 0.6) == [FIRST_FAR, LONGEST, LONGEST, 0, SHORTEST]
     assert lengths(1.0, above=1.0) == [0]
+    assert lengths(0.77, above=0.55) == [FIRST_FAR] and lengths(0.77, above=0.7) == [SHORTEST]
 
 
 def noise(seed: int, share: float, still: Tensor) -> Tensor:
