@@ -34,6 +34,9 @@ from skipvid.tasks.engine import Engine
 SAMPLES = 6
 """Frames of each block that the sensitivity is measured on."""
 
+HARDLY = 1.1
+"""Times fewer MACs below which hardly any frame was left to the gates, so that what was lost says nothing about them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Goal:
@@ -100,7 +103,7 @@ def calibrate_by_goal(
     """Find thresholds that meet a goal on frames that they were not found on.
 
     keep: a folder for what was run, so that a second call goes on where the first one ended. floor: the lowest threshold of a map.
-    Raises UsageError where the engine's gates have no thresholds of single maps, or no working point meets the goal.
+    Raises UsageError where the engine's gates have no thresholds of single maps, no working point meets the goal, or gates hardly ran.
     """
     check_calibrated(engine.model.config)
     return _Search(engine, material, goal, keep, floor, tell).run()
@@ -159,6 +162,12 @@ class _Search:
         else:
             number = next((number for number, point in enumerate(frontier) if self.goal.met_by(point)), -1)
         if number >= 0:
+            if self.goal.kind == "drop" and frontier[number].fewer < HARDLY:
+                raise UsageError(
+                    f"nearly everything changes in these clips: {frontier[number].fewer:.2f} times fewer MACs, which shows nothing of what "
+                    "gates lose",
+                    "give clips of a camera that stands still, and of what it sees on a calm day, too",
+                )
             return number
         best = min(frontier, key=lambda point: point.at_most if self.goal.kind == "drop" else -point.fewer)
         near = f"{best.lost.value:.2f} points lost, at most {best.at_most:.2f}, at {best.fewer:.2f} times fewer MACs, {best.ms:.1f} ms"

@@ -120,6 +120,18 @@ def test_a_promise_is_what_the_left_out_blocks_show() -> None:
         everywhere.run()
 
 
+def test_where_gates_hardly_ran_nothing_is_promised() -> None:
+    """Of a camera that moves nearly all frames are dense: they lose nothing, and say nothing about the others."""
+
+    class Moving(Played):
+        def _run(self, fold: int, number: int, sensitivity: Any) -> Seen:
+            return seen(np.zeros(COUNT, bool), 1.05)
+
+    with pytest.raises(UsageError, match="nearly everything changes in these clips: 1.05 times fewer MACs"):
+        Moving(grows, Goal("drop", 0.5)).run()
+    assert Moving(grows, Goal("saving", 1.04)).run().promised.fewer == pytest.approx(1.05, rel=0.01)
+
+
 def few(fold: int, number: int, block: int) -> float:
     return 0.015 * number  # of a block, at first one frame of 52: not every 25 frames have one
 
