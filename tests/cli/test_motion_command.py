@@ -84,8 +84,9 @@ def test_heatmaps_and_masks_are_drawn_on_the_frame(place: Path) -> None:
 def test_poses_are_watched_through_windows_that_stand_still_in_the_scene(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shares = {}
     for motion in ("none", "canvas"):
-        words = ["pose", "clip.mp4", "-q", "--full-frame", "--max-frames", "12", "--motion", motion, "-o", f"{motion}.jsonl"]
-        assert run(words) == 0
+        # Nobody is there: a box that a faint one is seen in may cover all corners that motion could be found by.
+        words = ["pose", "clip.mp4", "-q", "--full-frame", "--conf", "0.9", "--max-frames", "12", "-o", f"{motion}.jsonl"]
+        assert run([*words, "--motion", motion]) == 0
         shares[motion] = np.mean(macs(place / f"{motion}.jsonl"))
     assert shares["canvas"] < 0.6 * shares["none"]
     assert run(["pose", "clip.mp4", "--conf", "0.1", "--max-frames", "5", "--motion", "canvas", "-o", "out.mp4"]) == 0
