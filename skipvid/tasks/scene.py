@@ -40,8 +40,9 @@ class SceneCutDetector:
 
         OpenCV and NumPy let other threads run Python meanwhile, who then keep waiting whoever should be computing the network.
         """
-        self._ahead.append(_Look.at(picture, self._latest))
-        self._latest = self._ahead[-1].thumbnail
+        look = _Look.at(picture, self._latest)
+        self._latest = look.thumbnail
+        self._ahead.append(look)
 
     def is_cut(self, picture: NDArray[np.uint8] | StoredPicture) -> bool:
         """picture: (H, W, 3) uint8 where it is an array. The first one is no cut."""
