@@ -43,11 +43,6 @@ class Registration:
         self._tally = Tally()
         self.seen = Seen()
 
-    @property
-    def active(self) -> bool:
-        """Whether frames may be registered at all."""
-        return self._canvas is not None
-
     def forget(self) -> None:
         """The next picture that is looked at has nothing in common with those before, or a canvas is used from it on, or no longer."""
         self._moves = False
