@@ -6,32 +6,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-try:
-    from skipvid.video.draw import _tint
-except ImportError:  # it could not be compiled, or not be loaded; `skipvid doctor` tells why
-    _tint = None  # type: ignore[assignment]
-
-
-def tint_cells(
-    plane: NDArray[np.uint8],
-    out: NDArray[np.uint8],
-    cells: NDArray[np.uint8],
-    rows: NDArray[np.int64],
-    columns: NDArray[np.int64],
-    factors: NDArray[np.uint16],
-    offsets: NDArray[np.uint16],
-) -> None:
-    """Write (factor · pixel + offset) / 256, rounded down, of each pixel of a plane to out; both are (H, W), side by side in each row.
-
-    cells: (h, w) numbers into factors and offsets, (256,) each, of which 255 · factor + offset is at most 65535. rows, columns: where
-    cells begin and end, (h + 1,) and (w + 1,) pixels, ascending; of what lies outside nothing is written.
-    Raises ValueError for what is not so.
-    """
-    if _tint is not None:
-        _tint.tint_cells(plane, out, cells, rows, columns, factors, offsets)
-    else:
-        tint_rectangles(plane, out, cells, rows, columns, factors, offsets)
-
 
 def tint_rectangles(
     plane: NDArray[np.uint8],
@@ -42,7 +16,13 @@ def tint_rectangles(
     factors: NDArray[np.uint16],
     offsets: NDArray[np.uint16],
 ) -> None:
-    """As `tint_cells`, without the extension: the commonest cell everywhere, and rectangles of others over it."""
+    """Write (factor · pixel + offset) / 256, rounded down, of each pixel of a plane to out; both are (H, W), side by side in each row.
+
+    By OpenCV: the commonest cell everywhere, and rectangles of others over it.
+    cells: (h, w) numbers into factors and offsets, (256,) each, of which 255 · factor + offset is at most 65535. rows, columns: where
+    cells begin and end, (h + 1,) and (w + 1,) pixels, ascending; of what lies outside nothing is written.
+    Raises ValueError for what is not so.
+    """
     if plane.shape != out.shape or (np.uint32(255) * factors + offsets > 65535).any():
         raise ValueError("plane and canvas have one size, and a factor and its offset make 16 bits")
     for edges, count, side in zip((rows, columns), cells.shape, plane.shape, strict=True):
@@ -76,3 +56,10 @@ def _rectangles(cells: NDArray[np.uint8], most: int) -> list[list[int]]:
             found.append([row, row + 1, left, right, step])
             latest[left, right, step] = found[-1]
     return found
+
+
+try:
+    from skipvid.video.draw._tint import tint_cells as tint_cells
+except ImportError:  # it could not be compiled, or not be loaded; `skipvid doctor` tells why
+    tint_cells = tint_rectangles
+"""As `tint_rectangles`, in one pass where the extension is there."""

@@ -10,12 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from skipvid.video.draw import cells as drawn_cells
-from skipvid.video.draw.cells import tint_rectangles
+from skipvid.video.draw.cells import tint_cells, tint_rectangles
 
 Way = Callable[..., None]
-native = pytest.mark.skipif(drawn_cells._tint is None, reason="the extension was not compiled")
-WAYS = [pytest.param(drawn_cells.tint_cells, marks=native, id="extension"), pytest.param(tint_rectangles, id="OpenCV")]
+native = pytest.mark.skipif(tint_cells is tint_rectangles, reason="the extension was not compiled")
+WAYS = [pytest.param(tint_cells, marks=native, id="extension"), pytest.param(tint_rectangles, id="OpenCV")]
 
 
 def edges(draw: st.DrawFn, cells: int, side: int) -> NDArray[np.int64]:
