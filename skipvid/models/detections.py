@@ -17,6 +17,9 @@ MAX_CANDIDATES = 5000
 MAX_DETECTIONS = 100
 """Objects of one image, as COCO's evaluation has it."""
 
+BLOCK = 32
+"""Boxes that are compared with all worse ones at a time: one by one, calls would take longer than what they compute."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RawDetections:
@@ -115,15 +118,49 @@ def class_wise_nms(
     boxes: (K, 4) xyxy, scores: (K,), classes: (K,) -> indices of the at most max_detections boxes kept, best score first; of equal scores
     the earlier one. A box goes where its IoU with a better kept box of its class is above iou_threshold. Boxes without area overlap none.
     """
-    remaining = np.argsort(-scores, kind="stable")
-    # A box whose sides changed places has none either: a negative area would drive out others that it does not touch.
-    areas = np.prod(np.maximum(boxes[:, 2:] - boxes[:, :2], 0), axis=1)
-    kept: list[int] = []
+    order = np.argsort(-scores, kind="stable")
+    own = _Boxes.of(boxes[order], classes[order])
+    remaining, kept = np.arange(len(order)), np.zeros(0, np.int64)
     while len(remaining) and len(kept) < max_detections:
-        best, rest = remaining[0], remaining[1:]
-        kept.append(int(best))
-        overlap = np.minimum(boxes[best, 2:], boxes[rest, 2:]) - np.maximum(boxes[best, :2], boxes[rest, :2])
-        intersection = np.prod(np.maximum(overlap, 0), axis=1)
-        union = areas[best] + areas[rest] - intersection
-        remaining = rest[(classes[rest] != classes[best]) | (intersection <= iou_threshold * union)]
-    return np.array(kept, np.int64)
+        block, rest = remaining[:BLOCK], remaining[BLOCK:]
+        unbeaten = block[_unbeaten(own.overlap(block, block, iou_threshold))]
+        kept = np.concatenate([kept, unbeaten])
+        remaining = rest[~own.overlap(unbeaten, rest, iou_threshold).any(axis=0)]
+    return order[kept[:max_detections]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Boxes:
+    """(K,) each: the sides of boxes, their areas and classes; whole columns are quicker to compute with than rows of four."""
+
+    left: NDArray[np.float32]
+    top: NDArray[np.float32]
+    right: NDArray[np.float32]
+    bottom: NDArray[np.float32]
+    areas: NDArray[np.float32]
+    classes: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, boxes: NDArray[np.float32], classes: NDArray[np.int64]) -> _Boxes:
+        left, top, right, bottom = np.ascontiguousarray(boxes.T)
+        # A box whose sides changed places has no area either: a negative one would drive out others that it does not touch.
+        return cls(left, top, right, bottom, np.maximum(right - left, 0) * np.maximum(bottom - top, 0), classes)
+
+    def overlap(self, these: NDArray[np.int64], those: NDArray[np.int64], iou_threshold: float) -> NDArray[np.bool_]:
+        """(M,) and (N,) numbers of boxes -> (M, N) whether both are of a class, and their IoU is above the threshold."""
+        these = these[:, None]
+        width = np.minimum(self.right[these], self.right[those]) - np.maximum(self.left[these], self.left[those])
+        height = np.minimum(self.bottom[these], self.bottom[those]) - np.maximum(self.top[these], self.top[those])
+        intersection = np.maximum(width, 0) * np.maximum(height, 0)
+        union = self.areas[these] + self.areas[those] - intersection
+        driven_out: NDArray[np.bool_] = (intersection > iou_threshold * union) & (self.classes[these] == self.classes[those])
+        return driven_out
+
+
+def _unbeaten(overlap: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """overlap: (N, N), the best box first -> (N,) the boxes that no better one of them drives out."""
+    unbeaten = np.ones(len(overlap), np.bool_)
+    for number in range(len(overlap)):
+        if unbeaten[number]:
+            unbeaten[number + 1 :] &= ~overlap[number, number + 1 :]
+    return unbeaten
