@@ -17,7 +17,8 @@ The speed is in skipvid.convert and its back ends.
 
 from __future__ import annotations
 
-from skipvid.nn.adaptive import AdaptiveConv2d, adaptive_layers, convert_adaptive
+from skipvid.nn.adaptive import AdaptiveConv2d
+from skipvid.nn.adaptive_convert import adaptive_layers, convert_adaptive
 from skipvid.nn.adaptive_policy import FixedPolicy, LearnedPolicy, Policy, RandomPolicy
 from skipvid.nn.base import SkipLayer
 from skipvid.nn.convert import ModuleReport, convert_modules

@@ -12,7 +12,7 @@ from torch.export import ExportedProgram
 from torch.fx import GraphModule
 
 from skipvid.core.errors import BackendError, UsageError
-from skipvid.nn.adaptive import adaptive_layers
+from skipvid.nn.adaptive_convert import adaptive_layers
 from skipvid.nn.adaptive_policy import FixedPolicy, LearnedPolicy
 
 

@@ -16,7 +16,7 @@ from torch._subclasses import FakeTensor
 from torch.utils._pytree import tree_leaves
 
 from skipvid.core.errors import BackendError
-from skipvid.nn.adaptive import adaptive_layers
+from skipvid.nn.adaptive_convert import adaptive_layers
 
 TOLERANCE = 1e-3
 """Relative to the largest value: sums in another order differ by less, memory by more."""
