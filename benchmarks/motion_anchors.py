@@ -28,7 +28,8 @@ from tables import ResultTable, add_write_option
 from skipvid.core.results import Detections, Frame
 from skipvid.evaluate.run import Pass, add_labelled
 from skipvid.tasks.detect_engine import DetectEngine
-from skipvid.tasks.motion import STANDSTILL, STILL, Similarity
+from skipvid.tasks.motion import STANDSTILL, Similarity
+from skipvid.tasks.patches import STILL
 
 Place = tuple[float, float, float, float]
 

@@ -20,9 +20,10 @@ cmake -S "$root" -B "$folder/build" -DCMAKE_BUILD_TYPE=None -DPython_EXECUTABLE=
   -DSKIPVID_SANITIZE="$sanitize" -DSKIPVID_CHECKS=ON > "$folder/cmake.log" || { cat "$folder/cmake.log"; exit 1; }
 cmake --build "$folder/build" --parallel "${JOBS:-2}" > "$folder/build.log" 2>&1 || { tail -40 "$folder/build.log"; exit 1; }
 cp -R "$root/skipvid" "$root/presets" "$root/tests" "$root/tools" "$root/sample_videos" "$root/pyproject.toml" "$folder/tree/"
-rm -f "$folder"/tree/skipvid/skip/cpu/_native*.so "$folder"/tree/skipvid/video/draw/_tint*.so
+rm -f "$folder"/tree/skipvid/skip/cpu/_native*.so "$folder"/tree/skipvid/video/draw/_tint*.so "$folder"/tree/skipvid/tasks/_registered*.so
 cp "$folder"/build/_native*.so "$folder/tree/skipvid/skip/cpu/"
 cp "$folder"/build/_tint*.so "$folder/tree/skipvid/video/draw/"
+cp "$folder"/build/_registered*.so "$folder/tree/skipvid/tasks/"
 
 # The interpreter is not instrumented, so the runtimes come first. Python and PyTorch keep memory until the end: no leak check.
 cxx="$(sed -n 's/^CMAKE_CXX_COMPILER:[^=]*=//p' "$folder/build/CMakeCache.txt")"

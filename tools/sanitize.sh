@@ -13,5 +13,6 @@ case "${1:-address}" in
   *) echo "usage: tools/sanitize.sh [address|thread] [PYTEST ARGUMENT]..." >&2; exit 2 ;;
 esac
 [ $# -eq 0 ] || shift
-[ $# -gt 0 ] || set -- tests/skip/cpu tests/skip/test_pictures.py tests/skip/test_session_properties.py tests/video/draw/test_draw_cells.py
+[ $# -gt 0 ] || set -- tests/skip/cpu tests/skip/test_pictures.py tests/skip/test_session_properties.py tests/video/draw/test_draw_cells.py \
+  tests/tasks/test_shifted.py tests/tasks/test_patches.py
 tools/native_tests.sh "$@"

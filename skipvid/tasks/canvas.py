@@ -16,8 +16,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from skipvid.tasks.motion import STANDSTILL, STILL, MotionEstimator, Similarity
+from skipvid.tasks.motion import STANDSTILL, MotionEstimator, Similarity
 from skipvid.tasks.moved import draw_changes
+from skipvid.tasks.patches import STILL
 
 REACH = 0.02
 """The share of the picture's width that a corner may be moved by; beyond, a new anchor is set."""

@@ -39,12 +39,13 @@ class LookAhead(Generic[T]):
         self._taken = self._worked = 0  # pictures
         self._begin = 0  # the number of the first picture that what was found counts for
         self._found: dict[int, Boxes] = {}
+        self._asked = False  # whether a result is waited for
 
     def offer(self, picture: Image) -> None:
-        """Work on this picture, and on those before that still wait, as far as that can be done now."""
+        """Work on this picture, and on those before that still wait, as far as that can be done now, and until a result is asked for."""
         with self._lock:
             self._waiting.append(picture)
-            while self._waiting and self._known(self._worked) and self._can(self._waiting[0]):
+            while not self._asked and self._waiting and self._known(self._worked) and self._can(self._waiting[0]):
                 self._work_on(self._waiting[0])
                 self._waiting.popleft()
 
@@ -53,14 +54,18 @@ class LookAhead(Generic[T]):
         self._found[self._taken - 1] = found
         self._found.pop(self._taken - 1 - 2 * LAG, None)
         if not (self._ready and self._ready[0][0] is picture):
+            self._asked = True  # of those that are to be done again, others need not come first
             with self._lock:
+                self._asked = False
                 self._work_now(picture)
         self._taken += 1
         return self._ready.popleft()[1]
 
     def redo(self, reset: Callable[[], None]) -> None:
         """Let what was done ahead be done again, after a call of `reset`."""
+        self._asked = True
         with self._lock:
+            self._asked = False
             self._waiting.extendleft(picture for picture, _ in reversed(self._ready))
             self._ready.clear()
             self._worked = self._taken

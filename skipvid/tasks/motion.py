@@ -1,18 +1,20 @@
 """How a camera moved since an anchor: patches of the anchor are found again in each picture, and most of them must agree on one motion.
 
-Patches are aligned by the inverse compositional method (Baker and Matthews, "Lucas-Kanade 20 Years On", IJCV 2004), all of them at once,
-first at a quarter of the resolution, then at the full one. What moves by itself is an outlier to a RANSAC fit of a similarity, or lies in a
-box that was detected there.
+Patches (skipvid.tasks.patches) are aligned first at a quarter of the resolution, then at the full one. What moves by itself is an outlier
+to a RANSAC fit of a similarity, or lies in a box that was detected there.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from skipvid.tasks.patches import RADIUS, STILL, Patches
 
 Floats = NDArray[np.float32]
 
@@ -22,17 +24,8 @@ MOST_PATCHES = 64
 LEAST_PATCHES = 6
 CORNER = 2e-4
 """The least second eigenvalue of a corner, as cv2.cornerMinEigenVal measures it in values of 0..1: an edge of about ten grey levels."""
-RADIUS = 4
 COARSE = 4
 COARSE_STEPS, FINE_STEPS = 3, 4
-ARRIVED = 0.02
-"""Pixels: where half of the patches moved by no more in a step, there is no other one."""
-STILL = 0.08
-"""Pixels of the network's picture below which a motion is none: estimates scatter by half as much."""
-CALM = 0.3
-"""A picture in which half of the patches moved by less than this may stand still as a whole; above, it turns or is scaled."""
-NOISE, FITS = 2.0, 0.4
-"""A patch is found where what is left of it is below NOISE grey levels and FITS times its contrast (standard deviations)."""
 AGREE = 0.4
 """Pixels by which a patch may lie off the common motion and still agree with it."""
 TRUSTED, LEARNS = 0.3, 0.1
@@ -45,8 +38,6 @@ SPREAD = (0.3, 0.4)
 """The least height and width over which they must lie, as shares of what is watched: what moves in front of a bare wall is no camera."""
 LOWERS = 0.9
 """A motion is taken if it lowers the change of the patches to this share, or further."""
-LARGEST_CHANGE = 32.0
-"""Grey levels; a pixel that changed by more says no more than this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +79,10 @@ class Similarity:
     def points(self, points: NDArray[np.floating]) -> NDArray[np.float64]:
         """(…, 2) x, y -> (…, 2)."""
         x, y = points[..., 0].astype(np.float64), points[..., 1].astype(np.float64)
-        return np.stack([self.a * x - self.b * y + self.dx, self.b * x + self.a * y + self.dy], -1)
+        moved = np.empty(points.shape, np.float64)
+        moved[..., 0] = self.a * x - self.b * y + self.dx
+        moved[..., 1] = self.b * x + self.a * y + self.dy
+        return moved
 
     def boxes(self, boxes: NDArray[np.floating]) -> NDArray[np.float64]:
         """(K, 4) xyxy -> (K, 4): centres go where points go, sides are scaled and stay upright, so that `inverse` leads back exactly."""
@@ -102,77 +96,11 @@ class Similarity:
 
     def apart(self, other: Similarity, size: tuple[int, int]) -> float:
         """How far apart two motions take that corner of a picture of (height, width) for which it is most, pixels."""
-        corners = np.array([[x, y] for x in (0, size[1]) for y in (0, size[0])], np.float64)
-        return float(np.hypot(*(self.points(corners) - other.points(corners)).T).max())
+        a, b, dx, dy = self.a - other.a, self.b - other.b, self.dx - other.dx, self.dy - other.dy
+        return max(math.hypot(a * x - b * y + dx, b * x + a * y + dy) for x in (0, size[1]) for y in (0, size[0]))
 
 
 STANDSTILL = Similarity()
-
-
-class Patches:
-    """Squares of an anchor at one resolution, prepared for being found again.
-
-    picture: (h, w) float32 grey levels. centres: (K, 2) float32 x, y of pixel centres, RADIUS + 1 or more from the border.
-    """
-
-    def __init__(self, picture: Floats, centres: Floats) -> None:
-        self.centres = centres
-        steps = np.arange(-RADIUS, RADIUS + 1, dtype=np.float32)
-        self._across, self._down = (grid.ravel() for grid in np.meshgrid(steps, steps))
-        self._x, self._y = centres[:, :1] + self._across, centres[:, 1:] + self._down
-        columns, rows = np.rint(self._x).astype(np.intp), np.rint(self._y).astype(np.intp)
-        self._pixels = rows * picture.shape[1] + columns
-        self.levels = picture[rows, columns]
-        dx = (picture[rows, columns + 1] - picture[rows, columns - 1]) / 2
-        dy = (picture[rows + 1, columns] - picture[rows - 1, columns]) / 2
-        dx, dy = (each - each.mean(1, keepdims=True) for each in (dx, dy))  # so that brightness may change
-        xx, xy, yy = ((one * other).sum(1) for one, other in ((dx, dx), (dx, dy), (dy, dy)))
-        determinant = np.maximum(xx * yy - xy * xy, 1e-3)
-        inverse = np.stack([np.stack([yy, -xy], 1), np.stack([-xy, xx], 1)], 1) / determinant[:, None, None]
-        self._steepest = np.asarray(-(inverse @ np.stack([dx, dy], 1)), np.float32)  # (K, 2, P)
-        self._contrast = self._spread(self.levels)
-
-    @staticmethod
-    def _spread(levels: Floats) -> Floats:
-        mean = levels.mean(1)
-        square = np.einsum("kp,kp->k", levels, levels) / np.float32(levels.shape[1]) - mean * mean
-        return np.asarray(np.sqrt(np.maximum(square, 0)), np.float32)
-
-    def _step(self, levels: Floats) -> Floats:
-        """(K, P) grey levels where the patches are thought to be -> (K, 2) how much further they are."""
-        return np.asarray((self._steepest @ (levels - self.levels)[:, :, None])[:, :, 0], np.float32)
-
-    def _at(self, picture: Floats, moved: Floats) -> Floats:
-        x, y = self._x + moved[:, :1], self._y + moved[:, 1:]
-        return np.asarray(cv2.remap(picture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.float32)
-
-    def are_still(self, picture: Floats, counts: NDArray[np.bool_]) -> bool:
-        """Whether those of the patches that count are, on the whole, where they were."""
-        levels = picture.ravel()[self._pixels]
-        rest = self._spread(levels - self.levels)[counts]
-        if np.median(rest - FITS * self._contrast[counts]) > NOISE:
-            return False
-        steps = self._step(levels)[counts]
-        return bool(np.abs(np.median(steps, axis=0)).max() < STILL and np.median(np.hypot(steps[:, 0], steps[:, 1])) < CALM)
-
-    def find(self, picture: Floats, guess: Floats, steps: int) -> tuple[Floats, NDArray[np.bool_]]:
-        """(K, 2) how far the patches have moved, from a guess, and (K,) whether they were found."""
-        moved = guess
-        for _ in range(steps):
-            step = np.clip(self._step(self._at(picture, moved)), -2, 2)
-            moved = moved + step
-            if np.count_nonzero(np.abs(step).max(1) > ARRIVED) <= len(step) // 2:
-                break
-        height, width = picture.shape
-        found = self.centres + moved
-        inside = (found.min(1) >= RADIUS) & (found[:, 0] < width - RADIUS) & (found[:, 1] < height - RADIUS)
-        rest = self._spread(self._at(picture, moved) - self.levels)
-        return moved, inside & (rest < NOISE + FITS * self._contrast)
-
-    def change(self, picture: Floats, moved: Floats) -> Floats:
-        """(K,) mean change of each patch when it is looked for there, grey levels."""
-        difference = self._at(picture, moved) - self.levels
-        return np.asarray(np.minimum(np.abs(difference), LARGEST_CHANGE).mean(1), np.float32)
 
 
 class MotionEstimator:
@@ -215,7 +143,7 @@ class MotionEstimator:
         self._size = grey.shape[0], grey.shape[1]
         self._extent = _extent(np.ones(self._size, np.bool_) if self._watched is None else self._watched)
         centres = self._corners(grey)
-        self._fine = Patches(grey.astype(np.float32), centres)
+        self._fine = Patches(grey, centres)
         margin, small = RADIUS + 1, _smaller(grey)
         limits = np.array([small.shape[1] - 1 - margin, small.shape[0] - 1 - margin], np.float32)
         if len(centres) and limits.min() >= margin:
@@ -255,21 +183,20 @@ class MotionEstimator:
         if np.count_nonzero(counts) < LEAST_PATCHES:
             return None
         grey = _grey(pixels)
-        levels = grey.astype(np.float32)
         stood = self._last is STANDSTILL  # a camera that moved is seldom back: then it is looked at only where nothing else is found
-        if stood and self._fine.are_still(levels, counts):
+        if stood and self._fine.are_still(grey, counts):
             return STANDSTILL
-        moved, found = self._fine.find(levels, self._guess(grey, counts), FINE_STEPS)
+        moved, found = self._fine.find(grey, self._guess(grey, counts), FINE_STEPS)
         motion = self._agreed(moved, found & counts)
         if motion is None:
-            if stood or not self._fine.are_still(levels, counts):
+            if stood or not self._fine.are_still(grey, counts):
                 return None
             self._last = STANDSTILL
             return STANDSTILL
         common = self._moved_by(motion)
         agrees = found & (np.abs(moved - common).max(1) < AGREE)
         self._trust[uncovered] += LEARNS * (agrees[uncovered] - self._trust[uncovered])
-        if not self._lowers_change(levels, common, counts):
+        if not self._lowers_change(grey, common, counts):
             return None
         self._last = motion if motion.apart(STANDSTILL, self._size) >= STILL else STANDSTILL
         return self._last
@@ -278,6 +205,8 @@ class MotionEstimator:
         """(K, 2): how far a motion moves each patch."""
         assert self._fine is not None
         centres = self._fine.centres
+        if motion.shifts:
+            return np.full(centres.shape, (motion.dx, motion.dy), np.float32)
         return np.asarray(motion.points(centres + 0.5) - 0.5 - centres, np.float32)
 
     def _guess(self, grey: NDArray[np.uint8], counts: NDArray[np.bool_]) -> Floats:
@@ -311,11 +240,11 @@ class MotionEstimator:
             return None
         return _fitted(at[agree], to[agree], self._size)
 
-    def _lowers_change(self, levels: Floats, moved: Floats, counts: NDArray[np.bool_]) -> bool:
+    def _lowers_change(self, grey: NDArray[np.uint8], moved: Floats, counts: NDArray[np.bool_]) -> bool:
         """Whether a motion lowers the change of the patches that count, those among them that do not agree with it included."""
         assert self._fine is not None
-        before = self._fine.change(levels, np.zeros_like(moved))[counts].mean()
-        return bool(self._fine.change(levels, moved)[counts].mean() <= LOWERS * before)
+        before = self._fine.change(grey)[counts].mean()
+        return bool(self._fine.change(grey, moved)[counts].mean() <= LOWERS * before)
 
 
 def _fitted(at: Floats, to: Floats, size: tuple[int, int]) -> Similarity:
@@ -342,14 +271,14 @@ def _extent(mask: NDArray[np.bool_]) -> tuple[int, int]:
     return width, height
 
 
-def _smaller(grey: NDArray[np.uint8]) -> Floats:
+def _smaller(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
     height, width = (max(COARSE, side // COARSE * COARSE) for side in grey.shape)
     whole = grey[:height, :width]
     if whole.shape != (height, width):
-        return np.asarray(cv2.resize(grey, (width // COARSE, height // COARSE), interpolation=cv2.INTER_AREA), np.float32)
+        return np.asarray(cv2.resize(grey, (width // COARSE, height // COARSE), interpolation=cv2.INTER_AREA), np.uint8)
     # By halves, for which OpenCV has much faster code than for quarters.
     half = cv2.resize(whole, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
-    return np.asarray(cv2.resize(half, (width // COARSE, height // COARSE), interpolation=cv2.INTER_AREA), np.float32)
+    return np.asarray(cv2.resize(half, (width // COARSE, height // COARSE), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _inside(points: Floats, boxes: NDArray[np.floating] | Sequence[object] | None) -> NDArray[np.bool_]:

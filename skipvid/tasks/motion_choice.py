@@ -26,15 +26,17 @@ TRIAL, HOPELESS = 8, 4
 """Frames of a trial, its keyframe included; and those after which one is broken off that gains nothing."""
 ENTER, LEAVE = 0.8, 0.9
 """A trial must lower the mean share to the first number; a canvas that is used is given up above the second."""
-FIXED, PER_SHARE, REGISTERING = 0.2, 1.5, 0.15
+FIXED, PER_SHARE, REGISTERING = 0.2, 1.5, 0.1
 """A frame's time from its share of the MACs, and what registering it adds, in times of a dense frame: of the bundled detector in bf16, 0.42
 at a share of 0.17 (PETS), 0.66 at 0.33 (TownCentre); in f32 gated frames take less."""
+PAYS = 0.9
+"""A trial must lower the mean time to this share: what is gained must pay for it, and for the anchors to come."""
 SOON = 1
 """Frames after the first one, whose keyframe says nothing, until a stream is looked at."""
 FIRST_WAIT, LONGEST_WAIT = 8, 512
-"""Frames until it is looked at again, doubled by each trial that gained nothing."""
-LOOKED = 4
-"""The factor where looking found no motion that is the camera's."""
+"""Frames until it is looked at again."""
+LONGER = 4
+"""The factor of that wait after a trial that gained nothing, or where looking found no motion that is the camera's."""
 PROVEN = 40
 """Frames, the trial included, after which a canvas has shown that it pays: then the next wait is a short one."""
 BUSIER = 1.5
@@ -150,7 +152,7 @@ class MotionChoice:
                 if self._moved >= MOVING:
                     self._begin("trying")
                 else:
-                    self._give_up(LOOKED * self._wait)
+                    self._give_up(LONGER * self._wait)
         else:
             self._judge(seen)
         return self.state != before and self.state != "used"
@@ -161,18 +163,19 @@ class MotionChoice:
         if self.state == "trying":
             if self._age == TRIAL:
                 self._mean += (1 - self._mean) / MEMORY
-            if self._age >= TRIAL and self._gains(ENTER):
+                self._time += (1 - self._time) / MEMORY
+            if self._age >= TRIAL and self._gains(ENTER, PAYS):
                 self.state = "used"
             elif self._age >= TRIAL or (self._age >= HOPELESS and not self._gains(LEAVE)):
-                self._give_up(2 * self._wait)
+                self._give_up(LONGER * self._wait)
         elif not self._gains(LEAVE):
-            self._give_up(FIRST_WAIT if self._age >= PROVEN else 2 * self._wait)
+            self._give_up(FIRST_WAIT if self._age >= PROVEN else LONGER * self._wait)
         elif self._idle >= IDLE:
             self._give_up(FIRST_WAIT)
 
-    def _gains(self, most: float) -> bool:
-        """Whether the canvas pays. most: the share of what was computed without it that may be left."""
-        return self._mean <= most * self._before and self._time + REGISTERING <= self._time_before
+    def _gains(self, most: float, longest: float = 1.0) -> bool:
+        """Whether the canvas pays. most, longest: the shares of what was computed without it, and of its time, that may be left."""
+        return self._mean <= most * self._before and self._time + REGISTERING <= longest * self._time_before
 
     def _begin(self, state: State) -> None:
         self.state, self._age, self._moved, self._idle = state, 0, 0, 0

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skipvid.tasks.motion import STANDSTILL, Similarity
+from skipvid.tasks.shifted import BEFORE, SHARE_BITS, TAPS, UNIT_BITS, merge_changes, shift_picture
 
-TAPS = 6
 PHASES = 64
 """Shifts are made in steps of 1 / PHASES pixels."""
 ROUNDING, ASIDE = 2.0, 0.1
@@ -18,7 +18,6 @@ ROUNDING, ASIDE = 2.0, 0.1
 a tenth of a pixel makes: motions are found to half as much, and each place between pixels is blurred otherwise."""
 MOSTLY = 0.15
 """The share of values from which on a picture is another one, and is drawn as it is."""
-_NEIGHBOURS = np.ones((3, 3), np.uint8)
 
 
 def move_onto(canvas: NDArray[np.uint8], pixels: NDArray[np.uint8], motion: Similarity) -> None:
@@ -38,16 +37,9 @@ def draw_changes(canvas: NDArray[np.uint8], pixels: NDArray[np.uint8], motion: S
     Each is compared with what stands on the canvas, so that none drifts further than that from the picture.
     """
     shown = _moved(canvas, pixels, motion)
-    if shown is None:
-        return
-    seen, moved = shown
-    edges = cv2.morphologyEx(seen, cv2.MORPH_GRADIENT, _NEIGHBOURS)
-    tolerance = cv2.convertScaleAbs(edges, alpha=ASIDE, beta=ROUNDING)
-    changed = cv2.compare(cv2.absdiff(moved, seen), tolerance, cv2.CMP_GT)
-    if cv2.countNonZero(changed.reshape(len(changed), -1)) > MOSTLY * changed.size:
-        np.copyto(seen, moved)
-    else:
-        cv2.copyTo(moved, changed, seen)
+    if shown is not None:
+        share, base = (round(value * (1 << SHARE_BITS)) for value in (ASIDE, ROUNDING + 0.5))
+        merge_changes(*shown, share, base, MOSTLY)
 
 
 def _moved(canvas: NDArray[np.uint8], pixels: NDArray[np.uint8], motion: Similarity) -> tuple[NDArray[np.uint8], NDArray[np.uint8]] | None:
@@ -66,11 +58,10 @@ def _moved(canvas: NDArray[np.uint8], pixels: NDArray[np.uint8], motion: Similar
     first_y, last_y = max(0, -top), min(rows, height - top - (down > 0))
     if last_x <= first_x or last_y <= first_y:
         return None
-    moved = cv2.sepFilter2D(
-        pixels, -1, KERNELS[across], KERNELS[down], anchor=(TAPS // 2 - 1, TAPS // 2 - 1), borderType=cv2.BORDER_REPLICATE
-    )
-    shown = np.asarray(moved[first_y + top : last_y + top, first_x + left : last_x + left], np.uint8)
-    return canvas[first_y:last_y, first_x:last_x], shown
+    seen = canvas[first_y:last_y, first_x:last_x]
+    shown = np.empty(seen.shape, np.uint8)
+    shift_picture(pixels, shown, KERNELS[across], KERNELS[down], first_x + left, first_y + top)
+    return seen, shown
 
 
 def _covered(motion: Similarity, size: tuple[int, int], of_canvas: tuple[int, int]) -> NDArray[np.uint8]:
@@ -83,10 +74,12 @@ def _covered(motion: Similarity, size: tuple[int, int], of_canvas: tuple[int, in
 
 
 def _kernels() -> NDArray[np.float32]:
-    """(PHASES, TAPS): Lanczos' window of TAPS samples for each shift, of sum 1."""
-    offsets = np.arange(TAPS) - (TAPS // 2 - 1) - np.arange(PHASES)[:, None] / PHASES
+    """(PHASES, TAPS): Lanczos' window of TAPS samples for each shift, in whole numbers of the sum 2 ** UNIT_BITS."""
+    offsets = np.arange(TAPS) - BEFORE - np.arange(PHASES)[:, None] / PHASES
     kernels = np.sinc(offsets) * np.sinc(offsets / (TAPS / 2))
-    return np.asarray(kernels / kernels.sum(1, keepdims=True), np.float32)
+    whole = np.rint(kernels / kernels.sum(1, keepdims=True) * (1 << UNIT_BITS))
+    whole[np.arange(PHASES), whole.argmax(1)] += (1 << UNIT_BITS) - whole.sum(1)
+    return np.asarray(whole, np.float32)
 
 
 KERNELS = _kernels()

@@ -17,7 +17,8 @@ from skipvid.tasks.areas import HeldOut
 from skipvid.tasks.canvas import Seen, Tally
 from skipvid.tasks.motion import STANDSTILL, Similarity
 from skipvid.tasks.motion_choice import make_canvas
-from skipvid.tasks.moved import PHASES, TAPS, move_onto
+from skipvid.tasks.moved import PHASES, move_onto
+from skipvid.tasks.shifted import TAPS
 
 LOOKED_AT = 640
 """The longer side of the pictures in which motion is looked for, pixels; smaller frames are not enlarged."""

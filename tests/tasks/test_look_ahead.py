@@ -50,6 +50,30 @@ def found(number: int) -> Boxes:
     return None if number < 0 else np.full((1, 4), number, np.float32)
 
 
+def test_who_asks_for_a_result_waits_for_no_later_one() -> None:
+    begun, go_on, allowed = threading.Event(), threading.Event(), [False]
+    done: list[Image] = []
+
+    def work(picture: Image, boxes: Boxes) -> int:
+        done.append(picture)
+        begun.set()
+        go_on.wait(5)
+        return len(done)
+
+    ahead = LookAhead(work, lambda _: allowed[0])
+    for picture in PICTURES[:3]:
+        ahead.offer(picture)
+    allowed[0] = True
+    reader = threading.Thread(target=ahead.offer, args=(PICTURES[3],))
+    reader.start()
+    assert begun.wait(5)
+    threading.Timer(0.2, go_on.set).start()
+    assert ahead.take(PICTURES[0], None) == 1
+    reader.join()
+    assert len(done) == 1
+    assert [ahead.take(picture, None) for picture in PICTURES[1:4]] == [2, 3, 4]
+
+
 def run(offered: bool, seed: int = 0) -> tuple[list[tuple[int, int | None]], Counter]:
     """All pictures through two threads; some times everything begins anew, or is done again."""
     work, dice = Counter(), random.Random(seed)
