@@ -185,7 +185,7 @@ def run_job(
                 watcher.write(result)
 
         with cores_for(engine):
-            summary = run(source, stream, sinks, SummaryBuilder(header), on_frame, place.turn, place.stopped)
+            summary = run(source, stream, sinks, SummaryBuilder(header), on_frame, place.turn, place.stopped, at_once=bool(watchers))
         del programs
     for problem in (*summary.problems, *(sink.problem for sink in sinks if sink.problem)):
         talk.warn(f"{info.name}: {problem}")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from skipvid.core.results import FrameResult, RunSummary
@@ -25,14 +26,16 @@ class Summariser(Protocol):
 
 
 class Outputs:
-    """Hands results to all sinks, in threads of its own: one that draws, where a sink draws, and one that writes.
+    """Hands results to all sinks, in threads of its own: one that draws, where a sink draws, and one that writes. The first of them
+    completes the results.
 
     depth: results that wait for them.
     """
 
     def __init__(self, sinks: Sequence[Sink], summariser: Summariser, depth: int) -> None:
         self._sinks, self._summariser = sinks, summariser
-        self._results: Channel[FrameResult] = Channel(depth)
+        self._results: Channel[FrameResult | Callable[[], FrameResult]] = Channel(depth)
+        self._completed: deque[FrameResult] = deque()
         self._drawn: Channel[tuple[FrameResult, float | None]] = Channel(min(depth, DRAWN_DEPTH))
         self._writer = Worker("skipvid-writer", self._write)
         self._workers = [self._writer]
@@ -45,9 +48,14 @@ class Outputs:
         for worker in self._workers:
             worker.start()
 
-    def put(self, result: FrameResult) -> bool:
-        """Wait for room and hand a result over. False where an output failed."""
+    def put(self, result: FrameResult | Callable[[], FrameResult]) -> bool:
+        """Wait for room and hand over a result, or what completes it. False where an output failed."""
         return self._results.put(result)
+
+    def completed(self) -> Iterator[FrameResult]:
+        """Results that were completed here since this was asked for last."""
+        while self._completed:
+            yield self._completed.popleft()
 
     def end(self) -> None:
         """Let nothing more in, and wait until what is in is written."""
@@ -73,7 +81,7 @@ class Outputs:
 
     def _draw(self) -> None:
         try:
-            for result in self._results:
+            for result in self._complete():
                 begin = time.perf_counter()
                 for sink in self._sinks:
                     sink.draw(result)
@@ -100,7 +108,16 @@ class Outputs:
         if self._drawing:
             yield from self._drawn
         else:
-            yield from ((result, None) for result in self._results)
+            yield from ((result, None) for result in self._complete())
+
+    def _complete(self) -> Iterator[FrameResult]:
+        for item in self._results:
+            if isinstance(item, FrameResult):
+                yield item
+                continue
+            result = item()
+            self._completed.append(result)
+            yield result
 
 
 def finish(sinks: Sequence[Sink], summary: RunSummary) -> None:

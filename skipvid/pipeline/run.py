@@ -17,7 +17,7 @@ from skipvid.core.results import Frame, FrameResult, RunSummary
 from skipvid.pipeline.outputs import Outputs, Summariser, finish
 from skipvid.pipeline.threads import Channel, Worker
 from skipvid.pipeline.turns import Turn
-from skipvid.tasks.engine import Stream
+from skipvid.tasks.engine import Stream, TwoStepStream
 from skipvid.video.sinks.base import Sink
 from skipvid.video.sources.base import Source
 
@@ -36,12 +36,14 @@ def run(
     on_frame: Callable[[FrameResult], None] | None = None,
     turn: Turn | None = None,
     stopped: threading.Event | None = None,
+    at_once: bool = False,
 ) -> RunSummary:
     """Analyse a whole source, finish all sinks, and return the summary. A KeyboardInterrupt ends it early: summary.interrupted.
 
-    on_frame: called in the calling thread after each frame, for a progress bar. turn: taken for each frame, where other runs go on beside
-    this one; then nothing is said of how busy stages were, as they wait for the others. stopped: set by who closes the source to end the
-    run early from another thread.
+    on_frame: called in the calling thread after each frame, for a progress bar; some frames later where results are completed beside the
+    next ones. at_once: they shall not be; nor are they where frames come at their own pace. turn: taken for each frame, where other runs go
+    on beside this one; then nothing is said of how busy stages were, as they wait for the others. stopped: set by who closes the source to
+    end the run early from another thread.
     Raises whatever the source, the engine, a sink or on_frame raises; the sinks are then left for their context managers to clean up.
     """
     incoming = _Waited(source) if source.info.live else _Read(source, stream)
@@ -53,7 +55,7 @@ def run(
     with interrupts.deferred():  # the locks are the other threads', too
         outputs.start()
         try:
-            _analyse(incoming, stream, outputs, on_frame, turn, stopped)
+            _analyse(incoming, _begin(stream, at_once or source.info.live), outputs, on_frame, turn, stopped)
         except KeyboardInterrupt:
             interrupted = True
         finally:
@@ -69,6 +71,9 @@ def run(
         for failure in (incoming.failure, outputs.failure):
             if failure is not None:
                 raise failure
+        if on_frame is not None:
+            for result in outputs.completed():
+                on_frame(result)
         problems = [*source.notes, *stream.problems, *([source.problem] if source.problem else [])]
         seconds = time.perf_counter() - begin
         waited = {
@@ -86,7 +91,7 @@ def run(
 
 def _analyse(
     incoming: _Read | _Waited,
-    stream: Stream,
+    begin: Callable[[Frame], FrameResult | Callable[[], FrameResult]],
     outputs: Outputs,
     on_frame: Callable[[FrameResult], None] | None,
     turn: Turn | None,
@@ -99,13 +104,19 @@ def _analyse(
             return
         if turn is not None:
             turn.take()
-        result = stream.process(frame)
+        result = begin(frame)
         if turn is not None:
             turn.give()
         if not outputs.put(result):
             return  # one of them failed
         if on_frame is not None:
-            on_frame(result)
+            for told in (result,) if isinstance(result, FrameResult) else outputs.completed():
+                on_frame(told)
+
+
+def _begin(stream: Stream, at_once: bool) -> Callable[[Frame], FrameResult | Callable[[], FrameResult]]:
+    """What analyses the next frame: wholly, or so far that what is returned completes the result."""
+    return stream.begin if isinstance(stream, TwoStepStream) and not at_once else stream.process
 
 
 class _Read:

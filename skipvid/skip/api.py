@@ -204,10 +204,12 @@ class SkipModel:
     def dense_ms(self, *inputs: Input, busy: bool = False) -> float:
         """How many milliseconds dense() takes, by all threads or by one where that is left to us: whichever is faster, as in a session.
 
+        The calling thread's own, without those in which it waits for a core: of a few runs most may be held up, or none.
+
         busy: other work keeps the cores busy, so that it is one thread, again as in a session.
 
-        Both ways are run by turns in the first calls, and what counts is the last time of the one with the lower median so far: the lower
-        of two single times would flatter the dense network on a busy machine. The first run on inputs of these shapes is not counted: it
+        Both ways are run by turns in the first calls, and what counts is the lower median of their last times: the lower of two single
+        times would flatter the dense network on a busy machine. The first run on inputs of these shapes is not counted: it
         has its memory to fetch.
         """
         inputs = prepared(inputs, self.dtypes)
@@ -221,13 +223,13 @@ class SkipModel:
         times = self._dense_times[shapes]
         rarest = min(times, key=lambda way: len(times[way]))
         alone = busy or (rarest if len(times[rarest]) < DENSE_TRIALS else _faster(times))
-        begin = time.perf_counter()
+        begin = time.thread_time()
         program.run_dense(inputs, alone)
-        taken = (time.perf_counter() - begin) * 1e3
+        taken = (time.thread_time() - begin) * 1e3
         if busy:
             return taken
         times[alone].append(taken)
-        return times[_faster(times)][-1]
+        return statistics.median(times[_faster(times)])
 
     def program(self, shapes: Shapes) -> Program:
         """What runs inputs of these shapes: kept on disk, or compiled when first asked for, and then kept."""

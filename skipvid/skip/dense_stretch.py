@@ -1,8 +1,9 @@
 """Stretches of dense frames: where nearly everything moves, gates cost more time than they save.
 
 A stretch runs on a state that remembers nothing, whose maps share their memory: what the network takes without gates, to the bit. Its last
-frame is a keyframe that a gated one can follow, which tells whether gates pay again. Stretches grow while they do not, and one ends before
-its time where the picture comes to rest. Only MACs and inputs decide, no clock, so that the same frames always give the same results.
+frame is a keyframe that a gated one can follow, which tells whether gates pay again. Stretches grow while they do not, or not for long
+enough, and one ends before its time where the picture comes to rest. Only MACs and inputs decide, no clock, so that the same frames always
+give the same results.
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ SHORTEST, LONGEST, GROWTH = 2, 32, 4
 FAR, FIRST_FAR = 0.45, 8
 """How much of the way from where gates just pay to all of the MACs a frame went that is far from paying, and the frames of the first
 stretch then."""
+FIXED, KEYFRAME, WORTH = 0.2, 0.1, 0.1
+"""In times of a dense frame: what a gated one takes besides its MACs, what is lost at the keyframe before it, and what gated frames must
+save on average for a stretch to begin short again. Below that, keyframes, masks and their drawing eat it up."""
 RESTS = 0.5
 """A frame rests that changes by less than this share of what the most changed one of the stretch did."""
 LOOKS = 2
@@ -37,21 +41,28 @@ class DenseStretch:
         self.left = 0
         self._threshold = threshold
         self._length = self._resting = 0
+        self._tried, self._saved = 0, 0.0  # gated frames since the last stretch, and what they saved, in times of a dense frame
         self._moving: float | None = None  # share of the input that changes while it goes on; None: the stretch is not to end early
 
     def reset(self) -> None:
         """Begin anew, in no stretch."""
-        self.left = self._length = self._resting = 0
+        self.left = self._length = self._resting = self._tried = 0
         self._moving = None
 
     def gated(self, share: float, above: float) -> None:
         """Take in the share of the MACs that a gated frame executed. A stretch begins where it is more than `above`."""
+        if self._tried == 0:
+            self._saved = -KEYFRAME
+        self._tried += 1
+        self._saved += (1 - FIXED) * (1 - share / max(above, 1e-9))
+        if self._saved >= WORTH * (self._tried + 1):
+            self._length = 0
         if share <= above:
-            self.reset()
+            self._resting, self._moving = 0, None
             return
         first = FIRST_FAR if share > above + FAR * (1 - above) else SHORTEST
         self.left = self._length = min(max(first, GROWTH * self._length), LONGEST)
-        self._resting, self._moving = 0, OF_MACS * share
+        self._resting, self._tried, self._moving = 0, 0, OF_MACS * share
 
     def prolong(self, frames: int) -> None:
         """So many dense frames at least, whatever they show."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import statistics
 import time
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
 
 UNIT_PERIOD = 4
 """Gated frames from one look at a gate's unit to the next."""
+RECENT = 50
+"""Gated frames that tell how long frames wait for a core."""
 LONGEST_UNIT_WAIT = 256
 """Gated frames before units are looked at again, where keyframes for their sake have followed each other."""
 
@@ -77,6 +81,8 @@ class Session:
         self._since_keyframe = 0
         self._seconds = 0.0  # that the last frame took
         self._typical = True  # whether by as many threads as pay
+        # What the last gated frames took, and how long their thread worked for them, in seconds.
+        self._took: deque[tuple[float, float]] = deque(maxlen=RECENT)
         # By whether the frame is computed densely. A number of threads that was asked for is kept to.
         self._choices = {dense: ThreadChoice() for dense in (False, True)} if model.config.threads == 0 else {}
         self._gate_choice: GateChoice | None = None
@@ -189,14 +195,17 @@ class Session:
             state.alone = choice.alone
         if self._widths is not None and isinstance(state, WidthsState):
             state.number = self._widths.number
-        begin = time.perf_counter()
+        begin, own = time.perf_counter(), time.thread_time()
         if shift is None or self.keyframe:
             run = self._program.run(state, inputs, self.keyframe, gated_next)
         else:
             run = self._program.run_shifted(state, inputs, shift)
-        self._seconds = time.perf_counter() - begin
+        self._seconds, own = time.perf_counter() - begin, time.thread_time() - own
+        if not self.keyframe:
+            self._took.append((self._seconds, own))
         if choice is not None:
             choice.took(self._seconds)
+            self._choices[not self.keyframe].interrupted()
         return run
 
     def _repeat(self) -> tuple[Output, ...]:
@@ -278,6 +287,12 @@ class Session:
         return any(choice.busy for choice in self._choices.values())
 
     @property
+    def held_up(self) -> float:
+        """How many times as long as its thread works for it a gated frame takes, by medians of the last ones; 1 on a machine at rest."""
+        taken, worked = (statistics.median(times) for times in zip(*self._took, strict=True)) if self._took else (1.0, 1.0)
+        return max(1.0, taken / worked) if worked > 0 else 1.0
+
+    @property
     def dense_ms(self) -> float | None:
         """Milliseconds that the last frame took, where it ran just as the network without gates does; otherwise None."""
         dense = self.keyframe and not self._current and self._typical and self._widths is None
@@ -306,12 +321,18 @@ class Session:
     @property
     def cost(self) -> FrameCost:
         """What the last frame cost, layer by layer."""
+        return self.account()()
+
+    def account(self) -> Callable[[], FrameCost]:
+        """What adds up the cost of the last frame, in any thread, also when frames have followed."""
         costs, run = self._last()
-        whole = self._whole_frame()
-        cost = frame_cost(costs, run) if whole is None else whole.cost
-        if self._widths is None:
-            return cost
-        return FrameCost(cost.table, cost.counts, cost.other_gate_ops + self._widths.operations)
+        whole, widths = self._whole_frame(), 0 if self._widths is None else self._widths.operations
+
+        def cost() -> FrameCost:
+            own = frame_cost(costs, run) if whole is None else whole.cost
+            return FrameCost(own.table, own.counts, own.other_gate_ops + widths) if widths else own
+
+        return cost
 
     def _whole_frame(self) -> _WholeFrame | None:
         """What is the same for all frames that compute everything; None where the last one did not, or chose among layers."""

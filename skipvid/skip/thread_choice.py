@@ -16,7 +16,7 @@ TRIAL, EDGE = 12, 3
 """Frames of a trial, and those at its start and at its end that one thread computes; all threads compute the ones between, so that work
 that grows or shrinks meanwhile meets both alike. Their means count: a median would pass over the frames in which a worker was preempted."""
 
-BUSY = 0.75
+BUSY = 0.9
 """The share of the cores' time, while one thread computes, from which on a second one takes from other work what it brings."""
 
 FIRST_TRIAL = 4
@@ -49,7 +49,7 @@ class ThreadChoice:
         self._alone = False
         self._left = FIRST_TRIAL
         self._interval = SHORTEST
-        self._since = (0.0, 0.0)
+        self._since: tuple[float, float] | None = None
         self._begin_trial()
 
     @property
@@ -76,10 +76,14 @@ class ThreadChoice:
             self.busy = self._used > BUSY * self._passed
             self._decide(self.busy or saved < (WORTH + MARGIN if self._alone else WORTH - MARGIN))
 
+    def interrupted(self) -> None:
+        """Be told that a frame of another kind was computed, by however many threads."""
+        self._since = None
+
     def _look(self) -> None:
-        """Add up how busy the cores are from one frame that one thread computes to the next."""
+        """Add up how busy the cores are from one frame that one thread computes to the next, where no other comes between."""
         now = self._clock()
-        if self._tried not in (0, TRIAL - EDGE):  # what came before these two is not that of one thread
+        if self._since is not None and self._tried not in (0, TRIAL - EDGE):  # what came before these two is not that of one thread
             self._passed += now[0] - self._since[0]
             self._used += now[1] - self._since[1]
         self._since = now

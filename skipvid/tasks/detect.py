@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from skipvid.core.labels import LabelSet, label_set
 from skipvid.core.results import Detections
 from skipvid.models import DetectorSpec
-from skipvid.models.detections import DetectionHead
+from skipvid.models.detections import DetectionHead, RawDetections
 from skipvid.models.heads.registry import find_head
 from skipvid.presets.preset import Preset
 from skipvid.tasks.areas import Areas, looked_at
 from skipvid.tasks.picture_task import PictureTask
+from skipvid.tasks.registration import Registration
 
 
 class DetectTask(PictureTask):
@@ -52,21 +53,32 @@ class DetectTask(PictureTask):
         changed: for each of them whether it differs from the last call's; levels without one are not read again.
         None = all do.
         """
+        return self.read(maps, frame_size, changed)()
+
+    def read(
+        self, maps: Sequence[NDArray[np.float32]], frame_size: tuple[int, int], changed: Sequence[bool] | None = None
+    ) -> Callable[[], Detections]:
+        """As `decode`; what is returned chooses among what was read, for which the maps are no longer needed, and may run in any thread
+        where `begin_anew` is not called before, the camera is taken to be still and no area is left out."""
         letterbox = self.letterbox(frame_size)
         if self._head is None or self._head.image_size != letterbox.input_size:
             self._head = self._make_head(letterbox.input_size)
             self._found = {}
-        for level, numbers in enumerate(self._head.levels):
+        head = self._head
+        for level, numbers in enumerate(head.levels):
             if changed is None or level not in self._found or any(changed[number] for number in numbers):
-                self._found[level] = self._head.find(level, [maps[number] for number in numbers], self.score_threshold)
-        raw = self._head.choose([self._found[level] for level in range(len(self._head.levels))])
+                self._found[level] = head.find(level, [maps[number] for number in numbers], self.score_threshold)
+        found, registration = [self._found[level] for level in range(len(head.levels))], self.registration
+        return lambda: self._chosen(head.choose(found), registration)
+
+    def _chosen(self, raw: RawDetections, registration: Registration) -> Detections:
         categories = self._labels.category_ids(raw.classes)
         self._boxes = raw.boxes
-        boxes = self.registration.boxes_to_frame(raw.boxes)
+        boxes = registration.boxes_to_frame(raw.boxes)
         # Outputs without a category (COCO leaves ten numbers out), and boxes that lie wholly in the filling.
         known = (categories > 0) & (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
         categories = categories[known]
-        keypoints = None if raw.keypoints is None else self.registration.points_to_frame(raw.keypoints[known])
+        keypoints = None if raw.keypoints is None else registration.points_to_frame(raw.keypoints[known])
         names = self._labels.names(categories)
         return self.looked_at(Detections(boxes[known], raw.scores[known], categories, names, keypoints=keypoints))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -135,6 +136,8 @@ class DetectStream(EngineStream):
         self._identities = None if follow is None else Identities(engine.score_threshold, engine.categories, follow.confirm)
         self._detect_every = 1 if follow is None else follow.detect_every
         self._looks_ahead = self._detect_every == 1
+        # Whether what was found may be told after the next frame has begun: nothing that comes before the network asks for it.
+        self._tells_later = follow is None and engine.areas is None and self._motion == "none"
         self._counts = Counts(engine.count) if engine.count and follow is not None else None
         self._since_start = 0  # frames since everything began anew
         self._ran = True  # the detector, in the last frame
@@ -148,6 +151,7 @@ class DetectStream(EngineStream):
         Raises UsageError where they leave nothing of the picture.
         """
         self._looks_ahead = False  # those that were read ahead have been prepared for the task that ends here
+        self._tells_later = False
         self._task = self._engine.task(self._share, areas, self._motion, self._denoise)
         self._whole = self._whole_picture(areas)
         if self._frame_size is not None:
@@ -198,29 +202,39 @@ class DetectStream(EngineStream):
         if self._looks_ahead:
             self._task.look_ahead(frame.picture)
 
-    def process(self, frame: Frame) -> FrameResult:
-        """As EngineStream.process; what was counted is added, and what areas saved."""
-        result = super().process(frame)
+    def begin(self, frame: Frame) -> Callable[[], FrameResult]:
+        """As EngineStream.begin; what was counted is added, and what areas saved."""
+        complete = super().begin(frame)
+        if self._whole is None and self._counts is None:
+            return complete
+        result = complete()
         if self._whole is not None and self._ran and result.cost is not None:
             result = replace(result, areas=self._whole.cost(result.cost.macs, result.ms["model"]))
-        if self._counts is None:
-            return result
-        events, counts = self._counts.update(result.detections, frame.time)
-        return replace(result, events=events, counts=counts)
+        if self._counts is not None:
+            events, counts = self._counts.update(result.detections, frame.time)
+            result = replace(result, events=events, counts=counts)
+        return lambda: result
 
-    def _analyse(self, frame: Frame, clock: Clock) -> Detections:
+    def _analyse(self, frame: Frame, clock: Clock) -> Detections | Callable[[], Detections]:
         self._ran = self._since_start % self._detect_every == 0
         self._since_start += 1
+        found = self._detect(frame, clock) if self._ran else None
         if self._identities is None:
-            return self._detect(frame, clock)
-        if self._ran:
-            followed = self._identities.found(self._detect(frame, clock), frame.time)
+            assert found is not None  # who skips frames follows what is found
+            if self._tells_later:
+                return found
+            detections = found()
+            clock.lap("postprocess")
+            return detections
+        if found is not None:
+            followed = self._identities.found(found(), frame.time)
         else:
             followed = self._task.looked_at(self._identities.expected(frame.time, (frame.height, frame.width)))
         clock.lap("postprocess")
         return followed
 
-    def _detect(self, frame: Frame, clock: Clock) -> Detections:
+    def _detect(self, frame: Frame, clock: Clock) -> Callable[[], Detections]:
+        """Runs the network. What is returned chooses among what it found."""
         prepared = self._task.prepare(frame.picture)
         seen = self._task.registration.seen
         if seen.anchored:
@@ -238,9 +252,9 @@ class DetectStream(EngineStream):
             clock.lap("model")
         self._ran_densely(self._session)
         self._ratios[self._session.ratio] += 1
-        detections = self._task.decode(maps, (frame.height, frame.width), None if self._dense else self._session.changed)
+        found = self._task.read(maps, (frame.height, frame.width), None if self._dense else self._session.changed)
         clock.lap("postprocess")
-        return detections
+        return found
 
     def _reset(self) -> None:
         """The next frame is a keyframe."""
@@ -251,6 +265,9 @@ class DetectStream(EngineStream):
     @property
     def _keyframe(self) -> bool:
         return self._ran and self._session.keyframe
+
+    def _account(self, size: tuple[int, int]) -> Callable[[], FrameCost]:
+        return self._session.account() if self._tells_later else super()._account(size)
 
     def _cost(self, size: tuple[int, int]) -> FrameCost:
         cost = self._session.cost

@@ -6,9 +6,9 @@ import copy
 import time
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Protocol, Self, TypeVar
+from typing import Protocol, Self, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,9 +31,9 @@ from skipvid.tasks.scene import SceneCutDetector
 ACTIVITY_STRIDE = 8
 """Side of an activity cell, in pixels of the network's input."""
 
-OFTEN = 5
-"""Times that the dense network is measured before it is measured less often: at first for a median in a short clip, later for none that is
-out of date."""
+MOST = 5
+"""How much longer the way from one measurement of the dense network to the next gets, which doubles: each takes as long as several gated
+frames."""
 
 S = TypeVar("S", bound=ModelSpec)
 
@@ -54,6 +54,14 @@ class Stream(Protocol):
 
     def process(self, frame: Frame) -> FrameResult:
         """Analyse the next frame."""
+
+
+@runtime_checkable
+class TwoStepStream(Stream, Protocol):
+    """A stream whose results can be completed beside the next frame."""
+
+    def begin(self, frame: Frame) -> Callable[[], FrameResult]:
+        """Analyse the next frame as far as later ones depend on it. What is returned completes the result, once, in any thread."""
 
 
 class Engine(ABC):
@@ -136,7 +144,7 @@ class Engine(ABC):
         """Begin a stream with gates (or, with gate "none", without).
 
         dense_every: measure the dense network, too, where it has not been for so many frames (0 = never), beside the gated run of the
-        same frame; after OFTEN times, for OFTEN times as many.
+        same frame; later on for up to MOST times as many.
         """
 
     @abstractmethod
@@ -215,6 +223,10 @@ class EngineStream(ABC):
 
     def process(self, frame: Frame) -> FrameResult:
         """Analyse the next frame. After a scene cut, a change of size or a lost connection nothing of the frames before is used."""
+        return self.begin(frame)()
+
+    def begin(self, frame: Frame) -> Callable[[], FrameResult]:
+        """As TwoStepStream.begin."""
         clock = Clock()
         size = (frame.height, frame.width)
         cut = self._cuts is not None and self._cuts.is_cut(frame.picture)
@@ -224,16 +236,26 @@ class EngineStream(ABC):
         elif frame.resumed:
             self._resume(size)
         self._dense_ms = 0.0 if self._is_timed else None
-        detections = self._analyse(frame, clock)
+        found = self._analyse(frame, clock)
         if self._dense_ms:
             clock.ms["dense_model"] = self._dense_ms
             self._timed, self._untimed = self._timed + 1, 0
         self._untimed += 1
         counted = not self._dense and (self._model.config.gate != "none" or self._model.adaptive)
-        cost = self._cost(size) if counted else None
+        account = self._account(size) if counted else None
         activity = self._activity(size) if counted and self._shows_activity else None
         keyframe = self._dense or self._keyframe
-        return FrameResult(frame, detections, keyframe, {"decode": frame.decode_ms, **clock.ms}, cost, activity)
+
+        def complete() -> FrameResult:
+            detections = found
+            if not isinstance(detections, Detections):
+                begin = time.perf_counter()
+                detections = detections()
+                clock.ms["postprocess"] += (time.perf_counter() - begin) * 1e3
+            cost = None if account is None else account()
+            return FrameResult(frame, detections, keyframe, {"decode": frame.decode_ms, **clock.ms}, cost, activity)
+
+        return complete
 
     @abstractmethod
     def _begin_anew(self, size: tuple[int, int]) -> None:
@@ -244,14 +266,14 @@ class EngineStream(ABC):
         self._begin_anew(size)
 
     @abstractmethod
-    def _analyse(self, frame: Frame, clock: Clock) -> Detections:
-        """What is in the frame; the clock is told of every phase."""
+    def _analyse(self, frame: Frame, clock: Clock) -> Detections | Callable[[], Detections]:
+        """What is in the frame, or what finds that out beside the next frame; the clock is told of every phase."""
 
     @property
     def _is_timed(self) -> bool:
         """Whether the dense network runs, too, in the frame that comes."""
-        every = self._dense_every * (1 if self._timed < OFTEN else OFTEN)
-        return 0 < every <= self._untimed
+        longer = min(1 << max(0, self._timed - 1), MOST)
+        return 0 < self._dense_every * longer <= self._untimed
 
     def _time_dense(self, prepared: Picture, session: Session, clock: Clock) -> None:
         """Time the dense network in some frames, before the gated one: what draws and encodes the last frame works beside it, as always.
@@ -259,7 +281,8 @@ class EngineStream(ABC):
         session: that computes the gated one.
         """
         if self._dense_ms is not None:
-            self._dense_ms += self._model.dense_ms(prepared, busy=session.busy)
+            # As long as it would take if it had to wait for cores as gated frames do: a few runs of its own do not tell.
+            self._dense_ms += self._model.dense_ms(prepared, busy=session.busy) * session.held_up
             clock.leave_out()
 
     def _ran_densely(self, session: Session) -> None:
@@ -271,6 +294,11 @@ class EngineStream(ABC):
     @abstractmethod
     def _keyframe(self) -> bool:
         """Whether the frame just analysed was computed densely."""
+
+    def _account(self, size: tuple[int, int]) -> Callable[[], FrameCost]:
+        """What adds up the cost of the frame just analysed, of (height, width), when others may have followed."""
+        cost = self._cost(size)
+        return lambda: cost
 
     @abstractmethod
     def _cost(self, size: tuple[int, int]) -> FrameCost:

@@ -7,7 +7,8 @@ import random
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -118,6 +119,54 @@ def test_every_frame_reaches_every_sink_in_order_and_the_summary_counts_them() -
     assert summary.frames == 50 and not summary.interrupted and summary.problems == ("3 persons left out", "read 3 of about 5 frames")
     assert summary.notes == ("count door: 2 in",)
     assert all(sink.summary is summary for sink in sinks)
+
+
+class TwoSteps(Echo):
+    """Notes which thread completes results."""
+
+    def __init__(self, fail_at: int | None = None) -> None:
+        super().__init__()
+        self.begun: list[int] = []
+        self.threads: set[int] = set()
+        self._fails = fail_at
+
+    def begin(self, frame: Frame) -> Callable[[], FrameResult]:
+        self.begun.append(frame.index)
+
+        def complete() -> FrameResult:
+            if frame.index == self._fails:
+                raise ValueError("completing")
+            self.threads.add(threading.get_ident())
+            return self.process(frame)
+
+        return complete
+
+
+@pytest.mark.parametrize("sink", [Recorder, Artist])
+def test_results_are_completed_beside_the_next_frames_and_told_in_order_where_the_run_was_called(sink: type[Recorder]) -> None:
+    stream, output = TwoSteps(), sink()
+    told: list[tuple[int, int]] = []
+    here = threading.get_ident()
+    summary = run(CountingSource(60), stream, [output], Counter(), lambda result: told.append((result.frame.index, threading.get_ident())))
+    assert summary.frames == 60 and output.indices == list(range(60))
+    assert told == [(index, here) for index in range(60)]
+    assert len(stream.threads) == 1 and here not in stream.threads
+
+
+@pytest.mark.parametrize("live", [False, True])
+def test_results_are_complete_before_the_next_frame_where_that_is_asked_for_or_frames_come_at_their_own_pace(live: bool) -> None:
+    source, stream = CountingSource(20), TwoSteps()
+    told: list[int] = []
+    source.info = replace(INFO, live=live)
+    run(source, stream, [Recorder()], Counter(), lambda result: told.append(result.frame.index), at_once=not live)
+    assert not stream.begun and told == list(range(20))
+
+
+def test_a_result_that_cannot_be_completed_ends_the_run_and_comes_out() -> None:
+    output = Recorder()
+    with pytest.raises(ValueError, match="completing"):
+        run(CountingSource(60), TwoSteps(fail_at=7), [output], Counter())
+    assert output.indices == list(range(7)) and output.summary is None
 
 
 def test_pictures_are_drawn_beside_the_writing_in_order_and_not_far_ahead_of_it() -> None:

@@ -34,9 +34,15 @@ def lengths(*shares: float, above: float = 0.5) -> list[int]:
 
 def test_stretches_grow_while_gates_do_not_pay_and_are_gone_when_they_do() -> None:
     assert lengths(*[0.6] * 5) == [SHORTEST, 8, LONGEST, LONGEST, LONGEST]
-    assert lengths(0.9, 0.9, 0.9, 0.5, 0.6) == [FIRST_FAR, LONGEST, LONGEST, 0, SHORTEST]
+    assert lengths(0.9, 0.9, 0.9, 0.1, 0.6) == [FIRST_FAR, LONGEST, LONGEST, 0, SHORTEST]
     assert lengths(1.0, above=1.0) == [0]
     assert lengths(0.77, above=0.55) == [FIRST_FAR] and lengths(0.77, above=0.7) == [SHORTEST]
+
+
+def test_stretches_grow_where_gates_pay_for_a_few_frames_and_hardly() -> None:
+    assert lengths(0.6, 0.45, 0.6, 0.45, 0.4, 0.6) == [SHORTEST, 0, 8, 0, 0, LONGEST]
+    assert lengths(0.6, 0.3, 0.6, 0.45, *[0.4] * 9, 0.6) == [SHORTEST, 0, SHORTEST, *[0] * 10, SHORTEST]
+    assert lengths(0.4, 1e-3, above=0.0)[0] == SHORTEST  # gates that never pay
 
 
 def noise(seed: int, share: float, still: Tensor) -> Tensor:

@@ -302,7 +302,7 @@ def test_the_first_dense_run_of_a_size_is_not_timed(monkeypatch: pytest.MonkeyPa
         return dense(program, inputs, alone)
 
     monkeypatch.setattr(kind, "run_dense", run)
-    monkeypatch.setattr("skipvid.skip.api.time.perf_counter", lambda: clock[0])
+    monkeypatch.setattr("skipvid.skip.api.time.thread_time", lambda: clock[0])
     frames = [torch.zeros(1, 3, 16, 16)] * 2 + [torch.zeros(1, 3, 16, 24)] * 2
     assert [model.dense_ms(frame) for frame in frames] == [1000.0] * 4
     assert clock[0] == 2 * 100 + 4  # one more run in each frame
@@ -353,3 +353,38 @@ def test_where_the_cores_are_busy_one_thread_runs_the_dense_network_as_it_runs_t
     assert ways == [False, True, True, True, True]  # the first one fetches memory
     model.dense_ms(frame, busy=False)
     assert ways[-1] is False
+
+
+def test_the_account_of_a_frame_can_be_added_up_when_others_have_followed(backend: str) -> None:
+    session = everything(threshold=0.1, backend=backend).session()
+    at_once, accounts = [], []
+    for frame in frames(SHAPE, 8, 1):
+        session(frame)
+        at_once.append(session.cost)
+        accounts.append(session.account())
+    late = [account() for account in accounts]
+    assert len({cost.macs for cost in at_once}) > 1
+    for one, other in zip(late, at_once, strict=True):
+        assert one.counts.tolist() == other.counts.tolist() and one.gate_ops == other.gate_ops
+
+
+def test_how_long_gated_frames_wait_for_cores_is_told_by_their_medians_and_not_by_keyframes(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, _ = convert(nn.Conv2d(3, 4, 3).eval(), torch.zeros(1, 3, 16, 16), SkipConfig(backend="reference", dense_above=1.0))
+    session, passed, worked = model.session(), [0.0], [0.0]
+    kind: Any = type(model.program(((1, 3, 16, 16),)))
+    inner, spent = kind.run, iter([(9.0, 1.0), (1.0, 1.0), (3.0, 1.0), (50.0, 1.0), (3.0, 1.0)])
+
+    def run(*given: Any) -> Any:
+        seconds, own = next(spent)
+        passed[0] += seconds
+        worked[0] += own
+        return inner(*given)
+
+    monkeypatch.setattr(kind, "run", run)
+    monkeypatch.setattr("skipvid.skip.session.time.perf_counter", lambda: passed[0])
+    monkeypatch.setattr("skipvid.skip.session.time.thread_time", lambda: worked[0])
+    told = []
+    for _ in range(5):
+        session(torch.randn(1, 3, 16, 16))
+        told.append(session.held_up)
+    assert told == [1.0, 1.0, 2.0, 3.0, 3.0]

@@ -37,7 +37,7 @@ def ways(choice: ThreadChoice, frames: int, seconds: Callable[[bool, int], float
 
 
 def test_a_second_thread_is_not_used_where_other_work_keeps_the_cores_busy() -> None:
-    clock = Clock(0.85)
+    clock = Clock(0.95)
     choice = ThreadChoice(clock)
     taken = ways(choice, 500, lambda alone, _: 1.5 if alone else 1.0, clock)
     assert sum(taken[4 + TRIAL :]) > 0.9 * len(taken[4 + TRIAL :])
@@ -74,3 +74,21 @@ def test_ways_that_are_about_worth_each_other_are_not_exchanged(first: float) ->
     before = ways(choice, SHORTEST, lambda alone, _: first if alone else 1.5)[-1]
     after = ways(choice, 10 * SHORTEST, lambda alone, _: 1.0 if alone else 0.9)
     assert sum(way != before for way in after) < 0.1 * len(after)
+
+
+@pytest.mark.parametrize("told", [False, True])
+def test_how_busy_frames_of_another_kind_keep_the_cores_counts_for_nothing(told: bool) -> None:
+    clock = Clock()
+    choice, alone = ThreadChoice(clock), []
+    for _ in range(120):
+        clock.busy = 1.0  # two of the other kind, computed by all threads
+        clock.tick(24.0)
+        if told:
+            choice.interrupted()
+        for _ in range(2):
+            clock.busy = 0.5
+            alone.append(choice.alone)
+            spent = 1.5 if alone[-1] else 1.0
+            clock.tick(spent)
+            choice.took(spent)
+    assert (sum(alone[TRIAL:]) < 0.3 * len(alone)) == told
