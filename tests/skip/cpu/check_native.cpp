@@ -151,6 +151,7 @@ void check_gemm(const Kernels& kernels) {
                 nullptr,
                 nullptr,
                 nullptr,
+                nullptr,
                 memory.data()};
   args.ahead = random_int(0, 1) != 0 ? ahead.read() : nullptr;
   kernels.gemm(args);
@@ -171,6 +172,21 @@ void check_gemm(const Kernels& kernels) {
     for (int pixel = 0; pixel < pixels; ++pixel) {
       require(std::memcmp(at_once.at(pixel), afterwards.at(pixel), outputs * sizeof(Value)) == 0, "what a product stores at once");
     }
+  }
+  // A sum has the bits of what is stored, read back and added to the other, and what is stored stays the same.
+  if (!activation.remains()) {
+    Rows<Value> added(pixels, outputs), sums(pixels, outputs);
+    const GemmSum sum{added.read(), sums.write(), random_int(0, 1) != 0 ? 0 : -infinity, random_int(0, 1) != 0 ? 6 : infinity};
+    storing.sum = &sum;
+    kernels.gemm(storing);
+    for (int pixel = 0; pixel < pixels; ++pixel) {
+      require(std::memcmp(at_once.at(pixel), afterwards.at(pixel), outputs * sizeof(Value)) == 0, "what is stored with a sum");
+      for (int c = 0; c < outputs; ++c) {
+        const float total = std::min(std::max(at_once.value(pixel, c) + added.value(pixel, c), sum.low), sum.high);
+        require(sums.value(pixel, c) == as_stored<Value>(total), "a sum that is stored with what it adds up");
+      }
+    }
+    storing.sum = nullptr;
   }
   rest();  // a thread that goes on after a while
   for (int pixel = 0; pixel < pixels; ++pixel) {

@@ -67,8 +67,9 @@ def test_layers_of_whole_numbers_have_the_bits_of_the_reference(kind, data) -> N
 
 @settings(max_examples=60, deadline=None)
 @given(data=st.data())
-def test_layers_that_read_pictures_have_the_bits_of_the_reference(data) -> None:
-    """Of three channels: the pixels that a row of the window reads are one row of the product, at the map's borders, too."""
+def test_layers_that_read_neighbours_at_once_have_the_bits_of_the_reference(data) -> None:
+    """Of three channels, or few whole vectors: the pixels that a row of the window reads are one row of the product, at borders, too."""
+    channels = data.draw(st.sampled_from([3, 3, 16, 64, 80]))
     kernel = data.draw(st.sampled_from([(3, 3), (5, 5), (1, 2), (2, 17), (3, 1)]))
     dilation = (data.draw(st.integers(1, 2)), data.draw(st.sampled_from([1, 1, 2])))
     pads = tuple(data.draw(st.integers(0, 4)) for _ in range(4))
@@ -76,7 +77,7 @@ def test_layers_that_read_pictures_have_the_bits_of_the_reference(data) -> None:
     size = tuple(data.draw(st.integers(extent, extent + 20)) for extent in least)
     stride = (data.draw(st.integers(1, 3)), data.draw(st.integers(1, 3)))
     attrs = {"stride": stride, "pads": pads, "dilation": dilation}
-    nodes = conv_nodes(3, data.draw(st.sampled_from([1, 16, 40])), 1, kernel, size, 0, **attrs)  # type: ignore[arg-type]
+    nodes = conv_nodes(channels, data.draw(st.sampled_from([1, 16, 40])), 1, kernel, size, 0, **attrs)  # type: ignore[arg-type]
     nodes = with_whole_weights(nodes, data.draw(st.sampled_from(EXACT)))
     gates = [NormGate("x", data.draw(st.sampled_from([0.0, 0.137])), 311.7), NormGate("conv", 0.0, 2011.3)]
     plan = plans.plan_of(nodes, gates, precision="bf16")

@@ -286,6 +286,7 @@ Program::Program(const Description& description, const Kernels& instructions, st
     const int first = number(row.first), last = number(row.last);
     segments_.push_back({first, last, find_waves(*this, first, last)});
   }
+  find_sums();
   share(description.rows<KeptRow>());
 }
 

@@ -172,7 +172,7 @@ void compute_all(const Frame& frame, const Step& step) {
     state.computed[step.map].fill();
     state.counts[step.map] = all.size();
   }
-  if (step.operation) {
+  if (step.operation && !step.summed) {
     if (measures_scale(frame, step.map)) frame.workspace.sums.resize(all.size());
     const Job job{&frame, &step, all};
     run_jobs(frame, {&job, 1});

@@ -57,6 +57,13 @@ struct GemmBlock {
                         // zeros behind, to a multiple of gemm_lines lines
 };
 
+// What is added to rows as they are stored: stored, the sum is clamped and rounded once more.
+struct GemmSum {
+  const std::byte* const* added;  // a row of the element type for each pixel
+  std::byte* const* rows;         // of the sums
+  float low, high;
+};
+
 struct GemmArgs {
   const std::byte* const* inputs;  // [taps][tap_stride]: the input row under each tap, for each pixel; a zero row where that is padding
   std::size_t tap_stride;
@@ -68,7 +75,8 @@ struct GemmArgs {
   float low, high;  // the result is clamped
   float* const* outputs;
   std::byte* const* stored;       // rows of a map, to which the result is rounded, in place of `outputs`; or null
-  const Activation* activation;   // of what is stored; null = none
+  const Activation* activation;   // of what is stored; null = none. Without one, no bound of the clamp is a denormal number
+  const GemmSum* sum;             // with what is stored, where there is no activation; or null
   const std::byte* const* ahead;  // rows of as many channels to be prefetched, or null
   float* memory;                  // gemm_memory() floats, aligned to a cache line
 };

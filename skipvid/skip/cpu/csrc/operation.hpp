@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
 #include <span>
 
 #include "bitmap.hpp"
@@ -17,6 +18,12 @@ struct Channels {
   int from, count;
 };
 
+// What a step adds to a map, and the bounds of the sum.
+struct Addition {
+  int other;
+  float low, high;
+};
+
 class Operation {
  public:
   virtual ~Operation() = default;
@@ -26,6 +33,13 @@ class Operation {
                        int last_part) const = 0;
   // Whether it does as Scratch::stored says.
   virtual bool stores() const { return false; }
+  // Whether it does as Scratch::sum says.
+  virtual bool sums() const { return false; }
+  // What it adds to a map, if that is all it does; or none.
+  virtual std::optional<Addition> addition(int map) const {
+    static_cast<void>(map);
+    return std::nullopt;
+  }
   // Once per frame in which anything is to be computed, before compute().
   virtual void prepare(const Frame& frame) const { static_cast<void>(frame); }
   virtual int parts() const { return 1; }

@@ -26,6 +26,7 @@ class Convolution final : public Operation {
   void compute(const Frame&, std::span<const Pixel>, float* const* rows, Scratch&, int first_part, int last_part) const override;
   int parts() const override { return static_cast<int>(packed_[0].blocks.size()); }
   bool stores() const override { return packed_.size() == 1; }
+  bool sums() const override { return stores() && !activates_; }
   bool moves() const override { return period_[0] == 1 && period_[1] == 1; }
   int chunk() const override;
   std::size_t weights() const override { return packed_[0].weights.bytes() / sizeof(float); }
@@ -42,12 +43,13 @@ class Convolution final : public Operation {
   };
   Packed pack(const Program& program, const Phase& phase, int width) const;
   std::vector<float> join(const Program& program, Phase& phase);
-  void point_joined(const Rows& source, int y, int x, int length, const std::byte** pointers, std::byte* patches) const;
+  void point_joined(const Rows& source, int y, int x, int length, const std::byte** pointers, std::byte*& patches) const;
   void compute_phase(const Frame&, const Packed&, std::span<const Pixel>, float* const* rows, Scratch&, int first, int last) const;
 
   const Kernels& kernels_;
   int source_, inputs_, outputs_;  // inputs_: values that are read at a tap
   int joined_ = 1;                 // pixels that are
+  bool activates_;                 // what products do not do by themselves
   std::array<int, 2> stride_, period_;
   int groups_;
   std::vector<Packed> packed_;
@@ -95,6 +97,7 @@ class PointwiseChain final : public Operation {
   bool moves() const override {
     return std::none_of(operands_.begin(), operands_.end(), [](const Operand& o) { return o.map < 0 && (o.by_row || o.by_column); });
   }
+  std::optional<Addition> addition(int map) const override;
   int chunk() const override { return std::max(8, 16384 / channels_); }
   double work() const override { return 4.0 * static_cast<double>(links_.size()) * channels_ / lanes; }
 

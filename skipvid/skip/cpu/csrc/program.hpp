@@ -58,6 +58,8 @@ struct Step {
   int guard = -1, guard_number = 0;      // the choice that it waits for, if it does, and the number
   int selects = -1;                      // of a selection: its choice
   bool changes_when_reused = false;      // of a selection: its last value is scaled and shifted
+  int sum = -1;                          // the step whose sum is stored with what this one stores, at keyframes (sums.cpp), or none
+  bool summed = false;                   // whether that is done for this one
   int index = 0;
   // Whether a choice decides if anything of it is computed.
   bool adapts() const { return guard >= 0 || selects >= 0; }
@@ -114,6 +116,8 @@ class Program {
   void add_maps(const Description& description);
   void add_gates(const Description& description);
   void add_steps(const Description& description);
+  // Find the sums that are stored with what they add up (sums.cpp).
+  void find_sums();
   // Find places for the maps of dense states (sharing.cpp). kept: maps that others read or write between two segments, or read after the last.
   void share(const std::vector<KeptRow>& kept);
 

@@ -104,6 +104,21 @@ void put_rows(const Job& job, const float* values, std::vector<std::byte*>& targ
   }
 }
 
+// The sum that is stored with some rows; its own are what is written next.
+GemmSum sum_for(const Job& job, std::span<const Pixel> pixels, Scratch& scratch) {
+  const Frame& frame = *job.frame;
+  const Step& step = frame.program.steps[job.step->sum];
+  const Addition addition = *step.operation->addition(job.step->map);
+  const Rows other = frame.state.rows(addition.other), target = frame.state.rows(step.map);
+  scratch.added.resize(pixels.size());
+  scratch.sums.resize(pixels.size());
+  for (std::size_t i = 0; i < pixels.size(); ++i) {
+    scratch.added[i] = other.at(pixels[i]);
+    scratch.sums[i] = target.at(pixels[i]);
+  }
+  return {scratch.added.data(), scratch.sums.data(), addition.low, addition.high};
+}
+
 void run_direct(const Job& job, const Chunk& chunk, int worker) {
   const Frame& frame = *job.frame;
   const Operation& operation = *job.step->operation;
@@ -125,7 +140,13 @@ void run_direct(const Job& job, const Chunk& chunk, int worker) {
     for (int i = 0; i < chunk.count; ++i) scratch.targets[i] = target.at(pixels[i]);
     scratch.stored = scratch.targets.data();
     scratch.ahead = scratch.targets.data();
+    GemmSum sum;
+    if (job.step->sum >= 0 && frame.keyframe) {
+      sum = sum_for(job, pixels, scratch);
+      scratch.sum = &sum;
+    }
     operation.compute(frame, pixels, nullptr, scratch, chunk.first_part, chunk.last_part);
+    scratch.sum = nullptr;
     scratch.stored = nullptr;
     scratch.ahead = nullptr;
     if (!completes(frame, chunk)) return;

@@ -94,7 +94,7 @@ void set_limit(const Frame& frame, const Step& step) {
   const Gate& gate = frame.program.gates[map];
   double scale = std::isfinite(gate.scale) ? gate.scale : 0;
   if (measures_scale(frame, map)) {
-    if (!step.operation) {  // run_chunk() has measured those of a step
+    if (!step.operation || step.summed) {  // run_chunk() has measured those of its own step
       const std::size_t width = frame.program.maps[map].width;
       frame.workspace.sums.resize(frame.program.maps[map].pixels());
       frame.lease.run(frame.program.maps[map].height, [&](int y, int worker) {

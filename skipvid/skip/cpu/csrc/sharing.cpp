@@ -19,17 +19,37 @@ struct Life {
   }
 };
 
-std::vector<Life> find_lives(const Program& program, const std::vector<KeptRow>& kept) {
-  std::vector<Life> lives(program.maps.size());
+// By map: whether nobody but a sum reads it, with which it is stored. Then it may lie where the sum lies, which is written next.
+std::vector<bool> find_passing(const Program& program, const std::vector<KeptRow>& kept) {
+  std::vector<bool> passing(program.maps.size(), false);
+  std::vector<int> sum_of(program.maps.size(), -1);
   for (const Step& step : program.steps) {
-    lives[program.maps[step.map].owner].reach(step.index);
-    for (const int source : step.sources) lives[program.maps[source].owner].reach(step.index);
+    if (step.kind == StepKind::change) continue;
+    passing[step.map] = step.sum >= 0;
+    sum_of[step.map] = step.sum;
+  }
+  for (const Step& step : program.steps) {
+    if (step.kind == StepKind::change) passing[step.map] = false;
+    for (const int source : step.sources) passing[source] = passing[source] && step.index == sum_of[source];
+  }
+  for (const KeptRow& row : kept) passing[static_cast<std::size_t>(row.map)] = false;
+  return passing;
+}
+
+std::vector<Life> find_lives(const Program& program, const std::vector<KeptRow>& kept, const std::vector<bool>& passing) {
+  std::vector<Life> lives(program.maps.size());
+  const auto reach = [&](int map, int step) {
+    if (!passing[map]) lives[program.maps[map].owner].reach(step);
+  };
+  for (const Step& step : program.steps) {
+    reach(step.map, step.index);
+    for (const int source : step.sources) reach(source, step.index);
+    if (step.sum >= 0) reach(program.steps[step.sum].map, step.index);
   }
   const int last = static_cast<int>(program.steps.size());
   for (const KeptRow& row : kept) {
-    Life& life = lives[program.maps[static_cast<std::size_t>(row.map)].owner];
-    life.reach(0);
-    life.reach(last);
+    reach(static_cast<int>(row.map), 0);
+    reach(static_cast<int>(row.map), last);
   }
   return lives;
 }
@@ -37,10 +57,11 @@ std::vector<Life> find_lives(const Program& program, const std::vector<KeptRow>&
 }  // namespace
 
 void Program::share(const std::vector<KeptRow>& kept) {
-  const std::vector<Life> lives = find_lives(*this, kept);
+  const std::vector<bool> passing = find_passing(*this, kept);
+  const std::vector<Life> lives = find_lives(*this, kept, passing);
   std::vector<int> order;
   for (int map = 0; map < static_cast<int>(maps.size()); ++map) {
-    if (maps[map].owner == map) order.push_back(map);
+    if (maps[map].owner == map && !passing[map]) order.push_back(map);
   }
   std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return lives[a].from < lives[b].from; });
   shared.assign(maps.size(), 0);
@@ -57,6 +78,9 @@ void Program::share(const std::vector<KeptRow>& kept) {
     living.emplace(at, map);
     shared[map] = static_cast<std::ptrdiff_t>(at);
     shared_values = std::max(shared_values, at + size);
+  }
+  for (const Step& step : steps) {
+    if (step.sum >= 0 && passing[step.map]) shared[step.map] = shared[steps[step.sum].map];
   }
   for (std::size_t map = 0; map < maps.size(); ++map) {  // parts lie where they lay in their owners, and an owner in itself
     const int owner = maps[map].owner;

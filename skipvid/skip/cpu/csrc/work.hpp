@@ -40,6 +40,10 @@ struct alignas(128) Scratch {
   std::vector<std::byte*> targets;
   // Rows of a map, to which an operation that stores rounds what it computes, activated, in place of the rows that it is given. None = null.
   std::byte* const* stored = nullptr;
+  // Of what is stored, where the operation sums: a sum that is stored, too. None = null.
+  const GemmSum* sum = nullptr;
+  std::vector<const std::byte*> added;  // its rows
+  std::vector<std::byte*> sums;
   // Rows that will be read when the ones at hand are computed: while that is done, they may come. None = null.
   const std::byte* const* ahead = nullptr;
 };

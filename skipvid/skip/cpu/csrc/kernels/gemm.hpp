@@ -93,7 +93,41 @@ __attribute__((noinline)) void put_tile(const GemmArgs& args, const Floats (*res
   } else {
     put<Value>(values, channels, rows, pixels, channels);
   }
+  for (int i = 0; args.sum != nullptr && i < pixels; ++i) {
+    const Value* const added = view<Value>(args.sum->added[pixel + i]) + output;
+    Value* const to = view<Value>(args.sum->rows[pixel + i]) + output;
+    for (int c = 0; c < channels; c += width) {
+      const Floats sum = stored<Value>(load(values + i * channels + c)) + load(added + c);
+      store(to + c, clamp(sum, all(args.sum->low), all(args.sum->high)));
+    }
+  }
 }
+
+#ifdef SKIPVID_PAIRS
+// The same of results that are no denormal numbers, as those of vdpbf16ps never are: the processor's conversion is right then.
+template <int Pixels, int Vectors>
+SKIPVID_INLINE void put_normal(const GemmArgs& args, Floats (&results)[Pixels][Vectors], int pixel, int output) {
+  std::byte* const* const rows = args.stored + pixel;
+#pragma GCC unroll 8
+  for (int i = 0; i < Pixels; ++i) {
+    BFloat16* const to = view<BFloat16>(rows[i]) + output;
+    if constexpr (Vectors > 1) store_normal_two(to, results[i][0], results[i][1]);
+    if constexpr (Vectors % 2 == 1) store_normal(to + (Vectors - 1) * width, results[i][Vectors - 1]);
+  }
+  if (args.sum == nullptr) return;
+  const std::byte* const* const others = args.sum->added + pixel;
+  std::byte* const* const sums = args.sum->rows + pixel;
+  const Floats low = all(args.sum->low), high = all(args.sum->high);
+#pragma GCC unroll 8
+  for (int i = 0; i < Pixels; ++i) {
+    const BFloat16* const other = view<BFloat16>(others[i]) + output;
+    BFloat16* const to = view<BFloat16>(sums[i]) + output;
+    const auto sum = [&](int j) { return clamp(rounded_normal(results[i][j]) + load(other + j * width), low, high); };
+    if constexpr (Vectors > 1) store_two(to, sum(0), sum(1));
+    if constexpr (Vectors % 2 == 1) store(to + (Vectors - 1) * width, sum(Vectors - 1));
+  }
+}
+#endif
 
 template <class Value, int Pixels, int Vectors>
 void gemm_tile(const GemmArgs& args, const GemmBlock& block, int pixel, Ahead ahead) {
@@ -138,6 +172,16 @@ void gemm_tile(const GemmArgs& args, const GemmBlock& block, int pixel, Ahead ah
     }
   }
   const Floats low = all(args.low), high = all(args.high);
+#ifdef SKIPVID_PAIRS
+  if (args.stored != nullptr && args.activation == nullptr) {
+#pragma GCC unroll 8
+    for (int i = 0; i < Pixels; ++i) {
+#pragma GCC unroll 3
+      for (int j = 0; j < Vectors; ++j) sums[i][j] = clamp(sums[i][j], low, high);
+    }
+    return put_normal(args, sums, pixel, block.output);
+  }
+#endif
   if (args.stored != nullptr) {
     Floats results[Pixels][Vectors];
 #pragma GCC unroll 8

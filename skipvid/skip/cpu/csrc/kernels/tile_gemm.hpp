@@ -171,6 +171,13 @@ SKIPVID_INLINE void tile_block(const GemmArgs& args, const GemmBlock& block, int
     };
     if (args.stored != nullptr) {
       put(view<BFloat16>(args.stored[pixel + i]));
+      if (args.sum == nullptr) continue;
+      const BFloat16* const added = view<BFloat16>(args.sum->added[pixel + i]) + block.output;
+      BFloat16* const to = view<BFloat16>(args.sum->rows[pixel + i]) + block.output;
+      for (int c = 0; c < channels; c += width) {
+        const Floats sum = ::skipvid::stored<BFloat16>(clamp(load(from + c), low, high)) + load(added + c);
+        store(to + c, clamp(sum, all(args.sum->low), all(args.sum->high)));
+      }
     } else {
       put(args.outputs[pixel + i]);
     }

@@ -87,6 +87,18 @@ SKIPVID_INLINE Words narrowed_two(Floats first, Floats second) {
   return both;
 }
 #endif
+#ifdef SKIPVID_PAIRS
+// Of values that are no denormal numbers.
+SKIPVID_INLINE Floats rounded_normal(Floats value) { return widened_lanes((Uppers)_mm512_cvtneps_pbh((__m512)value)); }
+SKIPVID_INLINE void store_normal(BFloat16* to, Floats value) {
+  const auto bits = _mm512_cvtneps_pbh((__m512)value);
+  __builtin_memcpy(to, &bits, sizeof bits);
+}
+SKIPVID_INLINE void store_normal_two(BFloat16* to, Floats first, Floats second) {
+  const auto bits = _mm512_cvtne2ps_pbh((__m512)second, (__m512)first);
+  __builtin_memcpy(to, &bits, sizeof bits);
+}
+#endif
 // Two vectors, one behind the other.
 template <class Value>
 SKIPVID_INLINE void store_two(Value* to, Floats first, Floats second) {

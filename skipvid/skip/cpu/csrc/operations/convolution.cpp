@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
 #include "../operations.hpp"
@@ -21,7 +22,8 @@ std::vector<int> cut(int vectors, int most) {
 // Lines of weights for some input channels.
 int lines_of(int channels, const GemmKernels& kernels) { return (channels + kernels.gemm_depth - 1) / kernels.gemm_depth; }
 
-constexpr int joined_stride = 4;  // from pixel to pixel of a network input, in values
+constexpr int most_joined = 64;     // channels: with more of them, there are few rows to be looked for
+constexpr int picture_stride = 4;  // from pixel to pixel of a network input of three channels, in values
 
 int rounded_up(int count, int unit) { return (count + unit - 1) / unit * unit; }
 
@@ -53,6 +55,8 @@ Convolution::Convolution(const Program& program, int source, int target, std::ar
       bias_(padded(outputs_)),
       zeros_(padded(inputs_)) {
   activation = act;
+  // Products round what they have clamped as if it were no denormal number.
+  activates_ = act.remains() || std::fpclassify(clamp_low(act)) == FP_SUBNORMAL || std::fpclassify(clamp_high(act)) == FP_SUBNORMAL;
   std::copy(bias.begin(), bias.end(), bias_.data());
   for (Phase phase : phases) {
     const std::vector<float> joined = join(program, phase);
@@ -63,31 +67,35 @@ Convolution::Convolution(const Program& program, int source, int target, std::ar
   }
 }
 
-// Taps side by side become one: the pixels of a network input, of three channels and a zero, lie close enough for that. Products of pairs are
-// added up in the same order as before, and fewer rows are looked for. Returns the weights that the phase then refers to.
+// Taps side by side become one, where their pixels are neighbours in memory with nothing between them but, in a network input of three
+// channels, a zero. Products of pairs are added up in the same order as before, and fewer rows are looked for. Returns the weights that the
+// phase then refers to, where they are others.
 std::vector<float> Convolution::join(const Program& program, Phase& phase) {
   const MapInfo& source = program.maps[source_];
-  const int taps = static_cast<int>(phase.taps.size()) / 2;
+  const int taps = static_cast<int>(phase.taps.size()) / 2, stride = static_cast<int>(source.stride);
   int columns = 1;
   const auto follows = [&](int tap) {
     return phase.taps[2 * tap] == phase.taps[2 * tap - 2] && phase.taps[2 * tap + 1] == phase.taps[2 * tap - 1] + 1;
   };
   while (columns < taps && follows(columns)) ++columns;
+  const bool picture = source.channels == 3 && stride == picture_stride;
   bool fits = kernels_.gemm_depth == 2 && period_[0] == 1 && period_[1] == 1 && columns > 1 && taps % columns == 0;
-  fits = fits && groups_ == 1 && source.channels == 3 && source.stride == joined_stride && !source.floats;
+  fits = fits && groups_ == 1 && (picture || (source.channels == stride && stride <= most_joined)) && !source.floats;
   for (int tap = 1; fits && tap < taps; ++tap) fits = follows(tap) == (tap % columns != 0);
   if (!fits) return {};
   joined_ = columns;
-  inputs_ = columns * joined_stride;
+  inputs_ = columns * stride;
   zeros_ = Buffer(padded(inputs_));
-  std::vector<float> weights(static_cast<std::size_t>(taps) * joined_stride * outputs_);
-  const std::size_t row = static_cast<std::size_t>(source.channels) * outputs_;
   std::vector<int> offsets;
+  for (int tap = 0; tap < taps; tap += columns) offsets.insert(offsets.end(), {phase.taps[2 * tap], phase.taps[2 * tap + 1]});
+  phase.taps = offsets;
+  if (!picture) return {};
+  std::vector<float> weights(static_cast<std::size_t>(taps) * stride * outputs_);
+  const std::size_t row = static_cast<std::size_t>(source.channels) * outputs_;
   for (int tap = 0; tap < taps; ++tap) {
-    std::copy_n(phase.weights.begin() + tap * row, row, weights.begin() + static_cast<std::ptrdiff_t>(tap) * joined_stride * outputs_);
-    if (tap % columns == 0) offsets.insert(offsets.end(), {phase.taps[2 * tap], phase.taps[2 * tap + 1]});
+    std::copy_n(phase.weights.begin() + tap * row, row, weights.begin() + static_cast<std::ptrdiff_t>(tap) * stride * outputs_);
   }
-  phase = {offsets, weights};
+  phase.weights = weights;
   return weights;
 }
 
@@ -152,28 +160,32 @@ Convolution::Packed Convolution::pack(const Program& program, const Phase& phase
 
 int Convolution::chunk() const {
   // Input rows and, in scratch memory or in a map of floats, output rows of a chunk share the second-level cache with the weights of a block.
-  const std::ptrdiff_t input = size_of(kernels_.element) * inputs_ * (packed_[0].taps.size() > 2 ? 2 : 1);
+  const std::ptrdiff_t input = size_of(kernels_.element) * (inputs_ / joined_) * (packed_[0].taps.size() > 2 || joined_ > 1 ? 2 : 1);
   const std::ptrdiff_t output = static_cast<std::ptrdiff_t>(sizeof(float)) * padded(outputs_);
   const int tile = kernels_.gemm_pixels, pixels = static_cast<int>(196608 / (input + output));
   return std::clamp(pixels / tile * tile, tile * 2, tile * 16);
 }
 
 // As point(), of joined taps: where some of their pixels lie outside of the map, what is read is put together in a patch.
-void Convolution::point_joined(const Rows& source, int y, int x, int length, const std::byte** pointers, std::byte* patches) const {
-  const std::byte* const zeros = reinterpret_cast<const std::byte*>(zeros_.data());
-  const std::size_t patch = padded(inputs_) * sizeof(float);
-  for (int i = 0; i < length; ++i, x += stride_[1], patches += patch) {
-    if (y < 0 || y >= source.height) {
-      pointers[i] = zeros;
-    } else if (x >= 0 && x + joined_ <= source.width) {
-      pointers[i] = source.at(y, x);
-    } else {
-      const int from = std::clamp(-x, 0, joined_), to = std::clamp(source.width - x, from, joined_);
-      std::memset(patches, 0, joined_ * source.stride);
-      std::memcpy(patches + from * source.stride, source.at(y, x + from), (to - from) * source.stride);
-      pointers[i] = patches;
-    }
+void Convolution::point_joined(const Rows& source, int y, int x, int length, const std::byte** pointers, std::byte*& patches) const {
+  if (y < 0 || y >= source.height) {
+    std::fill_n(pointers, length, reinterpret_cast<const std::byte*>(zeros_.data()));
+    return;
   }
+  const int step = stride_[1], most = source.width - joined_ - x;  // of a window's place within the run, times the step
+  const int from = std::clamp((-x + step - 1) / step, 0, length), to = most < 0 ? from : std::clamp(most / step + 1, from, length);
+  const std::byte* const row = source.at(y, 0);
+  for (int i = from; i < to; ++i) pointers[i] = row + (x + static_cast<std::ptrdiff_t>(i) * step) * source.stride;
+  const std::size_t size = joined_ * source.stride;
+  const auto patch = [&](int i) {
+    const int left = x + i * step, first = std::clamp(-left, 0, joined_), last = std::clamp(source.width - left, first, joined_);
+    std::memset(patches, 0, size);
+    std::memcpy(patches + first * source.stride, row + (left + first) * source.stride, (last - first) * source.stride);
+    pointers[i] = patches;
+    patches += size;
+  };
+  for (int i = 0; i < from; ++i) patch(i);
+  for (int i = to; i < length; ++i) patch(i);
 }
 
 void Convolution::compute(const Frame& frame, std::span<const Pixel> pixels, float* const* rows, Scratch& scratch, int first_part,
@@ -202,9 +214,9 @@ void Convolution::compute_phase(const Frame& frame, const Packed& packed, std::s
   scratch.pointers.resize(count * taps);
   const std::byte** pointers = scratch.pointers.data();
   const std::byte* const zeros = reinterpret_cast<const std::byte*>(zeros_.data());
-  const std::size_t patch = joined_ == 1 ? 0 : padded(inputs_) * sizeof(float);
+  const std::size_t patch = joined_ == 1 ? 0 : static_cast<std::size_t>(joined_) * source.stride;
   scratch.more.reserve(count * taps * patch / sizeof(float));
-  std::byte* const patches = reinterpret_cast<std::byte*>(scratch.more.data());
+  std::byte* patches = reinterpret_cast<std::byte*>(scratch.more.data());
   if (period_[0] == 1 && period_[1] == 1) {
     for (std::size_t i = 0; i < count;) {
       const int y = row_of(pixels[i]) * stride_[0], x = column_of(pixels[i]) * stride_[1];
@@ -222,7 +234,7 @@ void Convolution::compute_phase(const Frame& frame, const Packed& packed, std::s
         if (joined_ == 1) {
           point(source, zeros, from_y, from_x, stride_[1], length, pointers + tap * count + i);
         } else {
-          point_joined(source, from_y, from_x, length, pointers + tap * count + i, patches + (tap * count + i) * patch);
+          point_joined(source, from_y, from_x, length, pointers + tap * count + i, patches);
         }
       }
       i += length;
@@ -238,8 +250,8 @@ void Convolution::compute_phase(const Frame& frame, const Packed& packed, std::s
   }
   if (kernels_.gemm_memory != nullptr) scratch.gemm.reserve(kernels_.gemm_memory(packed.lines));
   kernels_.gemm({pointers, count, taps, static_cast<int>(count), packed.weights.data(), bias_.data(), packed.blocks.data() + first,
-                 last - first, clamp_low(activation), clamp_high(activation), rows, scratch.stored,
-                 activation.remains() ? &activation : nullptr, scratch.ahead, scratch.gemm.data()});
+                 last - first, clamp_low(activation), clamp_high(activation), rows, scratch.stored, activates_ ? &activation : nullptr,
+                 scratch.sum, scratch.ahead, scratch.gemm.data()});
 }
 
 }  // namespace skipvid

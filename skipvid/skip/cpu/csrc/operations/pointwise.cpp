@@ -15,6 +15,17 @@ PointwiseChain::PointwiseChain(const Program& program, int target, std::vector<O
       operands_(std::move(operands)),
       links_(std::move(links)) {}
 
+std::optional<Addition> PointwiseChain::addition(int map) const {
+  if (links_.size() != 1 || links_[0].operation != Pointwise::add || links_[0].activation.remains()) return {};
+  if (activation.kind != Activation::Kind::none) return {};
+  const Operand &first = operands_[links_[0].operands[0]], &second = operands_[links_[0].operands[1]];
+  for (const Operand* operand : {&first, &second}) {
+    if (operand->map < 0 || !operand->by_row || !operand->by_column || operand->scalar || !operand->columns.empty()) return {};
+  }
+  if (first.map == second.map || (first.map != map && second.map != map)) return {};
+  return Addition{first.map == map ? second.map : first.map, clamp_low(links_[0].activation), clamp_high(links_[0].activation)};
+}
+
 void PointwiseChain::compute(const Frame& frame, std::span<const Pixel> pixels, float* const* rows, Scratch& scratch, int, int) const {
   const int most = std::max(1, 2048 / channels_), operand_count = static_cast<int>(operands_.size());
   const std::ptrdiff_t size = frame.program.value_size(), float_size = sizeof(float);
