@@ -295,10 +295,12 @@ class SkipModel:
         return program
 
     def _plan(self, shapes: Shapes) -> Plan:
+        from skipvid.skip.gates.passing import without_passing
         from skipvid.skip.gates.registry import attach_gates
         from skipvid.skip.plan import make_plan
 
-        return make_plan(attach_gates(self._graph(shapes), self.config), self.precision)
+        gated = attach_gates(self._graph(shapes), self.config)
+        return make_plan(without_passing(gated) if self.precision == "bf16" else gated, self.precision)
 
     def _graph(self, shapes: Shapes) -> Graph:
         """The network for inputs of these shapes, its weights rounded where the precision asks for it."""

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
@@ -44,9 +45,10 @@ class Buffer {
   std::size_t count_ = 0;
 };
 
-// Ask for `count` bytes to be brought near. Harmless for any address.
+// Ask for `count` bytes, which may begin within a line, to be brought near. Harmless for any address.
 inline void prefetch(const std::byte* data, std::ptrdiff_t count) {
-  for (std::ptrdiff_t at = 0; at < count; at += 64) __builtin_prefetch(data + at, 0, 2);
+  const std::byte* const end = data + count;
+  for (data -= reinterpret_cast<std::uintptr_t>(data) % 64; data < end; data += 64) __builtin_prefetch(data, 0, 2);
 }
 
 }  // namespace skipvid

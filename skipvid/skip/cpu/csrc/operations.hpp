@@ -70,7 +70,7 @@ class Depthwise final : public Operation {
 
  private:
   const Kernels& kernels_;
-  int source_;
+  int source_, target_;
   std::array<int, 2> kernel_, stride_, dilation_, origin_;
   Buffer weights_, bias_;
   std::vector<std::ptrdiff_t> offsets_;  // from the input row at an output's place to the one under each tap, in bytes

@@ -142,6 +142,7 @@ void gemm_tile(const GemmArgs& args, const GemmBlock& block, int pixel, Ahead ah
     const Value* row = view<Value>(args.ahead[pixel + i]) + block.output;
     constexpr int line = 64 / sizeof(Value);
     for (int at = 0; at < Vectors * width; at += line) __builtin_prefetch(row + at, 0, 2);
+    if (reinterpret_cast<std::uintptr_t>(row) % 64 != 0) __builtin_prefetch(row + Vectors * width - 1, 0, 2);
   }
   const float* weights = args.weights + block.weights;
   for (int tap = 0; tap < args.taps; ++tap) {

@@ -8,6 +8,7 @@ Depthwise::Depthwise(const Program& program, int source, int target, const Footp
                      std::span<const float> bias, Activation act)
     : kernels_(program.kernels),
       source_(source),
+      target_(target),
       kernel_(std::to_array(window.kernel)),
       stride_(std::to_array(window.stride)),
       dilation_(std::to_array(window.dilation)),
@@ -54,8 +55,24 @@ void Depthwise::compute(const Frame& frame, std::span<const Pixel> pixels, float
     if (scratch.ahead == nullptr) return;
     for (int i = 0; i < count; ++i) prefetch(scratch.ahead[first + i], row);
   };
+  const Bitmap& computed = frame.state.computed[target_];
+  // Ask for what the run at pixels[i] reads, but for what the run above it has read.
+  const auto bring_window = [&](std::size_t i) {
+    if (i >= pixels.size()) return;
+    const int y = row_of(pixels[i]), length = run_length(pixels, i);
+    const bool below = y > 0 && computed.test(pixels[i] - 0x10000) && computed.test(pixels[i] + length - 1 - 0x10000);
+    const int first = std::max(column_of(pixels[i]) * stride_[1] + origin_[1], 0);
+    const int last =
+        std::min((column_of(pixels[i]) + length - 1) * stride_[1] + origin_[1] + (kernel_[1] - 1) * dilation_[1] + 1, source.width);
+    for (int ky = below ? std::max(kernel_[0] - stride_[0], 0) : 0; ky < kernel_[0]; ++ky) {
+      const int from_y = y * stride_[0] + origin_[0] + ky * dilation_[0];
+      if (from_y >= 0 && from_y < source.height) prefetch(source.at(from_y, first), (last - first) * source.stride);
+    }
+  };
+  if (!frame.keyframe) bring_window(0);
   for (std::size_t i = 0; i < pixels.size();) {
     const int y = row_of(pixels[i]), x = column_of(pixels[i]);
+    if (!frame.keyframe && (i == 0 || pixels[i] != pixels[i - 1] + 1)) bring_window(i + run_length(pixels, i));
     const int top = y * stride_[0] + origin_[0], left = x * stride_[1] + origin_[1];
     const bool inside = y >= from[0] && y < to[0];
     if (x < from[1] || x >= to[1] || (dilation_[1] != 1 && !inside)) {
