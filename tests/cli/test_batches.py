@@ -63,14 +63,14 @@ def test_source_that_fails_anywhere_for_any_reason_does_not_stop_the_others(
     place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: Exception, where: str, bad: str
 ) -> None:
     if where == "process":
-        process = DetectStream.process
+        begin = DetectStream.begin
 
-        def failing_network(stream: DetectStream, frame: Frame) -> FrameResult:
+        def failing_network(stream: DetectStream, frame: Frame) -> Callable[[], FrameResult]:
             if frame.source == bad:
                 raise error
-            return process(stream, frame)
+            return begin(stream, frame)
 
-        monkeypatch.setattr(DetectStream, "process", failing_network)
+        monkeypatch.setattr(DetectStream, "begin", failing_network)
     elif where == "write":
         from skipvid.video.sinks.json_files import JsonlSink
 

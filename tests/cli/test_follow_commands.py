@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -196,13 +197,13 @@ def test_each_source_has_its_own_events_where_the_name_says_so(place: Path) -> N
 def test_a_source_that_fails_half_way_leaves_no_events(suffix: str, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("a", "aa"):
         write_clip(place / f"{name}.mp4", frames=4)
-    process = DetectStream.process
+    begin = DetectStream.begin
 
-    def failing(stream: DetectStream, frame: Frame) -> FrameResult:
+    def failing(stream: DetectStream, frame: Frame) -> Callable[[], FrameResult]:
         if frame.source == "a.mp4" and frame.index == 3:
             raise ZeroDivisionError
-        return process(stream, frame)
+        return begin(stream, frame)
 
-    monkeypatch.setattr(DetectStream, "process", failing)
+    monkeypatch.setattr(DetectStream, "begin", failing)
     assert run(["detect", "a.mp4", "aa.mp4", "--count", "0,0 1,1", "--events", f"e.{suffix}", "-o", "{stem}.jsonl", "-q"]) == 7
     assert events_of(place / f"e.{suffix}") == [("aa.mp4", *each) for each in EACH]

@@ -9,6 +9,7 @@ import signal
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -51,9 +52,9 @@ class Watch:
         self.most, self.frames, self.ages, self.times = 0, list[str](), list[float](), list[float]()
         self.all_begun = threading.Event()  # each of three sources has had a frame
         self._now, self._lock = 0, threading.Lock()
-        process = DetectStream.process
+        begin_frame = DetectStream.begin
 
-        def watched(stream: DetectStream, frame: Frame) -> FrameResult:
+        def watched(stream: DetectStream, frame: Frame) -> Callable[[], FrameResult]:
             with self._lock:
                 self._now += 1
                 self.most = max(self.most, self._now)
@@ -65,13 +66,13 @@ class Watch:
             begin = time.monotonic()
             time.sleep(seconds)
             try:
-                return process(stream, frame)
+                return begin_frame(stream, frame)
             finally:
                 with self._lock:
                     self._now -= 1
                     self.times.append(time.monotonic() - begin)
 
-        monkeypatch.setattr(DetectStream, "process", watched)
+        monkeypatch.setattr(DetectStream, "begin", watched)
 
 
 @pytest.fixture
@@ -130,14 +131,14 @@ def test_a_camera_that_fails_does_not_stop_the_others(
 ) -> None:
     bad = 9 if how == "not there" else 1
     if how == "breaks":
-        process = DetectStream.process
+        begin_frame = DetectStream.begin
 
-        def failing(stream: DetectStream, frame: Frame) -> FrameResult:
+        def failing(stream: DetectStream, frame: Frame) -> Callable[[], FrameResult]:
             if frame.source == "webcam 1" and frame.index > 2:
                 raise ZeroDivisionError("float division by zero")
-            return process(stream, frame)
+            return begin_frame(stream, frame)
 
-        monkeypatch.setattr(DetectStream, "process", failing)
+        monkeypatch.setattr(DetectStream, "begin", failing)
     words = ["webcam://0", f"webcam://{bad}", "webcam://2", "--max-frames", "6", "-o", "{stem}.jsonl", "--csv", "cost.csv"]
     assert run(["detect", *words]) == 7
     err = capsys.readouterr().err
