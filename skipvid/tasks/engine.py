@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Protocol, Self, TypeVar, runtime_checkable
+from typing import Protocol, Self, TypeVar, final, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -221,6 +221,7 @@ class EngineStream(ABC):
         if self._cuts is not None:
             self._cuts.look_ahead(frame.picture)
 
+    @final  # a pipeline may call begin() alone
     def process(self, frame: Frame) -> FrameResult:
         """Analyse the next frame. After a scene cut, a change of size or a lost connection nothing of the frames before is used."""
         return self.begin(frame)()

@@ -5,7 +5,7 @@ Every person has a session of their own; their number is bounded, and the sessio
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -199,12 +199,17 @@ class PoseStream(EngineStream):
         if self._detector is not None and self._engine.options.detect_every == 1:
             self._detector.look_ahead(frame)
 
-    def process(self, frame: Frame) -> FrameResult:
-        """As EngineStream.process; what areas saved the detector, or where there is none the pose network, is added."""
-        result = super().process(frame)
+    def begin(self, frame: Frame) -> Callable[[], FrameResult]:
+        """As EngineStream.begin; what areas saved the detector, or where there is none the pose network, is added."""
+        complete = super().begin(frame)
+        if self._whole is None and self._found is None:
+            return complete
+        result = complete()
         if self._whole is not None and result.cost is not None:
-            return replace(result, areas=self._whole.cost(result.cost.macs, result.ms["model"]))
-        return result if self._found is None else replace(result, areas=self._found.areas)
+            result = replace(result, areas=self._whole.cost(result.cost.macs, result.ms["model"]))
+        elif self._found is not None:
+            result = replace(result, areas=self._found.areas)
+        return lambda: result
 
     def _analyse(self, frame: Frame, clock: Clock) -> Detections:
         found = self._found = self._find(frame)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -90,10 +90,10 @@ class SegmentStream(EngineStream):
         super().look_ahead(frame)
         self._task.look_ahead(frame.picture)
 
-    def process(self, frame: Frame) -> FrameResult:
-        """As EngineStream.process, with the class map."""
-        result = super().process(frame)
-        return replace(result, class_map=self._class_map)
+    def begin(self, frame: Frame) -> Callable[[], FrameResult]:
+        """As EngineStream.begin, with the class map."""
+        complete, class_map = super().begin(frame), self._class_map
+        return lambda: replace(complete(), class_map=class_map)
 
     def _analyse(self, frame: Frame, clock: Clock) -> Detections:
         prepared = self._task.prepare(frame.picture)
