@@ -46,6 +46,7 @@ def run(
     end the run early from another thread.
     Raises whatever the source, the engine, a sink or on_frame raises; the sinks are then left for their context managers to clean up.
     """
+    told = _ignore if on_frame is None else on_frame
     incoming = _Waited(source) if source.info.live else _Read(source, stream)
     outputs = Outputs(sinks, summariser, LIVE_DEPTH if source.info.live else DEPTH)
     if turn is not None and source.info.live:
@@ -55,7 +56,7 @@ def run(
     with interrupts.deferred():  # the locks are the other threads', too
         outputs.start()
         try:
-            _analyse(incoming, _begin(stream, at_once or source.info.live), outputs, on_frame, turn, stopped)
+            _analyse(incoming, _begin(stream, at_once or source.info.live), outputs, told, turn, stopped)
         except KeyboardInterrupt:
             interrupted = True
         finally:
@@ -71,9 +72,8 @@ def run(
         for failure in (incoming.failure, outputs.failure):
             if failure is not None:
                 raise failure
-        if on_frame is not None:
-            for result in outputs.completed():
-                on_frame(result)
+        for result in outputs.completed():
+            told(result)
         problems = [*source.notes, *stream.problems, *([source.problem] if source.problem else [])]
         seconds = time.perf_counter() - begin
         waited = {
@@ -93,7 +93,7 @@ def _analyse(
     incoming: _Read | _Waited,
     begin: Callable[[Frame], FrameResult | Callable[[], FrameResult]],
     outputs: Outputs,
-    on_frame: Callable[[FrameResult], None] | None,
+    told: Callable[[FrameResult], None],
     turn: Turn | None,
     stopped: threading.Event | None,
 ) -> None:
@@ -109,9 +109,12 @@ def _analyse(
             turn.give()
         if not outputs.put(result):
             return  # one of them failed
-        if on_frame is not None:
-            for told in (result,) if isinstance(result, FrameResult) else outputs.completed():
-                on_frame(told)
+        for complete in (result,) if isinstance(result, FrameResult) else outputs.completed():
+            told(complete)
+
+
+def _ignore(result: FrameResult) -> None:
+    """Results that were completed are taken all the same: else they, and their pictures, would be kept to the end."""
 
 
 def _begin(stream: Stream, at_once: bool) -> Callable[[Frame], FrameResult | Callable[[], FrameResult]]:

@@ -7,6 +7,7 @@ import random
 import signal
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
@@ -151,6 +152,27 @@ def test_results_are_completed_beside_the_next_frames_and_told_in_order_where_th
     assert summary.frames == 60 and output.indices == list(range(60))
     assert told == [(index, here) for index in range(60)]
     assert len(stream.threads) == 1 and here not in stream.threads
+
+
+class Holding(TwoSteps):
+    """Counts the pictures of earlier frames that somebody still holds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pictures: list[weakref.ref[np.ndarray]] = []
+        self.held: list[int] = []
+
+    def begin(self, frame: Frame) -> Callable[[], FrameResult]:
+        self.held.append(sum(picture() is not None for picture in self.pictures))
+        self.pictures.append(weakref.ref(frame.picture))
+        return super().begin(frame)
+
+
+@pytest.mark.parametrize("sink", [Recorder, Artist])
+def test_no_result_is_kept_that_nobody_is_told_of(sink: type[Recorder]) -> None:
+    stream = Holding()
+    run(CountingSource(200), stream, [sink()], Counter())
+    assert len(stream.held) == 200 and max(stream.held) < 20
 
 
 @pytest.mark.parametrize("live", [False, True])
