@@ -28,6 +28,7 @@ from tradeoff import at_equal_gain
 from skipvid.core.results import Frame, FrameResult
 from skipvid.evaluate.baselines import EveryKth
 from skipvid.evaluate.material import Material, Seen
+from skipvid.evaluate.wrapped import WrappedStream
 from skipvid.presets.preset import load_preset
 from skipvid.skip.config import SkipConfig
 from skipvid.tasks.detect_engine import DetectEngine
@@ -40,11 +41,15 @@ TODAY = "gates, level 1"
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """level: of its gates; 0 = the dense network in all frames, None = in some of them. network_ms: by pass, mean of its frames."""
+    """level: of its gates; 0 = the dense network in all frames, None = in some of them. filtered: with `--denoise auto`.
+
+    network_ms: by pass, mean of its frames.
+    """
 
     name: str
     level: float | None
     start: Callable[[], Stream]
+    filtered: bool = False
     network_ms: list[float] = field(default_factory=list)
 
 
@@ -57,7 +62,7 @@ def ways(engine: DetectEngine, levels: list[float], filtered: list[float], every
     for level in filtered:
         gated = engine.regated(config.at(level * config.threshold))
         gated.use_denoising("auto")
-        found.append(Way(f"gates, level {level:g}, filtered", level, gated.stream))
+        found.append(Way(f"gates, level {level:g}, filtered", level, gated.stream, filtered=True))
     for k in every:
         for moved in (False, True):
             name = f"every {k}: {'moved' if moved else 'held'}"
@@ -65,25 +70,15 @@ def ways(engine: DetectEngine, levels: list[float], filtered: list[float], every
     return found
 
 
-class _Timed:
+class _Timed(WrappedStream):
     """A stream whose time up to the network's maps is written down, milliseconds by frame."""
 
     def __init__(self, inner: Stream, spent: list[float]) -> None:
-        self._inner, self._spent = inner, spent
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        return self._inner.notes
-
-    @property
-    def problems(self) -> tuple[str, ...]:
-        return self._inner.problems
-
-    def look_ahead(self, frame: Frame) -> None:
-        self._inner.look_ahead(frame)
+        super().__init__(inner)
+        self._spent = spent
 
     def process(self, frame: Frame) -> FrameResult:
-        result = self._inner.process(frame)
+        result = super().process(frame)
         self._spent.append(result.ms.get("preprocess", 0.0) + result.ms["model"])
         return result
 
@@ -110,7 +105,7 @@ def show(material: Material, engine: DetectEngine, options: argparse.Namespace, 
     found = in_turns({way.name: pass_of(way, material, macs) for way in chosen}, options.rounds, clock_of(options)[1])
     dense, dense_seconds = found["dense"]
     outcomes = {name: measured(material, seen, dense) for name, (seen, _) in found.items()}
-    gates = [way.name for way in chosen if way.level is not None and not way.name.endswith("filtered")]
+    gates = [way.name for way in chosen if way.level is not None and not way.filtered]
     network = {way.name: statistics.median(way.network_ms) for way in chosen}
     today = network.get(TODAY)
     by_macs = [(value_of(outcomes[name]), outcomes[name].fewer) for name in gates]

@@ -26,12 +26,14 @@ import numpy as np
 
 from skipvid.cli.run_jobs import make_header
 from skipvid.core.results import Frame, FrameResult
+from skipvid.evaluate.wrapped import WrappedStream
 from skipvid.pipeline.run import run
 from skipvid.presets.preset import DEFAULT_DETECT, load_preset
 from skipvid.presets.weights import resolve_weights
 from skipvid.report import SummaryBuilder
 from skipvid.skip.config import SkipConfig
-from skipvid.tasks.detect_engine import DetectEngine, DetectStream
+from skipvid.tasks.detect_engine import DetectEngine
+from skipvid.tasks.engine import Stream
 from skipvid.video.sources.open import open_source
 from skipvid.video.sources.options import ReadOptions
 
@@ -83,27 +85,17 @@ class Seen:
     made: float | None
 
 
-class Watched:
+class Watched(WrappedStream):
     """A stream whose frames are timed. slow: seconds that each takes in addition."""
 
-    def __init__(self, stream: DetectStream, slow: float) -> None:
-        self._stream, self._slow = stream, slow
+    def __init__(self, inner: Stream, slow: float) -> None:
+        super().__init__(inner)
+        self._slow = slow
         self.seen: list[Seen] = []
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        return self._stream.notes
-
-    @property
-    def problems(self) -> tuple[str, ...]:
-        return self._stream.problems
-
-    def look_ahead(self, frame: Frame) -> None:
-        self._stream.look_ahead(frame)
 
     def process(self, frame: Frame) -> FrameResult:
         begin = time.monotonic()
-        result = self._stream.process(frame)
+        result = super().process(frame)
         time.sleep(self._slow)
         end = time.monotonic()
         self.seen.append(Seen(begin, end, made_at(frame.image)))

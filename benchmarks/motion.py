@@ -34,6 +34,7 @@ from skipvid.core.results import Detections, Frame, FrameResult
 from skipvid.evaluate.bootstrap import Interval, blocks_of, bootstrap
 from skipvid.evaluate.run import Labels, Pass, compare, run_clip
 from skipvid.evaluate.truth import FrameTruth, LabelledClip
+from skipvid.evaluate.wrapped import WrappedStream
 from skipvid.presets.preset import load_preset
 from skipvid.presets.weights import resolve_weights
 from skipvid.report.agreement import Agreement, agreement
@@ -129,29 +130,18 @@ def truth_through(truth: Truth, matrix: NDArray[np.float64], size: tuple[int, in
     return FrameTruth(cut[kept].astype(np.float32), ids, (truth.ignore | (share < SEEN))[kept])
 
 
-@dataclass(slots=True)
-class Timed:
+class Timed(WrappedStream):
     """A stream that keeps what it found and the processor time that it took."""
 
-    stream: Stream
-    found: list[Detections] = field(default_factory=list)
-    seconds: list[float] = field(default_factory=list)
-    keyframes: int = 0
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        return self.stream.notes
-
-    @property
-    def problems(self) -> tuple[str, ...]:
-        return self.stream.problems
-
-    def look_ahead(self, frame: Frame) -> None:
-        self.stream.look_ahead(frame)
+    def __init__(self, inner: Stream) -> None:
+        super().__init__(inner)
+        self.found: list[Detections] = []
+        self.seconds: list[float] = []
+        self.keyframes = 0
 
     def process(self, frame: Frame) -> FrameResult:
         begin = time.process_time()
-        result = self.stream.process(frame)
+        result = super().process(frame)
         self.seconds.append(time.process_time() - begin)
         self.found.append(result.detections)
         self.keyframes += result.keyframe

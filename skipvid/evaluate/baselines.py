@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skipvid.core.results import Detections, Frame, FrameResult
+from skipvid.evaluate.wrapped import WrappedStream
 from skipvid.report.agreement import box_iou
 from skipvid.tasks.engine import Stream
 
@@ -15,7 +16,7 @@ LEAST_OVERLAP = 0.3
 """Of a box with that of the frame analysed before: less is another object."""
 
 
-class EveryKth:
+class EveryKth(WrappedStream):
     """A stream that analyses every k-th frame and fills in the others.
 
     inner: analyses. every: k. moved: boxes go on with the velocity between the last two analysed frames; False: they stay.
@@ -25,20 +26,11 @@ class EveryKth:
     def __init__(self, inner: Stream, every: int, moved: bool) -> None:
         if every < 1:
             raise ValueError(f"every {every} frames")
-        self._inner, self._every, self._moved = inner, every, moved
+        super().__init__(inner)
+        self._every, self._moved = every, moved
         self._last: Detections | None = None
         self._speed: NDArray[np.float32] = np.zeros((0, 4), np.float32)
         self._since = 0
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What the inner stream says of itself."""
-        return self._inner.notes
-
-    @property
-    def problems(self) -> tuple[str, ...]:
-        """What the inner stream's results lack."""
-        return self._inner.problems
 
     def look_ahead(self, frame: Frame) -> None:
         """Nothing: most frames are filled in."""
@@ -46,7 +38,7 @@ class EveryKth:
     def process(self, frame: Frame) -> FrameResult:
         """Analyse or fill in the next frame."""
         if self._last is None or self._since + 1 >= self._every:
-            result = self._inner.process(frame)
+            result = super().process(frame)
             self._speed = _speeds(self._last, result.detections, self._every)
             self._last, self._since = result.detections, 0
             return result
