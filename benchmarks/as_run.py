@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from denoise import BLOCK, changed, filtered
+from denoise import BLOCK, LOOKED_AT, changed, filtered
 from gates_table import numbers
 from measured_clips import FAINTEST, Passes, block_frames, detector, lost, measured, value_of, with_truth
 from numpy.typing import NDArray
@@ -156,7 +156,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder with sequences/")
     parser.add_argument("--preset", default="efficientdet-nano")
     parser.add_argument("--frames", type=int, default=800, help="of each sequence")
-    parser.add_argument("--first", type=int, default=120, help="frames of highway that are left out")
+    parser.add_argument("--first", type=int, default=LOOKED_AT, help="frames of highway that are left out")
     parser.add_argument("--sigma", type=numbers, default=[4.0], help="noise added, grey levels")
     parser.add_argument("--noise-on", default="PETS09", help="sequence that noise is added to")
     parser.add_argument("--choose", type=numbers, default=[0.71, 1.0, 1.41, 2.0], help="levels that two sequences choose from")

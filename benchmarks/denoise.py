@@ -30,6 +30,8 @@ from skipvid.skip.config import SkipConfig
 from skipvid.tasks.detect_engine import DetectEngine
 
 BLOCK = 25
+LOOKED_AT = 120
+"""Frames of highway that the filter's constants were looked at on."""
 
 
 def changed(material: Material, sigma: float, first: int) -> Material:
@@ -70,7 +72,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder with sequences/")
     parser.add_argument("--preset", default="efficientdet-nano")
     parser.add_argument("--frames", type=int, default=300, help="of each sequence")
-    parser.add_argument("--first", type=int, default=120, help="frames of highway that are left out")
+    parser.add_argument("--first", type=int, default=LOOKED_AT, help="frames of highway that are left out")
     parser.add_argument("--sigma", type=numbers, default=[0.0, 4.0], help="noise added, grey levels")
     parser.add_argument("--noise-on", default="PETS09", help="sequence that noise is added to")
     parser.add_argument("--levels", type=numbers, default=[1.0], help="factors on the preset's thresholds")

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -69,22 +69,31 @@ class Clip:
             yield iter(frames)
 
         self.engine, self.passes, self.material = engine, passes, Material.read(material.clips, opened, material.labels)
-        height, width = frames[0].height, frames[0].width
         self.dense = passes.dense(engine, self.material)
         self.reference = measured(self.material, self.dense, self.dense)
-        self.plan = engine.model.planned(((1, 3, *engine.preset.input_size(height, width)),)).plan
+        self.plan = plan_for(engine, frames[0])
         self._unlabelled = replace(self.material, labels=None)
 
     def seen(self, factors: Mapping[str, float]) -> Seen:
         """With the preset's thresholds times a factor for each group of maps."""
-        config = self.engine.model.config
-        own = {name: factors[group] * config.thresholds.get(name, config.threshold) for name, group in groups(self.plan).items()}
-        return self.passes.gated(self.engine.regated(replace(config, thresholds=own)), self.material)
+        return self.passes.gated(scaled(self.engine, self.plan, factors.__getitem__), self.material)
 
     def points(self, seen: Seen) -> tuple[float, float, float]:
         """(points of AP50 lost, logarithm of how many times fewer MACs, points of agreement lost)."""
         own = measured(self.material, seen, self.dense)
         return value_of(self.reference) - value_of(own), math.log(own.fewer), 100 - value_of(measured(self._unlabelled, seen, self.dense))
+
+
+def plan_for(engine: DetectEngine, frame: Frame) -> Plan:
+    """What runs frames of this one's size."""
+    return engine.model.planned(((1, 3, *engine.preset.input_size(frame.height, frame.width)),)).plan
+
+
+def scaled(engine: DetectEngine, plan: Plan, factor: Callable[[str], float]) -> DetectEngine:
+    """The same with the thresholds of its gated maps times a factor for each group."""
+    config = engine.model.config
+    own = {name: factor(group) * config.thresholds.get(name, config.threshold) for name, group in groups(plan).items()}
+    return engine.regated(replace(config, thresholds=own))
 
 
 def groups(plan: Plan) -> dict[str, str]:

@@ -14,14 +14,14 @@ import argparse
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from denoise import changed
+from denoise import LOOKED_AT, changed
 from gates_table import numbers
 from measured_clips import FAINTEST, Passes, detector, lost, measured, part_of, with_truth, without_truth
-from oracle import groups
+from oracle import plan_for, scaled
 from tables import ResultTable, add_write_option, interval_text
 
 from skipvid.evaluate.bootstrap import Interval
@@ -34,8 +34,6 @@ GOAL = 0.5
 SLACK = 0.5
 BLOCK = 25
 FIRST_STRIDES = 8
-FIRST_OF_HIGHWAY = 120
-"""Frames that the noise filter's constants were looked at on."""
 
 CLIPS = ("videos/fixed/Alley.mp4", "videos/fixed/exercise.avi", "videos/fixed/pedestrian_survaillance.mp4",
          "videos/fixed/vehicle_survaillance.mp4", "videos/intel/night.mkv", "videos/intel/walk.mkv", "videos/intel/brother.mkv",
@@ -62,14 +60,11 @@ def factor_of(group: str, factors: Factors) -> float:
 def measure(engine: DetectEngine, material: Material, factors: Factors, passes: Passes, filtered: bool = False) -> Found:
     """filtered: with `--denoise auto`."""
     _, _, frame = next(material.frames())
-    config = engine.model.config
-    plan = engine.model.planned(((1, 3, *engine.preset.input_size(frame.height, frame.width)),)).plan
-    own = {name: factor_of(group, factors) * config.thresholds.get(name, config.threshold) for name, group in groups(plan).items()}
-    gated = engine.regated(replace(config, thresholds=own))
+    gated = scaled(engine, plan_for(engine, frame), lambda group: factor_of(group, factors))
     if filtered:
         gated.use_denoising("auto")
     dense = passes.dense(engine, material)
-    seen = passes.instead(gated, material, f"proportions {factors} {filtered} {config!r}", gated.stream)
+    seen = passes.instead(gated, material, f"proportions {factors} {filtered} {engine.model.config!r}", gated.stream)
     outcome = measured(material, seen, dense)
     return Found(lost(outcome, measured(material, dense, dense), BLOCK), outcome.fewer)
 
@@ -97,7 +92,7 @@ def main() -> None:
     engine, shown = detector(preset, config, FAINTEST), detector(preset, config, preset.score_threshold)
     sequences = with_truth(options.data, options.frames)
     sequences["PETS09"] = part_of(sequences["PETS09"], "the first 240", 0, 240)
-    sequences["highway"] = changed(sequences["highway"], 0, FIRST_OF_HIGHWAY)
+    sequences["highway"] = changed(sequences["highway"], 0, LOOKED_AT)
     samples = Path(__file__).parents[1] / "sample_videos"
     clips = without_truth([*(str(options.data / clip) for clip in CLIPS), *(str(samples / clip) for clip in SAMPLES)], options.clip_frames)
     names = list(sequences)
