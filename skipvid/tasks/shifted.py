@@ -30,10 +30,10 @@ def shift_by_opencv(pixels: Image, out: Image, across: NDArray[np.float32], down
     (height, width), (rows, columns) = pixels.shape[:2], out.shape[:2]
     if len(across) != TAPS or len(down) != TAPS or min(x, y) < 0 or x + columns > width or y + rows > height:
         raise ValueError("what is asked for lies in the picture, and a kernel has six taps")
-    one, anchor = np.ones(1, np.float32), (BEFORE, BEFORE)
+    one = np.ones(1, np.float32)
     kept = cv2.sepFilter2D(pixels, cv2.CV_32F, one, down, anchor=(0, BEFORE), borderType=cv2.BORDER_REPLICATE)
     kept = np.asarray(np.floor(kept / np.float32(1 << UNIT_BITS - KEPT_BITS) + np.float32(0.5)), np.float32)
-    sums = cv2.sepFilter2D(kept, cv2.CV_32F, across, one, anchor=(anchor[0], 0), borderType=cv2.BORDER_REPLICATE)
+    sums = cv2.sepFilter2D(kept, cv2.CV_32F, across, one, anchor=(BEFORE, 0), borderType=cv2.BORDER_REPLICATE)
     values = np.floor(sums[y : y + rows, x : x + columns] / np.float32(1 << UNIT_BITS + KEPT_BITS) + np.float32(0.5))
     np.copyto(out, np.clip(values, 0, 255), casting="unsafe")
 
