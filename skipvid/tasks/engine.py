@@ -200,7 +200,7 @@ class EngineStream(ABC):
         self._dense = dense
         self._cuts = SceneCutDetector() if scene_cuts else None
         self._dense_every = dense_every if model.config.gate != "none" else 0  # it would be timed beside itself
-        self._timed, self._untimed = 0, 0  # how often the dense network was timed, and frames since
+        self._timed, self._untimed = 0, 0  # how often the dense network was timed (MOST: so often or more), and frames since
         self._dense_ms: float | None = None
         self._frame_size: tuple[int, int] | None = None
         self._ratios: Counter[float] = Counter()  # runs of the network, by the ratio of its channels
@@ -240,7 +240,7 @@ class EngineStream(ABC):
         found = self._analyse(frame, clock)
         if self._dense_ms:
             clock.ms["dense_model"] = self._dense_ms
-            self._timed, self._untimed = self._timed + 1, 0
+            self._timed, self._untimed = min(self._timed + 1, MOST), 0
         self._untimed += 1
         counted = not self._dense and (self._model.config.gate != "none" or self._model.adaptive)
         account = self._account(size) if counted else None
