@@ -239,7 +239,7 @@ void Bitmap::add_to(float* target, float amount) const {
 
 std::size_t Bitmap::list(int top, int bottom, const BitKernels& kernels, Pixel* pixels) const {
   Pixel* to = pixels;
-  for (int y = top; y < bottom; ++y) to += kernels.list_bits(row(y), words_, static_cast<Pixel>(y) << 16, to);
+  for (int y = top; y < bottom; ++y) to += kernels.list_bits(row(y), words_, pixel_at(y, 0), to);
   return static_cast<std::size_t>(to - pixels);
 }
 

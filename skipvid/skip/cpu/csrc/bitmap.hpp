@@ -18,7 +18,9 @@ constexpr int largest_extent = 0xffff;
 
 // Lies outside of every map.
 constexpr Pixel no_pixel = 0xffffffffU;
+constexpr Pixel one_row = 1U << 16;  // from a pixel to the one below
 
+inline Pixel pixel_at(int y, int x) { return static_cast<Pixel>(y) << 16 | static_cast<Pixel>(x); }
 inline int row_of(Pixel pixel) { return static_cast<int>(pixel >> 16); }
 inline int column_of(Pixel pixel) { return static_cast<int>(pixel & 0xffffU); }
 

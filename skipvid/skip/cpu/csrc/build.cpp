@@ -37,8 +37,7 @@ Footprint footprint_of(const Description& description, const FootprintRow& row, 
   footprint.kind = kind;
   if (kind == Footprint::Kind::pixels) {
     for (const int read : integers(description, row.rows, target.height * target.width)) {
-      footprint.pixels.push_back(read < 0 ? no_pixel
-                                          : static_cast<Pixel>(read / source.width) << 16 | static_cast<Pixel>(read % source.width));
+      footprint.pixels.push_back(read < 0 ? no_pixel : pixel_at(read / source.width, read % source.width));
     }
   }
   if (kind == Footprint::Kind::window) {
@@ -316,7 +315,7 @@ void Program::add_maps(const Description& description) {
     if (!pixels.empty()) continue;
     pixels.reserve(maps.back().pixels());
     for (int y = 0; y < row.height; ++y) {
-      for (int x = 0; x < row.width; ++x) pixels.push_back(static_cast<Pixel>(y) << 16 | static_cast<Pixel>(x));
+      for (int x = 0; x < row.width; ++x) pixels.push_back(pixel_at(y, x));
     }
   }
 }

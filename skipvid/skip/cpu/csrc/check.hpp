@@ -1,4 +1,4 @@
-// What the checks of a description (check.cpp, check_steps.cpp) have in common.
+// What the checks of a description (check.cpp, check_steps.hpp, check_choices.cpp) have in common.
 #pragma once
 
 #include <initializer_list>

@@ -190,7 +190,7 @@ void read_picture(const Frame& frame, const Step& step) {
       if (inside && !covered(y + by.y, x + by.x)) continue;
       std::memset(target.at(y, x), 0, static_cast<std::size_t>(info.channels) * sizeof(Value));
       if (frame.program.gates[step.map].smoothed) frame.state.changes[step.map].row(y)[x] = 0;
-      beside.push_back(static_cast<Pixel>(y) << 16 | static_cast<Pixel>(x));
+      beside.push_back(pixel_at(y, x));
     }
   }
   const auto compare = [&](int y) {

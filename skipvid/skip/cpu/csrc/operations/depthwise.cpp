@@ -60,7 +60,7 @@ void Depthwise::compute(const Frame& frame, std::span<const Pixel> pixels, float
   const auto bring_window = [&](std::size_t i) {
     if (i >= pixels.size()) return;
     const int y = row_of(pixels[i]), length = run_length(pixels, i);
-    const bool below = y > 0 && computed.test(pixels[i] - 0x10000) && computed.test(pixels[i] + length - 1 - 0x10000);
+    const bool below = y > 0 && computed.test(pixels[i] - one_row) && computed.test(pixels[i] + length - 1 - one_row);
     const int first = std::max(column_of(pixels[i]) * stride_[1] + origin_[1], 0);
     const int last =
         std::min((column_of(pixels[i]) + length - 1) * stride_[1] + origin_[1] + (kernel_[1] - 1) * dilation_[1] + 1, source.width);
