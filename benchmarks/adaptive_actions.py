@@ -22,6 +22,7 @@ import argparse
 import copy
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -199,7 +200,7 @@ def main() -> None:
                 random = copy.deepcopy(net)
                 for path, layer in adaptive_layers(random):
                     layer.set_policy(RandomPolicy((counts[path] / counts[path].sum()).tolist()))
-                    layer.hysteresis = 0.0
+                    layer.rules = replace(layer.rules, hysteresis=0.0)
                 right, share, counts = measure(random, seen, truth)
                 row(table, "random policy", right, wanted, share, counts, blocks)
 

@@ -99,7 +99,7 @@ def measure(options: argparse.Namespace) -> None:
     subject = open_subject(base, resolve_weights(base).path)
     net = open_student(subject.teacher, task, folder / "blocks-policies.pt").net
     for _, layer in adaptive_layers(net):
-        layer.least_stay = STAY
+        layer.rules = replace(layer.rules, least_stay=STAY)
     one_ratio = _engine(load_preset(folder / "blocks.yaml"), plain).model
     material = detection_shots(options, engine) if isinstance(engine, DetectEngine) else pose_shots(options, engine)
     note = f"{base.name}; {options.steps} steps of training, two clips of three frames each."

@@ -8,8 +8,7 @@ channels repeat each other there, too.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Literal, Self, cast
 
 import torch
@@ -17,7 +16,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from skipvid.core.errors import UsageError
+from skipvid.nn.adaptive_choice import ChoiceRules
 from skipvid.nn.adaptive_export import adaptive_operation, is_exporting, zero_pads
+from skipvid.nn.adaptive_memory import AdaptiveMemory
 from skipvid.nn.adaptive_policy import FixedPolicy, LearnedPolicy, Policy
 from skipvid.nn.cost import Cost
 from skipvid.nn.layers import check_kind, mixed
@@ -26,37 +27,6 @@ from skipvid.nn.window import as_row
 
 RATIOS = (1.0, 0.5, 0.25)
 """Shares of the output channels that can be computed; VA-RED²'s powers of one half."""
-
-TOLERANCE = 0.05
-"""Mean change of a pixel, over the mean magnitude of the input, from which it counts as active."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class AdaptiveMemory:
-    """What an adaptive layer remembers of N streams.
-
-    reference: (N, C, H, W), the input that was computed last, or, where the policy does not look, an input of the same kind.
-    output: (N, C', h, w), the last map. ratio: (N,) int64, number of the ratio at which it was computed last. age: (N,) int64, frames
-    since then. stayed: (N,) int64, frames computed at that ratio in a row. fresh: as in Memory.
-    """
-
-    reference: Tensor
-    output: Tensor
-    ratio: Tensor
-    age: Tensor
-    stayed: Tensor
-    fresh: Tensor | None = None
-
-    def map(self, function: Callable[[Tensor], Tensor]) -> AdaptiveMemory:
-        fresh = None if self.fresh is None else function(self.fresh)
-        reference, output, ratio, age, stayed = (
-            function(each) for each in (self.reference, self.output, self.ratio, self.age, self.stayed)
-        )
-        return AdaptiveMemory(reference, output, ratio, age, stayed, fresh)
-
-    def fits(self, x: Tensor) -> bool:
-        old = self.reference
-        return x.shape == old.shape and x.dtype == old.dtype and x.device == old.device
 
 
 class AdaptiveConv2d(OnMaps, nn.Conv2d):
@@ -154,17 +124,12 @@ class AdaptiveConv2d(OnMaps, nn.Conv2d):
             raise UsageError(f"ratios is {tuple(ratios)}", "give shares of the channels, 1 first and then falling, e.g. (1, 0.5, 0.25)")
         if cheap_kernel not in (1, 3):
             raise UsageError(f"cheap_kernel is {cheap_kernel!r}", "it must be 1 or 3")
-        if not 0 <= hysteresis < math.inf:
-            raise UsageError(f"hysteresis is {hysteresis!r}", "it must be a number of logits from 0 on, e.g. 1")
-        for name, frames in (("longest_reuse", longest), ("least_stay", least_stay)):
-            if frames < 1:
-                raise UsageError(f"{name} is {frames!r}", "it must be a number of frames, 1 or more")
+        rules = ChoiceRules(hysteresis, least_stay, longest)
         policy = LearnedPolicy() if policy is None else policy
         if not isinstance(policy, Policy):
             raise UsageError(f"policy is {type(policy).__name__}", "it must be a skipvid.nn.LearnedPolicy or a Policy of your own")
         self._begin(calls)
-        self.ratios, self.reuse, self.cheap_kernel = tuple(ratios), reuse, cheap_kernel
-        self.hysteresis, self.least_stay, self.longest_reuse = hysteresis, least_stay, longest
+        self.ratios, self.reuse, self.cheap_kernel, self.rules = tuple(ratios), reuse, cheap_kernel, rules
         unit = 1 if self.groups == 1 else self.out_channels // self.groups
         self.widths = tuple(math.ceil(self.out_channels * ratio / unit) * unit for ratio in self.ratios)
         cheap = nn.ModuleList(_cheap(self.out_channels - width, cheap_kernel) for width in self.widths[1:])
@@ -222,9 +187,9 @@ class AdaptiveConv2d(OnMaps, nn.Conv2d):
             list(self.dilation),
             self.groups,
             list(self.widths),
-            self.hysteresis,
-            self.least_stay,
-            self.longest_reuse,
+            self.rules.hysteresis,
+            self.rules.least_stay,
+            self.rules.longest_reuse,
         )
 
     def _dense(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -239,7 +204,11 @@ class AdaptiveConv2d(OnMaps, nn.Conv2d):
         compute = self._mix if self.training else self._pick
         output = compute(x, memory, choice, soft, weight, bias)
         reused = choice == len(self.ratios)
-        return Step(output, self._remember(x, output, choice, reused, memory), self._count(output, choice, logits, active_ops), choice)
+        if memory is None:
+            following = AdaptiveMemory.first(x, output, choice)
+        else:
+            following = memory.after(x, output, choice, reused, compares=self.policy.looks and self.reuse)
+        return Step(output, following, self._count(output, choice, logits, active_ops), choice)
 
     def _logits(self, x: Tensor, memory: AdaptiveMemory | None) -> tuple[Tensor, int]:
         """Of the choices, (N, K), −inf where one is not possible; and the element-wise operations that finding them took."""
@@ -250,37 +219,17 @@ class AdaptiveConv2d(OnMaps, nn.Conv2d):
             features = means / means.abs().mean(1, keepdim=True).clamp(min=1e-12)
             operations = x[0].numel()
             if memory is not None:
-                change = (x.detach() - memory.reference.detach()).abs().mean(1)
-                limit = TOLERANCE * x.detach().abs().mean((1, 2, 3))
-                active = (change > limit.view(-1, 1, 1)).to(x.dtype).mean((1, 2))
-                if memory.fresh is not None:
-                    active = active.masked_fill(memory.fresh, 1)
+                active = memory.active(x)
                 operations += 3 * x[0].numel()
         logits: Tensor = self.policy(features, active)
-        if self.reuse:
-            impossible = torch.ones(len(x), dtype=torch.bool, device=x.device)
-            if memory is not None:
-                impossible = memory.age >= self.longest_reuse
-                impossible = impossible if memory.fresh is None else impossible | memory.fresh
-            logits = torch.cat([logits[:, :-1], logits[:, -1:].masked_fill(impossible.view(-1, 1), -math.inf)], 1)
-        return logits, operations
+        return self.rules.possible(logits, memory) if self.reuse else logits, operations
 
     def _choose(self, logits: Tensor, memory: AdaptiveMemory | None) -> tuple[Tensor, Tensor]:
         """Choices (N,), and what the backward pass sees instead, (N, K)."""
         if self.training:
             noisy = logits + self.policy.noise(logits)
             return noisy.detach().argmax(1), (noisy / self.policy.temperature).softmax(1)
-        count = len(self.ratios)
-        widths = logits[:, :count]
-        if memory is not None:
-            last = functional.one_hot(memory.ratio, count).to(widths.dtype)
-            possible = widths.gather(1, memory.ratio.view(-1, 1)) > -math.inf
-            staying = (memory.stayed < self.least_stay).view(-1, 1) & possible & (last == 0)
-            kept = (last * self.hysteresis).masked_fill(staying, -math.inf)
-            widths = widths + (kept if memory.fresh is None else kept.masked_fill(memory.fresh.view(-1, 1), 0))
-        choice = widths.argmax(1)
-        if self.reuse:
-            choice = torch.where(logits[:, count] > logits[:, :count].amax(1), count, choice)
+        choice = self.rules.taken(logits, len(self.ratios), memory)
         return choice, functional.one_hot(choice, logits.shape[1]).to(logits.dtype)
 
     def _mix(self, x: Tensor, memory: AdaptiveMemory | None, choice: Tensor, soft: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -336,20 +285,6 @@ class AdaptiveConv2d(OnMaps, nn.Conv2d):
     def _reused(self, last: Tensor) -> Tensor:
         return last * self.reuse_scale.view(1, -1, 1, 1) + self.reuse_shift.view(1, -1, 1, 1)
 
-    def _remember(self, x: Tensor, output: Tensor, choice: Tensor, reused: Tensor, memory: AdaptiveMemory | None) -> AdaptiveMemory:
-        if memory is None:
-            return AdaptiveMemory(x, output, choice, torch.zeros_like(choice), torch.ones_like(choice))
-        stayed = torch.where(choice == memory.ratio, memory.stayed + 1, 1)
-        if memory.fresh is not None:
-            stayed = stayed.masked_fill(memory.fresh, 1)
-        return AdaptiveMemory(
-            torch.where(as_row(reused), memory.reference, x) if self.policy.looks and self.reuse else x,
-            output,
-            torch.where(reused, memory.ratio, choice),
-            torch.where(reused, memory.age + 1, 0),
-            torch.where(reused, memory.stayed, stayed),
-        )
-
     def _macs(self, pixels: int) -> list[int]:
         """MACs of each choice for so many output pixels: convolution and cheap operations, or a product for each reused value."""
         per_channel = self.weight.numel() // self.out_channels
@@ -383,7 +318,7 @@ class AdaptiveConv2d(OnMaps, nn.Conv2d):
 
     def extra_repr(self) -> str:
         convolution: str = nn.Conv2d.extra_repr(self)  # type: ignore[no-untyped-call]
-        return f"{convolution}, ratios={self.ratios}, reuse={self.reuse}, hysteresis={self.hysteresis:.3g}"
+        return f"{convolution}, ratios={self.ratios}, reuse={self.reuse}, hysteresis={self.rules.hysteresis:.3g}"
 
 
 def partners(computed: Tensor, count: int) -> Tensor:

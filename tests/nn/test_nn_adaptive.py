@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import pickle
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -209,7 +210,7 @@ def test_an_exported_layer_computes_a_first_frame(settings: dict[str, Any]) -> N
 
 def test_costs_are_those_counted_by_hand() -> None:
     layer = AdaptiveConv2d(6, 10, 3, padding=1, policy=Scripted([9.0, 0, 0, 0], [0.0, 9, 0, 0], [0.0, 0, 9, 0], [0.0, 0, 0, 9])).eval()
-    layer.hysteresis = 0
+    layer.rules = replace(layer.rules, hysteresis=0)
     layer(torch.randn(1, 4, 6, 5, 7))
     pixels, each = 5 * 7, 6 * 9
     cost = layer.cost
