@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -23,18 +25,21 @@ SHAPE = (1, 16, 32, 32)
 PROCESSORS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
 
 
-def _program() -> tuple[NativeProgram, int]:
-    """A program with a pool of its own, and the thread number of the pool's only worker."""
+def _program(pool: ThreadPool | None = None) -> tuple[NativeProgram, int]:
+    """A program with a pool of its own, and the thread number of the pool's only worker; with the given one, 0."""
     weight = torch.randn(64, 16, 3, 3)
     attrs = {"stride": (1, 1), "pads": (1, 1, 1, 1), "dilation": (1, 1), "groups": 1}
     nodes = [
         Node("x", "input", (), SHAPE),
         Node("convolved", "conv", ("x",), (1, 64, 32, 32), attrs=attrs, consts={"weight": weight}, layer="convolved"),
     ]
+    plan = plan_of(nodes, [NormGate("x", 0.0)])
+    if pool is not None:
+        return NativeProgram(plan, pool), 0
     before = set(os.listdir(TASKS))
     pool = ThreadPool(2)
     (worker,) = set(os.listdir(TASKS)) - before
-    return NativeProgram(plan_of(nodes, [NormGate("x", 0.0)]), pool), int(worker)
+    return NativeProgram(plan, pool), int(worker)
 
 
 def _times_asleep(thread: int) -> int:
@@ -90,6 +95,25 @@ def test_workers_sleep_outside_of_the_callers_processor_and_run_anywhere() -> No
         os.sched_setaffinity(0, allowed)
         done.set()
     watcher.join()
+
+
+@pytest.mark.skipif(PROCESSORS < 2, reason="needs two processors")
+def test_a_worker_that_lost_its_processor_in_a_loop_is_lent_the_callers() -> None:
+    """Other programs want all processors, so that a worker is stopped in the middle of its work now and then, and its caller waits."""
+    pool = ThreadPool(2)
+    program, _ = _program(pool)
+    state, want = program.new_state(), program.run_dense([torch.ones(SHAPE)])[0].clone()
+    others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(PROCESSORS)]
+    try:
+        end = time.monotonic() + 60
+        while not pool.lent and time.monotonic() < end:
+            program.run(state, [torch.randn(SHAPE)], True)
+    finally:
+        for other in others:
+            other.kill()
+            other.wait()
+    assert pool.lent
+    assert torch.equal(program.run_dense([torch.ones(SHAPE)])[0], want)
 
 
 def test_a_caller_bound_to_one_processor_shares_it_with_the_workers() -> None:

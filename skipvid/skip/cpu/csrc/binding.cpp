@@ -310,7 +310,10 @@ NB_MODULE(_native, m) {
   m.def("exercise", &exercise, nb::call_guard<nb::gil_scoped_release>(),
         "Multiply-adds in registers, for the machine's peak. Returns the floating-point operations done.");
 
-  nb::class_<ThreadPool>(m, "ThreadPool").def(nb::init<int>()).def_prop_ro("size", &ThreadPool::size);
+  nb::class_<ThreadPool>(m, "ThreadPool")
+      .def(nb::init<int>())
+      .def_prop_ro("size", &ThreadPool::size)
+      .def_prop_ro("lent", &ThreadPool::lent);
 
   nb::class_<Program>(m, "Program")
       .def(nb::new_(&make_program), nb::arg("description"), nb::arg("pool"), nb::arg("instruction_set") = "",

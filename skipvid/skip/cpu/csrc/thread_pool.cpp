@@ -7,6 +7,7 @@
 
 #ifdef __linux__
 #include <pthread.h>
+#include <time.h>
 #endif
 
 namespace skipvid {
@@ -23,12 +24,27 @@ void relax(int round) {
   if (round % 256 == 255) std::this_thread::yield();
 }
 
+// Rounds of `relax` between two looks at workers that are waited for, some 20 microseconds.
+constexpr int rounds_to_look = 1024;
+
+#ifdef __linux__
+// Nanoseconds for which a thread has run so far; 0 where that is not known.
+std::int64_t worked(std::thread& thread) {
+  clockid_t clock;
+  timespec time;
+  if (pthread_getcpuclockid(thread.native_handle(), &clock) != 0 || clock_gettime(clock, &time) != 0) return 0;
+  return time.tv_sec * std::int64_t{1000000000} + time.tv_nsec;
+}
+#endif
+
 }  // namespace
 
 ThreadPool::ThreadPool(int threads) : shares_(std::max(threads, 1)), even_(shares_.size() + 1) {
   workers_.reserve(shares_.size());
 #ifdef __linux__
   if (sched_getaffinity(0, sizeof places_.awake, &places_.awake) != 0) CPU_ZERO(&places_.awake);
+  worked_.assign(shares_.size() - 1, 0);
+  fetched_.assign(shares_.size() - 1, false);
 #endif
   try {
     for (int worker = 1; worker < threads; ++worker) workers_.emplace_back(&ThreadPool::work, this, worker);
@@ -114,8 +130,14 @@ void ThreadPool::work(int worker) {
       continue;
     }
     done = seen >> 32;
+    shares_[worker].joined.store(true, std::memory_order_relaxed);
     drain(worker);
-    gate_.fetch_sub(1, std::memory_order_release);
+    shares_[worker].joined.store(false, std::memory_order_relaxed);
+    gate_.fetch_sub(1);
+    if (awaited_) {
+      const std::lock_guard lock(sleep_);
+      left_.notify_one();
+    }
     round = 0;
   }
 }
@@ -152,11 +174,56 @@ void ThreadPool::share(std::span<const int> bounds, const Task& task) {
   gate_.store(number << 32 | open, std::memory_order_release);
   drain(0);
   gate_.fetch_and(~open, std::memory_order_acq_rel);
-  for (int round = 0; (gate_.load(std::memory_order_acquire) & (open - 1)) != 0; ++round) relax(round);
+  wait_for_workers();
   if (failed_.load(std::memory_order_relaxed)) {
     failed_ = false;
     std::rethrow_exception(std::exchange(failure_, nullptr));
   }
+}
+
+void ThreadPool::wait_for_workers() {
+  const auto empty = [this] { return (gate_.load() & (open - 1)) == 0; };
+  for (int round = 1; !empty(); ++round) {
+    relax(round);
+    if (round % rounds_to_look != 0 || !fetch_preempted()) continue;
+    std::unique_lock lock(sleep_);
+    awaited_ = true;
+    left_.wait(lock, empty);
+    awaited_ = false;
+    lock.unlock();
+    send_back();
+  }
+}
+
+// A decoder that wakes up may take a worker's processor in the middle of a chunk, for a millisecond as a rule. Whoever waits for that chunk
+// had better lend its own processor to the worker meanwhile. Returns whether there is such a worker.
+bool ThreadPool::fetch_preempted() {
+  bool found = false;
+#ifdef __linux__
+  const int place = sched_getcpu();
+  if (!places_.chosen || place < 0) return false;
+  cpu_set_t own;
+  for (std::size_t worker = 0; worker < workers_.size(); ++worker) {
+    if (!shares_[worker + 1].joined.load(std::memory_order_relaxed)) continue;
+    const std::int64_t before = worked_[worker], now = worked_[worker] = worked(workers_[worker]);
+    if (now != before) continue;
+    CPU_ZERO(&own);
+    CPU_SET(place, &own);
+    pthread_setaffinity_np(workers_[worker].native_handle(), sizeof own, &own);
+    fetched_[worker] = found = true;
+    ++lent_;
+  }
+#endif
+  return found;
+}
+
+void ThreadPool::send_back() {
+#ifdef __linux__
+  for (std::size_t worker = 0; worker < workers_.size(); ++worker) {
+    if (fetched_[worker]) pthread_setaffinity_np(workers_[worker].native_handle(), sizeof places_.asleep, &places_.asleep);
+    fetched_[worker] = false;
+  }
+#endif
 }
 
 }  // namespace skipvid

@@ -39,6 +39,8 @@ class ThreadPool {
   ThreadPool& operator=(const ThreadPool&) = delete;
 
   int size() const { return static_cast<int>(workers_.size()) + 1; }
+  // How often a worker that had lost its processor was lent the caller's.
+  int lent() const { return lent_; }
 
   // Holds the workers for the length of a frame, if they are free. They are woken by the first loop: a frame that has none costs no waking.
   class Lease {
@@ -92,12 +94,16 @@ class ThreadPool {
   void share_evenly(int items, const Task& task);
   void share(std::span<const int> bounds, const Task& task);
   void drain(int worker);
+  void wait_for_workers();
+  bool fetch_preempted();
+  void send_back();
 
   // The items that a worker takes first. Items follow the rows of a map, so that from step to step the same rows meet the same worker, which
   // finds in its caches what it has written; what it leaves, the others take.
   struct alignas(64) Share {
     std::atomic<int> next{0};
     int last = 0;
+    std::atomic<bool> joined{false};  // whether the worker is in the loop
   };
 
   // gate_: loop number in the upper half, whether it may be joined, and how many workers are in it. A worker that is late does not hold
@@ -112,8 +118,10 @@ class ThreadPool {
 
   std::mutex frame_;  // held by the lease
   std::mutex sleep_;
-  std::condition_variable wake_;
+  std::condition_variable wake_, left_;
   std::atomic<bool> busy_{false}, stop_{false};
+  std::atomic<int> lent_{0};
+  std::atomic<bool> awaited_{false};  // whether the caller sleeps until the last worker leaves the loop
   std::vector<std::thread> workers_;
 #ifdef __linux__
   // Processors that the workers may be woken on, and may run on; guarded by sleep_.
@@ -123,6 +131,8 @@ class ThreadPool {
     bool chosen = false;  // whether the workers' masks are set at all
   };
   Places places_;
+  std::vector<std::int64_t> worked_;  // nanoseconds that each worker had run for when it was last asked
+  std::vector<bool> fetched_;         // whether it was brought to the caller's processor
 #endif
 };
 
