@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -184,7 +185,7 @@ def run_job(
             for watcher in watchers:
                 watcher.write(result)
 
-        with cores_for(engine):
+        with cores_for(engine), settled_heap():
             summary = run(source, stream, sinks, SummaryBuilder(header), on_frame, place.turn, place.stopped, at_once=bool(watchers))
         del programs
     for problem in (*summary.problems, *(sink.problem for sink in sinks if sink.problem)):
@@ -214,6 +215,19 @@ def cores_for(engine: Engine) -> Iterator[None]:
     finally:
         for limit, before in libraries:
             limit(before)
+
+
+@contextmanager
+def settled_heap() -> Iterator[None]:
+    """While frames run, the garbage collector passes over what is there now: modules, the network, its costs.
+
+    Going through all of that again and again took 0.2 ms of each frame's 4.6 on PETS 2009, in the thread that computes the network.
+    """
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def make_header(command: str, engine: Engine, info: SourceInfo) -> RunHeader:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gc
 import json
 import os
 import signal
@@ -21,6 +22,7 @@ from clips import write_clip
 from skipvid.cli.app import run
 from skipvid.cli.run_jobs import cores_for
 from skipvid.presets.preset import DEFAULT_DETECT, load_preset
+from skipvid.report import SummaryBuilder
 from skipvid.skip import cpu as native
 from skipvid.skip.config import SkipConfig
 from skipvid.skip.gates.learned import LearnedGate, save_gates
@@ -306,3 +308,16 @@ def test_beside_native_kernels_pytorch_keeps_to_one_thread(engine: DetectEngine,
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
+
+
+def test_the_garbage_collector_passes_over_what_was_there_before_the_frames(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    frozen: list[int] = []
+    add = SummaryBuilder.add
+
+    def counted(*given: Any) -> None:
+        frozen.append(gc.get_freeze_count())
+        add(*given)
+
+    monkeypatch.setattr(SummaryBuilder, "add", counted)
+    assert run(["detect", "clip.mp4", "-o", "out.jsonl"]) == 0
+    assert min(frozen) > 10_000 and gc.get_freeze_count() == 0
