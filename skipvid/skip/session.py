@@ -36,6 +36,10 @@ UNIT_PERIOD = 4
 """Gated frames from one look at a gate's unit to the next."""
 RECENT = 50
 """Gated frames that tell how long frames wait for a core."""
+STILL = 0.05
+"""What a frame takes in which hardly anything changes, in times of a dense one."""
+FREE, MARGIN = 0.65, 0.2
+"""The share of the cores' time that is in use where they are as good as free, and by how much longer than they work frames take there."""
 LONGEST_UNIT_WAIT = 256
 """Gated frames before units are looked at again, where keyframes for their sake have followed each other."""
 
@@ -81,8 +85,11 @@ class Session:
         self._since_keyframe = 0
         self._seconds = 0.0  # that the last frame took
         self._typical = True  # whether by as many threads as pay
-        # What the last gated frames took, and how long their thread worked for them, in seconds.
-        self._took: deque[tuple[float, float]] = deque(maxlen=RECENT)
+        # Of the last gated frames: seconds that they took, seconds for which their thread worked, and how much there was to do, in times of
+        # about a dense frame; and of those that one thread computed the seconds for one of a dense frame's work.
+        self._took: deque[tuple[float, float, float]] = deque(maxlen=RECENT)
+        self._alone: deque[float] = deque(maxlen=RECENT)
+        self._share = 0.0  # of the MACs, that the last gated frame executed
         # By whether the frame is computed densely. A number of threads that was asked for is kept to.
         self._choices = {dense: ThreadChoice() for dense in (False, True)} if model.config.threads == 0 else {}
         self._gate_choice: GateChoice | None = None
@@ -159,7 +166,7 @@ class Session:
             self._dense_state = self._dense_state or self._program.new_state(dense=True)
             self._run = self._timed(self._dense_state, inputs, gated_next=False)
         self._since_keyframe = 1 if self.keyframe else self._since_keyframe + 1
-        self._schedule_keyframes(self._run.costs or self._program.costs, self._run, stray)
+        self._schedule_keyframes(self._run, stray)
         self._compare_times(not gated_next)
         if gated and (self._stretch.left > 0 or not self._current):
             if seen is not None and shift is None and not repeated:
@@ -202,9 +209,13 @@ class Session:
             run = self._program.run_shifted(state, inputs, shift)
         self._seconds, own = time.perf_counter() - begin, time.thread_time() - own
         if not self.keyframe:
-            self._took.append((self._seconds, own))
+            self._share = self._executed_share(run)
+            work = STILL + self._share
+            self._took.append((self._seconds, own, work))
+            if choice is not None and choice.alone:
+                self._alone.append(own / work)
         if choice is not None:
-            choice.took(self._seconds)
+            choice.took(self._seconds, 1.0 if self.keyframe else STILL + self._share)
             self._choices[not self.keyframe].interrupted()
         return run
 
@@ -241,7 +252,14 @@ class Session:
             self._widths = RatioChoice(program.policy) if isinstance(program, WidthsProgram) else None
         self._program, self._shapes = program, shapes
 
-    def _schedule_keyframes(self, costs: CostModel, run: FrameRun, stray: bool) -> None:
+    def _executed_share(self, run: FrameRun) -> float:
+        """The share of the MACs that a frame executed."""
+        assert self._program is not None
+        costs = run.costs or self._program.costs
+        whole = costs.macs_at(run.choices) if run.choices else costs.dense_macs
+        return costs.executed_macs(run.active) / max(1, whole)
+
+    def _schedule_keyframes(self, run: FrameRun, stray: bool) -> None:
         """Where nearly everything moves, gates cost more than they save: a stretch of dense frames follows."""
         if self.keyframe:
             self._stretch.passed()
@@ -250,8 +268,7 @@ class Session:
             self._current = False
             return
         if self._stretch.left == 0 and not stray:  # otherwise it is a frame equal to the last one
-            whole = costs.macs_at(run.choices) if run.choices else costs.dense_macs
-            self._stretch.gated(costs.executed_macs(run.active) / max(1, whole), self._dense_above)
+            self._stretch.gated(self._share, self._dense_above)
 
     def _compare_times(self, dense: bool) -> None:
         """Where gated frames take longer than dense ones, the next ones are keyframes. dense: whether this one left nothing to the next."""
@@ -282,15 +299,22 @@ class Session:
         return stale
 
     @property
-    def busy(self) -> bool:
-        """Whether one thread computes the frames because other work keeps the cores busy (skipvid.skip.thread_choice)."""
-        return any(choice.busy for choice in self._choices.values())
+    def like_with_like(self) -> tuple[bool | None, float]:
+        """How the dense network is to be run for a comparison with gated frames, and by what its own time is to be multiplied then.
 
-    @property
-    def held_up(self) -> float:
-        """How many times as long as its thread works for it a gated frame takes, by medians of the last ones; 1 on a machine at rest."""
-        taken, worked = (statistics.median(times) for times in zip(*self._took, strict=True)) if self._took else (1.0, 1.0)
-        return max(1.0, taken / worked) if worked > 0 else 1.0
+        By one thread, by all, or None: by whichever is faster. Where other work uses the cores, of this process or of others, a few runs
+        do not tell what a second thread brings, nor how long it waits for a core: then one thread's work for a dense frame stands to
+        the time of a gated one as one thread's work for that does.
+        """
+        if not self._took:
+            return None, 1.0
+        seconds, worked, work = (statistics.median(values) for values in zip(*self._took, strict=True))
+        held_up = max(1.0, seconds / worked) if worked > 0 else 1.0
+        choice = self._choices.get(False)
+        if choice is None or not self._alone or (choice.used <= FREE and held_up <= 1 + MARGIN):
+            return None, held_up
+        by_one = work * statistics.median(self._alone)
+        return True, seconds / by_one if by_one > 0 else held_up
 
     @property
     def dense_ms(self) -> float | None:

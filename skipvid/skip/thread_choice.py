@@ -6,7 +6,6 @@ the second thread computes is not computed elsewhere; on an idle machine it near
 
 from __future__ import annotations
 
-import statistics
 import time
 from collections.abc import Callable
 
@@ -40,12 +39,12 @@ def core_seconds() -> tuple[float, float]:
 class ThreadChoice:
     """Decides frame by frame. Call `alone` before a frame of one kind and `took` after it. clock: as `core_seconds`.
 
-    busy: whether other work of the process was found to keep the cores busy, so that one thread computes whatever the frames are.
+    used: the share of the cores' time that the process used in the last trial, while one thread computed; 0 before the first.
     """
 
     def __init__(self, clock: Callable[[], tuple[float, float]] = core_seconds) -> None:
         self._clock = clock
-        self.busy = False
+        self.used = 0.0
         self._alone = False
         self._left = FIRST_TRIAL
         self._interval = SHORTEST
@@ -58,23 +57,32 @@ class ThreadChoice:
         return not self._left
 
     @property
+    def settled(self) -> bool:
+        """What was decided last: whether one thread computes the frames that are none of a trial's."""
+        return self._alone
+
+    @property
     def alone(self) -> bool:
         """Whether the next frame is to be computed by one thread."""
-        return self._alone if self._left else not EDGE <= self._tried < TRIAL - EDGE
+        return self.settled if self._left else not EDGE <= self._tried < TRIAL - EDGE
 
-    def took(self, seconds: float) -> None:
-        """Take in the time of the frame just computed."""
+    def took(self, seconds: float, work: float = 1.0) -> None:
+        """Take in the time of the frame just computed. work: about how long it takes beside others, in any unit: frames of a trial differ,
+        and by chance one way gets more of it."""
         if self._left:
             self._left -= 1
             return
         if self.alone:
             self._look()
-        self._times[self.alone].append(seconds)
+        times = self._times[self.alone]
+        times[0] += seconds
+        times[1] += work
         self._tried += 1
         if self._tried == TRIAL:
-            saved = 1 - statistics.fmean(self._times[False]) / max(statistics.fmean(self._times[True]), 1e-9)
-            self.busy = self._used > BUSY * self._passed
-            self._decide(self.busy or saved < (WORTH + MARGIN if self._alone else WORTH - MARGIN))
+            together, alone = (spent / max(work, 1e-9) for spent, work in (self._times[False], self._times[True]))
+            saved = 1 - together / max(alone, 1e-9)
+            self.used = self._used / self._passed if self._passed else 0.0
+            self._decide(self.used > BUSY or saved < (WORTH + MARGIN if self._alone else WORTH - MARGIN))
 
     def interrupted(self) -> None:
         """Be told that a frame of another kind was computed, by however many threads."""
@@ -96,4 +104,4 @@ class ThreadChoice:
     def _begin_trial(self) -> None:
         self._tried = 0
         self._passed = self._used = 0.0  # as of the clock, from frame to frame of one thread
-        self._times: dict[bool, list[float]] = {False: [], True: []}
+        self._times = {False: [0.0, 0.0], True: [0.0, 0.0]}  # seconds and work, by whether one thread computed

@@ -58,6 +58,17 @@ def test_frames_of_very_different_work_do_not_mislead() -> None:
     assert sum(taken[100:]) > 0.9 * 600
 
 
+def test_a_way_that_met_more_work_by_chance_is_not_taken_for_the_slower_one() -> None:
+    """Frames whose work differs between the middle of each trial and its edges, for which one thread would be right or wrong."""
+    choice, taken = ThreadChoice(Clock()), []
+    for _ in range(600):
+        alone, trying = choice.alone, choice.trying
+        work = 2.0 if trying and alone else 1.0
+        taken.append(alone)
+        choice.took(work * (1.0 if alone else 1.3), work)
+    assert sum(taken[30:]) > 0.9 * 570
+
+
 def test_a_change_of_the_load_is_noticed() -> None:
     taken = ways(ThreadChoice(Clock()), 1500, lambda alone, frame: 1.0 if alone == (frame >= 500) else 2.0)
     assert sum(taken[400:460]) <= 2 * EDGE and sum(taken[-60:]) >= 60 - TRIAL
