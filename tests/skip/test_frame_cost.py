@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from skipvid.skip.api import SkipModel, convert
+from skipvid.skip.backend import Numbered
 from skipvid.skip.config import SkipConfig
 from skipvid.skip.gates.learned import LearnedGate
 from skipvid.skip.session import Session
@@ -271,3 +272,10 @@ def test_the_quick_count_of_macs_is_the_sum_over_the_layers(kernel: int) -> None
         counts = [int(random.integers(0, layer.outputs + 1)) for layer in layers]
         wanted = sum((layer.dense_macs * count + layer.outputs // 2) // layer.outputs for layer, count in zip(layers, counts, strict=True))
         assert program.costs.executed_macs(counts) == wanted == program.costs.executed_macs(np.array(counts, np.int64))
+
+
+@pytest.mark.parametrize("wanted", [("b", "a", "unknown", "c"), (), ("unknown",)])
+def test_numbers_by_name_are_taken_all_at_once_as_one_by_one(wanted: tuple[str, ...]) -> None:
+    found = Numbered(("a", "b", "c"), np.array([10, 20, 30, 40], np.int64), np.array([3, 0, 2], np.intp))
+    assert found.of(wanted).tolist() == [found.get(name, 0) for name in wanted]
+    assert dict(found) == {"a": 40, "b": 10, "c": 30}

@@ -5,15 +5,14 @@ from __future__ import annotations
 import math
 import threading
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cached_property
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from skipvid.core.errors import BackendError
-from skipvid.skip.backend import FrameRun, LayerMasks
+from skipvid.skip.backend import FrameRun, LayerMasks, Numbered
 from skipvid.skip.cpu._native import State, ThreadPool
 from skipvid.skip.cpu.file import MeasuredUnit, ProgramFile
 from skipvid.skip.gates.norm import finite
@@ -22,29 +21,6 @@ from skipvid.skip.picture import Input, Picture
 
 if TYPE_CHECKING:
     from skipvid.skip.backend import Output
-
-
-class Numbered(Mapping[str, int]):
-    """numbers[places[i]] by names[i]. A frame has hundreds, which are seldom asked for: put together only then."""
-
-    def __init__(self, names: Sequence[str], numbers: NDArray[np.int64], places: NDArray[np.intp]) -> None:
-        self._names, self._numbers, self._places = names, numbers, places
-
-    @cached_property
-    def _by_name(self) -> dict[str, int]:
-        return dict(zip(self._names, self._numbers[self._places].tolist(), strict=True))
-
-    def __getitem__(self, name: str) -> int:
-        return self._by_name[name]
-
-    def get(self, name: str, default: Any = None, /) -> Any:  # Mapping's own takes three times as long
-        return self._by_name.get(name, default)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._names)
-
-    def __len__(self) -> int:
-        return len(self._names)
 
 
 class CompiledState:
