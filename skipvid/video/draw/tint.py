@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -57,20 +59,26 @@ def tint_activity(image: Image, activity: NDArray[np.float32]) -> Image:
 def tint_planes(picture: Planes, activity: NDArray[np.float32]) -> Planes:
     """The same of planes: luma keeps the shares of the picture's own colours and of its grey, chroma only the former."""
     steps = np.rint(255 * np.clip(np.nan_to_num(activity), 0.0, 1.0)).astype(np.uint8)
-    own, grey, tint = _SHARES
     canvas = canvas_for(picture)
     rows, columns = (_edges(cells, side) for cells, side in zip(activity.shape, picture.luma.shape, strict=True))
-    for plane, out, level, zero, kept in zip(
-        picture.all(), canvas.all(), picture.levels((30, 160, 255)), (BLACK, NEUTRAL, NEUTRAL), (own + grey, own, own), strict=True
-    ):
+    for plane, out, (factors, offsets) in zip(picture.all(), canvas.all(), _tables(picture.levels((30, 160, 255))), strict=True):
         step = picture.luma.shape[0] // plane.shape[0]
-        factors = np.rint(256 * kept).astype(np.uint16)
-        offsets = np.rint(256 * (zero * (1 - kept) + tint * (level - zero)) + 128).astype(np.uint16)
         tint_cells(plane, out, steps, rows // step, columns // step, factors, offsets)
     _outline(canvas, activity >= 0.5, rows, columns)
     return canvas
 
 
+@lru_cache(maxsize=8)
+def _tables(levels: tuple[int, int, int]) -> tuple[tuple[NDArray[np.uint16], NDArray[np.uint16]], ...]:
+    """For each plane the factors and offsets of `tint_cells`, by step of activity. levels: of the tint, in luma and chroma."""
+    own, grey, tint = _SHARES
+    return tuple(
+        (np.rint(256 * kept).astype(np.uint16), np.rint(256 * (zero * (1 - kept) + tint * (level - zero)) + 128).astype(np.uint16))
+        for level, zero, kept in zip(levels, (BLACK, NEUTRAL, NEUTRAL), (own + grey, own, own), strict=True)
+    )
+
+
+@lru_cache(maxsize=64)
 def _edges(cells: int, side: int) -> NDArray[np.int64]:
     """Where cells that cover `side` pixels begin and end, (cells + 1,).
 
