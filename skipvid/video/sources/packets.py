@@ -104,8 +104,10 @@ class PacketReader:
                     self._repair(packet)
                     yield packet
                 continue
-            stamp = self._repair(packet)
-            if packet.stream.type != "video":
+            self._repair(packet)
+            is_video = packet.stream.type == "video"
+            stamp = _seconds(packet) if is_video else None
+            if not is_video:
                 if waiting or (last is not None and self._may_be_of_others(packet)):
                     waiting.append(packet)
                 else:
@@ -132,7 +134,7 @@ class PacketReader:
 
     def _sound(self, packet: av.Packet[Any]) -> Iterator[av.Packet[Any]]:
         """The packet, unless it came before, from the container that was read up to here."""
-        stamp = _seconds(packet)
+        stamp = _seconds(packet) if self._is_transport_file() else None  # others are read once
         if stamp is not None:
             if self._past and self._sound_reach is not None and stamp <= self._sound_reach:
                 return
@@ -218,19 +220,21 @@ class PacketReader:
         offset = self.timeline.current(self._key_of(packet))
         return None not in (reach, stamp, offset) and reach - stamp - offset > JITTER  # type: ignore[operator]
 
-    def _repair(self, packet: av.Packet[Any]) -> Fraction | None:
-        """Put a packet's stamps on the repaired clock; its presentation time in seconds there."""
-        tick = Fraction(packet.time_base or 0)
+    def _repair(self, packet: av.Packet[Any]) -> None:
+        """Put a packet's stamps on the repaired clock."""
+        tick = packet.time_base
         if not tick:
-            return None
-        pts = None if packet.pts is None else packet.pts * tick
-        dts = None if packet.dts is None else packet.dts * tick
-        offset = self.timeline.offset(self._key_of(packet), pts, dts, _step(packet.stream), bool(self._past))
+            return
+        key = self._key_of(packet)
+        offset = self.timeline.follow(key, packet.pts, packet.dts, tick)
+        if offset is None:
+            pts = None if packet.pts is None else packet.pts * tick
+            dts = None if packet.dts is None else packet.dts * tick
+            offset = self.timeline.offset(key, pts, dts, _step(packet.stream), bool(self._past))
         if offset:
             shift = round(offset / tick)
             packet.pts = None if packet.pts is None else packet.pts + shift
             packet.dts = None if packet.dts is None else packet.dts + shift
-        return _seconds(packet)
 
     def _locate(self, stamp: Fraction | None) -> None:
         if self._origin is None and stamp is not None:
@@ -276,8 +280,8 @@ def _is_cover(stream: Any) -> bool:
 
 
 def _seconds(packet: av.Packet[Any]) -> Fraction | None:
-    stamp = packet.dts if packet.pts is None else packet.pts
-    return None if stamp is None else stamp * Fraction(packet.time_base or 0)
+    stamp, tick = packet.dts if packet.pts is None else packet.pts, packet.time_base
+    return stamp * tick if stamp is not None and tick else None
 
 
 def _step(stream: Any) -> Fraction:

@@ -29,13 +29,46 @@ _USUAL = 20
 
 @dataclass(slots=True)
 class _Line:
-    """What is known of one stream, in repaired seconds. step: its last distance; longest: the longest one."""
+    """What is known of one stream, in repaired seconds. step: its last distance; longest: the longest one.
+
+    counted: what has changed since, in ticks of its own stamps, or None.
+    """
 
     offset: Fraction
     last: Fraction
     furthest: Fraction
     step: Fraction
     longest: Fraction
+    counted: _Counted | None = None
+
+    def count(self, tick: Fraction) -> _Counted | None:
+        """Begin to count in ticks of so many seconds, where everything is a whole number of them."""
+        self.settle()
+        numbers = [(value / tick) for value in (self.last - self.offset, self.furthest - self.offset, self.longest)]
+        if all(number.denominator == 1 for number in numbers):
+            self.counted = _Counted(tick, *(number.numerator for number in numbers))
+        return self.counted
+
+    def settle(self) -> _Line:
+        """Take over what was counted."""
+        if self.counted is not None:
+            tick = self.counted.tick
+            self.last, self.furthest = self.counted.last * tick + self.offset, self.counted.furthest * tick + self.offset
+            if self.counted.step:
+                self.step = self.counted.step * tick
+            self.counted = None
+        return self
+
+
+@dataclass(slots=True)
+class _Counted:
+    """tick: seconds. The others as in _Line, in ticks and before anything is added; step: 0 where it has not changed."""
+
+    tick: Fraction
+    last: int
+    furthest: int
+    longest: int
+    step: int = 0
 
 
 class Timeline:
@@ -58,6 +91,26 @@ class Timeline:
         self.jumps: list[tuple[float, float]] = []
         """(where on the repaired clock, by how much) in seconds, one for each jump that was repaired."""
 
+    def follow(self, key: Hashable, pts: int | None, dts: int | None, tick: Fraction) -> Fraction | None:
+        """As `offset`, of stamps in ticks of so many seconds, where they follow the last ones at a usual distance; otherwise None, and
+        `offset` is to be called. Nearly all do, and fractions would take most of what reading a packet does."""
+        line, shown = self._lines.get(key), dts if pts is None else pts
+        if line is None or shown is None:
+            return None
+        counted = line.counted
+        if counted is None or counted.tick != tick:
+            counted = line.count(tick)
+        ordered = dts is not None and self._ordered
+        decoded = dts if dts is not None and ordered else shown
+        if counted is None or decoded < counted.last or shown - counted.furthest > counted.longest:
+            return None
+        if not ordered and shown < counted.furthest:
+            return None
+        if shown > counted.furthest:
+            counted.step, counted.furthest = shown - counted.furthest, shown
+        counted.last = decoded
+        return line.offset
+
     def offset(self, key: Hashable, pts: Fraction | None, dts: Fraction | None, step: Fraction, joined: bool = False) -> Fraction:
         """Seconds to add to the stamps (in seconds) of the next packet of the stream `key`.
 
@@ -73,6 +126,7 @@ class Timeline:
             offset = self._first(shown, joined)
             self._lines[key] = _Line(offset, decoded + offset, shown + offset, step, Fraction(0))
             return offset
+        line.settle()
         jumped = self._jumped_back(line, shown, decoded, dts is not None and self._ordered) or self._jumped_ahead(key, line, shown)
         if jumped:
             line.offset = self._settle(line, shown, decoded)
@@ -87,7 +141,7 @@ class Timeline:
     def reach(self, key: Hashable) -> Fraction | None:
         """How far the presentation stamps of a stream go, in repaired seconds; None where it had none."""
         line = self._lines.get(key)
-        return None if line is None else line.furthest
+        return None if line is None else line.settle().furthest
 
     def current(self, key: Hashable) -> Fraction | None:
         """What was added to the last packet of a stream; None where it had none."""
@@ -106,12 +160,12 @@ class Timeline:
     @property
     def now(self) -> Fraction | None:
         """How far the furthest stream goes."""
-        return max((line.furthest for line in self._lines.values()), default=None)
+        return max((line.settle().furthest for line in self._lines.values()), default=None)
 
     def usual(self, key: Hashable) -> Fraction:
         """The longest distance between two packets of a stream so far."""
         line = self._lines.get(key)
-        return Fraction(0) if line is None else line.longest
+        return Fraction(0) if line is None else line.settle().longest
 
     def _first(self, shown: Fraction, joined: bool) -> Fraction:
         now = self.now
@@ -137,7 +191,7 @@ class Timeline:
         there = shown + line.offset
         if not line.longest or there - line.furthest <= max(self._limit, _USUAL * line.longest):
             return False
-        bridged = (there - other.furthest <= self._limit for name, other in self._lines.items() if name != key)
+        bridged = (there - other.settle().furthest <= self._limit for name, other in self._lines.items() if name != key)
         return not any(bridged)
 
     def _settle(self, line: _Line, shown: Fraction, decoded: Fraction) -> Fraction:

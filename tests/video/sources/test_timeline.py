@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from fractions import Fraction
 
 import pytest
@@ -67,3 +68,32 @@ def test_slips_and_reordered_pictures_are_no_jumps() -> None:
     line = Timeline(600, ordered=False)
     stamps = [t for i in range(0, 80, 8) for t in (i * 0.04 + 0.32, *(i * 0.04 + 0.04 * k for k in (4, 2, 1, 3, 6, 5, 7)))]
     assert play(line, "v", stamps) == pytest.approx(stamps) and not line.jumps
+
+
+@pytest.mark.parametrize("ordered", [False, True])
+@pytest.mark.parametrize("seed", range(12))
+def test_what_is_counted_in_ticks_is_what_fractions_say(seed: int, ordered: bool) -> None:
+    """Streams of pictures out of order, of sound, and without some of their stamps, which jump, stand still and leave gaps."""
+    draw = random.Random(seed)
+    exact, counting = Timeline(60, ordered, joins=True), Timeline(60, ordered, joins=True)
+    ticks = {"v": Fraction(1, 90_000), "a": Fraction(1, 48_000), "coarse": Fraction(1, 7)}
+    now, counted = dict.fromkeys(ticks, Fraction(0)), 0
+    for _ in range(400):
+        key = draw.choice(list(ticks))
+        tick = ticks[key]
+        now[key] += draw.choice([0, 0, STEP, STEP, STEP, STEP, 2 * STEP, STEP / 3, -STEP])
+        if draw.random() < 0.01:
+            now[key] += draw.choice([-3600, 3600, 70, -2, 2])
+        dts = round(now[key] / tick)
+        pts = dts + draw.choice([0, round(2 * STEP / tick), round(STEP / tick)])
+        stamps = [None if draw.random() < 0.1 else stamp for stamp in (pts, dts)]
+        seconds = [None if stamp is None else stamp * tick for stamp in stamps]
+        found = counting.follow(key, *stamps, tick)
+        counted += found is not None
+        assert exact.offset(key, *seconds, STEP) == (counting.offset(key, *seconds, STEP) if found is None else found)
+        if draw.random() < 0.05:
+            for line in (exact, counting):
+                line.keep(["v", "coarse"])
+    assert counted > 20 and counting.jumps == exact.jumps and counting.now == exact.now
+    for key in ticks:
+        assert (counting.reach(key), counting.usual(key), counting.current(key)) == (exact.reach(key), exact.usual(key), exact.current(key))
