@@ -219,7 +219,7 @@ class MotionEstimator:
         good = found & counts
         if np.count_nonzero(good) < LEAST_PATCHES:
             return last
-        common = np.median(moved[good] * COARSE - last[good], axis=0)
+        common = _middle(moved[good] * COARSE - last[good])
         return np.asarray(last + common, np.float32)
 
     def _agreed(self, moved: Floats, usable: NDArray[np.bool_]) -> Similarity | None:
@@ -258,6 +258,12 @@ def _fitted(at: Floats, to: Floats, size: tuple[int, int]) -> Similarity:
         a, b = 1.0, 0.0
     shift = to.mean(0, dtype=np.float64) - (a * centre[0] - b * centre[1], b * centre[0] + a * centre[1])
     return Similarity.of_centres(a, b, float(shift[0]), float(shift[1]))
+
+
+def _middle(values: Floats) -> Floats:
+    """(K, 2) -> (2,): the medians. np.median imports numpy.ma when it is first called, which takes as long as a frame."""
+    ordered, half = np.sort(values, axis=0), len(values) // 2
+    return np.asarray(ordered[half] if len(values) % 2 else (ordered[half - 1] + ordered[half]) / 2, np.float32)
 
 
 def _grey(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:

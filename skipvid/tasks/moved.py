@@ -8,8 +8,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from skipvid.tasks import turned
 from skipvid.tasks.motion import STANDSTILL, Similarity
 from skipvid.tasks.shifted import BEFORE, SHARE_BITS, TAPS, UNIT_BITS, merge_changes, shift_picture
+from skipvid.tasks.turned import places, turn_picture
 
 PHASES = 64
 """Shifts are made in steps of 1 / PHASES pixels."""
@@ -46,12 +48,9 @@ def _moved(canvas: NDArray[np.uint8], pixels: NDArray[np.uint8], motion: Similar
     """The part of the canvas that a picture shows, and the picture moved there; what it does not show of that part is the canvas's."""
     (rows, columns), (height, width) = canvas.shape[:2], pixels.shape[:2]
     if not motion.shifts:
-        covered = _covered(motion, (height, width), (rows, columns))
-        moved = cv2.warpAffine(
-            pixels, motion.matrix(), (columns, rows), flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE
-        )
-        cv2.copyTo(canvas, 1 - covered, moved)
-        return canvas, np.asarray(moved, np.uint8)
+        moved = canvas.copy()
+        turn_picture(pixels, moved, *places(motion.matrix(), (rows, columns)), turned.KERNELS)
+        return canvas, moved
     (left, across), (top, down) = (divmod(round(shift * PHASES), PHASES) for shift in (motion.dx, motion.dy))
     # the pixels of the canvas whose centres lie between centres of the picture
     first_x, last_x = max(0, -left), min(columns, width - left - (across > 0))
@@ -62,15 +61,6 @@ def _moved(canvas: NDArray[np.uint8], pixels: NDArray[np.uint8], motion: Similar
     shown = np.empty(seen.shape, np.uint8)
     shift_picture(pixels, shown, KERNELS[across], KERNELS[down], first_x + left, first_y + top)
     return seen, shown
-
-
-def _covered(motion: Similarity, size: tuple[int, int], of_canvas: tuple[int, int]) -> NDArray[np.uint8]:
-    """(h, w) uint8 over a canvas, 1 where a pixel of it has its centre in the picture. size, of_canvas: (height, width)."""
-    height, width = size
-    corners = np.array([[0.5, 0.5], [width - 0.5, 0.5], [width - 0.5, height - 0.5], [0.5, height - 0.5]])
-    mask = np.zeros(of_canvas, np.uint8)
-    cv2.fillConvexPoly(mask, np.floor(motion.inverse().points(corners)).astype(np.int32), 1)
-    return mask
 
 
 def _kernels() -> NDArray[np.float32]:

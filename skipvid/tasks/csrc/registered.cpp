@@ -13,30 +13,10 @@
 
 namespace {
 
-using Picture = nb::ndarray<const std::uint8_t, nb::shape<-1, -1, 3>, nb::device::cpu>;
-using Canvas = nb::ndarray<std::uint8_t, nb::shape<-1, -1, 3>, nb::device::cpu>;
 using Kernel = nb::ndarray<const float, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 
-constexpr std::ptrdiff_t taps = 6, before = 2, channels = 3;
+constexpr std::ptrdiff_t taps = 6, before = 2;
 constexpr int unit_bits = 10, kept_bits = 4;  // of a kernel's sum; of a value between both passes, behind the point
-
-// Rows of bytes; a row is width * channels of them.
-template <typename Byte>
-struct Rows {
-  Byte* data;
-  std::ptrdiff_t stride, height, row;
-
-  template <typename Array>
-  explicit Rows(const Array& picture)
-      : data(picture.data()),
-        stride(picture.stride(0)),
-        height(static_cast<std::ptrdiff_t>(picture.shape(0))),
-        row(static_cast<std::ptrdiff_t>(picture.shape(1)) * channels) {
-    check((picture.stride(2) == 1 || row == 0) && (picture.stride(1) == channels || picture.shape(1) <= 1),
-          "pixels of a row lie side by side");
-  }
-  Byte* at(std::ptrdiff_t y) const { return data + y * stride; }
-};
 
 struct Shift {
   const float *across, *down;
@@ -184,6 +164,7 @@ void merge_changes(const Canvas& canvas, const Picture& picture, int share, int 
 
 NB_MODULE(_registered, m) {
   bind_patches(m);
+  bind_turned(m);
   m.def("shift_picture", &shift_picture, nb::arg("pixels"), nb::arg("out"), nb::arg("across"), nb::arg("down"), nb::arg("x"), nb::arg("y"));
   m.def("merge_changes", &merge_changes, nb::arg("canvas"), nb::arg("picture"), nb::arg("share"), nb::arg("base"), nb::arg("mostly"));
 }
