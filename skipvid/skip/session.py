@@ -100,6 +100,8 @@ class Session:
         self._whole: _WholeFrame | None = None
         self._shift: tuple[int, int] | None = None  # that the next frame has
         self._stray = False  # whether it is unlike those around it
+        self._aside = False  # whether the last frame was such a one: _state is that of the frame before it
+        self._returned = False  # whether the last frame came after such a one
         self._dense_above = model.config.dense_above if kind_for(model.config).dense_runs else 1.0
 
     def __call__(self, *inputs: Input, **named: Input) -> Any:
@@ -147,8 +149,11 @@ class Session:
             repeated = not refreshed and same_values(inputs, self._seen)
             if repeated:
                 self._stretch.repeated()
-                if not self._current:
+                if not self._current or self._aside:
                     return self._repeat()
+        self._returned, self._aside = self._aside, False
+        if stray and gated and self._current and not refreshed and shift is None and self._widths is None and self._stretch.left == 0:
+            return self._step_aside(inputs)
         self.keyframe = not self._current or refreshed or (self._stretch.left > 0 and not repeated) or not gated
         changes_width = self._widths is not None and self._widths.look(inputs)
         if changes_width or (shift is not None and not self._can_shift(shift)):
@@ -184,8 +189,24 @@ class Session:
         self._shift = (dy, dx) if (dy, dx) != (0, 0) else None
 
     def expect_stray(self) -> None:
-        """Say that the next frame is unlike those around it, so that what it takes tells nothing of them: no dense frames follow it."""
+        """Say that the next frame is unlike those around it: it is computed densely, and the one after it is gated by those before.
+
+        Only where that one could have been gated, too: not in a stretch of dense frames, nor with a network of several widths.
+        """
         self._stray = True
+
+    def _step_aside(self, inputs: Sequence[Input]) -> tuple[Output, ...]:
+        """A frame on the state that forgets. The other one stays as it is, so that the way there and back opens no gates."""
+        assert self._program is not None
+        seen, self._seen = self._seen, None
+        self.keyframe, self._current = True, False  # until it has not failed
+        self._dense_state = self._dense_state or self._program.new_state(dense=True)
+        self._run = self._timed(self._dense_state, inputs, gated_next=False)
+        self._seen = copied(inputs, seen)
+        self._since_keyframe += 1
+        self._current = self._aside = True
+        self._compare_times(True)
+        return self._run.outputs
 
     def _can_shift(self, shift: tuple[int, int]) -> bool:
         assert self._program is not None
@@ -209,7 +230,7 @@ class Session:
             run = self._program.run_shifted(state, inputs, shift)
         self._seconds, own = time.perf_counter() - begin, time.thread_time() - own
         if not self.keyframe:
-            self._share = self._executed_share(run)
+            self._share, _ = self._spent(run)
             work = STILL + self._share
             self._took.append((self._seconds, own, work))
             if choice is not None and choice.alone:
@@ -234,7 +255,7 @@ class Session:
         """Forget the stream: the next frame is a keyframe, and has the bits of a new session's first. The memory is kept for it."""
         self._current = False
         self._seen = self._shift = None
-        self._stray = False
+        self._stray = self._aside = self._returned = False
         self._since_keyframe = 0
         self._stretch.reset()
         self._unit_wait, self._unit_checks = 1, 0
@@ -252,12 +273,12 @@ class Session:
             self._widths = RatioChoice(program.policy) if isinstance(program, WidthsProgram) else None
         self._program, self._shapes = program, shapes
 
-    def _executed_share(self, run: FrameRun) -> float:
-        """The share of the MACs that a frame executed."""
+    def _spent(self, run: FrameRun) -> tuple[float, int]:
+        """See `spent`."""
         assert self._program is not None
         costs = run.costs or self._program.costs
         whole = costs.macs_at(run.choices) if run.choices else costs.dense_macs
-        return costs.executed_macs(run.active) / max(1, whole)
+        return costs.executed_macs(run.active) / max(1, whole), whole
 
     def _schedule_keyframes(self, run: FrameRun, stray: bool) -> None:
         """Where nearly everything moves, gates cost more than they save: a stretch of dense frames follows."""
@@ -297,6 +318,11 @@ class Session:
         elif self._since_keyframe > 8 * self._unit_wait:
             self._unit_wait = 1
         return stale
+
+    def expect_other_load(self) -> None:
+        """Say that other threads have more to do from now on, or less: where one thread computes the frames, more may pay again."""
+        for choice in self._choices.values():
+            choice.reconsider()
 
     @property
     def like_with_like(self) -> tuple[bool | None, float]:
@@ -340,7 +366,13 @@ class Session:
     @property
     def changed(self) -> tuple[bool, ...]:
         """For each output map, in the order of the network's leaves, whether any of it may differ from the frame before."""
-        return tuple(self._last()[1].changed)
+        changed = self._last()[1].changed
+        return (True,) * len(changed) if self._returned else tuple(changed)
+
+    @property
+    def spent(self) -> tuple[float, int]:
+        """Which share of the dense MACs the last frame executed, and how many those are: what its cost adds up to, without its account."""
+        return self._spent(self._last()[1])
 
     @property
     def cost(self) -> FrameCost:

@@ -84,6 +84,11 @@ class ThreadChoice:
             self.used = self._used / self._passed if self._passed else 0.0
             self._decide(self.used > BUSY or saved < (WORTH + MARGIN if self._alone else WORTH - MARGIN))
 
+    def reconsider(self) -> None:
+        """Be told that the machine has other things to do: one thread is soon tried against all again."""
+        if self._alone and self._left:
+            self._left, self._interval = min(self._left, FIRST_TRIAL), SHORTEST
+
     def interrupted(self) -> None:
         """Be told that a frame of another kind was computed, by however many threads."""
         self._since = None

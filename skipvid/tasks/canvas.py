@@ -39,7 +39,7 @@ class Seen:
     motion: from the canvas to it. anchored: whether it is a new anchor, so that it must be a keyframe. shift: (dy, dx) by which the canvas
     was moved before it: (y, x) shows what (y + dy, x + dx) showed. lost: how many pictures in a row, up to this one, were not registered.
     is_anchor: whether it is a new anchor, keyframe or not. moved: whether it was only looked at, and the camera had moved. stray: whether
-    it lies unlike those around it, as the first one that was not registered, or unlike the one before it, the only one that was not.
+    it was not registered while those around it are expected to be, so that it lies unlike them.
     """
 
     motion: Similarity = STANDSTILL
@@ -92,6 +92,7 @@ class Canvas:
         self._seen: NDArray[np.uint8] | None = None
         self._resting = 0
         self._patience = MOST_LOST
+        self._found = False  # any picture on the canvas since its anchor, so that those which are not are exceptions
 
     @property
     def looks(self) -> bool:
@@ -112,23 +113,28 @@ class Canvas:
         """The next picture is an anchor."""
         self._seen = None
 
-    def choose(self, share: float, seen: Seen) -> bool:
-        """Be told which share of the dense MACs a picture took, and what became of it. Returns whether the canvas is then to `forget`.
+    @property
+    def rests(self) -> bool:
+        """Whether none of the next LAG pictures (skipvid.tasks.look_ahead) is expected to be looked at, so that boxes are not asked for."""
+        return False
+
+    def choose(self, share: float, dense_macs: int, seen: Seen) -> bool:
+        """Be told which share of how many dense MACs a picture took, and what became of it. Returns whether the canvas is then to `forget`.
 
         A canvas that is always used need not know.
         """
         return False
 
-    def spent(self, share: float) -> None:
+    def spent(self, share: float, dense_macs: int) -> None:
         """As `choose`, of the last picture, and do so."""
-        if self.choose(share, self.seen):
+        if self.choose(share, dense_macs, self.seen):
             self.forget()
 
     def register(self, pixels: NDArray[np.uint8], boxes: NDArray[np.floating] | None = None) -> NDArray[np.uint8]:
         """(height, width, 3) uint8 BGR -> the same on the canvas, valid until the next call; `pixels` itself where nothing moved.
 
         boxes: (K, 4) xyxy on the canvas, of what may move by itself. A picture that cannot be registered is given as it is; of several
-        in a row the last becomes an anchor, which need not be a keyframe, as nothing was moved before it.
+        in a row the last becomes an anchor. That need not be a keyframe where none before it lay on the canvas.
         """
         self.anchored, self.shift = False, (0, 0)
         self._is_anchor = self._has_moved = self._is_stray = False
@@ -136,16 +142,9 @@ class Canvas:
             self._patience = MOST_LOST
             return self._anchor(pixels)
         motion = self._estimator.estimate(pixels, boxes)
-        self._is_stray = self.lost == (0 if motion is None else 1)  # the first one that is lost, or the first one after a single one
         if motion is None:
-            self.lost += 1
-            self.motion = STANDSTILL
-            if self.lost > self._patience:
-                self._patience = min(2 * self._patience, LONGEST_LOST)
-                self._anchor(pixels)
-                self.anchored = False
-            return pixels
-        self.lost, self._patience = 0, MOST_LOST
+            return self._lose(pixels)
+        self.lost, self._patience, self._found = 0, MOST_LOST, True
         if self._follows:
             motion = self._follow(motion, self._seen, pixels)
         if self._is_over(motion):
@@ -160,6 +159,19 @@ class Canvas:
         elif motion is not STANDSTILL and self._estimator.worn:
             self._estimator.renew(self._seen)
         return pixels if motion is STANDSTILL else self._seen
+
+    def _lose(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Give a picture as it is."""
+        self.lost += 1
+        self.motion = STANDSTILL
+        expected = self._found
+        if self.lost > self._patience:
+            self._patience = min(2 * self._patience, LONGEST_LOST)
+            self._anchor(pixels)
+            self.anchored = expected
+        else:
+            self._is_stray = expected
+        return pixels
 
     def _follow(self, motion: Similarity, seen: NDArray[np.uint8], pixels: NDArray[np.uint8]) -> Similarity:
         """Move what was seen by whole cells to where a picture is now, if it lies far aside; returns the motion from there to the picture.
@@ -193,6 +205,6 @@ class Canvas:
     def _anchor(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         self._estimator.anchor(pixels)
         self._seen = pixels.copy()
-        self._is_anchor = True
+        self._is_anchor, self._found = True, False
         self.motion, self.anchored, self.lost, self._resting, self.shift = STANDSTILL, True, 0, 0, (0, 0)
         return pixels

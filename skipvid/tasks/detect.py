@@ -15,6 +15,7 @@ from skipvid.models.detections import DetectionHead, RawDetections
 from skipvid.models.heads.registry import find_head
 from skipvid.presets.preset import Preset
 from skipvid.tasks.areas import Areas, looked_at
+from skipvid.tasks.canvas import Seen
 from skipvid.tasks.picture_task import PictureTask
 from skipvid.tasks.registration import Registration
 
@@ -58,8 +59,8 @@ class DetectTask(PictureTask):
     def read(
         self, maps: Sequence[NDArray[np.float32]], frame_size: tuple[int, int], changed: Sequence[bool] | None = None
     ) -> Callable[[], Detections]:
-        """As `decode`; what is returned chooses among what was read, for which the maps are no longer needed, and may run in any thread
-        where `begin_anew` is not called before, the camera is taken to be still and no area is left out."""
+        """As `decode`; what is returned chooses among what was read, for which the maps are no longer needed. It may run in any thread,
+        also when frames have followed, where nobody asks for its boxes (the registration `rests`) and no area is left out."""
         letterbox = self.letterbox(frame_size)
         if self._head is None or self._head.image_size != letterbox.input_size:
             self._head = self._make_head(letterbox.input_size)
@@ -69,16 +70,24 @@ class DetectTask(PictureTask):
             if changed is None or level not in self._found or any(changed[number] for number in numbers):
                 self._found[level] = head.find(level, [maps[number] for number in numbers], self.score_threshold)
         found, registration = [self._found[level] for level in range(len(head.levels))], self.registration
-        return lambda: self._chosen(head.choose(found), registration)
+        seen, self._boxes = registration.seen, None
+        if registration.rests:
+            return lambda: self._chosen(head.choose(found), registration, seen)
 
-    def _chosen(self, raw: RawDetections, registration: Registration) -> Detections:
+        def chosen() -> Detections:
+            raw = head.choose(found)
+            self._boxes = raw.boxes
+            return self._chosen(raw, registration, seen)
+
+        return chosen
+
+    def _chosen(self, raw: RawDetections, registration: Registration, seen: Seen) -> Detections:
         categories = self._labels.category_ids(raw.classes)
-        self._boxes = raw.boxes
-        boxes = registration.boxes_to_frame(raw.boxes)
+        boxes = registration.boxes_to_frame(raw.boxes, seen)
         # Outputs without a category (COCO leaves ten numbers out), and boxes that lie wholly in the filling.
         known = (categories > 0) & (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
         categories = categories[known]
-        keypoints = None if raw.keypoints is None else registration.points_to_frame(raw.keypoints[known])
+        keypoints = None if raw.keypoints is None else registration.points_to_frame(raw.keypoints[known], seen)
         names = self._labels.names(categories)
         return self.looked_at(Detections(boxes[known], raw.scores[known], categories, names, keypoints=keypoints))
 

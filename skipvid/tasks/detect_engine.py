@@ -136,8 +136,9 @@ class DetectStream(EngineStream):
         self._identities = None if follow is None else Identities(engine.score_threshold, engine.categories, follow.confirm)
         self._detect_every = 1 if follow is None else follow.detect_every
         self._looks_ahead = self._detect_every == 1
-        # Whether what was found may be told after the next frame has begun: nothing that comes before the network asks for it.
-        self._tells_later = follow is None and engine.areas is None and self._motion == "none"
+        # Whether what was found may be told after the next frame has begun, unless a camera that moves is looked at: nothing that comes
+        # before the network asks for it.
+        self._tells_later = follow is None and engine.areas is None
         self._counts = Counts(engine.count) if engine.count and follow is not None else None
         self._since_start = 0  # frames since everything began anew
         self._ran = True  # the detector, in the last frame
@@ -221,7 +222,7 @@ class DetectStream(EngineStream):
         found = self._detect(frame, clock) if self._ran else None
         if self._identities is None:
             assert found is not None  # who skips frames follows what is found
-            if self._tells_later:
+            if self._tells_later and self._task.registration.rests:
                 return found
             detections = found()
             clock.lap("postprocess")
@@ -267,14 +268,16 @@ class DetectStream(EngineStream):
         return self._ran and self._session.keyframe
 
     def _account(self, size: tuple[int, int]) -> Callable[[], FrameCost]:
-        return self._session.account() if self._tells_later else super()._account(size)
+        if not self._ran:
+            return super()._account(size)
+        account = self._session.account()
+        if self._motion != "none" and self._task.spent(*self._session.spent):
+            self._session.expect_other_load()
+        return account
 
     def _cost(self, size: tuple[int, int]) -> FrameCost:
         cost = self._session.cost
-        if not self._ran:
-            return FrameCost.nothing(cost.table)
-        self._task.spent(cost.macs / cost.dense_macs)
-        return cost
+        return cost if self._ran else FrameCost.nothing(cost.table)
 
     def _activity(self, size: tuple[int, int]) -> NDArray[np.float32]:
         grid = self._session.activity(ACTIVITY_STRIDE)

@@ -14,6 +14,7 @@ from skipvid.core.motions import WARP
 from skipvid.skip.config import SkipConfig
 from skipvid.tasks.areas import HeldOut
 from skipvid.tasks.canvas import Canvas, Seen
+from skipvid.tasks.look_ahead import LAG
 from skipvid.tasks.motion import STANDSTILL
 
 WORTH = 0.12
@@ -26,21 +27,24 @@ TRIAL, HOPELESS = 8, 4
 """Frames of a trial, its keyframe included; and those after which one is broken off that gains nothing."""
 ENTER, LEAVE = 0.8, 0.9
 """A trial must lower the mean share to the first number; a canvas that is used is given up above the second."""
-FIXED, PER_SHARE, REGISTERING = 0.2, 1.5, 0.1
-"""A frame's time from its share of the MACs, and what registering it adds, in times of a dense frame: of the bundled detector in bf16, 0.42
-at a share of 0.17 (PETS), 0.66 at 0.33 (TownCentre); in f32 gated frames take less."""
-PAYS = 0.9
-"""A trial must lower the mean time to this share: what is gained must pay for it, and for the anchors to come."""
+FIXED, PER_SHARE, MOST_TIME = 0.2, 1.5, 1.15
+"""A gated frame's time from its share of the MACs, in times of a dense frame: of the bundled detector in bf16, 0.35 at a share of 0.14
+(PETS), 0.62 at 0.28 (TownCentre), 0.5, 0.72, 0.85 and 1.17 at 0.17, 0.35, 0.45 and 0.85 (structuralize); in f32 gated frames take less."""
+SHIFTED, TURNED, LOST = 300, 550, 300
+"""MACs that take as long as registering a pixel of a picture that is shifted; that turns or is scaled; that cannot be registered."""
+PAYS, STAYS = 0.87, 0.97
+"""A trial must lower the mean time to the first share: what is gained must pay for it, and for the anchors to come, and two threads are
+no longer twice as fast as one. A canvas is given up above the second."""
 SOON = 1
 """Frames after the first one, whose keyframe says nothing, until a stream is looked at."""
 FIRST_WAIT, LONGEST_WAIT = 8, 512
 """Frames until it is looked at again."""
-LONGER = 4
+LONGER = 8
 """The factor of that wait after a trial that gained nothing, or where looking found no motion that is the camera's."""
 PROVEN = 40
 """Frames, the trial included, after which a canvas has shown that it pays: then the next wait is a short one."""
-BUSIER = 1.5
-"""It is looked at at once where the mean share has grown by this factor since nothing was gained."""
+BUSIER = 2.0
+"""It is looked at at once where the mean share has grown by this factor over the highest one at which nothing was gained."""
 IDLE = 100
 """Frames without motion after which the canvas is given up, as it changes nothing."""
 
@@ -86,14 +90,25 @@ class AutoCanvas(Canvas):
         """As of a canvas."""
         return self._state != "waiting"
 
+    @property
+    def rests(self) -> bool:
+        """As of a canvas."""
+        return self._choice.rests
+
     def forget(self) -> None:
         """As of a canvas."""
         super().forget()
         self._state = self._choice.state
 
-    def choose(self, share: float, seen: Seen) -> bool:
+    def choose(self, share: float, dense_macs: int, seen: Seen) -> bool:
         """As of a canvas."""
-        return self._choice.spent(share, seen)
+        return self._choice.spent(share, seen, self._price(seen) * self._size[0] * self._size[1] / max(1, dense_macs))
+
+    def _price(self, seen: Seen) -> float:
+        """Of one pixel of a picture that became this, in MACs."""
+        if not self.registers or (seen.motion is STANDSTILL and not seen.lost):
+            return 0.0
+        return LOST if seen.lost else SHIFTED if seen.motion.shifts else TURNED
 
     def register(self, pixels: NDArray[np.uint8], boxes: NDArray[np.floating] | None = None) -> NDArray[np.uint8]:
         """As of a canvas."""
@@ -113,6 +128,11 @@ class AutoCanvas(Canvas):
         self._has_moved = motion is not None and motion is not STANDSTILL
 
 
+def frame_time(share: float) -> float:
+    """Of a frame that executes a share of the MACs, in times of a dense one, about."""
+    return 1.0 if share >= 1 else min(MOST_TIME, FIXED + PER_SHARE * share)
+
+
 class MotionChoice:
     """Decides what a canvas does with the pictures of a stream.
 
@@ -128,10 +148,19 @@ class MotionChoice:
         self._wait = SOON
         self._begun = False  # after the stream's first picture
         self._before = self._time_before = 1.0  # the same without a canvas
+        self._in_vain = 0.0  # the highest mean share at which nothing was gained
         self._moved = self._idle = 0
 
-    def spent(self, share: float, seen: Seen) -> bool:
-        """Take in what the last picture took, and decide about the next one. Returns whether that is the first of another state."""
+    @property
+    def rests(self) -> bool:
+        """Whether it will wait for at least LAG more pictures, unless much more is computed in them."""
+        return self.state == "waiting" and self._wait - self._age > LAG
+
+    def spent(self, share: float, seen: Seen, registering: float = 0.0) -> bool:
+        """Take in what the last picture took, and decide about the next one. Returns whether that is the first of another state.
+
+        share: of the dense MACs. registering: what it took besides, in times of a dense frame.
+        """
         if not self._begun:
             self._begun = True
             return False
@@ -140,11 +169,11 @@ class MotionChoice:
         counted = self._age - (self.state == "trying")
         if counted:
             self._mean += (share - self._mean) / min(counted, MEMORY)
-            self._time += (min(1.0, FIXED + PER_SHARE * share) - self._time) / min(counted, MEMORY)
+            self._time += (frame_time(share) + registering - self._time) / min(counted, MEMORY)
         if self.state == "waiting":
-            due = self._age >= self._wait or (self._age >= FIRST_WAIT and self._mean > BUSIER * self._before)
+            due = self._age >= self._wait or (self._age >= FIRST_WAIT and self._mean > BUSIER * self._in_vain)
             if due and self._mean >= WORTH:
-                self._before, self._time_before, self._wait = self._mean, self._time, max(self._wait, FIRST_WAIT)
+                self._before, self._time_before, self._wait = self._mean, min(1.0, self._time), max(self._wait, FIRST_WAIT)
                 self._begin("looking")
         elif self.state == "looking":
             self._moved += seen.moved
@@ -152,7 +181,7 @@ class MotionChoice:
                 if self._moved >= MOVING:
                     self._begin("trying")
                 else:
-                    self._give_up(LONGER * self._wait)
+                    self._fail()
         else:
             self._judge(seen)
         return self.state != before and self.state != "used"
@@ -165,17 +194,24 @@ class MotionChoice:
                 self._mean += (1 - self._mean) / MEMORY
                 self._time += (1 - self._time) / MEMORY
             if self._age >= TRIAL and self._gains(ENTER, PAYS):
-                self.state = "used"
-            elif self._age >= TRIAL or (self._age >= HOPELESS and not self._gains(LEAVE)):
-                self._give_up(LONGER * self._wait)
-        elif not self._gains(LEAVE):
-            self._give_up(FIRST_WAIT if self._age >= PROVEN else LONGER * self._wait)
+                self.state, self._in_vain = "used", 0.0
+            elif self._age >= TRIAL or (self._age >= HOPELESS and not self._gains(LEAVE, STAYS)):
+                self._fail()
+        elif not self._gains(LEAVE, STAYS):
+            if self._age >= PROVEN:
+                self._give_up(FIRST_WAIT)
+            else:
+                self._fail()
         elif self._idle >= IDLE:
             self._give_up(FIRST_WAIT)
 
-    def _gains(self, most: float, longest: float = 1.0) -> bool:
+    def _gains(self, most: float, longest: float) -> bool:
         """Whether the canvas pays. most, longest: the shares of what was computed without it, and of its time, that may be left."""
-        return self._mean <= most * self._before and self._time + REGISTERING <= longest * self._time_before
+        return self._mean <= most * self._before and self._time <= longest * self._time_before
+
+    def _fail(self) -> None:
+        self._in_vain = max(self._in_vain, self._before)
+        self._give_up(LONGER * self._wait)
 
     def _begin(self, state: State) -> None:
         self.state, self._age, self._moved, self._idle = state, 0, 0, 0

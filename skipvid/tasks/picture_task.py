@@ -99,10 +99,12 @@ class PictureTask:
         assert self._whole is not None
         return self._whole
 
-    def spent(self, share: float) -> None:
-        """Be told which share of the dense MACs the picture prepared last took."""
-        if self._registration is not None and self._registration.spent(share):
-            self._ahead.redo(self._registration.forget)
+    def spent(self, share: float, dense_macs: int) -> bool:
+        """Be told which share of how many dense MACs the picture prepared last took. Returns whether others are prepared otherwise now."""
+        if self._registration is None or not self._registration.spent(share, dense_macs):
+            return False
+        self._ahead.redo(self._registration.forget)
+        return True
 
     def begin_anew(self) -> None:
         """The next frame has nothing in common with those before."""

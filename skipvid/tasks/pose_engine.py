@@ -292,7 +292,8 @@ class PoseStream(EngineStream):
         self._costs = costs = [person.viewer.session.cost for person in self._viewed]
         found = self._found
         if self._camera is not None:
-            self._camera.canvas.spent(sum(cost.macs for cost in costs) / max(1, sum(cost.dense_macs for cost in costs)))
+            whole = max(1, sum(cost.dense_macs for cost in costs))
+            self._camera.canvas.spent(sum(cost.macs for cost in costs) / whole, whole)
         pose = sum(costs, start=self._engine.no_cost(size)).named("pose")
         return pose if found is None or found.cost is None else found.cost.named("detector") + pose
 

@@ -49,9 +49,14 @@ class Registration:
         if self._canvas is not None:
             self._canvas.forget()
 
-    def spent(self, share: float) -> bool:
-        """Be told which share of the dense MACs the picture that was shown last took. Returns whether to `forget` those before."""
-        return self._canvas is not None and self._canvas.choose(share, self.seen)
+    def spent(self, share: float, dense_macs: int) -> bool:
+        """Be told which share of how many dense MACs the picture that was shown last took. Returns whether to `forget` those before."""
+        return self._canvas is not None and self._canvas.choose(share, dense_macs, self.seen)
+
+    @property
+    def rests(self) -> bool:
+        """Whether nothing is looked at, nor is about to be, so that boxes of the frames before are not asked for."""
+        return self._canvas is None or self._canvas.rests
 
     @property
     def note(self) -> str | None:
@@ -111,20 +116,20 @@ class Registration:
         (height, width), (rows, columns) = self._letterbox.frame_size, self._size
         return self.seen.motion.scaled(width / columns, height / rows)
 
-    def boxes_to_frame(self, boxes: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(K, 4) xyxy in pixels of the input -> of the frame, cut to it."""
+    def boxes_to_frame(self, boxes: NDArray[np.float32], seen: Seen) -> NDArray[np.float32]:
+        """(K, 4) xyxy in pixels of the input, of a picture that became this -> of the frame, cut to it."""
         box = self._letterbox
-        if self.seen.motion is STANDSTILL:
+        if seen.motion is STANDSTILL:
             return box.boxes_to_frame(boxes)
-        moved = self.seen.motion.boxes(boxes * self._per_input_pixel())
+        moved = seen.motion.boxes(boxes * self._per_input_pixel())
         return cut_to_frame(box.uncut_to_frame((moved / self._per_input_pixel()).astype(np.float32)), box.frame_size)
 
-    def points_to_frame(self, points: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(K, J, 3), x and y in pixels of the input and a score -> of the frame; they may lie beyond it."""
+    def points_to_frame(self, points: NDArray[np.float32], seen: Seen) -> NDArray[np.float32]:
+        """(K, J, 3), x and y in pixels of the input and a score -> of the frame, as above; they may lie beyond it."""
         box, places = self._letterbox, points[..., :2]
-        if self.seen.motion is not STANDSTILL:
+        if seen.motion is not STANDSTILL:
             unit = self._per_input_pixel()[:2]
-            places = (self.seen.motion.points(places * unit) / unit).astype(np.float32)
+            places = (seen.motion.points(places * unit) / unit).astype(np.float32)
         flat = places.reshape(-1, 2)
         moved = box.uncut_to_frame(np.concatenate([flat, flat], 1))[:, :2].reshape(places.shape)
         return np.concatenate([moved, points[..., 2:]], 2).astype(np.float32)

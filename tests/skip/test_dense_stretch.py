@@ -156,14 +156,42 @@ def test_a_frame_that_is_unlike_those_around_it_begins_no_stretch(pyramid: SkipM
     assert session.keyframe  # as always
     session.reset()
     session(still)
-    for frame in (-still, still):
-        session.expect_stray()
-        session(frame)
-        assert not session.keyframe
+    session.expect_stray()
+    session(-still)
+    assert session.keyframe and session.cost.saving == 0
+    session(still + 0)  # as before that one
+    assert not session.keyframe and session.cost.saving == 1
     session(-still)
     assert not session.keyframe
     session(still)
-    assert session.keyframe  # it was said of those two frames only
+    assert session.keyframe  # it was said of that frame only
+
+
+def test_the_frame_behind_a_stray_has_the_dense_bits_and_is_read_as_a_whole(pyramid: SkipModel, backend: str) -> None:
+    model = pyramid.regated(SkipConfig(threshold=0.0, backend=backend, dense_above=1.0))
+    session, frames = model.session(), [torch.randn(SHAPE) for _ in range(2)]
+    later = frames[0].clone()
+    later[..., :5, :5] += 1
+    for frame, stray in ((frames[0], False), (frames[1], True), (frames[1], True), (later, False), (later, False)):
+        if stray:
+            session.expect_stray()
+        found = [output.copy() for output in session.maps(frame)]
+        assert all((mine == theirs).all() for mine, theirs in zip(found, model.dense_maps(frame), strict=True))
+        kept = session.changed
+        if frame is frames[1]:
+            assert session.keyframe or not any(kept), "one equal to the last frame is not computed"
+    session.expect_stray()
+    session.maps(frames[1])
+    session.maps(later)
+    assert not session.keyframe and all(session.changed) and session.cost.macs == 0
+
+
+def test_nothing_steps_aside_in_a_stretch_or_before_the_first_frame(pyramid: SkipModel, backend: str) -> None:
+    session, frame = pyramid.regated(SkipConfig(threshold=0.05, backend=backend)).session(), torch.randn(SHAPE)
+    session.expect_stray()
+    session(frame)
+    session(frame + 0.0)
+    assert not session.keyframe and session.cost.macs == 0, "the first frame is one that can be gated by"
 
 
 def test_a_dense_frame_costs_everything_and_its_account_is_as_if_counted_anew(pyramid: SkipModel, backend: str) -> None:

@@ -103,3 +103,13 @@ def test_how_busy_frames_of_another_kind_keep_the_cores_counts_for_nothing(told:
             clock.tick(spent)
             choice.took(spent)
     assert (sum(alone[TRIAL:]) < 0.3 * len(alone)) == told
+
+
+def test_one_thread_is_soon_tried_against_all_where_the_load_is_another() -> None:
+    choice = ThreadChoice(Clock())
+    ways(choice, 700, lambda alone, _: 1.0 if alone else 1.5)
+    choice.reconsider()
+    assert not all(ways(choice, TRIAL, lambda alone, _: 1.5 if alone else 1.0))
+    assert sum(ways(choice, 25, lambda alone, _: 1.5 if alone else 1.0)) <= EDGE
+    choice.reconsider()
+    assert not any(ways(choice, 8, lambda alone, _: 1.5 if alone else 1.0)), "all threads need not be tried anew"

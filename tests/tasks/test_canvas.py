@@ -123,9 +123,10 @@ def test_a_canvas_that_follows_a_pan_moves_by_whole_cells_and_keeps_the_scene_in
 def test_what_cannot_be_registered_is_given_as_it_is_and_then_anchored() -> None:
     canvas, other = Canvas(SIZE), seen(scene(seed=5))
     canvas.register(seen(scene(seed=4)))
-    for _ in range(MOST_LOST + 1):
+    canvas.register(seen(scene(seed=4), 1.0))
+    for number in range(MOST_LOST + 1):
         assert canvas.register(other) is other and canvas.motion is STANDSTILL
-        assert not canvas.anchored, "nothing was moved before, so that no keyframe is needed"
+        assert canvas.anchored == (number == MOST_LOST), "what lies on the canvas has nothing in common with it"
     canvas.register(seen(scene(seed=5), 2.0))
     assert canvas.motion is not STANDSTILL and canvas.lost == 0
 
@@ -190,13 +191,15 @@ def test_nothing_on_the_canvas_drifts_from_what_the_picture_shows(motion: Simila
     assert min(drawn[1:]) < 0.05 and max(drawn[1:]) > 0.2
 
 
-def test_a_picture_that_alone_is_not_registered_is_a_stray_and_so_is_the_one_behind_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    motions = iter([None, STANDSTILL, STANDSTILL, None, None, STANDSTILL, STANDSTILL])
+def test_pictures_that_are_not_registered_are_strays_until_the_camera_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    lost = [None] * (MOST_LOST + 1)
+    motions = iter([None, STANDSTILL, None, STANDSTILL, *lost, *lost, STANDSTILL, None])
     monkeypatch.setattr("skipvid.tasks.canvas.MotionEstimator.estimate", lambda estimator, pixels, boxes: next(motions))
     canvas, picture = Canvas((48, 64)), np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
     canvas.register(picture)
     strays = []
-    for _ in range(7):
+    for _ in range(4 + 2 * len(lost) + 2):
         canvas.register(picture)
         strays.append(canvas.seen.stray)
-    assert strays == [True, True, False, True, False, False, False]
+    first = [True] * MOST_LOST + [False]  # the last one is an anchor
+    assert strays == [False, False, True, False, *first, *[False] * len(lost), False, True]

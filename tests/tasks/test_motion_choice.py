@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from shaking_camera import SIZE, scene, seen
 
 from skipvid.tasks.canvas import Canvas, Seen
+from skipvid.tasks.look_ahead import LAG, Image
 from skipvid.tasks.motion_choice import (
     FIRST_WAIT,
     HOPELESS,
@@ -26,6 +29,8 @@ from skipvid.tasks.motion_choice import (
 
 WHOLE = scene()
 SHAKEN = [seen(WHOLE, 2 * math.sin(2.1 * n), math.cos(1.3 * n)) for n in range(60)]
+MACS = 510_000_000
+"""Of the bundled detector for pictures of this size."""
 BEGINS = 1 + SOON + 1 + LOOKS
 """The first picture that can be registered."""
 
@@ -38,7 +43,7 @@ def run(canvas: AutoCanvas, share: float, on_canvas: float, count: int, moving: 
         picture = SHAKEN[number % len(SHAKEN)] if moving else SHAKEN[0]
         registered = canvas.register(picture)
         assert registered is picture or canvas.registers
-        canvas.spent(1.0 if canvas.anchored else on_canvas if used[-1] else share)
+        canvas.spent(1.0 if canvas.anchored else on_canvas if used[-1] else share, MACS)
     return used
 
 
@@ -60,8 +65,8 @@ def test_a_canvas_that_pays_is_used_soon_and_for_as_long_as_it_pays() -> None:
 )
 def test_one_that_does_not_pay_is_tried_ever_more_seldom(share: float, on_canvas: float, tried: int) -> None:
     """By MACs, and by the time that registering takes; where nothing at all is gained the trial is short."""
-    used = run(AutoCanvas(SIZE), share, on_canvas, 600)
-    begins = [number for number in range(1, 600) if used[number] and not used[number - 1]]
+    used = run(AutoCanvas(SIZE), share, on_canvas, 640)
+    begins = [number for number in range(1, 640) if used[number] and not used[number - 1]]
     gaps = [later - earlier for earlier, later in zip(begins, begins[1:], strict=False)]
     assert len(begins) >= 3 and all(later > 1.3 * earlier for earlier, later in zip(gaps, gaps[1:], strict=False))
     assert sum(used) == len(begins) * tried
@@ -84,6 +89,44 @@ def test_a_camera_that_begins_to_shake_is_seen_at_once() -> None:
     assert any(run(canvas, 1.0, 0.2, 40))
 
 
+def turning(number: int) -> Image:
+    how = cv2.getRotationMatrix2D((SIZE[1] / 2, SIZE[0] / 2), 0.3 * math.sin(2.1 * number), 1.0)
+    return np.asarray(cv2.warpAffine(SHAKEN[0], how, SIZE[::-1], borderMode=cv2.BORDER_REPLICATE), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("picture", "macs", "on_canvas", "pays"),
+    [
+        (lambda n: SHAKEN[n % 60], MACS, 0.36, True),
+        (turning, MACS, 0.36, False),  # it takes longer to turn a picture than to shift it
+        (turning, 5 * MACS, 0.36, True),  # in times of a larger network's frame
+        (lambda n: SHAKEN[n % 60], 5 * MACS, 0.5, False),
+    ],
+)
+def test_what_registering_takes_counts(picture: Callable[[int], Image], macs: int, on_canvas: float, pays: bool) -> None:
+    canvas = AutoCanvas(SIZE)
+    used = []
+    for number in range(60):
+        used.append(canvas.registers)
+        canvas.register(picture(number))
+        canvas.spent(1.0 if canvas.anchored else on_canvas if used[-1] else 1.0, macs)
+    assert any(used) and used[-1] == pays
+
+
+def test_boxes_are_asked_for_before_pictures_are_looked_at() -> None:
+    canvas, rested = AutoCanvas(SIZE), []
+    assert not canvas.rests and not Canvas(SIZE).rests
+    for number in range(200):
+        rested.append(canvas.rests)
+        assert not (rested[-1] and canvas.looks)
+        canvas.register(SHAKEN[number % len(SHAKEN)])
+        looks = canvas.looks
+        canvas.spent(1.0, MACS)
+        if canvas.looks and not looks:
+            assert not any(rested[-LAG:])
+    assert sum(rested) > 60
+
+
 def test_a_canvas_on_which_nothing_moves_any_more_is_given_up() -> None:
     canvas = AutoCanvas(SIZE)
     run(canvas, 0.9, 0.2, 60)
@@ -97,9 +140,9 @@ def test_where_no_motion_is_found_it_is_looked_for_ever_more_seldom(monkeypatch:
     looked: list[int] = []
     anchor, choose, seen_so_far = canvas._estimator.anchor, canvas.choose, [0]
 
-    def counted(share: float, what: Seen) -> bool:
+    def counted(share: float, dense_macs: int, what: Seen) -> bool:
         seen_so_far[0] += 1
-        return choose(share, what)
+        return choose(share, dense_macs, what)
 
     def anchored(pixels: NDArray[np.uint8]) -> None:
         looked.append(seen_so_far[0])
@@ -110,7 +153,7 @@ def test_where_no_motion_is_found_it_is_looked_for_ever_more_seldom(monkeypatch:
     assert not any(run(canvas, 0.9, 0.1, 1500, moving=False))
     gaps = [later - earlier for earlier, later in zip(looked, looked[1:], strict=False)]
     waits = [min(FIRST_WAIT * LONGER**number, LONGEST_WAIT) for number in range(1, len(gaps) + 1)]
-    assert len(gaps) >= 4 and gaps == [wait + LOOKS + 1 for wait in waits]
+    assert len(gaps) >= 3 and gaps == [wait + LOOKS + 1 for wait in waits]
 
 
 @pytest.mark.parametrize(("frames", "waits"), [(PROVEN + 1, FIRST_WAIT), (TRIAL + 1, LONGER * FIRST_WAIT)])
@@ -119,4 +162,4 @@ def test_only_a_canvas_that_paid_for_long_is_tried_again_soon(frames: int, waits
     run(canvas, 0.9, 0.2, BEGINS + frames)
     while canvas.registers:
         run(canvas, 0.9, 1.0, 1)
-    assert run(canvas, 0.9, 0.2, 60).index(True) == waits + 1 + LOOKS
+    assert run(canvas, 0.9, 0.2, 80).index(True) == waits + 1 + LOOKS

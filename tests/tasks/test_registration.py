@@ -125,7 +125,7 @@ def test_boxes_go_back_to_where_the_frame_shows_them(size: tuple[int, int]) -> N
     assert made.seen.motion is not STANDSTILL
     boxes = np.array([[100, 80, 160, 200], [300.5, 20.25, 400, 120]], np.float32)
     expected = letterbox.boxes_to_frame(boxes) + np.array([dx, dy, dx, dy], np.float32)
-    np.testing.assert_allclose(made.boxes_to_frame(boxes), expected, atol=0.15 * size[1] / 544)
+    np.testing.assert_allclose(made.boxes_to_frame(boxes, made.seen), expected, atol=0.15 * size[1] / 544)
 
 
 @pytest.mark.parametrize("size", [SMALL, LARGE])

@@ -6,7 +6,7 @@ As EVA² does it (Buckler et al., ISCA 2018), for comparison. What it returns be
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -125,11 +125,15 @@ class WarpSession(Session):
         super().reset()
         self._key_maps, self._key_grey = [], None
 
-    @property
-    def cost(self) -> FrameCost:
-        """What the last frame cost. What block motion and moving took, in element-wise operations, belongs to no layer."""
-        cost = super().cost
-        return FrameCost(cost.table, cost.counts, self._operations)
+    def account(self) -> Callable[[], FrameCost]:
+        """As of a session. What block motion and moving took, in element-wise operations, belongs to no layer."""
+        own, operations = super().account(), self._operations
+
+        def cost() -> FrameCost:
+            found = own()
+            return FrameCost(found.table, found.counts, operations)
+
+        return cost
 
     @property
     def memory_bytes(self) -> int:
