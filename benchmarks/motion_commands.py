@@ -1,8 +1,8 @@
-"""How many frames a second `skipvid detect` does where the camera shakes or moves, by --motion; under four minutes on a quiet machine.
+"""How many frames a second `skipvid detect` does where the camera shakes or moves, by --motion; some four minutes on a quiet machine.
 
     python benchmarks/motion_commands.py --data DIR [--frames 80] [--rounds 2] [--threads N] [--processor] [--write]
 
-Two sequences of fixed cameras through a window that shakes by 2 pixels of 640, written as H.264, and two clips of moving cameras. The
+Two sequences of fixed cameras through a window that shakes by 2 pixels of 640, written as H.264, and three clips of moving cameras. The
 command runs in processes of its own, the ways by turns, with JSON lines as its only output and with an annotated video besides. Frames
 per second are the command's own, of the rounds the fastest counts. With --processor: milliseconds of processor time a frame, those of a
 run of one frame left out, of the rounds the least, for a machine that others use, too.
@@ -24,7 +24,7 @@ from sequences import SEQUENCES, load_frames
 from tables import ResultTable, add_write_option
 
 SHAKEN = ("PETS09", "TownCentre")
-MOVING = ("test_video_structuralize.mp4", "bikes.mp4")
+MOVING = ("test_video_structuralize.mp4", "bikes.mp4", "demo.mp4")
 WAYS = {
     "dense": ["--gate", "none"],
     "gates": ["--motion", "none"],

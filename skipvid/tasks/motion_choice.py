@@ -19,6 +19,8 @@ from skipvid.tasks.motion import STANDSTILL
 
 WORTH = 0.12
 """The mean share of the MACs from which on a canvas can gain something: a still camera over a calm scene is never looked at."""
+CALM = 0.1
+"""The mean share below which no look is expected."""
 MEMORY = 16
 """Frames that the mean share reaches back."""
 LOOKS, MOVING = 2, 2
@@ -153,8 +155,9 @@ class MotionChoice:
 
     @property
     def rests(self) -> bool:
-        """Whether it will wait for at least LAG more pictures, unless much more is computed in them."""
-        return self.state == "waiting" and self._wait - self._age > LAG
+        """Whether it will wait for at least LAG more pictures, unless more is computed in them: then their boxes are not known at first."""
+        calm = self._age > 0 and self._mean < CALM
+        return self.state == "waiting" and (calm or self._wait - self._age > LAG)
 
     def spent(self, share: float, seen: Seen, registering: float = 0.0) -> bool:
         """Take in what the last picture took, and decide about the next one. Returns whether that is the first of another state.

@@ -14,16 +14,19 @@ from shaking_camera import SIZE, scene, seen
 from skipvid.tasks.canvas import Canvas, Seen
 from skipvid.tasks.look_ahead import LAG, Image
 from skipvid.tasks.motion_choice import (
+    CALM,
     FIRST_WAIT,
     HOPELESS,
     LONGER,
     LONGEST_WAIT,
     LOOKS,
+    MEMORY,
     PROVEN,
     SOON,
     TRIAL,
     WORTH,
     AutoCanvas,
+    MotionChoice,
     make_canvas,
 )
 
@@ -125,6 +128,16 @@ def test_boxes_are_asked_for_before_pictures_are_looked_at() -> None:
         if canvas.looks and not looks:
             assert not any(rested[-LAG:])
     assert sum(rested) > 60
+
+
+def test_a_calm_camera_asks_for_no_boxes_and_one_that_begins_to_move_does() -> None:
+    choice, seen_still = MotionChoice(), Seen()
+    for _ in range(3):
+        choice.spent(CALM / 2, seen_still)
+    assert choice.rests
+    for _ in range(MEMORY):
+        choice.spent(0.5 * (CALM + WORTH), seen_still)
+    assert not choice.rests
 
 
 def test_a_canvas_on_which_nothing_moves_any_more_is_given_up() -> None:
