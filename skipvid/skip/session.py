@@ -420,18 +420,28 @@ class Session:
         Returns (ceil(H / stride), ceil(W / stride)) float32 in [0, 1]. Layers without a spatial extent are left out. Of a network that has
         several widths, the dense MACs are those of the width that ran.
         """
+        return self.later_activity(stride)()
+
+    def later_activity(self, stride: int = 8) -> Callable[[], NDArray[np.float32]]:
+        """What makes `activity` of the last frame, in any thread, also when frames have followed."""
         whole = self._whole_frame()
         if whole is None:
             return self._activity(stride)
         if stride not in whole.activity:
-            whole.activity[stride] = self._activity(stride)
-        return whole.activity[stride].copy()
+            whole.activity[stride] = self._activity(stride)()
+        return whole.activity[stride].copy
 
-    def _activity(self, stride: int) -> NDArray[np.float32]:
+    def _activity(self, stride: int) -> Callable[[], NDArray[np.float32]]:
         costs, run = self._last()
         height, width = (math.ceil(extent / stride) for extent in self._shapes[0][2:])
-        grid = np.zeros((height, width), np.float32)
-        for size, (layers, shares) in costs.layers_by_size.items():
-            work = run.computed.weighted(layers, shares)
-            grid += cv2.resize(work, (width, height), interpolation=cv2.INTER_AREA if size[0] >= height else cv2.INTER_NEAREST)
-        return np.clip(grid, 0, 1, out=grid)
+        # By size of the layers' results, while the masks are those of this frame.
+        works = [run.computed.weighted(layers, shares) for layers, shares in costs.layers_by_size.values()]
+
+        def put_together() -> NDArray[np.float32]:
+            grid = np.zeros((height, width), np.float32)
+            for work in works:
+                how = cv2.INTER_AREA if work.shape[0] >= height else cv2.INTER_NEAREST
+                grid += cv2.resize(work, (width, height), interpolation=how)
+            return np.clip(grid, 0, 1, out=grid)
+
+        return put_together

@@ -279,6 +279,12 @@ class DetectStream(EngineStream):
         cost = self._session.cost
         return cost if self._ran else FrameCost.nothing(cost.table)
 
+    def _later_activity(self, size: tuple[int, int]) -> Callable[[], NDArray[np.float32]]:
+        if not self._tells_later:
+            return super()._later_activity(size)
+        grid, letterbox = self._session.later_activity(ACTIVITY_STRIDE), self._task.letterbox(size)  # nothing is registered
+        return lambda: letterbox.crop_grid(grid(), ACTIVITY_STRIDE)
+
     def _activity(self, size: tuple[int, int]) -> NDArray[np.float32]:
         grid = self._session.activity(ACTIVITY_STRIDE)
         seen = self._task.letterbox(size).crop_grid(grid if self._ran else np.zeros_like(grid), ACTIVITY_STRIDE)

@@ -244,7 +244,7 @@ class EngineStream(ABC):
         self._untimed += 1
         counted = not self._dense and (self._model.config.gate != "none" or self._model.adaptive)
         account = self._account(size) if counted else None
-        activity = self._activity(size) if counted and self._shows_activity else None
+        activity = self._later_activity(size) if counted and self._shows_activity else None
         keyframe = self._dense or self._keyframe
 
         def complete() -> FrameResult:
@@ -254,7 +254,8 @@ class EngineStream(ABC):
                 detections = detections()
                 clock.ms["postprocess"] += (time.perf_counter() - begin) * 1e3
             cost = None if account is None else account()
-            return FrameResult(frame, detections, keyframe, {"decode": frame.decode_ms, **clock.ms}, cost, activity)
+            grid = None if activity is None else activity()
+            return FrameResult(frame, detections, keyframe, {"decode": frame.decode_ms, **clock.ms}, cost, grid)
 
         return complete
 
@@ -305,6 +306,11 @@ class EngineStream(ABC):
     @abstractmethod
     def _cost(self, size: tuple[int, int]) -> FrameCost:
         """Of the frame just analysed, of (height, width)."""
+
+    def _later_activity(self, size: tuple[int, int]) -> Callable[[], NDArray[np.float32]]:
+        """What makes `_activity` of the frame just analysed, of (height, width), when others may have followed."""
+        grid = self._activity(size)
+        return lambda: grid
 
     @abstractmethod
     def _activity(self, size: tuple[int, int]) -> NDArray[np.float32]:

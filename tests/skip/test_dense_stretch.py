@@ -203,7 +203,7 @@ def test_a_dense_frame_costs_everything_and_its_account_is_as_if_counted_anew(py
         costs, run = session._last()
         cost = session.cost
         assert (cost.counts == frame_cost(costs, run).counts).all() and cost.table == frame_cost(costs, run).table
-        assert (session.activity(8) == session._activity(8)).all() and (session.activity(16) == session._activity(16)).all()
+        assert (session.activity(8) == session._activity(8)()).all() and (session.activity(16) == session._activity(16)()).all()
         if session.keyframe:
             assert cost.macs == cost.dense_macs and cost.gate_ops == 0
             assert all(mask.all() for mask in session.computed.values())

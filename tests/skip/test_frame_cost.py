@@ -279,3 +279,14 @@ def test_numbers_by_name_are_taken_all_at_once_as_one_by_one(wanted: tuple[str, 
     found = Numbered(("a", "b", "c"), np.array([10, 20, 30, 40], np.int64), np.array([3, 0, 2], np.intp))
     assert found.of(wanted).tolist() == [found.get(name, 0) for name in wanted]
     assert dict(found) == {"a": 40, "b": 10, "c": 30}
+
+
+def test_activity_can_be_put_together_when_others_have_followed(backend: str) -> None:
+    session = converted("everything")[1].regated(SkipConfig(threshold=0.1, backend=backend)).session()
+    at_once, later = [], []
+    for frame in frames(NETWORKS["everything"][1], 8, 1):
+        session(frame)
+        at_once.append(session.activity(4))
+        later.append(session.later_activity(4))
+    assert len({grid.tobytes() for grid in at_once}) > 1
+    assert all(np.array_equal(late(), grid) for late, grid in zip(later, at_once, strict=True))
