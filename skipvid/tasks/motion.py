@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from skipvid.tasks.patches import RADIUS, STILL, Patches
+from skipvid.tasks.patches import RADIUS, STILL, Patches, medians
 
 Floats = NDArray[np.float32]
 
@@ -38,6 +38,8 @@ SPREAD = (0.3, 0.4)
 """The least height and width over which they must lie, as shares of what is watched: what moves in front of a bare wall is no camera."""
 LOWERS = 0.9
 """A motion is taken if it lowers the change of the patches to this share, or further."""
+CLOSE = 0.3
+"""Pixels up to which a motion need only not raise it: a camera that shakes is often nearly back, and noise is then most of the change."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,17 +191,23 @@ class MotionEstimator:
         moved, found = self._fine.find(grey, self._guess(grey, counts), FINE_STEPS)
         motion = self._agreed(moved, found & counts)
         if motion is None:
-            if stood or not self._fine.are_still(grey, counts):
-                return None
-            self._last = STANDSTILL
-            return STANDSTILL
+            return None if stood else self._back(grey, counts)
         common = self._moved_by(motion)
         agrees = found & (np.abs(moved - common).max(1) < AGREE)
         self._trust[uncovered] += LEARNS * (agrees[uncovered] - self._trust[uncovered])
-        if not self._lowers_change(grey, common, counts):
-            return None
-        self._last = motion if motion.apart(STANDSTILL, self._size) >= STILL else STANDSTILL
+        far = motion.apart(STANDSTILL, self._size)
+        if not self._lowers_change(grey, common, counts, LOWERS if far > CLOSE else 1.0):
+            return None if stood else self._back(grey, counts)
+        self._last = motion if far >= STILL else STANDSTILL
         return self._last
+
+    def _back(self, grey: NDArray[np.uint8], counts: NDArray[np.bool_]) -> Similarity | None:
+        """Standstill, where a camera that had moved is back at the anchor's place."""
+        assert self._fine is not None
+        if not self._fine.are_still(grey, counts):
+            return None
+        self._last = STANDSTILL
+        return STANDSTILL
 
     def _moved_by(self, motion: Similarity) -> Floats:
         """(K, 2): how far a motion moves each patch."""
@@ -219,7 +227,7 @@ class MotionEstimator:
         good = found & counts
         if np.count_nonzero(good) < LEAST_PATCHES:
             return last
-        common = _middle(moved[good] * COARSE - last[good])
+        common = medians(moved[good] * COARSE - last[good])
         return np.asarray(last + common, np.float32)
 
     def _agreed(self, moved: Floats, usable: NDArray[np.bool_]) -> Similarity | None:
@@ -240,11 +248,11 @@ class MotionEstimator:
             return None
         return _fitted(at[agree], to[agree], self._size)
 
-    def _lowers_change(self, grey: NDArray[np.uint8], moved: Floats, counts: NDArray[np.bool_]) -> bool:
-        """Whether a motion lowers the change of the patches that count, those among them that do not agree with it included."""
+    def _lowers_change(self, grey: NDArray[np.uint8], moved: Floats, counts: NDArray[np.bool_], share: float) -> bool:
+        """Whether a motion lowers the change of the patches that count to this share, those that do not agree with it included."""
         assert self._fine is not None
         before = self._fine.change(grey)[counts].mean()
-        return bool(self._fine.change(grey, moved)[counts].mean() <= LOWERS * before)
+        return bool(self._fine.change(grey, moved)[counts].mean() <= share * before)
 
 
 def _fitted(at: Floats, to: Floats, size: tuple[int, int]) -> Similarity:
@@ -258,12 +266,6 @@ def _fitted(at: Floats, to: Floats, size: tuple[int, int]) -> Similarity:
         a, b = 1.0, 0.0
     shift = to.mean(0, dtype=np.float64) - (a * centre[0] - b * centre[1], b * centre[0] + a * centre[1])
     return Similarity.of_centres(a, b, float(shift[0]), float(shift[1]))
-
-
-def _middle(values: Floats) -> Floats:
-    """(K, 2) -> (2,): the medians. np.median imports numpy.ma when it is first called, which takes as long as a frame."""
-    ordered, half = np.sort(values, axis=0), len(values) // 2
-    return np.asarray(ordered[half] if len(values) % 2 else (ordered[half - 1] + ordered[half]) / 2, np.float32)
 
 
 def _grey(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -8,11 +8,14 @@ pixels, and steepest descents lie on a grid, so that all sums are exact in float
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
 Grey = NDArray[np.uint8]
+F = TypeVar("F", np.float32, np.float64)
 
 RADIUS = 4
 SIDE = 2 * RADIUS + 1
@@ -65,10 +68,10 @@ class Patches:
     def are_still(self, picture: Grey, counts: NDArray[np.bool_]) -> bool:
         """Whether those of the patches that count are, on the whole, where they were."""
         measures = self._measure(picture, self._rest)[counts]
-        if np.median(measures[:, 2] - FITS * self._contrast[counts]) > NOISE:
+        if medians(measures[:, 2] - FITS * self._contrast[counts]) > NOISE:
             return False
         steps = measures[:, :2]
-        return bool(np.abs(np.median(steps, axis=0)).max() < STILL and np.median(np.hypot(steps[:, 0], steps[:, 1])) < CALM)
+        return bool(np.abs(medians(steps)).max() < STILL and medians(np.hypot(steps[:, 0], steps[:, 1])) < CALM)
 
     def find(self, picture: Grey, guess: Floats, steps: int) -> tuple[Floats, NDArray[np.bool_]]:
         """(K, 2) how far the patches have moved, from a guess, and (K,) whether they were found."""
@@ -82,6 +85,12 @@ class Patches:
     def change(self, picture: Grey, moved: Floats | None = None) -> NDArray[np.float64]:
         """(K,) mean change of each patch when it is looked for there, grey levels. moved: (K, 2); None: where it was."""
         return self._measure(picture, self._rest if moved is None else moved)[:, 3]
+
+
+def medians(values: NDArray[F]) -> NDArray[F]:
+    """(K, …) -> (…): along the first axis. np.median imports numpy.ma when it is first called, which takes as long as a frame."""
+    ordered, half = np.sort(values, axis=0), len(values) // 2
+    return np.asarray(ordered[half] if len(values) % 2 else (ordered[half - 1] + ordered[half]) / 2, values.dtype)
 
 
 def measure_by_numpy(

@@ -64,6 +64,23 @@ def test_a_camera_that_stands_still_has_not_moved_at_all(noise: float) -> None:
         assert estimator.estimate(noisy) is STANDSTILL
 
 
+@pytest.mark.parametrize("aside", [0.0, 0.05, 0.15, 0.25])
+def test_a_camera_that_shakes_is_found_where_it_is_nearly_back(aside: float) -> None:
+    """Noise is most of the change there, and no motion lowers it."""
+    random, whole = np.random.default_rng(0), scene(seed=2)
+
+    def noisy(dx: float) -> NDArray[np.uint8]:
+        picture = seen(whole, dx)
+        return np.asarray(np.clip(picture + random.normal(0, 6, picture.shape), 0, 255), np.uint8)
+
+    estimator = MotionEstimator()
+    estimator.anchor(noisy(0.0))
+    for _ in range(4):
+        assert estimator.estimate(noisy(2.0)) is not None
+        found = estimator.estimate(noisy(aside))
+        assert found is not None and found.apart(Similarity(dx=aside), whole.shape[:2]) < 0.2
+
+
 def crossed(picture: NDArray[np.uint8], left: int, width: int) -> NDArray[np.uint8]:
     """A picture before which something rich in texture stands, from top to bottom."""
     result = picture.copy()
