@@ -154,6 +154,8 @@ class Program(Protocol):
     """(node, reason) of what PyTorch computes because this back end has no kernel for it."""
     interrupted: bool
     """Whether native steps read what PyTorch computes."""
+    in_torch: bool
+    """Whether PyTorch computes any of it: then a frame is run where tensors are made in main memory."""
 
     def new_state(self, dense: bool = False) -> State:
         """An empty state; the first frame run on it must be a keyframe. dense: promises that all will be, so that little is remembered."""

@@ -131,14 +131,17 @@ class Session:
 
     def _run_frame(self, inputs: Sequence[Input]) -> tuple[Output, ...]:
         """Advance the stream by one frame of prepared inputs."""
-        with in_main_memory():
-            return self._advance(inputs)
-
-    def _advance(self, inputs: Sequence[Input]) -> tuple[Output, ...]:
         layout = layout_of(inputs)
         if layout != self._layout:
             self._follow(shapes_of(inputs))
             self._layout = layout
+        assert self._program is not None
+        if not self._program.in_torch:
+            return self._advance(inputs)  # asking torch for its device takes a tenth of a frame in which nothing has changed
+        with in_main_memory():
+            return self._advance(inputs)
+
+    def _advance(self, inputs: Sequence[Input]) -> tuple[Output, ...]:
         assert self._program is not None
         refresh, gated = self.model.config.refresh, self.model.config.gate != "none"
         refreshed = refresh > 0 and self._since_keyframe >= refresh

@@ -58,6 +58,7 @@ class WidthsProgram:
         self._costs = (self.costs, *(reported_as(each.costs, self.costs, names) for each, names in zip(programs[1:], renamed, strict=True)))
         self.fallbacks = tuple(dict.fromkeys(pair for each in programs for pair in each.fallbacks))
         self.interrupted = any(each.interrupted for each in programs)
+        self.in_torch = any(each.in_torch for each in programs)
 
     def new_state(self, dense: bool = False) -> WidthsState:
         return WidthsState(self._programs, dense)

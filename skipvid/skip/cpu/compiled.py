@@ -74,6 +74,7 @@ class CompiledProgram:
 
     fallbacks: tuple[tuple[str, str], ...] = ()
     interrupted = False
+    in_torch = False
 
     def __init__(self, content: ProgramFile, pool: ThreadPool, instruction_set: str = "") -> None:
         self._program = content.build(pool, instruction_set)

@@ -104,6 +104,7 @@ class NativeProgram(CompiledProgram):
         super().__init__(_content(plan, self._lowered), pool, instruction_set)
         self.fallbacks = tuple(self._lowered.layout.fallback.items())
         self.interrupted = bool(self._lowered.maps.keys() & self._lowered.layout.fallback.keys())
+        self.in_torch = bool(self.fallbacks)
         self._names = tuple(leaf for leaf in plan.graph.outputs if isinstance(leaf, str))
         self._by_name = plan.graph.by_name
         # Where PyTorch reads the input, a picture is converted.

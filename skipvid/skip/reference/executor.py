@@ -94,6 +94,7 @@ class ReferenceProgram:
         self.restore = plan.restore
         self.fallbacks: tuple[tuple[str, str], ...] = ()  # PyTorch computes all of it
         self.interrupted = False
+        self.in_torch = True
         self._types = tuple(node.dtype for node in plan.graph.inputs)
         self._outputs = tuple(leaf for leaf in plan.graph.outputs if isinstance(leaf, str))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -168,9 +169,9 @@ def test_the_default_type_changes_nothing(backend: str, gate: str) -> None:
             torch.testing.assert_close(got.float(), net(frame).float(), rtol=1e-4, atol=1e-5)
 
 
-def test_the_default_device_changes_nothing(backend: str) -> None:
-    net, given = Net(mixed, **stages()).eval().float(), frames()
-    net.function = lambda m, x: m.b(m.a(x)).softmax(1)
+@pytest.mark.parametrize("function", [lambda m, x: m.b(m.a(x)).softmax(1), lambda m, x: m.b(m.a(x)), ratio])
+def test_the_default_device_changes_nothing(function: Callable[..., Tensor], backend: str) -> None:
+    net, given = Net(function, **stages()).eval().float(), frames()
     torch.set_default_device("meta")
     try:
         model = convert(net, given[0], SkipConfig(threshold=0.0, backend=backend))[0]
@@ -179,6 +180,23 @@ def test_the_default_device_changes_nothing(backend: str) -> None:
         assert all(torch.equal(a, model.dense(b)) for a, b in zip(got, given, strict=True))
     finally:
         torch.set_default_device(None)
+
+
+def test_a_frame_without_pytorch_does_not_ask_it_for_its_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[bool] = []
+
+    def ask() -> nullcontext[None]:
+        asked.append(True)
+        return nullcontext()
+
+    monkeypatch.setattr("skipvid.skip.session.in_main_memory", ask)
+    for function, asks in ((lambda m, x: m.b(m.a(x)), 0), (ratio, len(frames()))):
+        net, given = Net(function, **stages()).eval().float(), [frame.float() for frame in frames()]
+        session = convert(net, given[0], SkipConfig(threshold=0.0, backend="cpu"))[0].session()
+        asked.clear()
+        for frame in given:
+            session(frame)
+        assert len(asked) == asks
 
 
 @pytest.mark.parametrize(
