@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 class CompiledState:
     """core: the rows of all native maps. views: those of the outputs, in their shapes in the network. frame: frames run so far.
 
-    lasting: by output, of those whose memory is what a caller gets, that value: the same object in all frames.
+    lasting: the outputs, where the memory of all of them is what a caller gets: the same objects in all frames.
     """
 
     def __init__(self, core: State, views: Mapping[str, NDArray[Any]]) -> None:
         self.core = core
         self.views = views
         self.frame = 0
-        self.lasting: dict[str, Output] = {}
+        self.lasting: tuple[Output, ...] | None = None
 
     @property
     def alone(self) -> bool:
@@ -82,6 +82,7 @@ class CompiledProgram:
         self.costs = content.costs
         self._structure = content.structure
         self._inputs, self._outputs = content.inputs, content.outputs
+        self._output_maps = tuple(item.map for item in content.outputs)
         self._segments = content.segments
         self._layer_maps = np.array(content.layer_maps, np.int32)
         self._gates, self._gate_maps = tuple(content.gates), np.array([*content.gates.values()], np.intp)
@@ -157,26 +158,24 @@ class CompiledProgram:
             reached = core.candidates()
             measured = {name: int(reached[step]) for name, step in self._changes.items()}
             candidates = {name: int(reached[step]) for name, step in self._output_gates.items()}
+        changed = core.any_changed
         return FrameRun(
-            tuple([self._output(state, item.name) for item in self._outputs]),
+            state.lasting or self._results(state),
             counts[self._layer_maps],
             CompiledMasks(state, self._layer_maps),
             {} if keyframe else Numbered(self._gates, counts, self._gate_maps),
-            [core.any_changed(item.map) for item in self._outputs],
+            [changed(number) for number in self._output_maps],
             measured,
             candidates,
         )
 
-    def _output(self, state: Any, name: str) -> Output:
-        """An output of the frame just run, as a caller gets it."""
-        lasting: Output | None = state.lasting.get(name)
-        if lasting is not None:
-            return lasting
-        view = state.views[name]
-        if view.dtype != np.float32:
-            return self._value(as_floats(view))
-        state.lasting[name] = value = self._value(view)
-        return value
+    def _results(self, state: Any) -> tuple[Output, ...]:
+        """The outputs of the frame just run, as a caller gets them."""
+        views = [state.views[item.name] for item in self._outputs]
+        results = tuple([self._value(as_floats(view)) for view in views])
+        if all(view.dtype == np.float32 for view in views):
+            state.lasting = results
+        return results
 
     def _value(self, array: NDArray[np.float32]) -> Output:
         """An output as a caller gets it."""
