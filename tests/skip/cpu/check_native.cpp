@@ -557,6 +557,39 @@ void check_inputs(const Kernels& kernels) {
   }
 }
 
+template <class Value>
+void check_bytes(const Kernels& kernels) {
+  const int pixels = random_int(1, 64), stride = random_int(0, 3) == 0 ? 7 : 4, density = random_int(0, 8);
+  std::vector<std::uint8_t> now(3 * pixels), bytes(3 * pixels);
+  for (int i = 0; i < 3 * pixels; ++i) {
+    now[i] = static_cast<std::uint8_t>(random_int(0, 255));
+    bytes[i] = static_cast<std::uint8_t>(random_int(0, 255));
+  }
+  std::vector<Value> tables[3], rows(pixels * stride, narrowed<Value>(1234.0F));
+  ByteValues values;
+  const int turn = random_int(0, 2), step = random_int(1, 2);
+  for (int c = 0; c < 3; ++c) {
+    for (int byte = 0; byte < 256; ++byte) tables[c].push_back(narrowed<Value>(random_float()));
+    values.tables[c] = reinterpret_cast<const std::byte*>(tables[c].data());
+    values.bytes[c] = (turn + c * step) % 3;
+  }
+  std::uint64_t open = 0;
+  for (int p = 0; p < pixels; ++p) open |= static_cast<std::uint64_t>(random_int(1, 8) <= density) << p;
+  const std::vector<Value> rows_before = rows;
+  const std::vector<std::uint8_t> bytes_before = bytes;
+  kernels.publish_bytes(values, now.data(), pixels, open, reinterpret_cast<std::byte*>(rows.data()), stride * sizeof(Value), bytes.data());
+  for (int p = 0; p < pixels; ++p) {
+    const bool taken = (open >> p & 1U) != 0;
+    for (int c = 0; c < 3; ++c) {
+      require(bytes[3 * p + c] == (taken ? now : bytes_before)[3 * p + c], "a pixel's bytes");
+      const Value wanted = taken ? tables[c][now[3 * p + values.bytes[c]]] : rows_before[p * stride + c];
+      require(widened(rows[p * stride + c]) == widened(wanted), "a pixel's values");
+    }
+    const bool zero = taken && sizeof(Value) < sizeof(float);
+    require(widened(rows[p * stride + 3]) == (zero ? 0 : widened(rows_before[p * stride + 3])), "what lies behind a pixel's values");
+  }
+}
+
 // The emulated tile instruction: a sum for the first values of all pairs and one for the second ones, each rounded at every step, are added
 // up, and only then to what is there; denormal numbers are zeros.
 void check_emulated_tiles() {
@@ -669,7 +702,7 @@ void check_tables(Element element) {
       {"gemm", check_gemm<Value>},           {"depthwise", check_depthwise<Value>}, {"activations", check_activations<Value>},
       {"pointwise", check_pointwise<Value>}, {"rows", check_rows<Value>},           {"gates", check_publish<Value>},
       {"changes", check_change<Value>},      {"inputs", check_inputs<Value>},       {"bits", check_bits<Value>},
-      {"attention", check_attention<Value>},
+      {"attention", check_attention<Value>}, {"bytes", check_bytes<Value>},
   };
   const char* const type = element == Element::f32 ? "f32" : "bf16";
   for (const char* name : instruction_sets()) {

@@ -110,30 +110,6 @@ void read_floats(const Frame& frame, const Step& step) {
   });
 }
 
-// Converts pixels of a picture.
-template <class Value>
-class Conversion {
- public:
-  Conversion(const Value (&tables)[3][256], std::array<int, 3> order)
-      : first_{tables[0], order[0]}, second_{tables[1], order[1]}, third_{tables[2], order[2]} {}
-
-  void put(const std::uint8_t* pixel, std::byte* to) const {
-    Value* const values = reinterpret_cast<Value*>(to);
-    values[0] = first_.of(pixel);
-    values[1] = second_.of(pixel);
-    values[2] = third_.of(pixel);
-    if (sizeof(Value) < sizeof(float)) values[3] = Value{};  // see Convolution::join()
-  }
-
- private:
-  struct Channel {
-    const Value* table;
-    int byte;
-    Value of(const std::uint8_t* pixel) const { return table[pixel[byte]]; }
-  };
-  Channel first_, second_, third_;
-};
-
 template <class Value>
 void read_picture(const Frame& frame, const Step& step) {
   const MapInfo& info = frame.program.maps[step.map];
@@ -172,7 +148,8 @@ void read_picture(const Frame& frame, const Step& step) {
     for (int c = 0; c < 3; ++c) total += std::fabs(tables[c][now[order[c]]] - tables[c][before[order[c]]]);
     return total;
   };
-  const Conversion<Value> conversion(stored, order);
+  const auto bytes_of = [](const Value(&table)[256]) { return reinterpret_cast<const std::byte*>(table); };
+  const ByteValues values{{bytes_of(stored[0]), bytes_of(stored[1]), bytes_of(stored[2])}, {order[0], order[1], order[2]}};
   if (frame.keyframe) {
     seen.resize(line * picture.height);
     kept.last.resize(seen.size());
@@ -237,23 +214,13 @@ void read_picture(const Frame& frame, const Step& step) {
   const auto copy = [&](int y, int x, std::uint64_t bits) {
     const int count = picture.width - x;  // a block may reach beyond the picture
     if (count < 64) bits &= count <= 0 ? 0 : (std::uint64_t{1} << count) - 1;
-    const std::uint8_t* const from = picture.bytes + y * line + std::ptrdiff_t{3} * x;
-    std::uint8_t* const published_bytes = seen.data() + (from - picture.bytes);
-    std::byte* const to = target.at(y, x);
-    const Conversion<Value> own = conversion;  // a copy: what is written could be any other's bytes
-    for (const std::ptrdiff_t stride = target.stride; bits != 0; bits &= bits - 1) {
-      const std::ptrdiff_t pixel = __builtin_ctzll(bits);
-      own.put(from + 3 * pixel, to + pixel * stride);
-      std::memcpy(published_bytes + 3 * pixel, from + 3 * pixel, 3);
-    }
+    const std::ptrdiff_t at = y * line + std::ptrdiff_t{3} * x;
+    frame.program.kernels.publish_bytes(values, picture.bytes + at, std::min(count, 64), bits, target.at(y, x), target.stride,
+                                        seen.data() + at);
   };
   take(frame, step, picture.height, compare, measure, copy, [&](int y) {
-    const std::uint8_t* from = picture.bytes + y * line;
-    std::byte* at = target.at(y, 0);
-    const Conversion<Value> own = conversion;
-    for (const std::uint8_t* const end = from + line; from != end; from += 3, at += target.stride) own.put(from, at);
+    for (int x = 0; x < picture.width; x += 64) copy(y, x, ~std::uint64_t{0});
     if (!frame.gates) return;
-    std::memcpy(seen.data() + y * line, picture.bytes + y * line, line);
     std::memcpy(kept.last.data() + y * line, picture.bytes + y * line, line);
   });
   if (beside.empty()) return;

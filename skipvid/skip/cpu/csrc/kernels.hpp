@@ -204,6 +204,12 @@ struct GateKernels {
   float (*change)(const std::byte* now, std::byte* seen, int channels, Norm norm);
 };
 
+// What the bytes of a picture stand for.
+struct ByteValues {
+  const std::byte* tables[3];  // 256 values of the element type for each channel
+  int bytes[3];                // which of a pixel's three a channel is made of
+};
+
 // Network inputs compared with what was published (kernels/inputs.hpp).
 struct InputKernels {
   // Of up to 64 adjacent pixels of an input with any strides, those that differ from the published row by more than the threshold.
@@ -216,6 +222,10 @@ struct InputKernels {
   // of it (second).
   std::pair<std::uint64_t, std::uint64_t> (*byte_changes)(const std::uint8_t* now, const std::uint8_t* before, int pixels, int least,
                                                           int many);
+  // Of up to 64 adjacent pixels of three bytes, those whose bits are set: their values, into rows `stride` apart, with a zero behind that of
+  // bfloat16 have room for, and their bytes.
+  void (*publish_bytes)(const ByteValues&, const std::uint8_t* now, int pixels, std::uint64_t open, std::byte* rows, std::ptrdiff_t stride,
+                        std::uint8_t* bytes);
 };
 
 // Of numbers, behind those that list_bits() writes.

@@ -1,32 +1,10 @@
 // Rows of floats stored, or compared with what was published; how much a row has changed since it was last looked at.
 #pragma once
 
-#include "vector.hpp"
+#include "distances.hpp"
 
 namespace skipvid {
 namespace {
-
-template <class Value>
-SKIPVID_INLINE Floats distances(const float* a, const Value* b, int channels) {
-  Floats total{};
-  int c = 0;
-#ifdef SKIPVID_PAIRS
-  // Two vectors at a time: first the even channels, then the odd ones.
-  for (; sizeof(Value) == sizeof(BFloat16) && c + 2 * width <= channels; c += 2 * width) {
-    const Words now = narrowed_two(load(a + c), load(a + c + width));
-    Words before;
-    __builtin_memcpy(&before, b + c, sizeof before);
-    total += absolute(reinterpret_cast<Floats>(now << 16) - reinterpret_cast<Floats>(before << 16));
-    total += absolute(reinterpret_cast<Floats>(now & 0xffff0000U) - reinterpret_cast<Floats>(before & 0xffff0000U));
-  }
-#endif
-  for (; c + width <= channels; c += width) total += absolute(stored<Value>(load(a + c)) - load(b + c));
-  if (c < channels) total += first(absolute(stored<Value>(load(a + c)) - load(b + c)), channels - c);
-  return total;
-}
-
-// Negated, because a NaN must open.
-SKIPVID_INLINE std::uint64_t opens(float distance, float limit) { return static_cast<std::uint64_t>(!(distance <= limit)); }
 
 template <class Value>
 SKIPVID_INLINE void put_row(const float* from, std::byte* to, int channels) {
@@ -39,15 +17,9 @@ template <class Value>
 std::uint64_t publish(const float* values, std::ptrdiff_t stride, std::byte* const* published, int count, int channels, float limit,
                       bool copy) {
   std::uint64_t opened = 0;
-  const auto row = [&](int number) { return distances(values + number * stride, view<Value>(published[number]), channels); };
-  int number = 0;
-  for (; number + 4 <= count; number += 4) {
-    const Floats sums = four_sums(row(number), row(number + 1), row(number + 2), row(number + 3));
-    const std::uint64_t four = opens(sums[0], limit) | opens(sums[width / 4], limit) << 1 | opens(sums[width / 2], limit) << 2 |
-                               opens(sums[width / 4 * 3], limit) << 3;
-    opened |= four << number;
-  }
-  for (; number < count; ++number) opened |= opens(sum(row(number)), limit) << number;
+  const RowDistances<Value> distances(values, stride, published, count, channels);
+  for_distances(distances, count, channels, [&](int first, Floats sums, int lanes) { opened |= exceeding(sums, lanes, limit) << first; });
+  opened &= ~std::uint64_t{0} >> (64 - count);
   for (std::uint64_t rows = copy ? opened : 0; rows != 0; rows &= rows - 1) {
     const int open = __builtin_ctzll(rows);
     put_row<Value>(values + open * stride, published[open], channels);
@@ -57,13 +29,10 @@ std::uint64_t publish(const float* values, std::ptrdiff_t stride, std::byte* con
 
 template <class Value>
 void distances_to(const float* values, std::ptrdiff_t stride, const std::byte* const* published, int count, int channels, float* sums) {
-  const auto row = [&](int number) { return distances(values + number * stride, view<Value>(published[number]), channels); };
-  int number = 0;
-  for (; number + 4 <= count; number += 4) {
-    const Floats four = four_sums(row(number), row(number + 1), row(number + 2), row(number + 3));
-    for (int i = 0; i < 4; ++i) sums[number + i] = four[width / 4 * i];
-  }
-  for (; number < count; ++number) sums[number] = sum(row(number));
+  const RowDistances<Value> rows(values, stride, published, count, channels);
+  for_distances(rows, count, channels, [&](int first, Floats some, int lanes) {
+    for (int i = 0; i < lanes && first + i < count; ++i) sums[first + i] = some[i];
+  });
 }
 
 std::uint64_t smooth(const float* above, const float* row, const float* below, int pixels, const float* limits, float alone) {

@@ -46,7 +46,7 @@ constexpr Kernels table(Element element) {
       {normalise<Value>, softmax<Value>},
       {attend<Value>},
       {publish<Value>, ask<Value>, distances_to<Value>, smooth, change<Value>},
-      {input_changes<Value>, input_distances<Value>, byte_changes},
+      {input_changes<Value>, input_distances<Value>, byte_changes, publish_bytes<Value>},
       {list_bits},
       SKIPVID_TEXT(SKIPVID_TABLE),
       element,

@@ -218,17 +218,26 @@ void Convolution::compute_phase(const Frame& frame, const Packed& packed, std::s
   scratch.more.reserve(count * taps * patch / sizeof(float));
   std::byte* patches = reinterpret_cast<std::byte*>(scratch.more.data());
   if (period_[0] == 1 && period_[1] == 1) {
-    for (std::size_t i = 0; i < count;) {
-      const int y = row_of(pixels[i]) * stride_[0], x = column_of(pixels[i]) * stride_[1];
-      const int length = run_length(pixels, i), last = x + (length - 1) * stride_[1];
-      if (length < 8 && y + packed.low[0] >= 0 && y + packed.high[0] < source.height && x + packed.low[1] >= 0 &&
-          last + packed.high[1] < source.width) {
-        const std::byte* row = source.at(y, x);
-        for (int pixel = 0; pixel < length; ++pixel, ++i, row += stride_[1] * source.stride) {
-          for (int tap = 0; tap < taps; ++tap) pointers[tap * count + i] = row + packed.offsets[tap];
-        }
-        continue;
+    // Of a gated frame, pixels whose whole window lies inside the map, one by one: runs, which are short, would each cost a wrong guess.
+    const std::ptrdiff_t column = stride_[1] * source.stride, line = static_cast<std::ptrdiff_t>(stride_[0]) * source.width * source.stride;
+    const std::array<int, 2> low = {-packed.low[0], -packed.low[1]};
+    const std::array<int, 2> high = {source.height - packed.high[0], source.width - packed.high[1]};
+    const auto point_inside = [&](std::size_t first) {
+      std::size_t i = first;
+      for (; i < count; ++i) {
+        const int y = row_of(pixels[i]), x = column_of(pixels[i]), from_y = y * stride_[0], from_x = x * stride_[1];
+        if (from_y < low[0] || from_y >= high[0] || from_x < low[1] || from_x >= high[1]) break;
+        pointers[i] = source.data + y * line + x * column;
       }
+      for (int tap = taps - 1; tap >= 0; --tap) {
+        for (std::size_t at = first; at < i; ++at) pointers[tap * count + at] = pointers[at] + packed.offsets[tap];
+      }
+      return i;
+    };
+    for (std::size_t i = 0; i < count;) {
+      if (!frame.keyframe && (i = point_inside(i)) == count) break;
+      const int y = row_of(pixels[i]) * stride_[0], x = column_of(pixels[i]) * stride_[1];
+      const int length = run_length(pixels, i);
       for (int tap = 0; tap < taps; ++tap) {
         const int from_y = y + packed.taps[2 * tap], from_x = x + packed.taps[2 * tap + 1];
         if (joined_ == 1) {
