@@ -17,11 +17,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from measured_clips import FAINTEST, Passes, detector, every_video, lost, measured, value_of, with_truth, without_truth
 from numpy.typing import NDArray
+from stale_clips import HELD, material_of, pasted_clip, video_clip
 from tables import ResultTable, add_write_option, interval_text
 from torch import Tensor, nn
 
@@ -30,16 +30,14 @@ from skipvid.presets.preset import Preset, load_preset, save_preset
 from skipvid.presets.weights import resolve_weights
 from skipvid.skip.config import SkipConfig
 from skipvid.tasks.detect_engine import DetectEngine
-from skipvid.train.clips import GAPS, Piece, cut_pieces, draw_frames, relight
+from skipvid.train.clips import Piece, relight
 from skipvid.train.levels import NOISE, noisy
 from skipvid.train.loop import Schedule, Trainer
-from skipvid.train.readers import read_coco
 from skipvid.train.samples import Sample
 from skipvid.train.ship import export_weights
 from skipvid.train.streams import GatedStream
 from skipvid.train.subjects import DetectSubject
 
-HELD = ("fixed/Alley.mp4", "intel/car-detection.mp4", "intel/sister.mkv")
 FRAMES = (3, 5)
 FACTORS = (1.0, 2.0)
 """On the preset's thresholds in training."""
@@ -62,52 +60,6 @@ class FixedGates(GatedStream):
 
     def decide(self, name: str, change: Tensor) -> Tensor:
         return super().decide(name, change / self.factors)
-
-
-def video_clip(pieces: Sequence[Piece], frames: int, size: int, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """A window of a random clip, enlarged or shrunk: (T, size, size, 3) uint8, BGR."""
-    sources = sorted({piece.source for piece in pieces})
-    source = sources[int(rng.integers(len(sources)))]
-    own = [piece for piece in pieces if piece.source == source]
-    piece = own[int(rng.integers(len(own)))]
-    height, width = piece.frames.shape[1:3]
-    side = min(round(size * rng.uniform(0.7, 1.5)), height, width)
-    top, left = int(rng.integers(height - side + 1)), int(rng.integers(width - side + 1))
-    part = piece.frames[draw_frames(piece, frames, rng), top : top + side, left : left + side]
-    return np.stack([cv2.resize(each, (size, size), interpolation=cv2.INTER_AREA) for each in part])
-
-
-def pasted_clip(samples: Sequence[Sample], frames: int, size: int, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """A picture at rest with objects of others that move across it, their edges blurred: (T, size, size, 3) uint8, BGR."""
-    still = samples[int(rng.integers(len(samples)))].image
-    side = min(round(size * rng.uniform(0.7, 1.3)), *still.shape[:2])
-    top, left = (int(rng.integers(extent - side + 1)) for extent in still.shape[:2])
-    still = cv2.resize(still[top : top + side, left : left + side], (size, size), interpolation=cv2.INTER_AREA)
-    pictures = np.repeat(still[None].astype(np.float32), frames, 0)
-    gap = int(rng.choice(GAPS))
-    for _ in range(int(rng.integers(1, 6))):
-        sample = samples[int(rng.integers(len(samples)))]
-        boxes = sample.targets.boxes[~sample.targets.ignore]
-        if not len(boxes):
-            continue
-        x1, y1, x2, y2 = boxes[int(rng.integers(len(boxes)))].round().astype(int).clip(0)
-        part = sample.image[y1:y2, x1:x2]
-        if min(part.shape[:2]) < 8:
-            continue
-        tall = rng.uniform(0.1, 0.6) * size
-        wide = min(tall * part.shape[1] / part.shape[0], size)
-        part = cv2.resize(part, (max(4, round(wide)), max(4, round(tall))), interpolation=cv2.INTER_AREA).astype(np.float32)
-        opaque = np.zeros(part.shape[:2], np.float32)
-        cv2.ellipse(opaque, (part.shape[1] // 2, part.shape[0] // 2), (part.shape[1] * 9 // 20, part.shape[0] * 9 // 20), 0, 0, 360, 1, -1)
-        opaque = cv2.GaussianBlur(opaque, (0, 0), max(1.0, 0.04 * tall))
-        place = rng.uniform(-0.2, 0.9, 2) * size
-        step = rng.normal(0, 0.008, 2) * size * gap * (rng.random() < 0.8)
-        for number in range(frames):
-            move = np.float32([[1, 0, place[0] + number * step[0]], [0, 1, place[1] + number * step[1]]])
-            moved = cv2.warpAffine(part, move, (size, size))
-            covers = cv2.warpAffine(opaque, move, (size, size))[..., None]
-            pictures[number] += covers * (moved - pictures[number])
-    return pictures.round().clip(0, 255).astype(np.uint8)
 
 
 class Training:
@@ -153,33 +105,10 @@ def _of(levels: Sequence[Sequence[Tensor]], which: Tensor) -> list[list[Tensor]]
     return [[level[which] for level in part] for part in levels]
 
 
-def material_of(options: argparse.Namespace) -> tuple[list[Piece], list[Sample]]:
-    videos = [Path(spec) for spec in every_video(options.data)]
-    folders = ("fixed", "moving", "intel", "sample_videos", "jhmdb")
-    chosen = [each for each in videos if each.parent.name in folders and "/".join(each.parts[-2:]) not in HELD]
-    length = 5 * GAPS[-1] + 1
-    pieces: list[Piece] = []
-    for video in chosen:  # one by one: each as many frames, and short ones at what length they have
-        own = 33 if video.parent.name == "jhmdb" else length
-        try:
-            pieces += cut_pieces(
-                [video], [None], options.folder / "frames" / video.parent.name / video.stem, longest=640, length=own, most_frames=4 * own
-            )
-        except Exception as error:  # noqa: BLE001 - too short a clip
-            print(f"{video.name}: {error}")
-    images = options.data / "images"
-    samples = [
-        *read_coco(images / "coco_person_kp/person_keypoints_train.json", images / "coco_person_kp/train", "coco"),
-        *read_coco(images / "traffic_atl/instances_train.json", images / "traffic_atl/train", "traffic"),
-    ]
-    print(f"{len(pieces)} pieces of {len({piece.source for piece in pieces})} clips, {len(samples)} pictures", flush=True)
-    return pieces, samples
-
-
 def train(options: argparse.Namespace) -> None:
     preset = load_preset(options.preset)
     subject = DetectSubject(preset, resolve_weights(preset).path)
-    pieces, samples = material_of(options)
+    pieces, samples = material_of(options.data, options.folder)
     student = FixedGates(subject.teacher, torch.zeros(1, 3, options.size, options.size), preset)
     training = Training(subject, pieces, samples, options.size, options.batch, options.seed)
     schedule = Schedule(options.steps, options.batch, options.rate, 0.05, 15, 0.0, average=0.97, checkpoint_every=25, seed=options.seed)
