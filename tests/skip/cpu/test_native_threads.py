@@ -25,13 +25,13 @@ SHAPE = (1, 16, 32, 32)
 PROCESSORS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
 
 
-def _program(pool: ThreadPool | None = None) -> tuple[NativeProgram, int]:
+def _program(pool: ThreadPool | None = None, side: int = 32) -> tuple[NativeProgram, int]:
     """A program with a pool of its own, and the thread number of the pool's only worker; with the given one, 0."""
     weight = torch.randn(64, 16, 3, 3)
     attrs = {"stride": (1, 1), "pads": (1, 1, 1, 1), "dilation": (1, 1), "groups": 1}
     nodes = [
-        Node("x", "input", (), SHAPE),
-        Node("convolved", "conv", ("x",), (1, 64, 32, 32), attrs=attrs, consts={"weight": weight}, layer="convolved"),
+        Node("x", "input", (), (1, 16, side, side)),
+        Node("convolved", "conv", ("x",), (1, 64, side, side), attrs=attrs, consts={"weight": weight}, layer="convolved"),
     ]
     plan = plan_of(nodes, [NormGate("x", 0.0)])
     if pool is not None:
@@ -99,21 +99,26 @@ def test_workers_sleep_outside_of_the_callers_processor_and_run_anywhere() -> No
 
 @pytest.mark.skipif(PROCESSORS < 2, reason="needs two processors")
 def test_a_worker_that_lost_its_processor_in_a_loop_is_lent_the_callers() -> None:
-    """Other programs want all processors, so that a worker is stopped in the middle of its work now and then, and its caller waits."""
+    """Two other programs want one of two processors, so that a worker there is stopped in the middle of its work, and its caller waits."""
     pool = ThreadPool(2)
-    program, _ = _program(pool)
-    state, want = program.new_state(), program.run_dense([torch.ones(SHAPE)])[0].clone()
-    others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(PROCESSORS)]
+    program, _ = _program(pool, 256)  # frames that last longer than a scheduler's slice
+    frame, place = [torch.ones(1, 16, 256, 256)], max(os.sched_getaffinity(0))
+    want = program.run_dense(frame)[0].clone()
+    crowded = os.getloadavg()[0] > 1.5 * PROCESSORS
+    code = f"import os; os.sched_setaffinity(0, {{{place}}})\nwhile True: pass"
+    others = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(2)]
     try:
-        end = time.monotonic() + 60
+        end, same = time.monotonic() + (5 if crowded else 60), True
         while not pool.lent and time.monotonic() < end:
-            program.run(state, [torch.randn(SHAPE)], True)
+            same = same and torch.equal(program.run_dense(frame)[0], want)
     finally:
         for other in others:
             other.kill()
             other.wait()
+    assert same
+    if crowded and not pool.lent:
+        pytest.skip("other work is on all processors, so that who waits gives its own away as it is")
     assert pool.lent
-    assert torch.equal(program.run_dense([torch.ones(SHAPE)])[0], want)
 
 
 def test_a_caller_bound_to_one_processor_shares_it_with_the_workers() -> None:
