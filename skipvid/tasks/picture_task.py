@@ -127,7 +127,7 @@ class PictureTask:
         rows, columns = (part / whole for part, whole in zip(box.content_size, box.input_size, strict=True))
         seen = {name: mask[: math.ceil(mask.shape[0] * rows), : math.ceil(mask.shape[1] * columns)] for name, mask in masks.items()}
         cells = {name: (box.input_size[0] / mask.shape[0], box.input_size[1] / mask.shape[1]) for name, mask in masks.items()}
-        return {name: self.registration.to_frame(mask, cells[name]) for name, mask in seen.items()}
+        return {name: self.registration.to_frame(mask, cells[name], self.registration.seen) for name, mask in seen.items()}
 
 
 def size_of(picture: Image) -> tuple[int, int]:

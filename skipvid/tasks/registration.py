@@ -134,9 +134,9 @@ class Registration:
         moved = box.uncut_to_frame(np.concatenate([flat, flat], 1))[:, :2].reshape(places.shape)
         return np.concatenate([moved, points[..., 2:]], 2).astype(np.float32)
 
-    def to_frame(self, grid: NDArray[T], cell: tuple[float, float]) -> NDArray[T]:
-        """A grid (h, w) over the canvas as one over the frame. cell: (height, width) of a cell, pixels of the input."""
-        if self.seen.motion is STANDSTILL:
+    def to_frame(self, grid: NDArray[T], cell: tuple[float, float], seen: Seen) -> NDArray[T]:
+        """A grid (h, w) over the canvas, of a picture that became this, over the frame. cell: (height, width) of one, input pixels."""
+        if seen.motion is STANDSTILL:
             return grid
         per_pixel = self._per_input_pixel()
-        return to_picture(grid, self.seen.motion, (cell[0] * float(per_pixel[1]), cell[1] * float(per_pixel[0])))
+        return to_picture(grid, seen.motion, (cell[0] * float(per_pixel[1]), cell[1] * float(per_pixel[0])))

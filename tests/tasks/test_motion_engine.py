@@ -15,6 +15,7 @@ from skipvid.presets.preset import load_preset
 from skipvid.skip.config import SkipConfig
 from skipvid.tasks.areas import Areas, read_area
 from skipvid.tasks.detect_engine import DetectEngine
+from skipvid.tasks.engine import EngineStream
 
 
 def analysed(engine: DetectEngine, motion: str, given: list[Frame], config: SkipConfig | None = None) -> list[FrameResult]:
@@ -117,6 +118,22 @@ def test_activity_and_masks_lie_on_the_frame(engine: DetectEngine) -> None:
     name, mask = next((name, mask) for name, mask in masks.items() if mask.any() and not mask.all())
     x = np.flatnonzero(mask.sum(0) > 0.5 * mask.sum(0).max()).mean() / mask.shape[1] * SIZE[1]
     assert abs(x - 320) < 12, name
+
+
+def test_activity_lies_on_its_own_frame_when_the_next_one_has_begun(engine: DetectEngine) -> None:
+    whole = scene()
+    pictures = [seen(whole, 3.0 * number).copy() for number in range(5)]
+    pictures[3][100:140, 300:340] = 255
+    frames = [Frame(picture, number, number / 25, "clip") for number, picture in enumerate(pictures)]
+    expected = analysed(engine, "canvas", frames)[3]
+    chosen = engine.regated(engine.model.config)
+    chosen.use_motion("canvas")
+    stream = chosen.stream()
+    assert isinstance(stream, EngineStream)
+    ends = [stream.begin(each) for each in frames]
+    found = ends[3]()
+    assert found.activity is not None and expected.activity is not None
+    np.testing.assert_array_equal(found.activity, expected.activity)
 
 
 def test_a_scene_cut_a_lost_connection_and_another_size_begin_anew(engine: DetectEngine) -> None:

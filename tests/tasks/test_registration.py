@@ -135,7 +135,7 @@ def test_grids_go_back_by_the_motion_in_their_own_cells(size: tuple[int, int]) -
     shown(made, frame(size, 0.0147 * size[1]))  # 8 pixels of the input
     grid = np.zeros((38, 68), np.float32)
     grid[10:20, 30:40] = 1
-    back = made.to_frame(grid, (8, 8))
+    back = made.to_frame(grid, (8, 8), made.seen)
     assert np.argmax(back[15] > 0.5) == 31
 
 
