@@ -201,12 +201,10 @@ class SkipModel:
                 choice.took(time.perf_counter() - begin)
             return outputs
 
-    def dense_ms(self, *inputs: Input, alone: bool | None = None) -> float:
+    def dense_ms(self, *inputs: Input) -> float:
         """How many milliseconds dense() takes, by all threads or by one where that is left to us: whichever is faster, as in a session.
 
         The calling thread's own, without those in which it waits for a core: of a few runs most may be held up, or none.
-
-        alone: by one thread, or by all; None: whichever is faster. Where a number of threads was asked for, it is those.
 
         Both ways are run by turns in the first calls, and what counts is the lower median of their last times: the lower of two single
         times would flatter the dense network on a busy machine. The first run on inputs of these shapes is not counted: it
@@ -221,13 +219,12 @@ class SkipModel:
                 way: deque(maxlen=DENSE_TRIALS) for way in ((False, True) if self.config.threads == 0 else (False,))
             }
         times = self._dense_times[shapes]
-        given = alone if alone in times else None
         rarest = min(times, key=lambda way: len(times[way]))
-        way = given if given is not None else rarest if len(times[rarest]) < DENSE_TRIALS else _faster(times)
+        way = rarest if len(times[rarest]) < DENSE_TRIALS else _faster(times)
         begin = time.thread_time()
         program.run_dense(inputs, way)
         times[way].append((time.thread_time() - begin) * 1e3)
-        return statistics.median_low(times[_faster(times) if given is None else given])  # other work makes times longer, never shorter
+        return statistics.median_low(times[_faster(times)])  # other work makes times longer, never shorter
 
     def program(self, shapes: Shapes) -> Program:
         """What runs inputs of these shapes: kept on disk, or compiled when first asked for, and then kept."""

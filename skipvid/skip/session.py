@@ -38,8 +38,6 @@ RECENT = 50
 """Gated frames that tell how long frames wait for a core."""
 STILL = 0.05
 """What a frame takes in which hardly anything changes, in times of a dense one."""
-FREE, MARGIN = 0.65, 0.2
-"""The share of the cores' time that is in use where they are as good as free, and by how much longer than they work frames take there."""
 LONGEST_UNIT_WAIT = 256
 """Gated frames before units are looked at again, where keyframes for their sake have followed each other."""
 
@@ -85,10 +83,10 @@ class Session:
         self._since_keyframe = 0
         self._seconds = 0.0  # that the last frame took
         self._typical = True  # whether by as many threads as pay
-        # Of the last gated frames: seconds that they took, seconds for which their thread worked, and how much there was to do, in times of
-        # about a dense frame; and of those that one thread computed the seconds for one of a dense frame's work.
-        self._took: deque[tuple[float, float, float]] = deque(maxlen=RECENT)
-        self._alone: deque[float] = deque(maxlen=RECENT)
+        # Of the last gated frames: seconds that they took, and how much there was to do, in times of about a dense frame; and the seconds
+        # for which their thread worked for one of a dense frame's work, by whether it was alone.
+        self._took: deque[tuple[float, float]] = deque(maxlen=RECENT)
+        self._own: dict[bool, deque[float]] = {alone: deque(maxlen=RECENT) for alone in (False, True)}
         self._share = 0.0  # of the MACs, that the last gated frame executed
         # By whether the frame is computed densely. A number of threads that was asked for is kept to.
         self._choices = {dense: ThreadChoice() for dense in (False, True)} if model.config.threads == 0 else {}
@@ -235,9 +233,8 @@ class Session:
         if not self.keyframe:
             self._share, _ = self._spent(run)
             work = STILL + self._share
-            self._took.append((self._seconds, own, work))
-            if choice is not None and choice.alone:
-                self._alone.append(own / work)
+            self._took.append((self._seconds, work))
+            self._own[choice is not None and choice.alone].append(own / work)
         if choice is not None:
             choice.took(self._seconds, 1.0 if self.keyframe else STILL + self._share)
             self._choices[not self.keyframe].interrupted()
@@ -328,22 +325,18 @@ class Session:
             choice.reconsider()
 
     @property
-    def like_with_like(self) -> tuple[bool | None, float]:
-        """How the dense network is to be run for a comparison with gated frames, and by what its own time is to be multiplied then.
+    def held_up(self) -> float:
+        """How many times as long as its thread would work for it a gated frame takes; about 1 on a machine at rest.
 
-        By one thread, by all, or None: by whichever is faster. Where other work uses the cores, of this process or of others, a few runs
-        do not tell what a second thread brings, nor how long it waits for a core: then one thread's work for a dense frame stands to
-        the time of a gated one as one thread's work for that does.
+        By one thread or by all, whichever is less work for the thread that waits for the others: where other work uses the cores, of this
+        process or of others, frames may be computed otherwise. The dense network's time (SkipModel.dense_ms) is of the same kind, so that
+        times this it can be set against that of gated frames.
         """
         if not self._took:
-            return None, 1.0
-        seconds, worked, work = (statistics.median(values) for values in zip(*self._took, strict=True))
-        held_up = max(1.0, seconds / worked) if worked > 0 else 1.0
-        choice = self._choices.get(False)
-        if choice is None or not self._alone or (choice.used <= FREE and held_up <= 1 + MARGIN):
-            return None, held_up
-        by_one = work * statistics.median(self._alone)
-        return True, seconds / by_one if by_one > 0 else held_up
+            return 1.0
+        seconds, work = (statistics.median(values) for values in zip(*self._took, strict=True))
+        best = work * min(statistics.median_low(own) for own in self._own.values() if own)
+        return seconds / best if best > 0 else 1.0
 
     @property
     def dense_ms(self) -> float | None:

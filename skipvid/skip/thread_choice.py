@@ -37,14 +37,10 @@ def core_seconds() -> tuple[float, float]:
 
 
 class ThreadChoice:
-    """Decides frame by frame. Call `alone` before a frame of one kind and `took` after it. clock: as `core_seconds`.
-
-    used: the share of the cores' time that the process used in the last trial, while one thread computed; 0 before the first.
-    """
+    """Decides frame by frame. Call `alone` before a frame of one kind and `took` after it. clock: as `core_seconds`."""
 
     def __init__(self, clock: Callable[[], tuple[float, float]] = core_seconds) -> None:
         self._clock = clock
-        self.used = 0.0
         self._alone = False
         self._left = FIRST_TRIAL
         self._interval = SHORTEST
@@ -57,14 +53,9 @@ class ThreadChoice:
         return not self._left
 
     @property
-    def settled(self) -> bool:
-        """What was decided last: whether one thread computes the frames that are none of a trial's."""
-        return self._alone
-
-    @property
     def alone(self) -> bool:
         """Whether the next frame is to be computed by one thread."""
-        return self.settled if self._left else not EDGE <= self._tried < TRIAL - EDGE
+        return self._alone if self._left else not EDGE <= self._tried < TRIAL - EDGE
 
     def took(self, seconds: float, work: float = 1.0) -> None:
         """Take in the time of the frame just computed. work: about how long it takes beside others, in any unit: frames of a trial differ,
@@ -81,8 +72,7 @@ class ThreadChoice:
         if self._tried == TRIAL:
             together, alone = (spent / max(work, 1e-9) for spent, work in (self._times[False], self._times[True]))
             saved = 1 - together / max(alone, 1e-9)
-            self.used = self._used / self._passed if self._passed else 0.0
-            self._decide(self.used > BUSY or saved < (WORTH + MARGIN if self._alone else WORTH - MARGIN))
+            self._decide(self._used > BUSY * self._passed or saved < (WORTH + MARGIN if self._alone else WORTH - MARGIN))
 
     def reconsider(self) -> None:
         """Be told that the machine has other things to do: one thread is soon tried against all again."""

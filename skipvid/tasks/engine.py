@@ -284,8 +284,7 @@ class EngineStream(ABC):
         """
         if self._dense_ms is not None:
             # As long as it would take if it had to wait for cores as gated frames do: a few runs of its own do not tell.
-            alone, held_up = session.like_with_like
-            self._dense_ms += self._model.dense_ms(prepared, alone=alone) * held_up
+            self._dense_ms += self._model.dense_ms(prepared) * session.held_up
             clock.leave_out()
 
     def _ran_densely(self, session: Session) -> None:

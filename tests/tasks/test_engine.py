@@ -178,7 +178,7 @@ def test_the_dense_network_is_timed_before_the_gated_one_and_apart_from_it(engin
     owner = type(maps.__self__)  # type: ignore[attr-defined]
     gated = owner.maps
 
-    def dense_ms(model: object, prepared: object, alone: bool | None) -> float:
+    def dense_ms(model: object, prepared: object) -> float:
         order.append("dense")
         now.append(now[-1] + 3600.0)
         return 3.6e6
@@ -278,8 +278,8 @@ def test_results_are_the_same_when_they_are_completed_after_frames_that_follow(e
 
 
 def test_the_dense_network_is_taken_to_wait_for_cores_as_gated_frames_do(engine: DetectEngine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(type(engine.model), "dense_ms", lambda model, prepared, alone: 5.0)
+    monkeypatch.setattr(type(engine.model), "dense_ms", lambda model, prepared: 5.0)
     stream = engine.stream(dense_every=1)
-    monkeypatch.setattr(type(stream._session), "like_with_like", (None, 3.0))
+    monkeypatch.setattr(type(stream._session), "held_up", 3.0)
     results = [stream.process(frame) for frame in frames(2)]
     assert results[1].ms["dense_model"] == 15.0
