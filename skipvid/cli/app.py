@@ -21,20 +21,20 @@ from skipvid.core.errors import OutputError, SkipvidError
 from skipvid.core.text import printable, without_secrets
 
 COMMANDS = {
-    # command -> module that defines it; imported when the command, or the list of commands, is wanted
-    "detect": "skipvid.cli.detect",
-    "pose": "skipvid.cli.pose",
-    "segment": "skipvid.cli.segment",
-    "heatmap": "skipvid.cli.heatmap",
-    "report": "skipvid.cli.report",
-    "eval": "skipvid.cli.eval",
-    "calibrate": "skipvid.cli.calibrate",
-    "train": "skipvid.cli.train",
-    "distill": "skipvid.cli.distill",
-    "bench": "skipvid.cli.bench",
-    "presets": "skipvid.cli.presets",
-    "probe": "skipvid.cli.probe",
-    "doctor": "skipvid.cli.doctor",
+    # command -> module that defines it, imported when it is wanted, and what --help says of it
+    "detect": ("skipvid.cli.detect", "Find objects, and write annotated video or data."),
+    "pose": ("skipvid.cli.pose", "Find people's keypoints, and write annotated video or data."),
+    "segment": ("skipvid.cli.segment", "Tell the class of each pixel."),
+    "heatmap": ("skipvid.cli.heatmap", "Render which parts of the picture were computed."),
+    "report": ("skipvid.cli.report", "Measure what gating saves on a video, and what it changes."),
+    "eval": ("skipvid.cli.eval", "Measure accuracy against ground truth, dense and gated."),
+    "calibrate": ("skipvid.cli.calibrate", "Choose thresholds for a camera, by a goal that is kept."),
+    "train": ("skipvid.cli.train", "Train small models."),
+    "distill": ("skipvid.cli.distill", "Make a small network for your own camera, without labels."),
+    "bench": ("skipvid.cli.bench", "Measure speed by activity, beside other runtimes."),
+    "presets": ("skipvid.cli.presets", "List, inspect and add networks that can be run."),
+    "probe": ("skipvid.cli.probe", "Show what a file holds, and whether it can be read."),
+    "doctor": ("skipvid.cli.doctor", "Examine the installation."),
 }
 INTERRUPTED = 130
 
@@ -56,7 +56,7 @@ class _Program(LazyGroup):
             raise RuntimeError(f"a file ended too early: {error}") from error
 
 
-@click.group(cls=_Program, modules=COMMANDS, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(cls=_Program, entries=COMMANDS, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, "-V", "--version", prog_name="skipvid", message="%(prog)s %(version)s")
 def cli() -> None:
     """Video object detection and pose estimation that computes only what changed since the last frame.

@@ -1,4 +1,4 @@
-"""A group whose commands are imported when they are wanted: `skipvid --help` must not wait for torch."""
+"""A group whose commands are imported when they are run: `skipvid --help` must not wait for any of them."""
 
 from __future__ import annotations
 
@@ -10,17 +10,22 @@ import click
 
 
 class LazyGroup(click.Group):
-    """modules: command -> the module that defines it under that name, with _ for -; a list in help keeps their order."""
+    """entries: command -> the module that defines it under that name, with _ for -, and what help says of it; in the order of help."""
 
-    def __init__(self, *arguments: Any, modules: Mapping[str, str], **options: Any) -> None:
+    def __init__(self, *arguments: Any, entries: Mapping[str, tuple[str, str]], **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._modules = modules
+        self._entries = entries
 
     def list_commands(self, context: click.Context) -> list[str]:
-        return list(self._modules)
+        return list(self._entries)
 
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
-        if name not in self._modules:
+        if name not in self._entries:
             return None
-        command: click.Command = getattr(importlib.import_module(self._modules[name]), name.replace("-", "_"))
+        command: click.Command = getattr(importlib.import_module(self._entries[name][0]), name.replace("-", "_"))
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list, without importing what is in it."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary) for name, (_, summary) in self._entries.items()])

@@ -18,16 +18,16 @@ if TYPE_CHECKING:
     from skipvid.train.subjects import Subject
 
 COMMANDS = {
-    "detector": "skipvid.cli.train_detector",
-    "pose": "skipvid.cli.train_pose",
-    "gates": "skipvid.cli.train_gates",
-    "adaptive": "skipvid.cli.train_adaptive",
-    "grade": "skipvid.cli.train_detector",
-    "grade-pose": "skipvid.cli.train_pose",
+    "detector": ("skipvid.cli.train_detector", "A detector, on a mix of labelled pictures and clips."),
+    "pose": ("skipvid.cli.train_pose", "A pose network, on a mix of labelled persons and clips."),
+    "gates": ("skipvid.cli.train_gates", "Gates and weights together, on clips of your own cameras."),
+    "adaptive": ("skipvid.cli.train_adaptive", "How many channels each frame of your own camera needs."),
+    "grade": ("skipvid.cli.train_detector", "AP50 of a detector on the exams of a mix."),
+    "grade-pose": ("skipvid.cli.train_pose", "Mean OKS of a pose network on a COCO keypoint file."),
 }
 
 
-@click.group(cls=LazyGroup, modules=COMMANDS)
+@click.group(cls=LazyGroup, entries=COMMANDS)
 def train() -> None:
     """Train small models. See docs/model_card.md for the commands behind the bundled ones."""
 
