@@ -169,8 +169,7 @@ class Session:
             self._run = self._timed(self._state, inputs, shift=shift)
             self._current = True
         else:
-            self._dense_state = self._dense_state or self._program.new_state(dense=True)
-            self._run = self._timed(self._dense_state, inputs, gated_next=False)
+            self._run = self._run_densely(inputs)
         self._since_keyframe = 1 if self.keyframe else self._since_keyframe + 1
         self._schedule_keyframes(self._run, stray)
         self._compare_times(not gated_next)
@@ -198,16 +197,20 @@ class Session:
 
     def _step_aside(self, inputs: Sequence[Input]) -> tuple[Output, ...]:
         """A frame on the state that forgets. The other one stays as it is, so that the way there and back opens no gates."""
-        assert self._program is not None
         seen, self._seen = self._seen, None
         self.keyframe, self._current = True, False  # until it has not failed
-        self._dense_state = self._dense_state or self._program.new_state(dense=True)
-        self._run = self._timed(self._dense_state, inputs, gated_next=False)
+        self._run = self._run_densely(inputs)
         self._seen = copied(inputs, seen)
         self._since_keyframe += 1
         self._current = self._aside = True
         self._compare_times(True)
         return self._run.outputs
+
+    def _run_densely(self, inputs: Sequence[Input]) -> FrameRun:
+        """A dense frame on a state that remembers nothing for the next one."""
+        assert self._program is not None
+        self._dense_state = self._dense_state or self._program.new_state(dense=True)
+        return self._timed(self._dense_state, inputs, gated_next=False)
 
     def _can_shift(self, shift: tuple[int, int]) -> bool:
         assert self._program is not None
@@ -230,13 +233,14 @@ class Session:
         else:
             run = self._program.run_shifted(state, inputs, shift)
         self._seconds, own = time.perf_counter() - begin, time.thread_time() - own
+        work = 1.0
         if not self.keyframe:
             self._share, _ = self._spent(run)
             work = STILL + self._share
             self._took.append((self._seconds, work))
             self._own[choice is not None and choice.alone].append(own / work)
         if choice is not None:
-            choice.took(self._seconds, 1.0 if self.keyframe else STILL + self._share)
+            choice.took(self._seconds, work)
             self._choices[not self.keyframe].interrupted()
         return run
 

@@ -279,19 +279,19 @@ class DetectStream(EngineStream):
         cost = self._session.cost
         return cost if self._ran else FrameCost.nothing(cost.table)
 
-    def _later_activity(self, size: tuple[int, int]) -> Callable[[], NDArray[np.float32]]:
-        if not self._tells_later:
-            return super()._later_activity(size)
-        grid, letterbox = self._session.later_activity(ACTIVITY_STRIDE), self._task.letterbox(size)
-        registration = self._task.registration
-        seen = registration.seen
-        return lambda: registration.to_frame(letterbox.crop_grid(grid(), ACTIVITY_STRIDE), (ACTIVITY_STRIDE, ACTIVITY_STRIDE), seen)
-
     def _activity(self, size: tuple[int, int]) -> NDArray[np.float32]:
-        grid = self._session.activity(ACTIVITY_STRIDE)
-        seen = self._task.letterbox(size).crop_grid(grid if self._ran else np.zeros_like(grid), ACTIVITY_STRIDE)
-        registration = self._task.registration
-        return registration.to_frame(seen, (ACTIVITY_STRIDE, ACTIVITY_STRIDE), registration.seen)
+        return self._later_activity(size)()
+
+    def _later_activity(self, size: tuple[int, int]) -> Callable[[], NDArray[np.float32]]:
+        grid, letterbox = self._session.later_activity(ACTIVITY_STRIDE), self._task.letterbox(size)
+        registration, ran = self._task.registration, self._ran
+        seen = registration.seen
+
+        def over_frame() -> NDArray[np.float32]:
+            found = grid() if ran else np.zeros_like(grid())
+            return registration.to_frame(letterbox.crop_grid(found, ACTIVITY_STRIDE), (ACTIVITY_STRIDE, ACTIVITY_STRIDE), seen)
+
+        return over_frame
 
     def computed(self, frame_size: tuple[int, int]) -> dict[str, NDArray[np.bool_]]:
         """By layer the outputs that the last frame computed, (h, w) bool over a frame of (height, width); the input's filling is cut."""
