@@ -17,6 +17,7 @@ from pathlib import Path
 import torch
 from bf16_accuracy import FLICKER_BLOCK, counts, f1
 from measured_clips import FAINTEST, Passes, detector, every_video, lost, measured, value_of, with_truth, without_truth
+from proportions import BLOCK
 from tables import ResultTable, add_write_option, interval_text
 
 from skipvid.core.results import Frame
@@ -25,8 +26,6 @@ from skipvid.evaluate.goal import with_noise
 from skipvid.evaluate.run import joined
 from skipvid.presets.preset import load_preset
 from skipvid.skip.config import SkipConfig
-
-BLOCK = 25
 
 
 def by_bgr(frame: Frame) -> Frame:

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from measured_clips import FAINTEST, Passes, detector, lost, measured, part_of, value_of, without_truth
 from oracle import plan_for, scaled
-from proportions import CLIPS
+from proportions import BLOCK, CLIPS
 from proportions_time import factor_of
 from tables import ResultTable, add_write_option, interval_text
 
@@ -43,8 +43,6 @@ MIX = Path(__file__).parents[1] / "docs" / "efficientdet-nano.mix.yaml"
 
 BEFORE = (1 / 2.83 / 0.85, 1 / 1.41 / 0.85, 1 / 0.85, 1 / 0.85, 1 / 1.7, 1 / 1.7, 1 / 0.85)
 """Factors that make of the preset's thresholds those before 28 November 2026."""
-
-BLOCK = 25
 
 
 def labelled(material: Material, teacher: Teacher, folder: Path | None) -> Material:
