@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
-import math
-import statistics
-import time
-from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from skipvid.core.costs import FrameCost
 from skipvid.core.errors import UsageError
-from skipvid.skip.account import frame_cost
 from skipvid.skip.backend import FrameRun, Output, Program, State, as_arrays, unchanged
 from skipvid.skip.config import SkipConfig
-from skipvid.skip.cost_model import CostModel
 from skipvid.skip.dense_stretch import DenseStretch
 from skipvid.skip.devices import in_main_memory
 from skipvid.skip.gate_choice import SEEN, GateChoice
 from skipvid.skip.gates.registry import kind_for
+from skipvid.skip.last_frame import LastFrame, WholeFrame
+from skipvid.skip.pace import Pace
 from skipvid.skip.picture import Input, Layout, Shapes, copied, layout_of, prepared, same_values, shapes_of
 from skipvid.skip.ratio_choice import RatioChoice
-from skipvid.skip.thread_choice import ThreadChoice
 from skipvid.skip.widths import WidthsProgram, WidthsState
 
 if TYPE_CHECKING:
@@ -34,10 +27,6 @@ if TYPE_CHECKING:
 
 UNIT_PERIOD = 4
 """Gated frames from one look at a gate's unit to the next."""
-RECENT = 50
-"""Gated frames that tell how long frames wait for a core."""
-STILL = 0.05
-"""What a frame takes in which hardly anything changes, in times of a dense one."""
 LONGEST_UNIT_WAIT = 256
 """Gated frames before units are looked at again, where keyframes for their sake have followed each other."""
 
@@ -53,15 +42,6 @@ class Network(Protocol):
 
     def program(self, shapes: Shapes) -> Program:
         """The compiled plan for inputs of these shapes."""
-
-
-@dataclass(frozen=True, slots=True)
-class _WholeFrame:
-    """The account of a frame in which a network of these costs computed everything. activity: by stride."""
-
-    costs: CostModel
-    cost: FrameCost
-    activity: dict[int, NDArray[np.float32]] = field(default_factory=dict)
 
 
 class Session:
@@ -81,21 +61,14 @@ class Session:
         self._shapes: Shapes = ()
         self._layout: Layout = ()
         self._since_keyframe = 0
-        self._seconds = 0.0  # that the last frame took
-        self._typical = True  # whether by as many threads as pay
-        # Of the last gated frames: seconds that they took, and how much there was to do, in times of about a dense frame; and the seconds
-        # for which their thread worked for one of a dense frame's work, by whether it was alone.
-        self._took: deque[tuple[float, float]] = deque(maxlen=RECENT)
-        self._own: dict[bool, deque[float]] = {alone: deque(maxlen=RECENT) for alone in (False, True)}
         self._share = 0.0  # of the MACs, that the last gated frame executed
-        # By whether the frame is computed densely. A number of threads that was asked for is kept to.
-        self._choices = {dense: ThreadChoice() for dense in (False, True)} if model.config.threads == 0 else {}
+        self._pace = Pace(chooses=model.config.threads == 0)
         self._gate_choice: GateChoice | None = None
         self._widths: RatioChoice | None = None
         self._stretch = DenseStretch(model.config.threshold)
         self._seen: tuple[Input, ...] | None = None  # the inputs of the last frame
         self._unit_wait, self._unit_checks = 1, 0
-        self._whole: _WholeFrame | None = None
+        self._whole: WholeFrame | None = None
         self._shift: tuple[int, int] | None = None  # that the next frame has
         self._stray = False  # whether it is unlike those around it
         self._aside = False  # whether the last frame was such a one: _state is that of the frame before it
@@ -221,27 +194,17 @@ class Session:
     def _timed(self, state: State, inputs: Sequence[Input], gated_next: bool = True, shift: tuple[int, int] | None = None) -> FrameRun:
         """Run the frame on as many threads as pay."""
         assert self._program is not None
-        choice = self._choices.get(self.keyframe)
-        self._typical = choice is None or not choice.trying
-        if choice is not None:
-            state.alone = choice.alone
+        state.alone = self._pace.begin(self.keyframe)
         if self._widths is not None and isinstance(state, WidthsState):
             state.number = self._widths.number
-        begin, own = time.perf_counter(), time.thread_time()
         if shift is None or self.keyframe:
             run = self._program.run(state, inputs, self.keyframe, gated_next)
         else:
             run = self._program.run_shifted(state, inputs, shift)
-        self._seconds, own = time.perf_counter() - begin, time.thread_time() - own
-        work = 1.0
+        self._pace.end()
         if not self.keyframe:
             self._share, _ = self._spent(run)
-            work = STILL + self._share
-            self._took.append((self._seconds, work))
-            self._own[choice is not None and choice.alone].append(own / work)
-        if choice is not None:
-            choice.took(self._seconds, work)
-            self._choices[not self.keyframe].interrupted()
+        self._pace.took(self._share)
         return run
 
     def _repeat(self) -> tuple[Output, ...]:
@@ -299,7 +262,7 @@ class Session:
         """Where gated frames take longer than dense ones, the next ones are keyframes. dense: whether this one left nothing to the next."""
         if self._gate_choice is None or (self.keyframe and not dense):
             return
-        run = self._gate_choice.took(self._seconds, dense)
+        run = self._gate_choice.took(self._pace.seconds, dense)
         if run and self._current:
             self._stretch.prolong(run)
 
@@ -325,8 +288,7 @@ class Session:
 
     def expect_other_load(self) -> None:
         """Say that other threads have more to do from now on, or less: where one thread computes the frames, more may pay again."""
-        for choice in self._choices.values():
-            choice.reconsider()
+        self._pace.reconsider()
 
     @property
     def held_up(self) -> float:
@@ -336,27 +298,28 @@ class Session:
         process or of others, frames may be computed otherwise. The dense network's time (SkipModel.dense_ms) is of the same kind, so that
         times this it can be set against that of gated frames.
         """
-        if not self._took:
-            return 1.0
-        seconds, work = (statistics.median(values) for values in zip(*self._took, strict=True))
-        best = work * min(statistics.median_low(own) for own in self._own.values() if own)
-        return seconds / best if best > 0 else 1.0
+        return self._pace.held_up
 
     @property
     def dense_ms(self) -> float | None:
         """Milliseconds that the last frame took, where it ran just as the network without gates does; otherwise None."""
-        dense = self.keyframe and not self._current and self._typical and self._widths is None
-        return 1e3 * self._seconds if dense else None
+        dense = self.keyframe and not self._current and self._pace.typical and self._widths is None
+        return 1e3 * self._pace.seconds if dense else None
 
     @property
     def memory_bytes(self) -> int:
         """Bytes that the stream's state holds."""
         return sum(state.memory_bytes() for state in (self._state, self._dense_state) if state is not None)
 
-    def _last(self) -> tuple[CostModel, FrameRun]:
+    def _last(self) -> LastFrame:
         if self._run is None or self._program is None:
             raise UsageError("the session has run no frame yet", "call it with a frame first")
-        return self._run.costs or self._program.costs, self._run
+        costs, run, whole = self._run.costs or self._program.costs, self._run, None
+        if self.keyframe and not run.choices:
+            if self._whole is None or self._whole.costs is not costs:
+                self._whole = WholeFrame.of(costs, run)
+            whole = self._whole
+        return LastFrame(costs, run, self._shapes[0][2:], whole)
 
     @property
     def ratio(self) -> float:
@@ -366,13 +329,13 @@ class Session:
     @property
     def changed(self) -> tuple[bool, ...]:
         """For each output map, in the order of the network's leaves, whether any of it may differ from the frame before."""
-        changed = self._last()[1].changed
+        changed = self._last().run.changed
         return (True,) * len(changed) if self._returned else tuple(changed)
 
     @property
     def spent(self) -> tuple[float, int]:
         """Which share of the dense MACs the last frame executed, and how many those are: what its cost adds up to, without its account."""
-        return self._spent(self._last()[1])
+        return self._spent(self._last().run)
 
     @property
     def cost(self) -> FrameCost:
@@ -381,38 +344,23 @@ class Session:
 
     def account(self) -> Callable[[], FrameCost]:
         """What adds up the cost of the last frame, in any thread, also when frames have followed."""
-        costs, run = self._last()
-        whole, widths = self._whole_frame(), 0 if self._widths is None else self._widths.operations
+        last, widths = self._last(), 0 if self._widths is None else self._widths.operations
 
         def cost() -> FrameCost:
-            own = frame_cost(costs, run) if whole is None else whole.cost
+            own = last.cost()
             return FrameCost(own.table, own.counts, own.other_gate_ops + widths) if widths else own
 
         return cost
 
-    def _whole_frame(self) -> _WholeFrame | None:
-        """What is the same for all frames that compute everything; None where the last one did not, or chose among layers."""
-        costs, run = self._last()
-        if not self.keyframe or run.choices:
-            return None
-        if self._whole is None or self._whole.costs is not costs:
-            self._whole = _WholeFrame(costs, frame_cost(costs, run))
-        return self._whole
-
     @property
     def computed(self) -> dict[str, NDArray[np.bool_]]:
         """By layer name, which output pixels the last frame computed: (h, w) bool."""
-        costs, run = self._last()
-        found: dict[str, NDArray[np.bool_]] = {}
-        for number, name in costs.pixel_rows.items():
-            mask = run.computed[number]
-            found[name] = found[name] | mask if name in found else mask  # an adaptive layer runs one of several
-        return found
+        return self._last().computed()
 
     @property
     def choices(self) -> dict[str, int]:
         """By adaptive layer what the last frame chose: the number of the ratio, or the one behind them, where the last map was reused."""
-        return dict(self._last()[1].choices)
+        return dict(self._last().run.choices)
 
     def activity(self, stride: int = 8) -> NDArray[np.float32]:
         """Where the last frame's work was done: the fraction of its dense MACs executed in each cell of stride x stride input pixels.
@@ -424,24 +372,4 @@ class Session:
 
     def later_activity(self, stride: int = 8) -> Callable[[], NDArray[np.float32]]:
         """What makes `activity` of the last frame, in any thread, also when frames have followed."""
-        whole = self._whole_frame()
-        if whole is None:
-            return self._activity(stride)
-        if stride not in whole.activity:
-            whole.activity[stride] = self._activity(stride)()
-        return whole.activity[stride].copy
-
-    def _activity(self, stride: int) -> Callable[[], NDArray[np.float32]]:
-        costs, run = self._last()
-        height, width = (math.ceil(extent / stride) for extent in self._shapes[0][2:])
-        # By size of the layers' results, while the masks are those of this frame.
-        works = [run.computed.weighted(layers, shares) for layers, shares in costs.layers_by_size.values()]
-
-        def put_together() -> NDArray[np.float32]:
-            grid = np.zeros((height, width), np.float32)
-            for work in works:
-                how = cv2.INTER_AREA if work.shape[0] >= height else cv2.INTER_NEAREST
-                grid += cv2.resize(work, (width, height), interpolation=how)
-            return np.clip(grid, 0, 1, out=grid)
-
-        return put_together
+        return self._last().activity(stride)

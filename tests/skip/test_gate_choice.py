@@ -70,7 +70,7 @@ def test_a_session_runs_densely_where_fallbacks_take_too_long(monkeypatch: pytes
     model, report = convert(Net(attention, conv=nn.Conv2d(3, 8, 1), last=nn.Linear(8, 4)), frame, SkipConfig(backend="cpu", threshold=0.0))
     assert "tried with 5% of the picture changing" in report.verdict and report.verdict in str(report)
     now = [0.0]
-    monkeypatch.setattr("skipvid.skip.session.time.perf_counter", lambda: now[0])
+    monkeypatch.setattr("skipvid.skip.pace.time.perf_counter", lambda: now[0])
     program = model.program((tuple(frame.shape),))
     run = type(program).run
 

@@ -353,7 +353,7 @@ class _Machine:
 
         monkeypatch.setattr(kind, "run", run)
         monkeypatch.setattr(kind, "run_dense", run_dense)
-        for module in ("session", "api"):
+        for module in ("pace", "api"):
             monkeypatch.setattr(f"skipvid.skip.{module}.time.perf_counter", lambda: self._passed)
             monkeypatch.setattr(f"skipvid.skip.{module}.time.thread_time", lambda: self._worked)
 
@@ -370,13 +370,13 @@ def test_the_dense_network_takes_so_many_times_as_long_beside_other_work_as_on_a
 ) -> None:
     model, _ = convert(nn.Conv2d(3, 4, 3).eval(), torch.zeros(1, 3, 16, 16), SkipConfig(backend="reference", dense_above=1.0))
     machine, session = _Machine(monkeypatch, type(model.program(((1, 3, 16, 16),)))), model.session()
-    choice, seconds, told = session._choices[False], [], []
+    choice, seconds, told = session._pace._choices[False], [], []
     machine.held_up = held_up
     for number in range(40):
         machine.alone = number % 10 < 6 if settled else number % 10 == 0  # trials go the other way for a time
         monkeypatch.setattr(type(choice), "alone", machine.alone)
         session(torch.randn(1, 3, 16, 16))
-        seconds.append(session._seconds)
+        seconds.append(session._pace.seconds)
         if number >= 10 and number % 3 == 0:
             told.append(model.dense_ms(torch.zeros(1, 3, 16, 16)) * session.held_up)
     ratio = np.median(told) / (1e3 * np.median(seconds[1:]))
@@ -409,8 +409,8 @@ def test_how_long_gated_frames_wait_for_cores_is_told_by_their_medians_and_not_b
         return inner(*given)
 
     monkeypatch.setattr(kind, "run", run)
-    monkeypatch.setattr("skipvid.skip.session.time.perf_counter", lambda: passed[0])
-    monkeypatch.setattr("skipvid.skip.session.time.thread_time", lambda: worked[0])
+    monkeypatch.setattr("skipvid.skip.pace.time.perf_counter", lambda: passed[0])
+    monkeypatch.setattr("skipvid.skip.pace.time.thread_time", lambda: worked[0])
     told = []
     for _ in range(5):
         session(torch.randn(1, 3, 16, 16))
