@@ -3,30 +3,26 @@
 from __future__ import annotations
 
 import copy
-import statistics
-import threading
-import time
 import weakref
-from collections import deque
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
 from skipvid.core.errors import BackendError, UsageError
-from skipvid.core.ratios import NARROWER, Narrower, feature_count
+from skipvid.core.ratios import NARROWER, feature_count
 from skipvid.skip.backend import Backend, PlannedProgram, Program, as_arrays
 from skipvid.skip.backends import make_backend, precision_of
 from skipvid.skip.config import SkipConfig
+from skipvid.skip.dense_runs import DenseRuns
 from skipvid.skip.devices import in_main_memory
 from skipvid.skip.kept import KeptPrograms
 from skipvid.skip.picture import Input, Shapes, prepared, shapes_of
 from skipvid.skip.session import Session
-from skipvid.skip.thread_choice import ThreadChoice
+from skipvid.skip.source import Source, remember
 from skipvid.skip.warp.session import SplitPrograms, WarpSession
 from skipvid.skip.widths import WidthsProgram
 
@@ -35,14 +31,7 @@ if TYPE_CHECKING:  # PyTorch is imported where a network is converted: a program
     from torch import Tensor, nn
 
     from skipvid.skip.conversion import ConversionReport
-    from skipvid.skip.ir.graph import Graph
     from skipvid.skip.plan import Plan
-
-DENSE_TRIALS = 3
-"""Runs of the dense network by all threads and by one, before the faster way alone is timed."""
-
-MOST_PLANS = 4
-"""Input sizes whose plans are kept where no stream runs them, those used last; a program that is in use is never built a second time."""
 
 
 def convert(
@@ -92,48 +81,6 @@ def _from_file(path: str | Path, example: Any) -> tuple[nn.Module, Any]:
     return file.net, file.examples if example is None else example
 
 
-T = TypeVar("T")
-
-
-class Source:
-    """A network's own copy and what was made of it; shared by all models that differ in their gates alone.
-
-    make: the network, made when it is first needed. dtypes: of its inputs; none where all are float32, however many. graphs: by the shapes
-    of their inputs. half_graphs: those with weights rounded for half precision.
-    """
-
-    def __init__(self, make: Callable[[], nn.Module], dtypes: tuple[torch.dtype, ...] = ()) -> None:
-        self._make = make
-        self._net: nn.Module | None = None
-        self.dtypes = dtypes
-        self.graphs: dict[Shapes, Graph] = {}
-        self.half_graphs: dict[Shapes, Graph] = {}
-        self.lock = threading.RLock()
-        self._narrow: tuple[Source, ...] | None = None
-
-    def load(self) -> nn.Module:
-        """The network. Raises whatever making it raises."""
-        with self.lock:
-            if self._net is None:
-                self._net = self._make()
-            return self._net
-
-    @property
-    def narrower(self) -> Narrower | None:
-        """The network's narrower forms, where it has some."""
-        found = getattr(self.load(), NARROWER, None)
-        return found if isinstance(found, Narrower) else None
-
-    @property
-    def narrow(self) -> tuple[Source, ...]:
-        """Those as sources of their own, in the order of their ratios."""
-        with self.lock:
-            if self._narrow is None:
-                found = self.narrower
-                self._narrow = () if found is None else tuple(Source(partial(_itself, net), self.dtypes) for net in found.nets)
-            return self._narrow
-
-
 class SkipModel:
     """A converted network: plans for each input size, shared by all sessions. Made by `convert`; safe to use from several threads.
 
@@ -152,8 +99,7 @@ class SkipModel:
         self._in_use: weakref.WeakValueDictionary[Shapes, Program] = weakref.WeakValueDictionary()
         self._planned: dict[Shapes, PlannedProgram] = {}
         self._splits: dict[Shapes, SplitPrograms] = {}
-        self._dense_times: dict[Shapes, dict[bool, deque[float]]] = {}  # by shapes, and by whether one thread did it alone
-        self._dense_choices: dict[Shapes, ThreadChoice] = {}
+        self._dense_runs: dict[Shapes, DenseRuns] = {}
 
     @property
     def dtypes(self) -> tuple[torch.dtype, ...]:
@@ -191,52 +137,33 @@ class SkipModel:
         """As `dense`, by as many threads as pay, and returns all output maps as float32 arrays, in the order of the network's leaves."""
         inputs = prepared(inputs, self.dtypes)
         shapes = shapes_of(inputs)
-        program, choice = self.program(shapes), self._dense_choices.setdefault(shapes, ThreadChoice())
+        program = self.program(shapes)
         with in_main_memory():
-            if self.config.threads:
-                return as_arrays(program.run_dense(inputs))
-            begin = time.perf_counter()
-            outputs = as_arrays(program.run_dense(inputs, choice.alone))
-            with self.source.lock:
-                choice.took(time.perf_counter() - begin)
-            return outputs
+            return as_arrays(self._runs(shapes).run(program, inputs))
 
     def dense_ms(self, *inputs: Input) -> float:
         """How many milliseconds dense() takes, by all threads or by one where that is left to us: whichever is faster, as in a session.
 
         The calling thread's own, without those in which it waits for a core: of a few runs most may be held up, or none.
-
-        Both ways are run by turns in the first calls, and what counts is the lower median of their last times: the lower of two single
-        times would flatter the dense network on a busy machine. The first run on inputs of these shapes is not counted: it
-        has its memory to fetch.
         """
         inputs = prepared(inputs, self.dtypes)
         shapes = shapes_of(inputs)
-        program = self.program(shapes)
-        if shapes not in self._dense_times:
-            program.run_dense(inputs)
-            self._dense_times[shapes] = {
-                way: deque(maxlen=DENSE_TRIALS) for way in ((False, True) if self.config.threads == 0 else (False,))
-            }
-        times = self._dense_times[shapes]
-        rarest = min(times, key=lambda way: len(times[way]))
-        way = rarest if len(times[rarest]) < DENSE_TRIALS else _faster(times)
-        begin = time.thread_time()
-        program.run_dense(inputs, way)
-        times[way].append((time.thread_time() - begin) * 1e3)
-        return statistics.median_low(times[_faster(times)])  # other work makes times longer, never shorter
+        return self._runs(shapes).own_ms(self.program(shapes), inputs)
+
+    def _runs(self, shapes: Shapes) -> DenseRuns:
+        return self._dense_runs.setdefault(shapes, DenseRuns(chooses=self.config.threads == 0))
 
     def program(self, shapes: Shapes) -> Program:
         """What runs inputs of these shapes: kept on disk, or compiled when first asked for, and then kept."""
         with self.source.lock, in_main_memory():
-            program = _remember(self._programs, shapes, lambda: self._in_use.get(shapes) or self._found(shapes) or self._compiled(shapes))
+            program = remember(self._programs, shapes, lambda: self._in_use.get(shapes) or self._found(shapes) or self._compiled(shapes))
             self._in_use[shapes] = program
             return program
 
     def planned(self, shapes: Shapes) -> PlannedProgram:
         """The same, compiled here from the network, so that its plan can be asked for."""
         with self.source.lock, in_main_memory():
-            return _remember(self._planned, shapes, lambda: self.backend.compile(self._plan(shapes)))
+            return remember(self._planned, shapes, lambda: self.backend.compile(self._plan(shapes)))
 
     def split(self, shapes: Shapes) -> SplitPrograms:
         """The network without gates in two parts, compiled when first asked for. Raises UsageError for one that cannot be split."""
@@ -245,11 +172,11 @@ class SkipModel:
         def compiled() -> SplitPrograms:
             if self.source.narrower is not None:
                 raise UsageError("activation motion compensation takes networks of one width", "leave --motion warp out")
-            parts = split_graph(self._graph(shapes), self.precision)
+            parts = split_graph(self.source.graph(shapes, self.precision), self.precision)
             return SplitPrograms(self.backend.compile(parts.prefix), self.backend.compile(parts.suffix), parts.whole.costs, parts.behind)
 
         with self.source.lock, in_main_memory():
-            return _remember(self._splits, shapes, compiled)
+            return remember(self._splits, shapes, compiled)
 
     def _found(self, shapes: Shapes) -> Program | None:
         return None if self._kept is None else self._kept.find(self.backend, self.config, self.precision, shapes)
@@ -294,45 +221,8 @@ class SkipModel:
         from skipvid.skip.gates.registry import attach_gates
         from skipvid.skip.plan import make_plan
 
-        gated = attach_gates(self._graph(shapes), self.config)
+        gated = attach_gates(self.source.graph(shapes, self.precision), self.config)
         return make_plan(without_passing(gated) if self.precision == "bf16" else gated, self.precision)
-
-    def _graph(self, shapes: Shapes) -> Graph:
-        """The network for inputs of these shapes, its weights rounded where the precision asks for it."""
-        from skipvid.skip.half_weights import half_weights
-
-        for number, shape in enumerate(shapes, 1):
-            if not shape or shape[0] != 1:
-                which = f"input {number} is {shape}" if shape else f"input {number} is a single number, of shape ()"
-                raise BackendError(
-                    f"inputs have shapes {list(shapes)}: {which}",
-                    "a session runs one stream: the first extent must be 1; give a number as a tensor of shape (1,)",
-                )
-        graph = _remember(self.source.graphs, shapes, lambda: self._exported(shapes))
-        # Weights are rounded before gates are attached: some know the layer that they stand on.
-        if self.precision == "bf16":
-            return _remember(self.source.half_graphs, shapes, lambda: half_weights(graph))
-        return graph
-
-    def _exported(self, shapes: Shapes) -> Graph:
-        import torch
-
-        from skipvid.skip.importers.exported import import_exported
-        from skipvid.skip.importers.tracing import export
-        from skipvid.skip.ir.passes import optimise
-
-        dtypes = self.dtypes or (torch.float32,) * len(shapes)
-        examples = tuple(torch.zeros(shape, dtype=dtype, device="cpu") for shape, dtype in zip(shapes, dtypes, strict=True))
-        return optimise(import_exported(export(self.source.load(), examples)))
-
-
-def _faster(times: Mapping[bool, Sequence[float]]) -> bool:
-    """The way with the lower median of those that were tried."""
-    return min((alone for alone, taken in times.items() if taken), key=lambda alone: statistics.median(times[alone]))
-
-
-def _itself(net: nn.Module) -> nn.Module:
-    return net
 
 
 def _full_width(net: nn.Module) -> nn.Module:
@@ -347,14 +237,3 @@ def _source_of(net: nn.Module, dtypes: tuple[torch.dtype, ...]) -> Source:
 
     copied = own_copy(net)
     return Source(lambda: copied, dtypes)
-
-
-def _remember(cache: dict[Shapes, T], shapes: Shapes, make: Callable[[], T]) -> T:
-    """cache[shapes], made when missing; of MOST_PLANS entries the one goes that was used longest ago."""
-    made = cache.pop(shapes, None)
-    if made is None:
-        made = make()
-        while len(cache) >= MOST_PLANS:
-            cache.pop(next(iter(cache)))
-    cache[shapes] = made
-    return made

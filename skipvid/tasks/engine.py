@@ -18,13 +18,14 @@ from skipvid.core.errors import PresetError
 from skipvid.core.results import Detections, Frame, FrameResult
 from skipvid.models import ModelSpec, find_spec
 from skipvid.presets.preset import FILE, Preset
-from skipvid.skip.api import SkipModel, Source
+from skipvid.skip.api import SkipModel
 from skipvid.skip.backend import Program
 from skipvid.skip.config import SkipConfig
 from skipvid.skip.kept import KeptPrograms
 from skipvid.skip.picture import Picture
 from skipvid.skip.ratio_choice import ratios_note
 from skipvid.skip.session import Session
+from skipvid.skip.source import Source
 from skipvid.tasks.areas import Areas
 from skipvid.tasks.scene import SceneCutDetector
 

@@ -17,9 +17,10 @@ from sample_networks import NETWORKS
 from skipvid.core.errors import BackendError
 from skipvid.skip import cpu as native
 from skipvid.skip import kept
-from skipvid.skip.api import SkipModel, Source
+from skipvid.skip.api import SkipModel
 from skipvid.skip.config import SkipConfig
 from skipvid.skip.kept import KeptPrograms, kept_bytes
+from skipvid.skip.source import Source
 
 pytestmark = pytest.mark.skipif(not native.status().available, reason=native.status().reason)
 

@@ -9,9 +9,10 @@ import pytest
 import torch
 from torch import nn
 
-from skipvid.skip.api import MOST_PLANS, SkipModel, convert
+from skipvid.skip.api import SkipModel, convert
 from skipvid.skip.backend import Program
 from skipvid.skip.config import SkipConfig
+from skipvid.skip.source import MOST_PLANS
 
 
 def test_streams_of_more_sizes_than_plans_are_remembered_do_not_thrash(monkeypatch: pytest.MonkeyPatch) -> None:

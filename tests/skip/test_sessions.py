@@ -303,7 +303,7 @@ def test_the_first_dense_run_of_a_size_is_not_timed(monkeypatch: pytest.MonkeyPa
         return dense(program, inputs, alone)
 
     monkeypatch.setattr(kind, "run_dense", run)
-    monkeypatch.setattr("skipvid.skip.api.time.thread_time", lambda: clock[0])
+    monkeypatch.setattr("skipvid.skip.dense_runs.time.thread_time", lambda: clock[0])
     frames = [torch.zeros(1, 3, 16, 16)] * 2 + [torch.zeros(1, 3, 16, 24)] * 2
     assert [model.dense_ms(frame) for frame in frames] == [1000.0] * 4
     assert clock[0] == 2 * 100 + 4  # one more run in each frame
@@ -353,7 +353,7 @@ class _Machine:
 
         monkeypatch.setattr(kind, "run", run)
         monkeypatch.setattr(kind, "run_dense", run_dense)
-        for module in ("pace", "api"):
+        for module in ("pace", "dense_runs"):
             monkeypatch.setattr(f"skipvid.skip.{module}.time.perf_counter", lambda: self._passed)
             monkeypatch.setattr(f"skipvid.skip.{module}.time.thread_time", lambda: self._worked)
 
