@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import difflib
-import math
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -13,13 +11,11 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from skipvid.core.denoising import DENOISING
 from skipvid.core.errors import PresetError
 from skipvid.core.files import write_text
 from skipvid.core.folders import own_presets
-from skipvid.core.gate_kinds import KINDS
 from skipvid.core.labels import COCO_LABELS, LabelSet, label_set
-from skipvid.core.motions import MOTIONS
+from skipvid.presets.keys import KEYS
 
 DEFAULT_DETECT = "efficientdet-nano"
 """The preset that `detect` uses when none is named; its weights come with the package."""
@@ -29,9 +25,6 @@ DEFAULT_POSE = "hrnet-nano"
 
 FILE = "file"
 """As `model`: the weights are a network of their own, in a file (.onnx, .pt2), whose results `head` reads."""
-
-BUNDLED = "bundled:"
-"""Before the name of a weights file that comes with the package."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,17 +166,17 @@ def _read(path: Path) -> Preset:
 
 def _build(content: dict[Any, Any], path: Path) -> Preset:
     for key in content:
-        if key not in _PARSERS:
-            close = difflib.get_close_matches(str(key), _PARSERS, n=1)
+        if key not in KEYS:
+            close = difflib.get_close_matches(str(key), KEYS, n=1)
             meant = f"did you mean '{close[0]}'? " if close else ""
-            raise PresetError(f"preset file {path}: unknown key '{key}'", f"{meant}allowed: {', '.join(_PARSERS)}")
+            raise PresetError(f"preset file {path}: unknown key '{key}'", f"{meant}allowed: {', '.join(KEYS)}")
     optional = {spec.name for spec in fields(Preset) if spec.default is not MISSING or spec.default_factory is not MISSING}
-    missing = [key for key in _PARSERS if key not in content and key not in optional]
+    missing = [key for key in KEYS if key not in content and key not in optional]
     if missing:
-        raise PresetError(f"preset file {path}: '{missing[0]}' is missing", f"it must be {_PARSERS[missing[0]][0]}")
+        raise PresetError(f"preset file {path}: '{missing[0]}' is missing", f"it must be {KEYS[missing[0]][0]}")
     values = {}
     for key, value in content.items():
-        wanted, parse = _PARSERS[key]
+        wanted, parse = KEYS[key]
         parsed = parse(value)
         if parsed is None:
             raise PresetError(f"preset file {path}: '{key}' must be {wanted}, got {value!r}")
@@ -218,101 +211,3 @@ def _check_together(preset: Preset, path: Path) -> None:
 def is_url(weights: str) -> bool:
     """Whether a preset's weights have to be downloaded."""
     return weights.startswith(("http://", "https://"))
-
-
-_Parser = Callable[[Any], Any]
-"""From a YAML value to a field's value, or None where it is not allowed."""
-
-
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) and value.strip() and "\n" not in value.strip() else None
-
-
-def _one_of(*allowed: str | int) -> tuple[str, _Parser]:
-    return "one of " + ", ".join(
-        str(item) for item in allowed
-    ), lambda value: value if value in allowed and type(value) is not bool else None
-
-
-def _number(low: float, high: float = math.inf, above: bool = False) -> _Parser:
-    def parse(value: Any) -> float | None:
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            return None
-        return float(value) if (low < value if above else low <= value) and value <= high else None
-
-    return parse
-
-
-def _count(value: Any) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
-
-
-def _triple(number: _Parser) -> _Parser:
-    def parse(value: Any) -> tuple[Any, ...] | None:
-        numbers = tuple(number(item) for item in value) if isinstance(value, list) else ()
-        return numbers if len(numbers) == 3 and None not in numbers else None
-
-    return parse
-
-
-def _size(value: Any) -> int | tuple[int, int] | None:
-    if isinstance(value, list):
-        sides = [_count(item) for item in value]
-        return (sides[0], sides[1]) if len(sides) == 2 and sides[0] and sides[1] else None
-    return _count(value)
-
-
-def _labels(value: Any) -> str | tuple[str, ...] | None:
-    if value == "coco":
-        return "coco"
-    names = tuple(value) if isinstance(value, list) and all(_text(item) for item in value) else ()
-    return names if names and len(set(names)) == len(names) else None
-
-
-def _hash(value: Any) -> str | None:
-    return value if isinstance(value, str) and re.fullmatch(r"([0-9a-f]{8,64})?", value) else None
-
-
-def _mapping(number: _Parser) -> _Parser:
-    def parse(value: Any) -> Mapping[str, float] | None:
-        if not isinstance(value, dict) or not all(_text(key) for key in value):
-            return None
-        numbers = {key: number(item) for key, item in value.items()}
-        return None if None in numbers.values() else numbers
-
-    return parse
-
-
-_PARSERS: dict[str, tuple[str, _Parser]] = {
-    "name": ("a line of text", _text),
-    "description": ("a line of text", _text),
-    "task": _one_of("detect", "pose", "segment"),
-    "model": ("the name of a network", _text),
-    "labels": ("'coco' or a list of different names", _labels),
-    "image_size": ("a number of pixels, or [height, width]", _size),
-    "size_multiple": ("a positive whole number", _count),
-    "channels": _one_of("rgb", "bgr"),
-    "mean": ("three numbers from 0 to 1", _triple(_number(0, 1))),
-    "std": ("three numbers above 0", _triple(_number(0, above=True))),
-    "weights": (f"a URL, '{BUNDLED}FILE' or a path", _text),
-    "sha256": ("8 to 64 hexadecimal digits in quotes", _hash),
-    "score_threshold": ("a number from 0 to 1", _number(0, 1)),
-    "gate": _one_of(*KINDS),
-    "threshold": ("a number from 0 on", _number(0)),
-    "block": _one_of(1, 2, 4, 8, 16),
-    "licence": ("a line of text", _text),
-    "source": ("a line of text", _text),
-    "reference": _one_of("accumulated", "previous"),
-    "p": ("1, 2 or .inf", lambda value: float(value) if value in (1, 2, math.inf) and type(value) is not bool else None),
-    "input_threshold": ("a number from 0 on", _number(0)),
-    "dense_above": ("a number from 0 to 1", _number(0, 1)),
-    "precision": _one_of("f32", "bf16", "auto"),
-    "motion": _one_of(*MOTIONS),
-    "denoise": _one_of(*DENOISING),
-    "head": ("the name of a head", _text),
-    "gate_weights": (f"a URL, '{BUNDLED}FILE' or a path", _text),
-    "gate_sha256": ("8 to 64 hexadecimal digits in quotes", _hash),
-    "scales": ("a mapping from map names to numbers above 0", _mapping(_number(0, above=True))),
-    "thresholds": ("a mapping from map names to numbers from 0 on", _mapping(_number(0))),
-}
-"""For every key what its value must be, in words and as a parser. The order is that of the files."""

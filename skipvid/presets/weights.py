@@ -23,7 +23,8 @@ from filelock import FileLock
 from skipvid import __version__
 from skipvid.core.errors import WeightsError
 from skipvid.core.folders import cache_folder
-from skipvid.presets.preset import BUNDLED, Preset, is_url
+from skipvid.presets.keys import BUNDLED
+from skipvid.presets.preset import Preset, is_url
 
 Progress = Callable[[int, int | None], None]
 """Called during a download with the bytes that are there and the bytes of the whole file, None where the server does not say."""
