@@ -14,8 +14,9 @@ demo: $(STAMP)
 	$(BIN)/skipvid report sample_videos/plaza.mp4 --html demo/report.html --csv demo/report.csv --max-frames 100 --overwrite --offline
 	@echo "The annotated video, the reports and the CSV files are in demo/:" && ls -l demo
 
+# On as many cores as there are, up to four: a worker takes a gigabyte. A file's tests stay together while there are others to share out.
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
