@@ -15,7 +15,7 @@ trap 'rm -rf "$folder"' EXIT
 kernels="$cxx -std=c++20 -O3 -Wall -Wextra -Werror -ffp-contract=fast -fno-math-errno -Wno-psabi -c $source/kernels/table.cpp"
 $kernels -DSKIPVID_TABLE=generic -DSKIPVID_WIDTH=4 -o "$folder/table.o"
 $kernels -DSKIPVID_TABLE=amx_emulated -DSKIPVID_WIDTH=16 -DSKIPVID_TILES -DSKIPVID_TILES_EMULATED -o "$folder/emulated.o"
-"$cxx" -std=c++20 -O2 -Wall -Wextra -Werror -static -pthread -I"$source" "$root/tests/skip/cpu/check_native.cpp" "$source/dispatch.cpp" \
-  "$source/thread_pool.cpp" "$folder/table.o" "$folder/emulated.o" -o "$folder/check"
+"$cxx" -std=c++20 -O2 -Wall -Wextra -Werror -static -pthread -I"$source" "$root"/tests/skip/cpu/native/*.cpp \
+  "$source/dispatch.cpp" "$source/thread_pool.cpp" "$folder/table.o" "$folder/emulated.o" -o "$folder/check"
 # shellcheck disable=SC2086 # RUN may be empty, for a machine that is one
 $run "$folder/check"
