@@ -20,7 +20,8 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A virtual environment with nothing but the wheel in it; its dependencies are lent by the environment of the tests."""
     folder = tmp_path_factory.mktemp("wheel")
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-q"]
-    subprocess.run([*pip, "wheel", "--no-deps", "--wheel-dir", str(folder), str(ROOT)], check=True)
+    quick = "--config-settings=cmake.define.SKIPVID_OPTIMISE=-O1"  # what is fast is the matter of other tests
+    subprocess.run([*pip, "wheel", "--no-deps", quick, "--wheel-dir", str(folder), str(ROOT)], check=True)
     (wheel,) = folder.glob("skipvid-*.whl")
     venv.create(folder / "venv", with_pip=False)
     python = folder / "venv/bin/python"

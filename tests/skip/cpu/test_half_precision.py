@@ -277,7 +277,7 @@ def test_threads_and_the_choice_of_pixels_change_no_bit(name: str, gate: str, in
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "size"), [("tf_efficientdet_d0", (256, 256)), ("hrnet_w32_256x192", (256, 192))])
+@pytest.mark.parametrize(("name", "size"), [("tf_efficientdet_d0", (256, 256)), ("hrnet-nano", (128, 96))])
 def test_a_stream_takes_half_the_memory(name: str, size: tuple[int, int]) -> None:
     net, shape = build_model(name, image_size=size), (1, 3, *size)
     model = SkipModel(net, SkipConfig(backend="cpu"))
