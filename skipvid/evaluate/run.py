@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -113,7 +113,11 @@ def add_labelled(
     """Add what was found in one labelled frame. columns: of the truth's joints and of the network's, those that both have."""
     truth, found = labels.true(truth), labels.found(detections)
     outcome.groups.append(group)
-    if labels.keypoints and truth.keypoints is not None and found.keypoints is not None:
+    if labels.keypoints:  # also where nobody is there, or nobody was found: each labelled frame counts for every measure
+        if truth.keypoints is None:
+            truth = replace(truth, keypoints=np.zeros((len(truth), max(columns[0], default=-1) + 1, 3), np.float32))
+        if found.keypoints is None:
+            found = replace(found, keypoints=np.zeros((len(found), len(labels.keypoints), 3), np.float32))
         outcome.matches.setdefault(labels.categories[0], []).append(match_keypoints(found, truth, columns))
         outcome.joints.append(pck_hits(found, truth, columns))
     else:

@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from skipvid.core.labels import COCO_KEYPOINTS
 from skipvid.core.results import Detections, Frame, FrameResult
 from skipvid.evaluate.baselines import EveryKth
+from skipvid.evaluate.jhmdb import JOINTS, coco_columns, truth_of
 from skipvid.evaluate.labels import Labels
-from skipvid.evaluate.run import Pass, compare, joined, main_measure, run_clip
+from skipvid.evaluate.run import Pass, add_labelled, compare, joined, main_measure, run_clip
 from skipvid.evaluate.show import Row, document, render_rows, verdict, write_csv
 from skipvid.evaluate.truth import FrameTruth, LabelledClip
 from skipvid.video.sources.base import Source
@@ -65,6 +67,22 @@ def test_exact_detections_score_a_hundred_and_unlabelled_frames_only_cost() -> N
     everything = np.ones(38, np.int64)
     assert len(outcome.groups) == 38 and len(outcome.model_ms) == 40 and outcome.macs == outcome.dense_macs == 4000
     assert {name: measure(everything) for name, measure in outcome.measures().items()} == pytest.approx({"AP50": 100, "AP": 100})
+
+
+def test_every_labelled_frame_counts_for_poses_where_nobody_is_or_was_found() -> None:
+    points = np.random.default_rng(0).uniform(20, 200, (15, 2)).astype(np.float32)
+    there, nobody = truth_of(points, (240, 320)), truth_of(np.full_like(points, np.nan), (240, 320))
+    assert there.keypoints is not None and nobody.keypoints is None
+    columns = coco_columns(JOINTS, COCO_KEYPOINTS)
+    joints = np.zeros((1, 17, 3), np.float32)
+    joints[0, columns[1]] = there.keypoints[0, columns[0]]
+    person = Detections(there.boxes, np.ones(1, np.float32), np.ones(1, np.int64), ("person",), keypoints=joints)
+    outcome = Pass("")
+    for truth, found in ((there, person), (nobody, Detections.empty()), (nobody, person), (there, Detections.empty())):
+        add_labelled(outcome, found, truth, "clip", Labels((1,), keypoints=COCO_KEYPOINTS), columns)
+    compared = compare(outcome, outcome, 1, 20)
+    assert len(outcome.joints) == len(outcome.groups) == 4 and compared["PCK"].value.value == 50
+    assert 0 < compared["AP50"].value.value < 60, "half of the people, with a false one before them or not"
 
 
 def test_joined_passes_keep_each_frame_with_its_category() -> None:
