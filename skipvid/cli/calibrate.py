@@ -182,7 +182,7 @@ def _by_goal(settings: CalibrateSettings, goal: Goal, target: Path, specs: list[
 
 def _labelled(settings: CalibrateSettings, preset: Preset, specs: list[str]) -> tuple[list[LabelledClip], Labels | None]:
     """The clips, and what is compared with their truth, if they have one."""
-    from skipvid.evaluate.labels import labels_for
+    from skipvid.evaluate.labels import known_classes, labels_for
     from skipvid.evaluate.layouts import open_clips
     from skipvid.evaluate.truth import LabelledClip
 
@@ -190,7 +190,8 @@ def _labelled(settings: CalibrateSettings, preset: Preset, specs: list[str]) -> 
         return [LabelledClip(Path(spec).name, spec) for spec in specs], None
     if len(settings.truth) != len(specs):
         raise UsageError(f"there are {len(settings.truth)} files of truth for {len(specs)} sources", "give one --truth for each, in order")
-    clips = [clip for spec, truth in zip(specs, settings.truth, strict=True) for clip in open_clips(spec, truth, None)]
+    known = known_classes(preset)
+    clips = [clip for spec, truth in zip(specs, settings.truth, strict=True) for clip in open_clips(spec, truth, None, known=known)]
     return clips, labels_for(preset, clips, settings.classes)
 
 

@@ -95,7 +95,7 @@ def eval(settings: EvalSettings) -> int:
 
     from skipvid.cli.networks import network_preset
     from skipvid.cli.talk import Talk
-    from skipvid.evaluate.labels import VEHICLES
+    from skipvid.evaluate.labels import VEHICLES, known_classes
     from skipvid.evaluate.layouts import open_clips
     from skipvid.evaluate.show import document, render_rows, write_csv
     from skipvid.presets.preset import DEFAULT_DETECT, DEFAULT_POSE
@@ -105,9 +105,17 @@ def eval(settings: EvalSettings) -> int:
         check_path(settings.csv, [settings.source], settings.overwrite)
     split = None if settings.split == "all" else int(settings.split)
     vehicle = VEHICLES[0] if settings.classes == ("vehicle",) else None
-    clips = open_clips(settings.source, settings.truth, settings.layout, first=settings.first_frame, split=split, category=vehicle)
     default = DEFAULT_POSE if settings.layout in ("jhmdb", "joints") or settings.boxes == "truth" else DEFAULT_DETECT
     preset = network_preset(settings.network, default)
+    clips = open_clips(
+        settings.source,
+        settings.truth,
+        settings.layout,
+        first=settings.first_frame,
+        split=split,
+        category=vehicle,
+        known=known_classes(preset),
+    )
     with Talk(settings.talk) as talk:
         engine = _engine(settings, preset, talk)
         rows = _measure(settings, engine, preset, clips, talk)
@@ -189,7 +197,7 @@ def _pass(
     from skipvid.tasks.pose_engine import PoseEngine
     from skipvid.video.sources.open import open_source
 
-    outcome = Pass(name)
+    outcome, missing = Pass(name), list[str]()
     with cores_for(engine):
         for clip in clips:
             talk.say(f"{name}: {clip.name}", detail=True)
@@ -199,7 +207,14 @@ def _pass(
                 info = source.info
                 macs = engine.dense_macs(info.height, info.width)
                 stream: Stream = engine.stream() if every == 0 else engine.dense_stream()
+                before = len(outcome.groups)
                 run_clip(outcome, stream if every < 2 else EveryKth(stream, every, moved), source, clip, labels, macs)
+            unread = clip.labelled - (len(outcome.groups) - before)
+            if every == 1 and unread > 0 and replace(settings.read, fps=None) == ReadSettings():
+                hint = "" if clip.by_file else " (does the truth count from another first frame?)"
+                missing.append(f"{clip.name}: {unread} of {clip.labelled} labelled frames are not among those that were read{hint}")
     if not outcome.groups:
         raise UsageError("no frame that was read has a label", "check --truth, --first-frame and the frames chosen")
+    for line in missing:
+        talk.warn(line)
     return outcome

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,28 +20,43 @@ FRAME_NAME = re.compile(r"#(\d+)$")
 """How a frame of a video is named in `file_name`: clip.mp4#17, 0-based."""
 
 
-def read_coco(annotations: Path, source: str) -> LabelledClip:
+ALIASES = {
+    **dict.fromkeys(("pedestrian", "people", "human"), "person"),
+    **{"motorbike": "motorcycle", "aeroplane": "airplane", "sofa": "couch", "pottedplant": "potted plant"},
+    **{"diningtable": "dining table", "tvmonitor": "tv"},
+}
+"""What other datasets call COCO's classes."""
+
+UNKNOWN = 1_000_000
+"""Added to the file's own number of a class that is not among the known ones, so that it is taken for none of them."""
+
+
+def read_coco(annotations: Path, source: str, known: Mapping[int, str] = COCO_LABELS.categories) -> LabelledClip:
     """A COCO detection or keypoint file for the clip or the folder of pictures `source`.
 
-    Categories are matched to COCO's numbers by name, case ignored; those that COCO does not have keep their own number. A frame of a
-    video is found by the image's "frame", by the number behind # in its "file_name", or else by its "id" (0-based); a picture by its
-    "file_name". Boxes with `iscrowd`, and those whose "visibility" is below a quarter, are regions that do not count.
+    known: names of the classes that a network finds, by its number; default COCO's. Categories get these numbers by name, case ignored;
+    others none of them (see UNKNOWN). A frame of a video is found by the image's "frame", by the number behind # in its "file_name", or
+    else by its "id" (0-based); a picture by its "file_name". Boxes with `iscrowd`, and those whose "visibility" is below a quarter, are
+    regions that do not count.
     Raises SourceError for a file that is none.
     """
     try:
-        data: dict[str, Any] = json.loads(annotations.read_text(encoding="utf-8"))
+        data: dict[str, Any] = json.loads(annotations.read_text(encoding="utf-8-sig"))
         categories = {int(entry["id"]): entry for entry in data["categories"]}
+        own = {name.lower(): number for number, name in known.items()}
         by_image: defaultdict[Any, list[dict[str, Any]]] = defaultdict(list)
         for annotation in data["annotations"]:
             by_image[annotation["image_id"]].append(annotation)
-        numbers = {number: _coco_number(number, str(entry["name"])) for number, entry in categories.items()}
+        numbers = {number: _number(number, str(entry["name"]), own) for number, entry in categories.items()}
         joints = next((tuple(entry["keypoints"]) for entry in categories.values() if entry.get("keypoints")), ())
         truths = [(image, _frame(by_image[image["id"]], numbers, len(joints))) for image in data["images"]]
         if Path(source).is_dir():
-            named = {str(image["file_name"]): truth for image, truth in truths}
+            named = {str(image["file_name"]).replace("\\", "/"): truth for image, truth in truths}
             return LabelledClip(Path(source).name, source, by_file=named, keypoint_names=joints)
         numbered = {_frame_number(image): truth for image, truth in truths}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except OSError as error:
+        raise SourceError(f"{annotations}: cannot be read: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise SourceError(f"{annotations}: not a COCO file ({reason})", "it needs images, annotations and categories") from error
     return LabelledClip(Path(source).stem, source, numbered, keypoint_names=joints)
@@ -50,10 +67,14 @@ LEAST_VISIBLE = 0.25
 
 
 def _frame(annotations: list[dict[str, Any]], numbers: dict[int, int], joints: int) -> FrameTruth:
+    for annotation in annotations:
+        box = annotation["bbox"]
+        if len(box) != 4 or not all(math.isfinite(value) for value in box):
+            raise ValueError(f"annotation {annotation.get('id')} has the bbox {box}")
     kept = [annotation for annotation in annotations if annotation["bbox"][2] > 0 and annotation["bbox"][3] > 0]
     boxes = np.array([annotation["bbox"] for annotation in kept], np.float32).reshape(-1, 4)
     boxes[:, 2:] += boxes[:, :2]
-    crowd = [bool(annotation.get("iscrowd", 0)) or annotation.get("visibility", 1.0) < LEAST_VISIBLE for annotation in kept]
+    crowd = [bool(annotation.get("iscrowd")) or _visibility(annotation) < LEAST_VISIBLE for annotation in kept]
     keypoints = None
     if joints:
         points = [annotation.get("keypoints") or [0] * 3 * joints for annotation in kept]
@@ -63,9 +84,14 @@ def _frame(annotations: list[dict[str, Any]], numbers: dict[int, int], joints: i
     return FrameTruth(boxes, ids, np.array(crowd, np.bool_), keypoints, areas)
 
 
-def _coco_number(number: int, name: str) -> int:
-    known = {label.lower(): own for own, label in COCO_LABELS.categories.items()}
-    return known.get(name.lower(), number)
+def _visibility(annotation: dict[str, Any]) -> float:
+    seen = annotation.get("visibility")
+    return 1.0 if seen is None else float(seen)
+
+
+def _number(number: int, name: str, known: Mapping[str, int]) -> int:
+    name = name.lower()
+    return known.get(name, known.get(ALIASES.get(name, ""), UNKNOWN + number))
 
 
 def _frame_number(image: dict[str, Any]) -> int:

@@ -32,7 +32,8 @@ MARGIN = 0.1
 
 
 def truth_of(points: NDArray[np.float32], size: tuple[int, int]) -> FrameTruth:
-    """One person. points: (15, 2) float32, 0-based pixels. size: (height, width). Joints outside the picture are not labelled."""
+    """One person. points: (15, 2) float32, 0-based pixels. size: (height, width). Joints outside the picture, or NaN, are not labelled."""
+    points = np.where(np.isfinite(points), points, -1).astype(np.float32)
     inside = ((points >= 0) & (points < np.array(size[::-1], np.float32))).all(axis=1)
     keypoints = np.concatenate([points, np.where(inside, 2, 0)[:, None]], axis=1)[None].astype(np.float32)
     if not inside.any():
@@ -53,9 +54,13 @@ def read_joint_positions(path: Path) -> NDArray[np.float32]:
         raise UsageError("JHMDB's .mat files need scipy", "pip install 'skipvid[eval]'") from error
     try:
         positions = np.asarray(loadmat(path)["pos_img"], np.float32)
+        if positions.ndim == 2:  # MATLAB drops a last dimension of one frame
+            positions = positions[..., None]
         if positions.ndim != 3 or positions.shape[:2] != (2, len(JOINTS)):
             raise ValueError(f"pos_img is {positions.shape}, not (2, 15, frames)")
-    except (OSError, KeyError, ValueError, NotImplementedError) as error:
+    except NotImplementedError as error:
+        raise SourceError(f"{path}: a file of MATLAB 7.3, which cannot be read", "write it anew with save('-v7', …)") from error
+    except Exception as error:  # scipy raises what it meets in a damaged file: of struct, zlib and its own
         raise SourceError(f"{path}: not a joint_positions.mat of JHMDB: {error}") from error
     return positions.transpose(2, 1, 0) - 1  # MATLAB counts pixels from 1
 
@@ -73,7 +78,9 @@ def read_jhmdb(folder: Path, split: int | None = 1, size: tuple[int, int] = (240
         if not source.exists():
             raise SourceError(f"{folder}: neither {pictures} nor {video} is there")
         frames = {number: truth_of(points, size) for number, points in enumerate(read_joint_positions(mat))}
-        clips.append(LabelledClip(name, str(source), frames, keypoint_names=JOINTS, group=name))
+        clips.append(LabelledClip(name, str(source), frames, first_picture=1, keypoint_names=JOINTS, group=name))
+    if not clips and wanted is not None and any((folder / "joint_positions").rglob("joint_positions.mat")):
+        raise SourceError(f"{folder}: none of its clips is a test clip of split {split}", "choose another --split, or all")
     if not clips:
         raise SourceError(f"{folder}: no labelled clip of JHMDB in it", "it needs joint_positions/CLASS/CLIP/joint_positions.mat")
     return clips
@@ -82,7 +89,7 @@ def read_jhmdb(folder: Path, split: int | None = 1, size: tuple[int, int] = (240
 def read_joints_json(path: Path) -> list[LabelledClip]:
     """A file with "joint_names", "width", "height" and "clips": {file beside it: {"joints": frames x joints x 2}}. Raises SourceError."""
     try:
-        data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8-sig"))
         names = tuple(_long_name(name) for name in data["joint_names"])
         order = [names.index(name) for name in JOINTS]
         size = (int(data["height"]), int(data["width"]))
@@ -110,5 +117,5 @@ def _test_clips(folder: Path, split: int) -> frozenset[str]:
     files = sorted(folder.glob(f"*_test_split{split}.txt"))
     if not files:
         raise SourceError(f"{folder}: no *_test_split{split}.txt in it", "take all clips with --split all")
-    lines = [line.split() for file in files for line in file.read_text(encoding="utf-8").splitlines()]
+    lines = [line.split() for file in files for line in file.read_text(encoding="utf-8-sig").splitlines()]
     return frozenset(words[0].removesuffix(".avi") for words in lines if len(words) == 2 and words[1] == "2")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from skipvid.core.errors import UsageError
+from skipvid.core.labels import COCO_LABELS
 from skipvid.core.results import Detections
 from skipvid.evaluate.truth import FrameTruth, LabelledClip
 from skipvid.models.detections import class_wise_nms
@@ -52,6 +53,11 @@ class Labels:
             return truth
         ids = np.where(np.isin(truth.category_ids, self.categories), self.categories[0], truth.category_ids)
         return replace(truth, category_ids=ids)
+
+
+def known_classes(preset: Preset) -> Mapping[int, str]:
+    """Names of the classes that a truth is matched with, by number: those that the preset finds; for poses COCO's, persons among them."""
+    return COCO_LABELS.categories if preset.task == "pose" else preset.label_set.categories
 
 
 def labels_for(preset: Preset, clips: Sequence[LabelledClip], classes: Sequence[str] = (), layout: str | None = None) -> Labels:

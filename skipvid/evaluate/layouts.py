@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from skipvid.core.errors import SourceError, UsageError
+from skipvid.core.labels import COCO_LABELS
 from skipvid.evaluate.coco import read_coco
 from skipvid.evaluate.detrac import read_detrac
 from skipvid.evaluate.jhmdb import read_jhmdb, read_joints_json
@@ -18,11 +20,19 @@ WITH_TRUTH_FILE = frozenset({"coco", "mot"})
 
 
 def open_clips(
-    source: str, truth: str | None, layout: str | None, *, first: int = 1, split: int | None = 1, category: int | None = None
+    source: str,
+    truth: str | None,
+    layout: str | None,
+    *,
+    first: int = 1,
+    split: int | None = 1,
+    category: int | None = None,
+    known: Mapping[int, str] = COCO_LABELS.categories,
 ) -> list[LabelledClip]:
     """The clips of a source. truth: the file that labels it, for coco and mot. layout: one of LAYOUTS, None = by what is there.
 
     first: the number of the first frame in a MOT file. split: of JHMDB. category: COCO's number for all boxes of a MOT file.
+    known: names of the network's classes by number, which those of a COCO file are matched with.
     Raises UsageError where it cannot be told what is meant, SourceError for files that are not of their layout.
     """
     layout = layout or _guess(source, truth)
@@ -30,7 +40,7 @@ def open_clips(
         raise UsageError(f"the layout {layout} needs a file with the truth", "add --truth FILE")
     if layout == "coco":
         assert truth is not None
-        return [read_coco(Path(truth), source)]
+        return [read_coco(Path(truth), source, known)]
     if layout == "mot":
         assert truth is not None
         return [read_mot(Path(truth), source, first, category)]

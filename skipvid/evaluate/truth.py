@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
@@ -45,7 +47,13 @@ class FrameTruth:
 
     @classmethod
     def of(cls, rows: list[tuple[float, float, float, float, int, bool]]) -> FrameTruth:
-        """From (x1, y1, x2, y2, category, crowd) of each object."""
+        """From (x1, y1, x2, y2, category, crowd) of each object; those without an area, which nothing could find, are left out.
+
+        Raises ValueError for a coordinate that is no finite number.
+        """
+        if not all(math.isfinite(value) for row in rows for value in row[:4]):
+            raise ValueError("a box has a coordinate that is no finite number")
+        rows = [row for row in rows if row[2] > row[0] and row[3] > row[1]]
         boxes = np.array([row[:4] for row in rows], np.float32).reshape(-1, 4)
         return cls(boxes, np.array([row[4] for row in rows], np.int64), np.array([row[5] for row in rows], np.bool_))
 
@@ -64,25 +72,40 @@ class LabelledClip:
 
     name: of the clip, for tables. source: what `open_source` takes. frames: truth by 0-based frame number; a frame that is not there has no
     label and is not measured. by_file: the same by the file of a picture, for folders: numbers would shift where one cannot be read.
-    keypoint_names: of the joints, in order. group: clips of one group are drawn together by the bootstrap, e.g. a camera.
+    first_picture: for folders whose files are numbered as the frames are: the number in the name of frame 0's, so that a picture that is
+    missing moves no other. keypoint_names: of the joints, in order. group: clips of one group are drawn together by the bootstrap, e.g. a
+    camera.
     """
 
     name: str
     source: str
     frames: Mapping[int, FrameTruth] = field(default_factory=dict)
     by_file: Mapping[str, FrameTruth] = field(default_factory=dict)
+    first_picture: int | None = None
     keypoint_names: tuple[str, ...] = ()
     group: str = ""
+
+    @property
+    def labelled(self) -> int:
+        """How many frames have a label."""
+        return len(self.by_file or self.frames)
 
     def of(self, frame: Frame) -> FrameTruth | None:
         """The truth of a frame, None where it has none. A picture's file may be given with more or fewer folders than in the truth."""
         if not self.by_file:
-            return self.frames.get(frame.index)
+            number = picture_number(frame.file) if self.first_picture is not None else None
+            return self.frames.get(frame.index if number is None or self.first_picture is None else number - self.first_picture)
         if frame.file in self.by_file:
             return self.by_file[frame.file]
         name = PurePosixPath(frame.file).name
         fitting = [file for file in self.by_file if PurePosixPath(file).name == name and _same_end(file, frame.file)]
         return self.by_file[fitting[0]] if len(fitting) == 1 else None
+
+
+def picture_number(file: str) -> int | None:
+    """The number at the end of a picture's name (img00017.jpg: 17), None where there is none."""
+    found = re.search(r"(\d+)$", PurePosixPath(file).stem)
+    return int(found[1]) if found else None
 
 
 def _same_end(one: str, other: str) -> bool:

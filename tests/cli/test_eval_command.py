@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from clips import write_clip
 
 from skipvid.cli.app import run
 from skipvid.presets.preset import load_preset, save_preset
@@ -63,8 +64,8 @@ def test_poses_are_measured_in_true_boxes(capsys: pytest.CaptureFixture[str]) ->
         ([CLIP, "--truth", "truth.xml"], 2, "does not tell the layout"),
         ([CLIP, "--truth", TRUTH, "--boxes", "truth", "--preset", "efficientdet-nano"], 2, "finds boxes itself"),
         ([CLIP, "--truth", TRUTH, "--preset", "hrnet-nano", "--every", "2"], 2, "--every is for detection presets"),
-        ([CLIP, "--truth", str(SAMPLES / "plaza.mot.txt"), "--first-frame", "900"], 2, "no frame that was read has a label"),
-        ([CLIP, "--truth", CLIP.replace("mp4", "json")], 3, "not a COCO file"),
+        ([CLIP, "--truth", str(SAMPLES / "plaza.mot.txt"), "--first-frame", "900"], 3, "comes before the first, 900"),
+        ([CLIP, "--truth", CLIP.replace("mp4", "json")], 3, "cannot be read: No such file"),
         (["missing.mp4", "--layout", "joints"], 3, "not a file of joints"),
     ],
 )
@@ -72,3 +73,20 @@ def test_what_cannot_be_measured_is_said_in_one_line(words: list[str], code: int
     assert run(["eval", *words, *QUICK]) == code
     (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("skipvid: ")]
     assert message in line
+
+
+def test_labels_without_a_frame_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A truth that counts from another first frame, or pictures of other names, would be measured on the rest without a word."""
+    write_clip(tmp_path / "clip.mp4", frames=4)
+    truth = tmp_path / "gt.txt"
+    words = ["eval", str(tmp_path / "clip.mp4"), "--truth", str(truth), "--draws", "10", "--json"]
+    truth.write_text("".join(f"{frame},1,5,5,20,20,1,1,1\n" for frame in range(2, 6)))
+    assert run(words) == 0
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("skipvid: warning: clip: 1 of 4 labelled frames are not among those that were read (does the truth count")
+    assert run([*words, "--first-frame", "2"]) == 0 and not capsys.readouterr().err
+    assert run([*words, "--max-frames", "2"]) == 0 and not capsys.readouterr().err
+    truth.write_text("90,1,5,5,20,20,1,1,1\n")
+    assert run(words) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "no frame that was read has a label" in line

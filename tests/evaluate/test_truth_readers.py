@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from skipvid.core.errors import SourceError
-from skipvid.core.labels import COCO_KEYPOINTS
+from skipvid.core.labels import COCO_KEYPOINTS, COCO_LABELS
 from skipvid.core.results import Frame
 from skipvid.evaluate.coco import read_coco
 from skipvid.evaluate.detrac import VEHICLE, read_detrac
@@ -64,6 +64,80 @@ def test_mot_rows_keep_their_class_and_what_does_not_count(tmp_path: Path) -> No
     assert clip.frames[1].boxes[0].tolist() == [10, 20, 40, 60] and clip.frames[1].crowd.tolist() == [False, True]
     assert clip.frames[3].category_ids.tolist() == [3, 0] and clip.frames[3].crowd.all()
     assert read_mot(SAMPLES / "plaza.mot.txt", "plaza.mp4").frames[0].boxes[0].tolist() == [207, 278, 272, 404]
+
+
+def test_a_class_that_the_network_does_not_know_is_none_of_its_classes(tmp_path: Path) -> None:
+    path = tmp_path / "truth.json"
+    names = {1: "unicorn", 2: "Pedestrian", 3: "helmet", 7: "car"}
+    content = {
+        "images": [{"id": 0}],
+        "categories": [{"id": number, "name": name} for number, name in names.items()],
+        "annotations": [{"image_id": 0, "category_id": number, "bbox": [1, 2, 3, 4], "visibility": None} for number in names],
+    }
+    path.write_text(json.dumps(content))
+    unicorn, person, helmet, car = read_coco(path, "clip.mp4").frames[0].category_ids.tolist()
+    assert person == 1 and car == 3 and not {unicorn, helmet} & set(COCO_LABELS.categories)
+    own = read_coco(path, "clip.mp4", {1: "vest", 2: "helmet"}).frames[0].category_ids.tolist()
+    assert own[2] == 2 and not {own[0], own[1], own[3]} & {1, 2}, "numbers are the network's, by name"
+
+
+def test_a_byte_order_mark_and_windows_line_ends_and_paths_change_nothing(tmp_path: Path) -> None:
+    mark = b"\xef\xbb\xbf"
+    content = {
+        "images": [{"id": 0, "file_name": "sub\\a.jpg"}],
+        "categories": [{"id": 1, "name": "person"}],
+        "annotations": [{"image_id": 0, "category_id": 1, "bbox": [1, 2, 3, 4]}],
+    }
+    (tmp_path / "truth.json").write_bytes(mark + json.dumps(content).encode())
+    assert read_coco(tmp_path / "truth.json", str(tmp_path)).by_file.keys() == {"sub/a.jpg"}
+    (tmp_path / "gt.txt").write_bytes(mark + b"1,1,10,20,30,40,1,1,1\r\n2,1,10,20,30,40,1,1,1\r\n")
+    assert sorted(read_mot(tmp_path / "gt.txt", "clip.mp4").frames) == [0, 1]
+    split = write_jhmdb(tmp_path) / "splits" / "walk_test_split1.txt"
+    split.write_bytes(mark + b"clip_a.avi 2 \r\nclip_b.avi 1 \r\n")
+    assert [clip.name for clip in read_jhmdb(tmp_path)] == ["clip_a"]
+
+
+def test_boxes_without_an_area_are_no_objects(tmp_path: Path) -> None:
+    (tmp_path / "gt.txt").write_text("1,1,10,20,0,40,1,1,1\n1,2,10,20,30,-4,1,1,1\n1,3,10,20,30,40,1,1,1\n")
+    assert read_mot(tmp_path / "gt.txt", "clip.mp4").frames[0].boxes.tolist() == [[10, 20, 40, 60]]
+    (clip,) = read_detrac(write_detrac(tmp_path, DETRAC.replace('height="162.2"', 'height="0"')))
+    assert len(clip.frames[0]) == 2
+
+
+def pictures(folder: Path, names: list[str]) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        (folder / name).touch()
+    return folder
+
+
+def truth_in(clip: LabelledClip, file: str, place: int) -> list[list[float]]:
+    found = clip.of(Frame(np.zeros((2, 2, 3), np.uint8), place, 0.0, "folder", file=file))
+    assert found is not None
+    return found.boxes.tolist()
+
+
+def test_a_picture_that_is_missing_moves_no_other(tmp_path: Path) -> None:
+    (clip,) = read_detrac(write_detrac(tmp_path))
+    assert truth_in(clip, "img00003.jpg", 1)[0] == [11, 20, 41, 70] and truth_in(clip, "img00002.jpg", 1) == truth_in(clip, "", 1)
+    truth = tmp_path / "gt.txt"
+    truth.write_text("".join(f"{frame},1,{frame},0,9,9,1,1,1\n" for frame in range(1, 6)))
+    for kept in ([1, 2, 4, 5], [2, 4, 5], [3, 4, 5], [1, 2, 3, 4, 5]):
+        folder = pictures(tmp_path / str(kept), [f"{number:06d}.jpg" for number in kept])
+        clip = read_mot(truth, str(folder))
+        assert [truth_in(clip, f"{number:06d}.jpg", place)[0][0] for place, number in enumerate(kept)] == kept
+    others = pictures(tmp_path / "others", [f"{number}.jpg" for number in range(100, 105)])  # cut out of more, and counted anew
+    assert truth_in(read_mot(truth, str(others)), "102.jpg", 2)[0][0] == 3
+
+
+def test_corrected_annotations_of_ua_detrac_come_before_the_first(tmp_path: Path) -> None:
+    folder = write_detrac(tmp_path)
+    old = folder / "DETRAC-Train-Annotations-XML" / "MVI_20011.xml"
+    old.with_name("MVI_20011_v3.xml").write_text(DETRAC.replace('left="10"', 'left="12"'))
+    (clip,) = read_detrac(folder)
+    assert clip.name == clip.group == "MVI_20011" and clip.frames[0].boxes[1].tolist() == [12, 20, 42, 70]
+    old.unlink()
+    assert [clip.name for clip in read_detrac(folder)] == ["MVI_20011"]
 
 
 DETRAC = """<?xml version="1.0" encoding="utf-8"?>
@@ -122,6 +196,16 @@ def test_jhmdb_is_read_in_its_published_layout(tmp_path: Path) -> None:
     assert {clip.name for clip in read_jhmdb(tmp_path, split=None)} == {"clip_a", "clip_b"}
 
 
+def test_a_clip_of_one_frame_and_joints_that_are_no_numbers(tmp_path: Path) -> None:
+    mat = write_jhmdb(tmp_path) / "joint_positions" / "walk" / "clip_a" / "joint_positions.mat"
+    points = np.full((2, 15), 50.0)
+    points[:, 3] = np.nan
+    pytest.importorskip("scipy.io").savemat(mat, {"pos_img": points})  # MATLAB keeps no last dimension of one
+    (clip,) = read_jhmdb(tmp_path)
+    keypoints = clip.frames[0].keypoints
+    assert len(clip.frames) == 1 and keypoints is not None and np.isfinite(keypoints).all() and keypoints[0, 3, 2] == 0
+
+
 def test_joints_are_matched_to_cocos_by_name() -> None:
     own, other = coco_columns(JOINTS, COCO_KEYPOINTS)
     pairs = {JOINTS[a]: COCO_KEYPOINTS[b] for a, b in zip(own, other, strict=True)}
@@ -150,6 +234,28 @@ def broken(folder: Path, kind: str) -> None:
         read_detrac(folder)
     elif kind == "jhmdb":
         read_jhmdb(folder, split=None)
+    elif kind in ("coco box", "coco number"):
+        box = "[1, 2, 3]" if kind == "coco box" else "[NaN, 2, 3, 4]"
+        annotation = f'{{"id": 5, "image_id": 1, "category_id": 1, "bbox": {box}}}'
+        path.write_text(f'{{"images": [{{"id": 1}}], "categories": [{{"id": 1, "name": "car"}}], "annotations": [{annotation}]}}')
+        read_coco(path, "clip.mp4")
+    elif kind == "gone":
+        read_coco(path, "clip.mp4")
+    elif kind == "mot number":
+        path.write_text("1,1,2,inf,4,5,1\n")
+        read_mot(path, "clip.mp4")
+    elif kind == "mot first":
+        path.write_text("0,1,2,3,4,5,1\n1,1,2,3,4,5,1\n")
+        read_mot(path, "clip.mp4")
+    elif kind == "detrac first":
+        read_detrac(write_detrac(folder, DETRAC.replace('num="1"', 'num="0"')))
+    elif kind in ("mat empty", "mat 7.3"):
+        head = b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM" + bytes(100)
+        (write_jhmdb(folder) / "joint_positions/walk/clip_a/joint_positions.mat").write_bytes(b"" if kind == "mat empty" else head)
+        read_jhmdb(folder)
+    elif kind == "split without a clip":
+        (write_jhmdb(folder) / "splits" / "walk_test_split1.txt").write_text("clip_a.avi 1\n")
+        read_jhmdb(folder)
     elif kind == "split":
         read_jhmdb(folder)
     else:
@@ -161,7 +267,16 @@ def broken(folder: Path, kind: str) -> None:
     ("kind", "message"),
     [
         ("coco", "not a COCO file"),
+        ("coco box", "annotation 5 has the bbox"),
+        ("coco number", "annotation 5 has the bbox"),
+        ("gone", "file: cannot be read: No such file"),
         ("mot", "line 2: not a row of a MOT file"),
+        ("mot number", "line 1: not a row of a MOT file"),
+        ("mot first", "frame 0 comes before the first, 1; add --first-frame 0"),
+        ("detrac first", "frame 0: they are counted from 1"),
+        ("mat empty", "not a joint_positions.mat of JHMDB"),
+        ("mat 7.3", "MATLAB 7.3.*save"),
+        ("split without a clip", "none of its clips is a test clip of split 1"),
         ("detrac xml", "not an annotation file of UA-DETRAC: its root is <annotation>"),
         ("detrac", "no sequence of UA-DETRAC"),
         ("jhmdb", "no labelled clip of JHMDB"),
