@@ -56,7 +56,7 @@ def read_coco(annotations: Path, source: str, known: Mapping[int, str] = COCO_LA
         numbered = {_frame_number(image): truth for image, truth in truths}
     except OSError as error:
         raise SourceError(f"{annotations}: cannot be read: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ArithmeticError, ValueError, KeyError, TypeError, AttributeError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise SourceError(f"{annotations}: not a COCO file ({reason})", "it needs images, annotations and categories") from error
     return LabelledClip(Path(source).stem, source, numbered, keypoint_names=joints)

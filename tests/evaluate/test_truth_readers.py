@@ -234,8 +234,8 @@ def broken(folder: Path, kind: str) -> None:
         read_detrac(folder)
     elif kind == "jhmdb":
         read_jhmdb(folder, split=None)
-    elif kind in ("coco box", "coco number"):
-        box = "[1, 2, 3]" if kind == "coco box" else "[NaN, 2, 3, 4]"
+    elif kind.startswith("coco "):
+        box = {"coco box": "[1, 2, 3]", "coco number": "[NaN, 2, 3, 4]", "coco huge": f"[1, 2, 3, {10**400}]"}[kind]
         annotation = f'{{"id": 5, "image_id": 1, "category_id": 1, "bbox": {box}}}'
         path.write_text(f'{{"images": [{{"id": 1}}], "categories": [{{"id": 1, "name": "car"}}], "annotations": [{annotation}]}}')
         read_coco(path, "clip.mp4")
@@ -269,6 +269,7 @@ def broken(folder: Path, kind: str) -> None:
         ("coco", "not a COCO file"),
         ("coco box", "annotation 5 has the bbox"),
         ("coco number", "annotation 5 has the bbox"),
+        ("coco huge", "not a COCO file .OverflowError"),
         ("gone", "file: cannot be read: No such file"),
         ("mot", "line 2: not a row of a MOT file"),
         ("mot number", "line 1: not a row of a MOT file"),
