@@ -63,7 +63,7 @@ def read_coco(annotations: Path, folder: Path, source: str, known: Sequence[int]
     known: COCO's numbers of the classes that are labelled throughout; default: those that the file lists. Raises SourceError.
     """
     try:
-        data: dict[str, Any] = json.loads(annotations.read_text())
+        data: dict[str, Any] = json.loads(annotations.read_text(encoding="utf-8-sig"))
         names = {entry["id"]: str(entry["name"]).lower() for entry in data["categories"]}
         images = data["images"]
         by_image: defaultdict[int, list[dict[str, Any]]] = defaultdict(list)
@@ -114,7 +114,7 @@ def read_yolo(folder: Path, class_ids: Mapping[int, int], source: str) -> Iterat
         image = read_image(path)
         height, width = image.shape[:2]
         boxes, classes = [], []
-        for line in labels.read_text().splitlines() if labels.is_file() else ():
+        for line in labels.read_text(encoding="utf-8-sig").splitlines() if labels.is_file() else ():
             number, x, y, w, h = (float(word) for word in line.split()[:5])
             if int(number) in class_ids:
                 boxes.append(((x - w / 2) * width, (y - h / 2) * height, (x + w / 2) * width, (y + h / 2) * height))
@@ -129,7 +129,7 @@ def read_mot(path: Path, *, minimum_fill: float = 0.0) -> dict[int, Truth]:
     """
     rows: defaultdict[int, list[tuple[float, float, float, float, bool]]] = defaultdict(list)
     try:
-        for line in path.read_text().splitlines():
+        for line in path.read_text(encoding="utf-8-sig").splitlines():
             words = line.split(",")
             x, y, w, h = (float(word) for word in words[2:6])
             unsure = minimum_fill > 0 and float(words[7]) < minimum_fill

@@ -67,6 +67,23 @@ def test_mot_rows_are_grouped_by_frame_and_thin_ones_ignored(tmp_path):
     assert not read_mot(path)[3].ignore.any()
 
 
+def test_a_byte_order_mark_changes_nothing(tmp_path, picture):
+    mark = b"\xef\xbb\xbf"
+    data = {
+        "images": [{"id": 7, "file_name": picture.name}],
+        "categories": [{"id": 2, "name": "person"}],
+        "annotations": [{"image_id": 7, "category_id": 2, "bbox": [10, 5, 20, 30]}],
+    }
+    (tmp_path / "labels.json").write_bytes(mark + json.dumps(data).encode())
+    (sample,) = read_coco(tmp_path / "labels.json", tmp_path, "set")
+    assert len(sample.targets.boxes) == 1
+    (tmp_path / "gt.txt").write_bytes(mark + b"1,1,10,20,30,40,1,1,1\r\n")
+    assert list(read_mot(tmp_path / "gt.txt")) == [1]
+    picture.with_suffix(".txt").write_bytes(mark + b"2 0.5 0.5 0.2 0.4\r\n")
+    (sample,) = read_yolo(tmp_path, {2: 3}, "set")
+    assert len(sample.targets.boxes) == 1
+
+
 def test_a_broken_mot_file_is_named(tmp_path):
     (tmp_path / "gt.txt").write_text("1,2,three\n")
     with pytest.raises(SourceError, match="gt.txt"):
