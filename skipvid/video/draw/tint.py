@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from skipvid.core.planes import BLACK, NEUTRAL, Planes
 from skipvid.video.draw.canvas import Canvas, Image, grid_lines
 from skipvid.video.draw.cells import tint_cells
+from skipvid.video.draw.lines import draw_lines
 from skipvid.video.draw.text import AMBER, Scale
 from skipvid.video.planes import canvas_for
 
@@ -98,7 +99,16 @@ def _outline(image: Canvas, mask: NDArray[np.bool_], rows: NDArray[np.int64], co
         points = np.empty((len(border), 2, 2), np.int32)
         points[:, 0, 1 - axis], points[:, 1, 1 - axis] = ends[start], ends[end]
         points[:, :, axis] = across[border, None]
-        grid_lines(image, points, AMBER, stroke)
+        _draw(image, points, stroke)
+
+
+def _draw(image: Canvas, lines: NDArray[np.int32], stroke: int) -> None:
+    """Level and upright lines, (K, 2, 2), in amber."""
+    if isinstance(image, Planes) and stroke == 1:  # of which there are hundreds
+        for plane, level in zip(image.all(), image.levels(AMBER), strict=True):
+            draw_lines(plane, lines, level, plane.shape != image.luma.shape)
+        return
+    grid_lines(image, lines, AMBER, stroke)
 
 
 def _borders(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:

@@ -1,5 +1,6 @@
-// The Python module skipvid.video.draw._tint: a plane of a picture, tinted cell by cell in one pass. OpenCV takes a call for each rectangle of
-// cells, some hundreds for a picture, and after each of them Python's lock has to be waited for.
+// The Python module skipvid.video.draw._tint: a plane of a picture, tinted cell by cell in one pass, and the lines between cells. OpenCV takes
+// a call for each rectangle of cells, some hundreds for a picture, and after each of them Python's lock has to be waited for; of lines it takes
+// an array each, which costs many times as long as drawing it.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 
@@ -17,6 +18,7 @@ using Plane = nb::ndarray<const std::uint8_t, nb::ndim<2>, nb::device::cpu>;
 using Canvas = nb::ndarray<std::uint8_t, nb::ndim<2>, nb::device::cpu>;
 using Cells = nb::ndarray<const std::uint8_t, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 using Edges = nb::ndarray<const std::int64_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using Lines = nb::ndarray<const std::int32_t, nb::shape<-1, 2, 2>, nb::c_contig, nb::device::cpu>;
 using Table = nb::ndarray<const std::uint16_t, nb::shape<256>, nb::c_contig, nb::device::cpu>;
 
 void check(bool fits, const char* problem) {
@@ -62,9 +64,28 @@ void tint_cells(const Plane& plane, const Canvas& out, const Cells& cells, const
   }
 }
 
+void draw_lines(const Canvas& plane, const Lines& lines, std::uint8_t level, bool halved) {
+  check(plane.stride(1) == 1 || plane.shape(1) <= 1, "pixels of a row lie side by side");
+  const auto height = static_cast<std::int64_t>(plane.shape(0)), width = static_cast<std::int64_t>(plane.shape(1));
+  const int shift = halved ? 1 : 0;
+  for (std::size_t line = 0; line < lines.shape(0); ++line) {
+    check(lines(line, 0, 0) == lines(line, 1, 0) || lines(line, 0, 1) == lines(line, 1, 1), "lines are level or upright");
+  }
+  for (std::size_t line = 0; line < lines.shape(0); ++line) {
+    const auto [left, right] = std::minmax<std::int64_t>({lines(line, 0, 0) >> shift, lines(line, 1, 0) >> shift});
+    const auto [top, bottom] = std::minmax<std::int64_t>({lines(line, 0, 1) >> shift, lines(line, 1, 1) >> shift});
+    const std::int64_t first = std::max<std::int64_t>(left, 0), end = std::min(right + 1, width);
+    for (std::int64_t y = std::max<std::int64_t>(top, 0); y < std::min(bottom + 1, height) && first < end; ++y) {
+      std::uint8_t* const row = plane.data() + y * plane.stride(0);
+      std::fill(row + first, row + end, level);
+    }
+  }
+}
+
 }  // namespace
 
 NB_MODULE(_tint, m) {
   m.def("tint_cells", &tint_cells, nb::arg("plane"), nb::arg("out"), nb::arg("cells"), nb::arg("rows"), nb::arg("columns"),
         nb::arg("factors"), nb::arg("offsets"));
+  m.def("draw_lines", &draw_lines, nb::arg("plane"), nb::arg("lines"), nb::arg("level"), nb::arg("halved"));
 }
