@@ -16,6 +16,7 @@ from skipvid.models.heads.registry import find_head
 from skipvid.presets.preset import Preset
 from skipvid.tasks.areas import Areas, looked_at
 from skipvid.tasks.canvas import Seen
+from skipvid.tasks.look_ahead import Once
 from skipvid.tasks.picture_task import PictureTask
 from skipvid.tasks.registration import Registration
 
@@ -60,7 +61,7 @@ class DetectTask(PictureTask):
         self, maps: Sequence[NDArray[np.float32]], frame_size: tuple[int, int], changed: Sequence[bool] | None = None
     ) -> Callable[[], Detections]:
         """As `decode`; what is returned chooses among what was read, for which the maps are no longer needed. It may run in any thread,
-        also when frames have followed, where nobody asks for its boxes (the registration `rests`) and no area is left out."""
+        also when frames have followed, where no area is left out."""
         letterbox = self.letterbox(frame_size)
         if self._head is None or self._head.image_size != letterbox.input_size:
             self._head = self._make_head(letterbox.input_size)
@@ -70,16 +71,9 @@ class DetectTask(PictureTask):
             if changed is None or level not in self._found or any(changed[number] for number in numbers):
                 self._found[level] = head.find(level, [maps[number] for number in numbers], self.score_threshold)
         found, registration = [self._found[level] for level in range(len(head.levels))], self.registration
-        seen, self._boxes = registration.seen, None
-        if registration.rests:
-            return lambda: self._chosen(head.choose(found), registration, seen)
-
-        def chosen() -> Detections:
-            raw = head.choose(found)
-            self._boxes = raw.boxes
-            return self._chosen(raw, registration, seen)
-
-        return chosen
+        seen, raw = registration.seen, Once(lambda: head.choose(found))
+        self._boxes = None if registration.rests else lambda: raw().boxes
+        return lambda: self._chosen(raw(), registration, seen)
 
     def _chosen(self, raw: RawDetections, registration: Registration, seen: Seen) -> Detections:
         categories = self._labels.category_ids(raw.classes)

@@ -136,8 +136,7 @@ class DetectStream(EngineStream):
         self._identities = None if follow is None else Identities(engine.score_threshold, engine.categories, follow.confirm)
         self._detect_every = 1 if follow is None else follow.detect_every
         self._looks_ahead = self._detect_every == 1
-        # Whether what was found may be told after the next frame has begun, unless a camera that moves is looked at: nothing that comes
-        # before the network asks for it.
+        # Whether what was found may be told after the next frame has begun: who registers pictures asks for it some frames later.
         self._tells_later = follow is None and engine.areas is None
         self._counts = Counts(engine.count) if engine.count and follow is not None else None
         self._since_start = 0  # frames since everything began anew
@@ -222,7 +221,7 @@ class DetectStream(EngineStream):
         found = self._detect(frame, clock) if self._ran else None
         if self._identities is None:
             assert found is not None  # who skips frames follows what is found
-            if self._tells_later and self._task.registration.rests:
+            if self._tells_later:
                 return found
             detections = found()
             clock.lap("postprocess")

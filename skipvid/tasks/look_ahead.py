@@ -19,9 +19,26 @@ from skipvid.core.results import StoredPicture
 Image = NDArray[np.uint8] | StoredPicture
 Boxes = NDArray[np.float32] | None
 T = TypeVar("T")
+R = TypeVar("R")
 
 LAG = 8
 """More than the frames that a pipeline reads ahead, so that who reads never waits for what the network finds."""
+
+
+class Once(Generic[R]):
+    """What is worked out by the first who asks for it, in any thread; others wait for that one."""
+
+    def __init__(self, work: Callable[[], R]) -> None:
+        self._work: Callable[[], R] | None = work
+        self._lock = Lock()
+        self._result: list[R] = []
+
+    def __call__(self) -> R:
+        with self._lock:
+            if self._work is not None:
+                self._result.append(self._work())
+                self._work = None  # and what it holds
+        return self._result[0]
 
 
 class LookAhead(Generic[T]):
@@ -38,7 +55,7 @@ class LookAhead(Generic[T]):
         self._ready: deque[tuple[Image, T]] = deque()
         self._taken = self._worked = 0  # pictures
         self._begin = 0  # the number of the first picture that what was found counts for
-        self._found: dict[int, Boxes] = {}
+        self._found: dict[int, Boxes | Callable[[], Boxes]] = {}
         self._asked = False  # whether a result is waited for
 
     def offer(self, picture: Image) -> None:
@@ -49,8 +66,8 @@ class LookAhead(Generic[T]):
                 self._work_on(self._waiting[0])
                 self._waiting.popleft()
 
-    def take(self, picture: Image, found: Boxes) -> T:
-        """The result for the next picture. found: in the picture taken last."""
+    def take(self, picture: Image, found: Boxes | Callable[[], Boxes]) -> T:
+        """The result for the next picture. found: in the picture taken last, or what says so, in whatever thread works."""
         self._found[self._taken - 1] = found
         self._found.pop(self._taken - 1 - 2 * LAG, None)
         if not (self._ready and self._ready[0][0] is picture):
@@ -81,7 +98,8 @@ class LookAhead(Generic[T]):
 
     def _work_on(self, picture: Image) -> None:
         before = self._worked - LAG
-        self._ready.append((picture, self._work(picture, self._found[before] if before >= self._begin else None)))
+        found = self._found[before] if before >= self._begin else None
+        self._ready.append((picture, self._work(picture, found() if callable(found) else found)))
         self._worked += 1
 
     def _work_now(self, picture: Image) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -39,7 +39,7 @@ class PictureTask:
         self._ahead = LookAhead(self._look, self._can_look)
         self._registration: Registration | None = None
         self.denoiser = Denoiser() if denoise == "auto" else None
-        self._boxes: NDArray[np.float32] | None = None  # of the last frame, in pixels of the input
+        self._boxes: Callable[[], NDArray[np.float32]] | None = None  # says those of the last frame, in pixels of the input
 
     def letterbox(self, frame_size: tuple[int, int]) -> Letterbox:
         """The placing of frames of (height, width) pixels in the network's input."""

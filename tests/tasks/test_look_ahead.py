@@ -6,17 +6,18 @@ import math
 import random
 import threading
 import time
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 from shaking_camera import scene, seen
 
-from skipvid.core.results import Frame
+from skipvid.core.results import Frame, FrameResult
 from skipvid.presets.preset import load_preset
 from skipvid.presets.weights import resolve_weights
 from skipvid.skip.config import SkipConfig
 from skipvid.tasks.detect_engine import DetectEngine
-from skipvid.tasks.look_ahead import LAG, Boxes, Image, LookAhead
+from skipvid.tasks.look_ahead import LAG, Boxes, Image, LookAhead, Once
 
 PICTURES: list[Image] = [np.full((2, 2, 3), number, np.uint8) for number in range(60)]
 
@@ -155,19 +156,58 @@ def test_a_stream_finds_the_same_whether_frames_were_looked_at_ahead(engine: Det
     frames = [Frame(seen(whole, 2 * math.sin(2.1 * n), math.cos(1.3 * n)), n, n / 25, "") for n in range(22)]
     frames += [Frame(255 - seen(whole, math.sin(n), 0.0), n, n / 25, "") for n in range(22, 28)]
 
-    def results(ahead: int) -> list[tuple[bool, int, bytes]]:
+    def results(ahead: int, late: int = 0) -> list[tuple[bool, int, bytes]]:
+        """ahead: frames that are looked at before their turn. late: for so many frames each result waits to be completed."""
         stream, offered = engine.stream(), 0
+        begun: list[Callable[[], FrameResult]] = []
         found = []
         for number, frame in enumerate(frames):
             while ahead and offered < min(len(frames), number + 1 + ahead):
                 stream.look_ahead(frames[offered])
                 offered += 1
-            result = stream.process(frame)
-            assert result.cost is not None
-            found.append((result.keyframe, result.cost.macs, result.detections.boxes.tobytes()))
+            begun.append(stream.begin(frame))
+            while len(begun) > (late if number + 1 < len(frames) else 0):
+                result = begun.pop(0)()
+                assert result.cost is not None
+                found.append((result.keyframe, result.cost.macs, result.detections.boxes.tobytes()))
         assert any("registered" in note for note in stream.notes)
         return found
 
     alone = results(0)
     assert alone[22][0] and not all(keyframe for keyframe, _, _ in alone)
     assert results(1) == alone and results(5) == alone
+    assert results(5, late=5) == alone and results(5, late=len(frames)) == alone
+
+
+def test_what_is_worked_out_once_is_the_same_for_all_who_ask() -> None:
+    begun, go_on, results = threading.Event(), threading.Event(), []
+
+    def work() -> object:
+        begun.set()
+        go_on.wait(5)
+        return object()
+
+    once = Once(work)
+    askers = [threading.Thread(target=lambda: results.append(once())) for _ in range(4)]
+    for asker in askers:
+        asker.start()
+    assert begun.wait(5) and not results
+    go_on.set()
+    for asker in askers:
+        asker.join()
+    assert len(results) == 4 and {id(result) for result in results} == {id(once())}
+
+
+def test_what_failed_is_tried_again_by_the_next_who_asks() -> None:
+    answers: list[int | Exception] = [ValueError("not yet"), 7]
+
+    def work() -> int:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    once = Once(work)
+    with pytest.raises(ValueError, match="not yet"):
+        once()
+    assert once() == once() == 7
