@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -95,6 +97,20 @@ def test_equal_frames_do_not_end_a_stretch_one_by_one() -> None:
     stretch.repeated()
     stretch.repeated()
     assert stretch.left == 0
+
+
+@pytest.mark.parametrize("lasts", [False, True])
+def test_pictures_end_a_stretch_where_they_rest_whether_they_last_or_not(lasts: bool) -> None:
+    random = np.random.default_rng(3)
+    moving = [random.integers(0, 256, (64, 64, 3), np.uint8) for _ in range(3)]
+    pictures = [Picture(pixels, (64, 64), TABLES, (2, 1, 0), lasts) for pixels in [*moving, *[moving[2].copy() for _ in range(2)]]]
+    stretch = begun()
+    stretch.look([pictures[1]], [pictures[0]])
+    # The third one is not looked at: what is known of the second is none of it.
+    stretch.look([pictures[3]], [pictures[2]])
+    assert stretch.left == FIRST_FAR
+    stretch.look([pictures[4]], [pictures[3]])
+    assert stretch.left == 1
 
 
 def test_the_share_of_changed_pixels_is_counted_in_the_unit_of_the_threshold() -> None:
@@ -200,10 +216,10 @@ def test_a_dense_frame_costs_everything_and_its_account_is_as_if_counted_anew(py
     seen = {True: 0, False: 0}
     for _ in range(14):
         session(torch.randn(SHAPE))
-        costs, run = session._last()
-        cost = session.cost
-        assert (cost.counts == frame_cost(costs, run).counts).all() and cost.table == frame_cost(costs, run).table
-        assert (session.activity(8) == session._activity(8)()).all() and (session.activity(16) == session._activity(16)()).all()
+        last = session._last()
+        cost, counted = session.cost, frame_cost(last.costs, last.run)
+        assert (cost.counts == counted.counts).all() and cost.table == counted.table
+        assert all((session.activity(stride) == replace(last, whole=None).activity(stride)()).all() for stride in (8, 16))
         if session.keyframe:
             assert cost.macs == cost.dense_macs and cost.gate_ops == 0
             assert all(mask.all() for mask in session.computed.values())
