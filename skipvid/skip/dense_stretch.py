@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from skipvid.skip.picture import Input, Picture
 from skipvid.skip.ratio_choice import sampled
@@ -43,6 +44,7 @@ class DenseStretch:
         self._length = self._resting = 0
         self._tried, self._saved = 0, 0.0  # gated frames since the last stretch, and what they saved, in times of a dense frame
         self._moving: float | None = None  # share of the input that changes while it goes on; None: the stretch is not to end early
+        self._sampled: tuple[Input, NDArray[np.float32]] | None = None  # the inputs looked at last, and their samples
 
     def reset(self) -> None:
         """Begin anew, in no stretch."""
@@ -83,13 +85,22 @@ class DenseStretch:
         """Let the next frame be the stretch's last one where it rests. inputs, last: its own, and those of the frame before."""
         if self._moving is None or self.left <= 1:
             return
-        share = changed_share(inputs, last, self._threshold)
+        share = self._changed(inputs, last)
         if share is None:
             return
         self._resting = self._resting + 1 if share < RESTS * self._moving else 0
         self._moving = max(self._moving, share)
         if self._resting >= LOOKS:
             self.left = 1
+
+    def _changed(self, inputs: Sequence[Input], last: Sequence[Input]) -> float | None:
+        """As `changed_share`. What lasts is sampled once."""
+        if not (len(inputs) == len(last) == 1 and isinstance(last[0], Picture) and last[0].lasts):
+            return changed_share(inputs, last, self._threshold)
+        known = self._sampled is not None and self._sampled[0] is last[0]
+        before = self._sampled[1] if known and self._sampled is not None else sampled(last[0])
+        self._sampled = inputs[0], sampled(inputs[0])
+        return _share(self._sampled[1], before, self._threshold)
 
 
 def changed_share(inputs: Sequence[Input], last: Sequence[Input], threshold: float) -> float | None:
@@ -102,6 +113,9 @@ def changed_share(inputs: Sequence[Input], last: Sequence[Input], threshold: flo
     (item,), (other,) = inputs, last
     if not isinstance(item, Picture) and item.is_complex():
         return None
-    values, before = sampled(item), sampled(other)
+    return _share(sampled(item), sampled(other), threshold)
+
+
+def _share(values: NDArray[np.float32], before: NDArray[np.float32], threshold: float) -> float:
     with np.errstate(invalid="ignore", over="ignore"):  # inputs may hold infinities
         return float((np.abs(values - before).mean(0) > threshold * np.abs(values).mean()).mean())

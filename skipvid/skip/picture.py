@@ -21,13 +21,15 @@ class Picture:
     """Bytes at the top left of an input of three channels, the rest of which is 0.
 
     pixels: (h, w, 3) uint8, contiguous. size: (height, width) of the whole input, at least h and w. tables: (3, 256) float32, the value of
-    each byte in each channel of the input. order: which byte of a pixel each channel is made of.
+    each byte in each channel of the input. order: which byte of a pixel each channel is made of. lasts: whether nobody writes into the
+    pixels any more, so that who remembers a picture need not copy them.
     """
 
     pixels: NDArray[np.uint8]
     size: tuple[int, int]
     tables: NDArray[np.float32]
     order: tuple[int, int, int]
+    lasts: bool = False
 
     def __post_init__(self) -> None:
         height, width = self.pixels.shape[:2]
@@ -140,7 +142,9 @@ def _copy(item: Input, old: Input | None) -> Input:
         if old is None or isinstance(old, Picture) or old.is_inference() or (old.dtype, old.device) != (item.dtype, item.device):
             return value.clone()
         return old.copy_(value) if old.shape == item.shape else value.clone()
-    if not isinstance(old, Picture) or old.pixels.shape != item.pixels.shape:
+    if item.lasts:
+        return item
+    if not isinstance(old, Picture) or old.lasts or old.pixels.shape != item.pixels.shape:
         return replace(item, pixels=item.pixels.copy())
     np.copyto(old.pixels, item.pixels)
     return replace(item, pixels=old.pixels)

@@ -71,7 +71,8 @@ class Preprocessor:
         if self._fill is not None and letterbox.content_size != letterbox.input_size:
             below, beside = letterbox.input_size[0] - height, letterbox.input_size[1] - width
             image = cv2.copyMakeBorder(image, 0, below, 0, beside, cv2.BORDER_CONSTANT, value=[self._fill] * 3)  # type: ignore[assignment]
-        return Picture(np.ascontiguousarray(image), letterbox.input_size, self._tables, self._order)
+        pixels = np.ascontiguousarray(image)
+        return Picture(pixels, letterbox.input_size, self._tables, self._order, lasts=pixels is not picture)
 
 
 def _resized(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:

@@ -83,9 +83,9 @@ class PictureTask:
         if self.denoiser is not None:
             if seen.shift != (0, 0):
                 self.denoiser.forget()  # its means lie on the canvas as it was
-            prepared = replace(prepared, pixels=self.denoiser(prepared.pixels))
+            prepared = _with(prepared, self.denoiser(prepared.pixels))
         self._whole = prepared
-        return prepared if self._held is None else replace(prepared, pixels=self._held.hold(prepared.pixels))
+        return prepared if self._held is None else _with(prepared, self._held.hold(prepared.pixels))
 
     @property
     def registration(self) -> Registration:
@@ -128,6 +128,11 @@ class PictureTask:
         seen = {name: mask[: math.ceil(mask.shape[0] * rows), : math.ceil(mask.shape[1] * columns)] for name, mask in masks.items()}
         cells = {name: (box.input_size[0] / mask.shape[0], box.input_size[1] / mask.shape[1]) for name, mask in masks.items()}
         return {name: self.registration.to_frame(mask, cells[name], self.registration.seen) for name, mask in seen.items()}
+
+
+def _with(picture: Picture, pixels: NDArray[np.uint8]) -> Picture:
+    """The picture with these pixels, which may be written into afterwards if they are others."""
+    return picture if pixels is picture.pixels else replace(picture, pixels=pixels, lasts=False)
 
 
 def size_of(picture: Image) -> tuple[int, int]:

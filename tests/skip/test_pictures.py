@@ -139,6 +139,18 @@ def test_pictures_are_the_same_only_where_every_byte_is(channel: int) -> None:
     assert not same_values([picture(pixels)], [kept])  # nor does what was copied follow the caller's memory
 
 
+def test_what_lasts_is_not_copied_and_never_written_into() -> None:
+    first, second, third = stream(20, 60, 3, 5)
+    lasting = replace(picture(first), lasts=True)
+    (kept,) = copied([lasting])
+    assert kept is lasting
+    before = first.copy()
+    (other,) = copied([picture(second)], [kept])
+    assert np.array_equal(first, before) and same_values([other], [picture(second)])
+    (again,) = copied([picture(third)], [other])
+    assert isinstance(other, Picture) and isinstance(again, Picture) and again.pixels is other.pixels  # that memory is the copy's own
+
+
 @settings(max_examples=25, deadline=None)
 @given(height=st.integers(1, SIZE[0]), width=st.integers(1, SIZE[1]), seed=st.integers(0, 99))
 def test_what_a_picture_does_not_cover_is_zero(height: int, width: int, seed: int) -> None:

@@ -72,3 +72,12 @@ def test_the_activity_grid_is_cropped_to_the_frame() -> None:
     assert cropped.shape == (16, 64) and cropped[0, 0] == 0
     box = Letterbox((97, 500), (97, 500), (384, 512))
     assert box.crop_grid(grid, 8).shape == (13, 63)  # cells that the frame covers in part belong to it
+
+
+@pytest.mark.parametrize(("size", "lasts"), [((64, 96), False), ((32, 48), True), ((128, 192), True)])
+def test_only_pictures_in_memory_of_their_own_last(size: tuple[int, int], lasts: bool) -> None:
+    image = np.zeros((*size, 3), np.uint8)
+    prepared = IDENTITY(image, Letterbox.fit(size, (64, 96)))
+    assert prepared.lasts == lasts == (not np.shares_memory(prepared.pixels, image))
+    turned = np.zeros((96, 64, 3), np.uint8).swapaxes(0, 1)
+    assert IDENTITY(turned, Letterbox.fit((64, 96), (64, 96))).lasts  # a copy, as its rows do not lie one behind the other
