@@ -47,16 +47,17 @@ def test_a_sum_has_the_bits_of_two_steps(instruction_set: str, kind: str, channe
 
 
 @pytest.mark.parametrize("instruction_set", HALF_SETS)
-def test_the_unit_of_a_sum_is_measured(instruction_set: str) -> None:
-    """Of both maps, whose rows are stored at the same time."""
+@pytest.mark.parametrize("gated", [("b", "y"), ("y",), ("b",)])
+def test_the_unit_of_a_sum_is_measured(instruction_set: str, gated: tuple[str, ...]) -> None:
+    """Of both maps, whose rows are stored at the same time; of the sum alone, as they are."""
     nodes, outputs = network("block", 32, "relu")
-    plan = plans.plan_of(nodes, [NormGate(name, 0.3) for name in ("x", "b", "y")], outputs=outputs, precision="bf16")
+    plan = plans.plan_of(nodes, [NormGate(name, 0.3) for name in ("x", *gated)], outputs=outputs, precision="bf16")
     program, reference = plans.native(plan, 2, instruction_set), plans.ReferenceProgram(plan)
     state, expected = program.new_state(), reference.new_state()
     frame = plans.frames((1, 3, 9, 21), 1, 0)
     program.run(state, frame, True)
     reference.run(expected, frame, True)
-    for name in ("b", "y"):
+    for name in gated:
         unit = state.core.limit(program._lowered.maps[name]) / (0.3 * 32)
         assert unit == pytest.approx(expected.scales[name], rel=1e-3), name
 

@@ -70,6 +70,49 @@ def test_a_gate_that_stands_behind_a_finer_one_or_opens_in_blocks_stays() -> Non
         assert without_passing(GatedGraph(graph, gates)).gates == gates
 
 
+class Scaled(nn.Module):
+    """A map, scaled by what its mean says, that `last` reads."""
+
+    def __init__(self, last: nn.Module, between: Callable[[Tensor], Tensor] = plain, scales: int = 8, again: bool = False) -> None:
+        super().__init__()
+        self.first, self.squeeze, self.last = nn.Conv2d(4, 8, 3, padding=1), nn.Conv2d(8, scales, 1), last
+        self.between, self.again = between, again
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        wide = silu(self.first(x))
+        scaled = self.between(wide * torch.sigmoid(self.squeeze(wide.mean((2, 3), keepdim=True))))
+        return (self.last(scaled), scaled) if self.again else (self.last(scaled),)
+
+
+SCALED = {
+    "read by single pixels": (Scaled(nn.Conv2d(8, 3, 1)), True),
+    "read by windows": (Scaled(nn.Conv2d(8, 3, 3, padding=1)), False),
+    "read by some pixels": (Scaled(nn.Conv2d(8, 3, 1, stride=2)), False),
+    "read in groups": (Scaled(nn.Conv2d(8, 4, 1, groups=2)), False),
+    "activated": (Scaled(nn.Conv2d(8, 3, 1), torch.relu), False),
+    "of one scale": (Scaled(nn.Conv2d(8, 3, 1), scales=1), False),
+    "an output": (Scaled(nn.Conv2d(8, 3, 1), again=True), False),
+}
+
+
+@pytest.mark.parametrize("name", SCALED)
+def test_a_gate_is_left_out_on_a_scaled_map_that_is(name: str) -> None:
+    net, left_out = SCALED[name]
+    graph = graph_of(net.eval(), SHAPE)
+    gates = place_norm_gates(graph, 0.1)
+    scaled = {node.name for node in graph if node.op == "mul"}
+    kept = without_passing(GatedGraph(graph, gates)).gates
+    assert len(scaled) == 1 and (left_out or scaled <= set(kept) or not scaled <= set(gates))
+    assert set(gates) - set(kept) == (scaled if left_out else set())
+
+
+def test_a_gate_on_a_scaled_map_behind_a_finer_one_stays() -> None:
+    graph = graph_of(SCALED["read by single pixels"][0].eval(), SHAPE)
+    first = next(node.name for node in graph if node.layer == "first")
+    gates = place_norm_gates(graph, 0.1, thresholds={first: 0.05})
+    assert without_passing(GatedGraph(graph, gates)).gates == gates
+
+
 @pytest.mark.parametrize("backend", ["reference", "cpu"])
 @pytest.mark.parametrize("precision", ["f32", "bf16"])
 def test_half_precision_alone_leaves_them_out_and_at_threshold_zero_has_the_bits_of_a_dense_run(backend: str, precision: str) -> None:

@@ -175,7 +175,10 @@ nb::ndarray<nb::numpy, Value, nb::ndim<3>> view_of(nb::handle_t<State> self, int
 
 nb::object rows_of(nb::handle_t<State> self, int map) {
   const State& state = nb::cast<const State&>(self);
-  if (state.program.in_floats(checked_map(state, map))) return nb::cast(view_of<float>(self, map));
+  if (!state.program.maps[checked_map(state, map)].stored) {
+    throw std::invalid_argument("map " + std::to_string(map) + " is not stored: its reader makes it");
+  }
+  if (state.program.in_floats(map)) return nb::cast(view_of<float>(self, map));
   return nb::cast(view_of<std::int16_t>(self, map));
 }
 

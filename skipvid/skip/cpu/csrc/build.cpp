@@ -281,6 +281,7 @@ Program::Program(const Description& description, const Kernels& instructions, st
   add_maps(description);
   add_gates(description);
   add_steps(description);
+  find_scalings(description.rows<KeptRow>());  // before waves: what is taken is a view there
   for (const SegmentRow& row : description.rows<SegmentRow>()) {
     const int first = number(row.first), last = number(row.last);
     segments_.push_back({first, last, find_waves(*this, first, last)});

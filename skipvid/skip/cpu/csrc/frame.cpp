@@ -172,16 +172,20 @@ void compute_all(const Frame& frame, const Step& step) {
     state.computed[step.map].fill();
     state.counts[step.map] = all.size();
   }
-  if (step.operation && !step.summed) {
-    if (measures_scale(frame, step.map)) frame.workspace.sums.resize(all.size());
+  const Step* const sum = measured_sum(frame, step);
+  const bool is_summed = step.summed_by >= 0;
+  if (step.operation && !is_summed && !step.taken) {
+    if (sum != nullptr || measures_scale(frame, step.map)) frame.workspace.sums.resize(all.size());
     const Job job{&frame, &step, all};
     run_jobs(frame, {&job, 1});
   }
+  if (sum != nullptr) set_limit(frame, *sum);
   if (gated) state.published[step.map].fill();
   if (!frame.gates) return;
   if (step.gate) reset_output_gate(frame, step);
   if (frame.program.gates[step.map].smoothed) state.changes[step.map].clear();
-  if (gated && !frame.program.gates[step.map].learned) set_limit(frame, step);
+  const bool is_set = is_summed && measured_sum(frame, state.program.steps[step.summed_by]) != nullptr;  // with the product's
+  if (gated && !frame.program.gates[step.map].learned && !is_set) set_limit(frame, step);
 }
 
 }  // namespace

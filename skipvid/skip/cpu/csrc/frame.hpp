@@ -48,6 +48,8 @@ void update_shifted_view(const Frame& frame, const Step& step);
 bool measures_scale(const Frame& frame, int map);
 // Measure pixels [from, to) of such a map: into frame.workspace.sums, by row, go the sums of |value| over the channels of those that count.
 void measure_scale(const Frame& frame, int map, std::size_t from, std::size_t to, std::vector<std::byte*>& pointers);
+// The step whose sum is stored with what a step stores, if its map's scale is measured as it is stored, while rows are in a cache; or null.
+const Step* measured_sum(const Frame& frame, const Step& step);
 // Set the limit of the gate of an step's map after a keyframe.
 void set_limit(const Frame& frame, const Step& step);
 

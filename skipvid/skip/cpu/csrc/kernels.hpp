@@ -147,6 +147,8 @@ struct DepthwiseKernels {
 // Values by themselves (kernels/pointwise.hpp).
 struct PointwiseKernels {
   void (*pointwise)(Pointwise, const Operand* operands, float* output, std::ptrdiff_t stride, int pixels, int channels);
+  // Rows times the one at `by`, rounded as if stored, one behind the other.
+  void (*scale)(const std::byte* const* rows, const std::byte* by, int count, int channels, std::byte* output);
   // In place; in a table of bfloat16 good to a small part of the rounding that is to come.
   void (*activate)(const Activation&, float* data, std::ptrdiff_t stride, int pixels, int channels);
   // Rows of floats, `stride` apart, with any activation but `none`, rounded and stored.

@@ -24,6 +24,11 @@ struct Addition {
   float low, high;
 };
 
+// A map, each pixel of which is multiplied, channel by channel, with the only one of another map.
+struct Scaling {
+  int map, by;
+};
+
 class Operation {
  public:
   virtual ~Operation() = default;
@@ -39,6 +44,13 @@ class Operation {
   virtual std::optional<Addition> addition(int map) const {
     static_cast<void>(map);
     return std::nullopt;
+  }
+  // What it scales, if that is all it does; or none.
+  virtual std::optional<Scaling> scaling() const { return std::nullopt; }
+  // From now on scale what it reads while it reads it, in place of the map that holds the result. Returns false where it cannot.
+  virtual bool take(const Scaling& scaling) {
+    static_cast<void>(scaling);
+    return false;
   }
   // Once per frame in which anything is to be computed, before compute().
   virtual void prepare(const Frame& frame) const { static_cast<void>(frame); }

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <limits>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -27,6 +28,7 @@ class Convolution final : public Operation {
   int parts() const override { return static_cast<int>(packed_[0].blocks.size()); }
   bool stores() const override { return packed_.size() == 1; }
   bool sums() const override { return stores() && !activates_; }
+  bool take(const Scaling& scaling) override;
   bool moves() const override { return period_[0] == 1 && period_[1] == 1; }
   int chunk() const override;
   std::size_t weights() const override { return packed_[0].weights.bytes() / sizeof(float); }
@@ -55,6 +57,7 @@ class Convolution final : public Operation {
   std::vector<Packed> packed_;
   Buffer bias_, zeros_;
   double work_ = 0;
+  std::optional<Scaling> scaling_;  // of what it reads
 };
 
 class Depthwise final : public Operation {
@@ -98,6 +101,7 @@ class PointwiseChain final : public Operation {
     return std::none_of(operands_.begin(), operands_.end(), [](const Operand& o) { return o.map < 0 && (o.by_row || o.by_column); });
   }
   std::optional<Addition> addition(int map) const override;
+  std::optional<Scaling> scaling() const override;
   int chunk() const override { return std::max(8, 16384 / channels_); }
   double work() const override { return 4.0 * static_cast<double>(links_.size()) * channels_ / lanes; }
 

@@ -32,6 +32,7 @@ struct MapInfo {
   std::ptrdiff_t offset, stride;  // of pixel 0 among the rows of all maps, and from pixel to pixel; in values
   int owner;                      // the map whose memory it lives in: itself, or the one that it is a part of
   bool floats = false;            // whatever the element type: rounded, but not shortened
+  bool stored = true;             // or it has no memory: its only reader makes it (scalings.cpp)
   std::size_t pixels() const { return static_cast<std::size_t>(height) * width; }
 };
 
@@ -59,8 +60,11 @@ struct Step {
   int selects = -1;                      // of a selection: its choice
   bool changes_when_reused = false;      // of a selection: its last value is scaled and shifted
   int sum = -1;                          // the step whose sum is stored with what this one stores, at keyframes (sums.cpp), or none
-  bool summed = false;                   // whether that is done for this one
+  int summed_by = -1;                    // the step whose product this one's sum is stored with, or none
+  bool taken = false;                    // its only reader computes it, so that it only says what changed (scalings.cpp)
   int index = 0;
+  // Whether nothing is computed.
+  bool is_view() const { return kind == StepKind::view || taken; }
   // Whether a choice decides if anything of it is computed.
   bool adapts() const { return guard >= 0 || selects >= 0; }
 };
@@ -116,6 +120,8 @@ class Program {
   void add_maps(const Description& description);
   void add_gates(const Description& description);
   void add_steps(const Description& description);
+  // Find the scaled maps that their readers make (scalings.cpp). kept: maps that are read from outside.
+  void find_scalings(const std::vector<KeptRow>& kept);
   // Find the sums that are stored with what they add up (sums.cpp).
   void find_sums();
   // Find places for the maps of dense states (sharing.cpp). kept: maps that others read or write between two segments, or read after the last.

@@ -157,7 +157,9 @@ void run_direct(const Job& job, const Chunk& chunk, int worker) {
     put_rows(job, values, scratch.targets, chunk.count);
   }
   // Here, while the rows are in a cache.
-  if (measures_scale(frame, map)) measure_scale(frame, map, chunk.from, chunk.from + chunk.count, scratch.targets);
+  const Step* const sum = measured_sum(frame, *job.step);
+  if (sum == nullptr && !measures_scale(frame, map)) return;
+  measure_scale(frame, sum != nullptr ? sum->map : map, chunk.from, chunk.from + chunk.count, scratch.targets);
 }
 
 // Ask the gate about rows of adjacent memory, one for each pixel, whose published rows are `targets`; marks and, if wanted, publishes those

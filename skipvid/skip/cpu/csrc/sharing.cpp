@@ -43,7 +43,14 @@ std::vector<Life> find_lives(const Program& program, const std::vector<KeptRow>&
   };
   for (const Step& step : program.steps) {
     reach(step.map, step.index);
-    for (const int source : step.sources) reach(source, step.index);
+    for (const int source : step.sources) {
+      reach(source, step.index);
+      if (program.maps[source].stored) continue;
+      // What it is made of is read.
+      const auto makes = [&](const Step& other) { return other.taken && other.map == source; };
+      const auto maker = std::find_if(program.steps.begin(), program.steps.end(), makes);
+      for (const int made_of : maker->sources) reach(made_of, step.index);
+    }
     if (step.sum >= 0) reach(program.steps[step.sum].map, step.index);
   }
   const int last = static_cast<int>(program.steps.size());
@@ -61,7 +68,7 @@ void Program::share(const std::vector<KeptRow>& kept) {
   const std::vector<Life> lives = find_lives(*this, kept, passing);
   std::vector<int> order;
   for (int map = 0; map < static_cast<int>(maps.size()); ++map) {
-    if (maps[map].owner == map && !passing[map]) order.push_back(map);
+    if (maps[map].owner == map && maps[map].stored && !passing[map]) order.push_back(map);
   }
   std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return lives[a].from < lives[b].from; });
   shared.assign(maps.size(), 0);

@@ -158,7 +158,7 @@ void move_state(const Frame& frame) {
   frame.lease.run(maps, [&](int map, int) {
     const std::optional<Shift> by = moves_by(frame, map);
     if (!by) return;
-    if (frame.program.maps[map].owner == map) move_map(frame, map, *by);
+    if (frame.program.maps[map].owner == map && frame.program.maps[map].stored) move_map(frame, map, *by);
     if (frame.program.gates[map].smoothed) move_changes(frame, map, *by);
     if (frame.state.pictures[map].height > 0) move_picture(frame.state.pictures[map], *by);
   });

@@ -34,14 +34,14 @@ void Program::find_sums() {
       Step& sum = steps[index];
       for (const int source : sum.sources) {
         const Step* const maker = maker_of(*this, source);
-        if (maker == nullptr || maker->index < segment.first || maker->sum >= 0 || sum.summed) continue;
+        if (maker == nullptr || maker->index < segment.first || maker->sum >= 0 || sum.summed_by >= 0) continue;
         if (!is_plain(sum) || !is_plain(*maker) || !maker->operation->sums()) continue;
         const std::optional<Addition> addition = sum.operation->addition(source);
         if (!addition || in_floats(addition->other) || !is_whole(*this, source) || !is_whole(*this, sum.map)) continue;
         const Step* const other = maker_of(*this, addition->other);
         if (other == nullptr || other->index >= maker->index) continue;
         steps[maker->index].sum = index;
-        sum.summed = true;
+        sum.summed_by = maker->index;
       }
     }
   }

@@ -29,7 +29,7 @@ std::vector<Wave> find_waves(const Program& program, int first, int last) {
     for (const int source : step.sources) number = std::max(number, ready[source]);
     if (step.gate) number = std::max(number, measured[step.gate->change]);
     if (step.guard >= 0) number = std::max(number, ready[program.steps[step.guard].map]);
-    if (step.kind == StepKind::view) {
+    if (step.is_view()) {
       // Costs next to nothing: looked at when the wave before is done, it holds nobody up.
       number = std::max(number - 1, 0);
       wave(number).views.push_back(index);

@@ -159,5 +159,19 @@ void pointwise(Pointwise operation, const Operand* operands, float* output, std:
   }
 }
 
+template <class Value>
+void scale(const std::byte* const* rows, const std::byte* by, int count, int channels, std::byte* output) {
+  const Value* const factors = view<Value>(by);
+  Value* to = reinterpret_cast<Value*>(output);
+  for (int row = 0; row < count; ++row, to += channels) {
+    const Value* const from = view<Value>(rows[row]);
+    int c = 0;
+    for (; c + 2 * width <= channels; c += 2 * width) {
+      store_two(to + c, load(from + c) * load(factors + c), load(from + c + width) * load(factors + c + width));
+    }
+    for (; c < channels; c += width) store(to + c, load(from + c) * load(factors + c));
+  }
+}
+
 }  // namespace
 }  // namespace skipvid

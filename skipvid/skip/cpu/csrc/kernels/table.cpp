@@ -41,7 +41,7 @@ constexpr Kernels table(Element element) {
   return {
       products_of(static_cast<const Value*>(nullptr)),
       {depthwise_run<Value>, depthwise_scattered<Value>, depthwise_pixel<Value>},
-      {pointwise<Value>, activate<Value>, put_activated<Value>},
+      {pointwise<Value>, scale<Value>, activate<Value>, put_activated<Value>},
       {maximum<Value>, weighted_sum<Value>, row_sum<Value>, row_sum<float>, absolute_sums<Value>, widen<Value>, put<Value>, round<Value>},
       {normalise<Value>, softmax<Value>},
       {attend<Value>},

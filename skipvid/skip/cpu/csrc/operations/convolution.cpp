@@ -158,6 +158,14 @@ Convolution::Packed Convolution::pack(const Program& program, const Phase& phase
   return packed;
 }
 
+bool Convolution::take(const Scaling& scaling) {
+  const bool pixel_by_pixel = packed_.size() == 1 && packed_[0].taps == std::vector<int>{0, 0} && stride_ == std::array<int, 2>{1, 1};
+  if (!pixel_by_pixel || joined_ != 1) return false;
+  scaling_ = scaling;
+  work_ += 3.0 * padded(inputs_) / lanes;
+  return true;
+}
+
 int Convolution::chunk() const {
   // Input rows and, in scratch memory or in a map of floats, output rows of a chunk share the second-level cache with the weights of a block.
   const std::ptrdiff_t input = size_of(kernels_.element) * (inputs_ / joined_) * (packed_[0].taps.size() > 2 || joined_ > 1 ? 2 : 1);
@@ -208,7 +216,7 @@ void Convolution::compute(const Frame& frame, std::span<const Pixel> pixels, flo
 
 void Convolution::compute_phase(const Frame& frame, const Packed& packed, std::span<const Pixel> pixels, float* const* rows,
                                 Scratch& scratch, int first, int last) const {
-  const Rows source = frame.state.rows(source_);
+  const Rows source = frame.state.rows(scaling_ ? scaling_->map : source_);
   const int taps = static_cast<int>(packed.taps.size()) / 2;
   const std::size_t count = pixels.size();
   scratch.pointers.resize(count * taps);
@@ -256,6 +264,13 @@ void Convolution::compute_phase(const Frame& frame, const Packed& packed, std::s
         pointers[tap * count + i] = source.contains(from_y, from_x) ? source.at(from_y, from_x) : zeros;
       }
     }
+  }
+  if (scaling_) {
+    const std::size_t row = padded(inputs_) * frame.program.value_size();
+    scratch.more.reserve((count * row + sizeof(float) - 1) / sizeof(float));
+    std::byte* const scaled = reinterpret_cast<std::byte*>(scratch.more.data());
+    kernels_.scale(pointers, frame.state.rows(scaling_->by).data, static_cast<int>(count), padded(inputs_), scaled);
+    for (std::size_t i = 0; i < count; ++i) pointers[i] = scaled + i * row;
   }
   if (kernels_.gemm_memory != nullptr) scratch.gemm.reserve(kernels_.gemm_memory(packed.lines));
   kernels_.gemm({pointers, count, taps, static_cast<int>(count), packed.weights.data(), bias_.data(), packed.blocks.data() + first,

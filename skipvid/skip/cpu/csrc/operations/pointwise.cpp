@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <utility>
 
 #include "../operations.hpp"
 
@@ -24,6 +25,18 @@ std::optional<Addition> PointwiseChain::addition(int map) const {
   }
   if (first.map == second.map || (first.map != map && second.map != map)) return {};
   return Addition{first.map == map ? second.map : first.map, clamp_low(links_[0].activation), clamp_high(links_[0].activation)};
+}
+
+std::optional<Scaling> PointwiseChain::scaling() const {
+  if (links_.size() != 1 || links_[0].operation != Pointwise::mul || links_[0].activation.kind != Activation::Kind::none) return {};
+  if (activation.kind != Activation::Kind::none) return {};
+  const Operand *first = &operands_[links_[0].operands[0]], *second = &operands_[links_[0].operands[1]];
+  if (!first->by_row) std::swap(first, second);
+  for (const Operand* operand : {first, second}) {
+    if (operand->map < 0 || operand->scalar || !operand->columns.empty()) return {};
+  }
+  if (!first->by_row || !first->by_column || second->by_row || second->by_column) return {};
+  return Scaling{first->map, second->map};
 }
 
 void PointwiseChain::compute(const Frame& frame, std::span<const Pixel> pixels, float* const* rows, Scratch& scratch, int, int) const {
