@@ -2,12 +2,13 @@
 
     nice -n 19 python benchmarks/bf16_accuracy.py --data DIR --keep FOLDER --write
 
-Three tables. `bf16-clips`: F1 at IoU 0.5 of what bf16 shows against what f32 shows, on every clip, and how far above two floors that is.
+Three tables. `bf16-clips`: F1 at IoU 0.5 of what bf16 shows against what f32 shows, on every clip, and how far above three others that is.
 The flicker floor is the F1 of the dense f32 network against itself under noise of one grey level. The floor of gated runs is the same with
 gates: which pixels a gate opens depends on what it opened before, so that the least change of the picture leads to other gates, and another
-result. `bf16-ap`: AP50 of the three sequences with truth, alone and together (mean over persons and vehicles), with what bf16 loses to f32
-run alike, and gated bf16 to the dense f32 network. `bf16-poses`: the same in PCK@0.2 on JHMDB, true boxes, and what gated f32 loses to
-itself under each draw of that noise. Intervals: 95 %, by bootstrap over 25 frames at a time, 5 in the first table, or over clips. On a
+result. So does the least change of thresholds, with no rounding at all: the third is gated f32 against itself with thresholds 1 % apart.
+`bf16-ap`: AP50 of the three sequences with truth, alone and together (mean over persons and vehicles), with what bf16 loses to f32 run
+alike, and gated bf16 to the dense f32 network. `bf16-poses`: the same in PCK@0.2 on JHMDB, true boxes, and what gated f32 loses to itself
+under each draw of that noise. Intervals: 95 %, by bootstrap over 25 frames at a time, 5 in the first table, or over clips. On a
 processor without bf16 arithmetic the figures are those of maps rounded to bf16.
 """
 
@@ -44,6 +45,8 @@ FLICKER_BLOCK = 5
 """Clips of the first table are short: fewer than eight blocks give no interval."""
 DRAWS = 3
 """Of the noise on gated runs; their floor is the F1 of all of them together."""
+NEAR = (0.99, 1.01)
+"""Thresholds, in times of the preset's, that gated f32 is compared with itself at."""
 
 Way = tuple[str, int]
 """A precision, and whether it is gated; or "noise", and which draw."""
@@ -76,12 +79,13 @@ def clips(options: argparse.Namespace) -> None:
     preset = load_preset(options.preset)
     engines, passes = detectors(preset, preset.score_threshold), Passes(options.keep)
     columns = ["clip", "frames", "flicker floor", "dense: bf16 to f32", "over the floor", "floor of gated runs", "gated: bf16 to f32"]
-    columns += ["over the floor of gated runs", "over the flicker floor", "gated f32 to dense", "gated bf16 to dense"]
+    columns += ["over the floor of gated runs", "over the flicker floor", "gated f32, thresholds 1 % apart", "bf16 over that"]
+    columns += ["gated f32 to dense", "gated bf16 to dense"]
     note = f"{preset.name}, threshold {preset.threshold:g}, score {preset.score_threshold:g}, gated runs under {DRAWS} draws of noise "
     note += f"of {options.noise:g} grey levels; bold: below the floor, and not by chance."
     every: list[list[NDArray[np.int64]]] = []
     names: list[str] = []
-    below, surely = [0, 0, 0], [0, 0, 0]
+    below, surely = [0] * 4, [0] * 4
     specs = [clip for clip in every_video(options.data) if re.search(options.clips, clip)]
     with ResultTable("bf16-clips", columns, options.write, note) as table:
         for name, material in without_truth(specs, options.frames).items():
@@ -91,6 +95,8 @@ def clips(options: argparse.Namespace) -> None:
             found.append(counts(dense["f32"], dense["bf16"]))
             found.append(np.sum([counts(gated["f32"], each) for each in noisy(passes, engines["f32"], material, options.noise)], axis=0))
             found.append(counts(gated["f32"], gated["bf16"]))
+            near = [passes.gated(engines["f32"], material, level) for level in NEAR]
+            found.append(np.sum([counts(gated["f32"], each) for each in near], axis=0))
             found += [counts(dense["f32"], gated[each]) for each in PRECISIONS]
             for number, over in enumerate(_clip_row(table, name, found, [name] * len(material), FLICKER_BLOCK)):
                 below[number] += over.value < 0
@@ -99,18 +105,18 @@ def clips(options: argparse.Namespace) -> None:
             names += [name] * len(material)
         if len(every) > 1:
             _clip_row(table, "together", [np.concatenate(each) for each in zip(*every, strict=True)], names, 0)
-        for title, (one, two, three) in (("clips below the floor", below), ("of them not by chance", surely)):
-            table.row(title, "", "", "", one, "", "", two, three, "", "")
+        for title, (one, two, three, four) in (("clips below the floor", below), ("of them not by chance", surely)):
+            table.row(title, "", "", "", one, "", "", two, three, "", four, "", "")
 
 
 def _clip_row(table: ResultTable, name: str, found: Sequence[NDArray[np.int64]], groups: Sequence[str], block: int) -> list[Interval]:
     """A row, and what it says over floors. found: `counts` in the order of the columns. block: as in `blocks_of`."""
-    floor, dense, gated_floor, gated, *to_dense = found
-    pairs = ((dense, floor), (gated, gated_floor), (gated, floor))
+    floor, dense, gated_floor, gated, near, *to_dense = found
+    pairs = ((dense, floor), (gated, gated_floor), (gated, floor), (gated, near))
     over = [bootstrap(partial(_over, *pair), blocks_of(groups, block)) for pair in pairs]
     texts = [f"**{interval_text(each, 3)}**" if _missed(each) else interval_text(each, 3) for each in over]
-    values = [f"{f1(each):.3f}" for each in (floor, dense, gated_floor, gated, *to_dense)]
-    table.row(name[:48], len(groups), *values[:2], texts[0], *values[2:4], *texts[1:], *values[4:])
+    values = [f"{f1(each):.3f}" for each in (floor, dense, gated_floor, gated, near, *to_dense)]
+    table.row(name[:48], len(groups), *values[:2], texts[0], *values[2:4], *texts[1:3], values[4], texts[3], *values[5:])
     return over
 
 

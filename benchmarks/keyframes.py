@@ -3,7 +3,8 @@
 A stream's maps have memory of their own each, those of a dense run share it. By turns, each twice in a row, the second time counts:
 the dense network; the same frame without anything that gates need, on a stream's memory; a keyframe on a stream that has run before; the
 first keyframe of a new stream, whose memory the system has still to give. Beside them, what it takes to write as many bytes as a stream's
-maps have, and nothing else.
+maps have, and nothing else. Where its pages lie makes a difference of several percent to any of them, and stays for as long as the memory
+does: each has several states, and the range over them is given.
 """
 
 from __future__ import annotations
@@ -31,39 +32,42 @@ def main() -> None:
     parser.add_argument("--preset", default="tf_efficientdet_d0")
     parser.add_argument("--size", type=int, default=512)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--rounds", type=int, default=40)
+    parser.add_argument("--states", type=int, default=4, help="of a dense run, and of a stream")
+    parser.add_argument("--rounds", type=int, default=10, help="for each state")
     args = parser.parse_args()
     preset = load_preset(args.preset)
     subject = load_subject(preset, SkipConfig.of(preset, threads=args.threads), None)
     size = (args.size, args.size)
     frame = next(iter(patch_frames(preset, size, 0.0, 1)))
     program = subject.model.program((frame.shape,))
-    warm, bare = program.new_state(), program.new_state()
-    dense_bytes, stream_bytes = program.new_state(dense=True).memory_bytes(), program.state_bytes()
+    dense_states, streams = ([program.new_state(dense=dense) for _ in range(args.states)] for dense in (True, False))
+    dense_bytes, stream_bytes = dense_states[0].memory_bytes(), streams[0].memory_bytes()
     parts = np.array_split(np.zeros(stream_bytes, np.uint8), args.threads)
     pool = ThreadPoolExecutor(args.threads)
-    ways: dict[str, Callable[[], object]] = {
-        "dense": lambda: program.run_dense((frame,)),
-        "dense, in a stream's memory": lambda: program.run(bare, (frame,), True, False),
-        "keyframe": lambda: program.run(warm, (frame,), True),
-        "first keyframe": lambda: program.run(program.new_state(), (frame,), True),
-        "a new stream's memory": program.new_state,
-        "as many bytes written": lambda: list(pool.map(lambda part: part.fill(1), parts)),
+    ways: dict[str, Callable[[int], object]] = {
+        "dense": lambda number: program.run(dense_states[number], (frame,), True, False),
+        "dense, in a stream's memory": lambda number: program.run(streams[number], (frame,), True, False),
+        "keyframe": lambda number: program.run(streams[number], (frame,), True),
+        "first keyframe": lambda _: program.run(program.new_state(), (frame,), True),
+        "a new stream's memory": lambda _: program.new_state(),
+        "as many bytes written": lambda _: list(pool.map(lambda part: part.fill(1), parts)),
     }
-    times: dict[str, list[float]] = {name: [] for name in ways}
+    times: dict[str, list[list[float]]] = {name: [[] for _ in streams] for name in ways}
     with torch.no_grad():
-        for number in range(args.rounds + 2):
+        for turn in range((args.rounds + 1) * args.states):
+            number = turn % args.states
             for name, run in ways.items():
-                run()
+                run(number)
                 begin = time.perf_counter()
-                run()
-                if number > 1:
-                    times[name].append(1e3 * (time.perf_counter() - begin))
+                run(number)
+                if turn >= args.states:
+                    times[name][number].append(1e3 * (time.perf_counter() - begin))
     print(f"{args.preset} {args.size}, {subject.model.precision}, {args.threads} threads: {stream_bytes / MIB:.0f} MiB a stream, ", end="")
-    print(f"{dense_bytes / MIB:.0f} a dense run")
-    for name, taken in times.items():
-        against = statistics.median(a / b for a, b in zip(taken, times["dense"], strict=True))
-        print(f"{name:28s} {statistics.median(taken):7.2f} ms  {against:.3f} of dense")
+    print(f"{dense_bytes / MIB:.0f} a dense run; over {args.states} states of each: median, and from which to which its states' medians go")
+    dense = statistics.median(ms for taken in times["dense"] for ms in taken)
+    for name, by_state in times.items():
+        median, each = statistics.median(ms for taken in by_state for ms in taken), [statistics.median(taken) for taken in by_state]
+        print(f"{name:28s} {median:7.2f} ms ({min(each):.2f} … {max(each):.2f})  {median / dense:.3f} of dense")
 
 
 if __name__ == "__main__":
