@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from skipvid.core.motions import WARP
 from skipvid.skip.config import SkipConfig
+from skipvid.skip.dense_stretch import FIXED
 from skipvid.tasks.areas import HeldOut
 from skipvid.tasks.canvas import Canvas, Seen
 from skipvid.tasks.look_ahead import LAG
@@ -29,9 +30,8 @@ TRIAL, HOPELESS = 8, 4
 """Frames of a trial, its keyframe included; and those after which one is broken off that gains nothing."""
 ENTER, LEAVE = 0.8, 0.9
 """A trial must lower the mean share to the first number; a canvas that is used is given up above the second."""
-FIXED, PER_SHARE, MOST_TIME = 0.2, 1.5, 1.15
-"""A gated frame's time from its share of the MACs, in times of a dense frame: of the bundled detector in bf16, 0.35 at a share of 0.14
-(PETS), 0.62 at 0.28 (TownCentre), 0.5, 0.72, 0.85 and 1.17 at 0.17, 0.35, 0.45 and 0.85 (structuralize); in f32 gated frames take less."""
+MOST_TIME = 1.15
+"""Of a gated frame, in times of a dense one: of the bundled detector in bf16, 1.17 at a share of 0.85 of the MACs (structuralize)."""
 SHIFTED, TURNED, LOST = 300, 550, 300
 """MACs that take as long as registering a pixel of a picture that is shifted; that turns or is scaled; that cannot be registered."""
 PAYS, STAYS = 0.87, 0.97
@@ -49,6 +49,8 @@ BUSIER = 2.0
 """It is looked at at once where the mean share has grown by this factor over the highest one at which nothing was gained."""
 IDLE = 100
 """Frames without motion after which the canvas is given up, as it changes nothing."""
+DENSE_ABOVE = 0.75
+"""As in SkipConfig, of networks for which nobody has measured it."""
 
 
 def motion_in_use(motion: str, config: SkipConfig) -> str:
@@ -57,17 +59,20 @@ def motion_in_use(motion: str, config: SkipConfig) -> str:
     return "none" if without else motion
 
 
-def make_canvas(motion: str, size: tuple[int, int], held: HeldOut | None, enlarged: bool = False) -> Canvas | None:
+def make_canvas(
+    motion: str, size: tuple[int, int], held: HeldOut | None, enlarged: bool = False, dense_above: float = DENSE_ABOVE
+) -> Canvas | None:
     """What registers pictures of (height, width); None where that is not wanted. motion: of skipvid.core.motions.
 
     held: what is left out of the pictures: no motion is looked for there. enlarged: whether the network's picture is larger. In both cases
     a canvas does not follow pans: what is left out lies where it lies, and whole cells of the network are none of the picture.
+    dense_above: the network's, as in SkipConfig.
     """
     if motion in ("none", WARP):
         return None
     watched = None if held is None else ~held.covers_of(size)
     if motion == "auto":
-        return AutoCanvas(size, watched)
+        return AutoCanvas(size, watched, dense_above)
     return Canvas(size, watched, follows=motion == "shift" and held is None and not enlarged)
 
 
@@ -77,9 +82,9 @@ State = Literal["waiting", "looking", "trying", "used"]
 class AutoCanvas(Canvas):
     """A canvas that is used while it pays. It does what MotionChoice said when it was last made to `forget`."""
 
-    def __init__(self, size: tuple[int, int], watched: NDArray[np.bool_] | None = None) -> None:
+    def __init__(self, size: tuple[int, int], watched: NDArray[np.bool_] | None = None, dense_above: float = DENSE_ABOVE) -> None:
         super().__init__(size, watched)
-        self._choice = MotionChoice()
+        self._choice = MotionChoice(dense_above)
         self._state: State = self._choice.state
 
     @property
@@ -130,9 +135,11 @@ class AutoCanvas(Canvas):
         self._has_moved = motion is not None and motion is not STANDSTILL
 
 
-def frame_time(share: float) -> float:
-    """Of a frame that executes a share of the MACs, in times of a dense one, about."""
-    return 1.0 if share >= 1 else min(MOST_TIME, FIXED + PER_SHARE * share)
+def frame_time(share: float, dense_above: float) -> float:
+    """Of a frame that executes a share of the MACs, in times of a dense one, about. dense_above: the share at which a gated frame takes as
+    long as a dense one. The bundled detector (0.55) in bf16: 0.35 at a share of 0.14 (PETS), 0.62 at 0.28 (TownCentre), 0.5, 0.72 and 0.85
+    at 0.17, 0.35 and 0.45 (structuralize); in f32 gated frames take less."""
+    return 1.0 if share >= 1 else min(MOST_TIME, FIXED + (1 - FIXED) * share / max(dense_above, 1e-9))
 
 
 class MotionChoice:
@@ -141,10 +148,12 @@ class MotionChoice:
     state: waiting: pictures are passed on as they are, and not looked at. looking: neither are they changed, but the motion is estimated.
     trying, used: they are registered. A trial is won where the mean share of the MACs falls to ENTER times what it was before, and by so
     much that it pays for the time of registering; its first keyframe counts as one of MEMORY frames, as it comes once in many.
+    dense_above: the network's, as in SkipConfig.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, dense_above: float = DENSE_ABOVE) -> None:
         self.state: State = "waiting"
+        self._dense_above = dense_above
         self._age = 0  # pictures in this state
         self._mean = self._time = 0.0  # share of the MACs, and time, of the last pictures in this state
         self._wait = SOON
@@ -172,7 +181,7 @@ class MotionChoice:
         counted = self._age - (self.state == "trying")
         if counted:
             self._mean += (share - self._mean) / min(counted, MEMORY)
-            self._time += (frame_time(share) + registering - self._time) / min(counted, MEMORY)
+            self._time += (frame_time(share, self._dense_above) + registering - self._time) / min(counted, MEMORY)
         if self.state == "waiting":
             due = self._age >= self._wait or (self._age >= FIRST_WAIT and self._mean > BUSIER * self._in_vain)
             if due and self._mean >= WORTH:

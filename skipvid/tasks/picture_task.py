@@ -55,7 +55,7 @@ class PictureTask:
         self._letterbox = Letterbox.fit(frame_size, self._preset.input_size(*frame_size))
         if self._areas is not None:
             self._held = HeldOut(self._areas.left_out(*frame_size), self._letterbox.content_size)
-        self._registration = Registration(self._motion, self._letterbox, self._preprocess, self._held)
+        self._registration = Registration(self._motion, self._letterbox, self._preprocess, self._held, self._preset.dense_above)
 
     def look_ahead(self, picture: Image) -> None:
         """Let a picture be registered and scaled now, as `prepare` will want it. From one other thread, with all pictures in turn."""

@@ -164,7 +164,7 @@ class PoseStream(EngineStream):
         if self._cuts is not None:
             self._cuts.leave_out(self._task.left_out)
         own = self._motion_asked != "none" and self._riding is None
-        self._camera = CameraMotion(self._motion_asked, size, self._task.left_out) if own else None
+        self._camera = CameraMotion(self._motion_asked, size, self._task.left_out, self._engine.preset.dense_above) if own else None
         self._boxes = np.zeros((0, 4))
 
     @property

@@ -16,7 +16,7 @@ from skipvid.core.results import StoredPicture
 from skipvid.tasks.areas import HeldOut
 from skipvid.tasks.canvas import Seen, Tally
 from skipvid.tasks.motion import STANDSTILL, Similarity
-from skipvid.tasks.motion_choice import make_canvas
+from skipvid.tasks.motion_choice import DENSE_ABOVE, make_canvas
 from skipvid.tasks.moved import PHASES, move_onto
 from skipvid.tasks.shifted import TAPS
 
@@ -88,13 +88,17 @@ class CameraMotion:
     """How the camera has moved since an anchor, of one stream of frames of (height, width).
 
     motion: of skipvid.core.motions, one that makes a canvas. left_out: (H, W) bool over the frame, where nothing is looked at.
+    dense_above: the network's, as in SkipConfig.
     """
 
-    def __init__(self, motion: str, size: tuple[int, int], left_out: NDArray[np.bool_] | None = None) -> None:
+    def __init__(
+        self, motion: str, size: tuple[int, int], left_out: NDArray[np.bool_] | None = None, dense_above: float = DENSE_ABOVE
+    ) -> None:
         shrink = min(1.0, LOOKED_AT / max(size))
         self._frame_size = size
         self._size = (max(1, round(size[0] * shrink)), max(1, round(size[1] * shrink)))
-        canvas = make_canvas(motion, self._size, None if left_out is None else HeldOut(left_out, self._size))
+        held = None if left_out is None else HeldOut(left_out, self._size)
+        canvas = make_canvas(motion, self._size, held, dense_above=dense_above)
         assert canvas is not None
         self.canvas = canvas
         self._tally = Tally()

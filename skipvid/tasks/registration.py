@@ -19,7 +19,7 @@ from skipvid.tasks.canvas import Canvas, Seen, Tally
 from skipvid.tasks.letterbox import Letterbox, Preprocessor
 from skipvid.tasks.look_ahead import Image
 from skipvid.tasks.motion import STANDSTILL, Similarity
-from skipvid.tasks.motion_choice import make_canvas
+from skipvid.tasks.motion_choice import DENSE_ABOVE, make_canvas
 from skipvid.tasks.moved import cut_to_frame, to_picture
 
 T = TypeVar("T", np.float32, np.bool_)
@@ -31,15 +31,23 @@ class Registration:
     `look` and `forget` may be called from several threads, by one at a time; the rest belongs to the thread whose frame it is.
     seen: what became of the picture that was shown last.
     motion: of skipvid.core.motions. held: what is left out of the pictures: no motion is looked for there.
+    dense_above: the network's, as in SkipConfig.
     """
 
-    def __init__(self, motion: str, letterbox: Letterbox, preprocess: Preprocessor, held: HeldOut | None = None) -> None:
+    def __init__(
+        self,
+        motion: str,
+        letterbox: Letterbox,
+        preprocess: Preprocessor,
+        held: HeldOut | None = None,
+        dense_above: float = DENSE_ABOVE,
+    ) -> None:
         self._letterbox = letterbox
         self._preprocess = preprocess
         self._enlarged = letterbox.content_size[0] > letterbox.frame_size[0]
         self._size = letterbox.frame_size if self._enlarged else letterbox.content_size
         self._moves = False  # since the last anchor, by which time frames that are enlarged come from BGR
-        self._canvas = make_canvas(motion, self._size, held, self._enlarged)
+        self._canvas = make_canvas(motion, self._size, held, self._enlarged, dense_above)
         self._tally = Tally()
         self.seen = Seen()
 
