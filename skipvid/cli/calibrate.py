@@ -187,12 +187,18 @@ def _labelled(settings: CalibrateSettings, preset: Preset, specs: list[str]) -> 
     from skipvid.evaluate.truth import LabelledClip
 
     if not settings.truth:
-        return [LabelledClip(Path(spec).name, spec) for spec in specs], None
+        return _told_apart([LabelledClip(Path(spec).name, spec) for spec in specs]), None
     if len(settings.truth) != len(specs):
         raise UsageError(f"there are {len(settings.truth)} files of truth for {len(specs)} sources", "give one --truth for each, in order")
     known = known_classes(preset)
     clips = [clip for spec, truth in zip(specs, settings.truth, strict=True) for clip in open_clips(spec, truth, None, known=known)]
-    return clips, labels_for(preset, clips, settings.classes)
+    return _told_apart(clips), labels_for(preset, clips, settings.classes)
+
+
+def _told_apart(clips: list[LabelledClip]) -> list[LabelledClip]:
+    """Those of one name by their sources: the bootstrap would take them for one camera."""
+    names = [clip.name for clip in clips]
+    return [replace(clip, name=clip.source) if names.count(clip.name) > 1 else clip for clip in clips]
 
 
 @contextmanager
