@@ -72,7 +72,8 @@ class Preprocessor:
             below, beside = letterbox.input_size[0] - height, letterbox.input_size[1] - width
             image = cv2.copyMakeBorder(image, 0, below, 0, beside, cv2.BORDER_CONSTANT, value=[self._fill] * 3)  # type: ignore[assignment]
         pixels = np.ascontiguousarray(image)
-        return Picture(pixels, letterbox.input_size, self._tables, self._order, lasts=pixels is not picture)
+        lasts = not (isinstance(picture, np.ndarray) and np.may_share_memory(pixels, picture))
+        return Picture(pixels, letterbox.input_size, self._tables, self._order, lasts)
 
 
 def _resized(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -81,3 +83,9 @@ def test_only_pictures_in_memory_of_their_own_last(size: tuple[int, int], lasts:
     assert prepared.lasts == lasts == (not np.shares_memory(prepared.pixels, image))
     turned = np.zeros((96, 64, 3), np.uint8).swapaxes(0, 1)
     assert IDENTITY(turned, Letterbox.fit((64, 96), (64, 96))).lasts  # a copy, as its rows do not lie one behind the other
+
+
+def test_a_view_of_another_type_of_array_does_not_last(tmp_path: Path) -> None:
+    image = np.memmap(tmp_path / "frames", np.uint8, "w+", shape=(64, 96, 3))
+    prepared = IDENTITY(image, Letterbox.fit((64, 96), (64, 96)))
+    assert np.shares_memory(prepared.pixels, image) and not prepared.lasts
