@@ -24,6 +24,8 @@ LIFT = 0.6
 _SHARES = tuple(
     reused + (computed - reused) * np.power(np.arange(256) / 255, LIFT) for reused, computed in zip(_REUSED, _COMPUTED, strict=True)
 )
+MOST_OUTLINED = 2 / 3
+"""Share of the cells that were computed above which no lines are drawn around them."""
 BLOCK = 8
 """Side of the blocks that H.264 transforms, pixels."""
 _FULL = np.array([255.0])
@@ -93,7 +95,13 @@ def _edges(cells: int, side: int) -> NDArray[np.int64]:
 
 
 def _outline(image: Canvas, mask: NDArray[np.bool_], rows: NDArray[np.int64], columns: NDArray[np.int64]) -> None:
-    """Draw the borders between the True and False cells of a mask (h, w) with these edges, in place."""
+    """Draw the borders between the True and False cells of a mask (h, w) with these edges, in place.
+
+    Where nearly all cells are True, none: the camera moves or is noisy, and what was reused are holes that come and go. They are grey;
+    lines around them would flicker all over the picture, and cost drawing and encoding as much as gates save there.
+    """
+    if mask.mean() > MOST_OUTLINED:
+        return
     stroke = max(1, Scale.of(image).line // 2)
     for (border, start, end), ends, across, axis in ((_borders(mask), columns, rows, 1), (_borders(mask.T), rows, columns, 0)):
         points = np.empty((len(border), 2, 2), np.int32)

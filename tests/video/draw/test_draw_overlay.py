@@ -87,6 +87,15 @@ def test_the_outline_runs_along_the_border_of_the_active_region_only() -> None:
     assert lit[48, 24:120].all() and lit[96, 24:120].all() and lit[48:96, 24].all() and lit[48:96, 120].all()
 
 
+@pytest.mark.parametrize(("holes", "outlined"), [(8, False), (10, False), (12, True), (16, True)])
+def test_holes_in_a_frame_that_was_computed_nearly_everywhere_have_no_outline(holes: int, outlined: bool) -> None:
+    """Of 36 cells. A camera that moves would have them all over the picture."""
+    image, activity = np.zeros((144, 144, 3), np.uint8), np.ones(36, np.float32)
+    activity[1 : 2 * holes : 2] = 0.0
+    lit = tint_activity(image, activity.reshape(6, 6)).max(axis=2) > 150
+    assert lit.any() == outlined
+
+
 def test_a_frame_computed_everywhere_has_no_outline() -> None:
     image = np.full((60, 60, 3), 100, np.uint8)
     drawn = tint_activity(image, np.ones((4, 4), np.float32))
