@@ -311,10 +311,15 @@ class Session:
         """Bytes that the stream's state holds."""
         return sum(state.memory_bytes() for state in (self._state, self._dense_state) if state is not None)
 
-    def _last(self) -> LastFrame:
-        if self._run is None or self._program is None:
+    def _last_run(self) -> FrameRun:
+        if self._run is None:
             raise UsageError("the session has run no frame yet", "call it with a frame first")
-        costs, run, whole = self._run.costs or self._program.costs, self._run, None
+        return self._run
+
+    def _last(self) -> LastFrame:
+        run, whole = self._last_run(), None
+        assert self._program is not None
+        costs = run.costs or self._program.costs
         if self.keyframe and not run.choices:
             if self._whole is None or self._whole.costs is not costs:
                 self._whole = WholeFrame.of(costs, run)
@@ -329,13 +334,13 @@ class Session:
     @property
     def changed(self) -> tuple[bool, ...]:
         """For each output map, in the order of the network's leaves, whether any of it may differ from the frame before."""
-        changed = self._last().run.changed
+        changed = self._last_run().changed
         return (True,) * len(changed) if self._returned else tuple(changed)
 
     @property
     def spent(self) -> tuple[float, int]:
         """Which share of the dense MACs the last frame executed, and how many those are: what its cost adds up to, without its account."""
-        return self._spent(self._last().run)
+        return self._spent(self._last_run())
 
     @property
     def cost(self) -> FrameCost:
@@ -360,7 +365,7 @@ class Session:
     @property
     def choices(self) -> dict[str, int]:
         """By adaptive layer what the last frame chose: the number of the ratio, or the one behind them, where the last map was reused."""
-        return dict(self._last().run.choices)
+        return dict(self._last_run().choices)
 
     def activity(self, stride: int = 8) -> NDArray[np.float32]:
         """Where the last frame's work was done: the fraction of its dense MACs executed in each cell of stride x stride input pixels.
