@@ -56,7 +56,7 @@ class DenseStretch:
         if self._tried == 0:
             self._saved = -KEYFRAME
         self._tried += 1
-        self._saved += (1 - FIXED) * (1 - share / max(above, 1e-9))
+        self._saved += saved(share, above)
         if self._saved >= WORTH * (self._tried + 1):
             self._length = 0
         if share <= above:
@@ -97,10 +97,15 @@ class DenseStretch:
         """As `changed_share`. What lasts is sampled once."""
         if not (len(inputs) == len(last) == 1 and isinstance(last[0], Picture) and last[0].lasts):
             return changed_share(inputs, last, self._threshold)
-        known = self._sampled is not None and self._sampled[0] is last[0]
-        before = self._sampled[1] if known and self._sampled is not None else sampled(last[0])
+        before = self._sampled[1] if self._sampled is not None and self._sampled[0] is last[0] else sampled(last[0])
         self._sampled = inputs[0], sampled(inputs[0])
         return _share(self._sampled[1], before, self._threshold)
+
+
+def saved(share: float, above: float) -> float:
+    """What a gated frame saves that executes a share of the MACs, in times of a dense one, about. above: the share from which on it saves
+    nothing; less than nothing is saved beyond."""
+    return (1 - FIXED) * (1 - share / max(above, 1e-9))
 
 
 def changed_share(inputs: Sequence[Input], last: Sequence[Input], threshold: float) -> float | None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from skipvid.core.motions import WARP
 from skipvid.skip.config import SkipConfig
-from skipvid.skip.dense_stretch import FIXED
+from skipvid.skip.dense_stretch import saved
 from skipvid.tasks.areas import HeldOut
 from skipvid.tasks.canvas import Canvas, Seen
 from skipvid.tasks.look_ahead import LAG
@@ -49,8 +49,8 @@ BUSIER = 2.0
 """It is looked at at once where the mean share has grown by this factor over the highest one at which nothing was gained."""
 IDLE = 100
 """Frames without motion after which the canvas is given up, as it changes nothing."""
-DENSE_ABOVE = 0.75
-"""As in SkipConfig, of networks for which nobody has measured it."""
+DENSE_ABOVE = SkipConfig().dense_above
+"""Of networks for which nobody has measured it."""
 
 
 def motion_in_use(motion: str, config: SkipConfig) -> str:
@@ -139,7 +139,7 @@ def frame_time(share: float, dense_above: float) -> float:
     """Of a frame that executes a share of the MACs, in times of a dense one, about. dense_above: the share at which a gated frame takes as
     long as a dense one. The bundled detector (0.55) in bf16: 0.35 at a share of 0.14 (PETS), 0.62 at 0.28 (TownCentre), 0.5, 0.72 and 0.85
     at 0.17, 0.35 and 0.45 (structuralize); in f32 gated frames take less."""
-    return 1.0 if share >= 1 else min(MOST_TIME, FIXED + (1 - FIXED) * share / max(dense_above, 1e-9))
+    return 1.0 if share >= 1 else min(MOST_TIME, 1 - saved(share, dense_above))
 
 
 class MotionChoice:
