@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import cv2
 import numpy as np
@@ -13,16 +13,18 @@ from shaking_camera import SIZE, scene, seen
 
 from skipvid.tasks.canvas import Canvas, Seen
 from skipvid.tasks.look_ahead import LAG, Image
+from skipvid.tasks.motion import Similarity
 from skipvid.tasks.motion_choice import (
     CALM,
     FIRST_WAIT,
     HOPELESS,
-    LONGER,
     LONGEST_WAIT,
     LOOKS,
     MEMORY,
+    MOVING,
     PROVEN,
     SOON,
+    SOONER,
     TRIAL,
     WORTH,
     AutoCanvas,
@@ -36,7 +38,7 @@ MACS = 510_000_000
 """Of the bundled detector for pictures of this size."""
 DENSE_ABOVE = 0.55
 """Of the bundled detector."""
-BEGINS = 1 + SOON + 1 + LOOKS
+BEGINS = 1 + SOON + 1 + MOVING
 """The first picture that can be registered."""
 
 
@@ -176,14 +178,48 @@ def test_where_no_motion_is_found_it_is_looked_for_ever_more_seldom(monkeypatch:
     monkeypatch.setattr(canvas._estimator, "anchor", anchored)
     assert not any(run(canvas, 0.9, 0.1, 1500, moving=False))
     gaps = [later - earlier for earlier, later in zip(looked, looked[1:], strict=False)]
-    waits = [min(FIRST_WAIT * LONGER**number, LONGEST_WAIT) for number in range(1, len(gaps) + 1)]
+    waits = [min(FIRST_WAIT * SOONER**number, LONGEST_WAIT) for number in range(1, len(gaps) + 1)]
     assert len(gaps) >= 3 and gaps == [wait + LOOKS + 1 for wait in waits]
 
 
-@pytest.mark.parametrize(("frames", "waits"), [(PROVEN + 1, FIRST_WAIT), (TRIAL + 1, LONGER * FIRST_WAIT)])
+@pytest.mark.parametrize(("frames", "waits"), [(PROVEN + 1, FIRST_WAIT), (TRIAL + 1, SOONER * FIRST_WAIT)])
 def test_only_a_canvas_that_paid_for_long_is_tried_again_soon(frames: int, waits: int) -> None:
     canvas = auto()
     run(canvas, 0.9, 0.2, BEGINS + frames)
     while canvas.registers:
         run(canvas, 0.9, 1.0, 1)
-    assert run(canvas, 0.9, 0.2, 80).index(True) == waits + 1 + LOOKS
+    assert run(canvas, 0.9, 0.2, 80).index(True) == waits + 1 + MOVING
+
+
+MOVED = Similarity(dx=1.0)
+
+
+def decided(choice: MotionChoice, shares: Iterable[float], seen: Seen) -> str:
+    """The state after pictures that took these shares of the MACs."""
+    for share in shares:
+        choice.spent(share, seen)
+    return choice.state
+
+
+def test_a_canvas_is_compared_with_all_that_was_computed_before_it() -> None:
+    """A zoom begins slowly: of the first frame behind a keyframe less is computed than of those that are looked at."""
+    choice = MotionChoice(DENSE_ABOVE)
+    assert decided(choice, (1.0, 0.14, 0.3), Seen()) == "looking"
+    assert decided(choice, (0.35, 0.4), Seen(moved=True)) == "trying"
+    assert decided(choice, [1.0] + [0.14] * (TRIAL - 1), Seen(MOVED)) == "used"
+
+
+def test_a_slow_motion_is_looked_at_until_it_shows() -> None:
+    choice = MotionChoice(DENSE_ABOVE)
+    assert decided(choice, [1.0] + [0.5] * (LOOKS - 1), Seen()) == "looking"
+    assert decided(choice, [0.5] * MOVING, Seen(moved=True)) == "trying"
+
+
+@pytest.mark.parametrize(("every", "used"), [(8, True), (2, False)])
+def test_a_canvas_is_given_up_where_pictures_are_often_lost(every: int, used: bool) -> None:
+    choice = MotionChoice(DENSE_ABOVE)
+    decided(choice, [1.0] * (2 + SOON), Seen())
+    decided(choice, [1.0] * MOVING, Seen(moved=True))
+    assert decided(choice, [1.0] + [0.1] * (TRIAL - 1), Seen(MOVED)) == "used"
+    states = [decided(choice, [0.1], Seen(MOVED) if number % every else Seen(lost=1)) for number in range(4 * MEMORY)]
+    assert all(state == "used" for state in states) == used
