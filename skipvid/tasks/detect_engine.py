@@ -152,7 +152,9 @@ class DetectStream(EngineStream):
         """
         self._looks_ahead = False  # those that were read ahead have been prepared for the task that ends here
         self._tells_later = False
+        tally = self._task.tally
         self._task = self._engine.task(self._share, areas, self._motion, self._denoise)
+        self._task.tally = tally
         self._whole = self._whole_picture(areas)
         if self._frame_size is not None:
             self._look_from_here(self._frame_size)

@@ -13,7 +13,7 @@ from skipvid.core.motions import WARP
 from skipvid.presets.preset import Preset
 from skipvid.skip.picture import Picture
 from skipvid.tasks.areas import Areas, HeldOut
-from skipvid.tasks.canvas import Seen
+from skipvid.tasks.canvas import Seen, Tally
 from skipvid.tasks.denoise import Denoiser
 from skipvid.tasks.letterbox import Letterbox, Preprocessor
 from skipvid.tasks.look_ahead import Image, LookAhead
@@ -25,7 +25,7 @@ class PictureTask:
 
     Use one per stream. denoiser: what takes noise out of the pictures, where that is wanted. fill: the byte beside the picture; None = the
     mean colour. areas: what is looked at; None: everything. motion, denoise: what is done where the camera moves, or is noisy, as in
-    DetectEngine.
+    DetectEngine. tally: of what was registered, of frames of all sizes.
     """
 
     def __init__(self, preset: Preset, fill: int | None, areas: Areas | None = None, motion: str = "none", denoise: str = "none") -> None:
@@ -38,6 +38,7 @@ class PictureTask:
         self._motion = motion
         self._ahead = LookAhead(self._look, self._can_look)
         self._registration: Registration | None = None
+        self.tally = Tally()
         self.denoiser = Denoiser() if denoise == "auto" else None
         self._boxes: Callable[[], NDArray[np.float32]] | None = None  # says those of the last frame, in pixels of the input
 
@@ -55,7 +56,8 @@ class PictureTask:
         self._letterbox = Letterbox.fit(frame_size, self._preset.input_size(*frame_size))
         if self._areas is not None:
             self._held = HeldOut(self._areas.left_out(*frame_size), self._letterbox.content_size)
-        self._registration = Registration(self._motion, self._letterbox, self._preprocess, self._held, self._preset.dense_above)
+        about = self._preset.dense_above, self.tally
+        self._registration = Registration(self._motion, self._letterbox, self._preprocess, self._held, *about)
 
     def look_ahead(self, picture: Image) -> None:
         """Let a picture be registered and scaled now, as `prepare` will want it. From one other thread, with all pictures in turn."""

@@ -21,6 +21,7 @@ from skipvid.presets.preset import Preset
 from skipvid.skip.api import SkipModel
 from skipvid.skip.config import SkipConfig
 from skipvid.tasks.areas import Areas, looked_at, share_note
+from skipvid.tasks.canvas import Tally
 from skipvid.tasks.crops import InParts, whole_frame
 from skipvid.tasks.detect_engine import DetectEngine, DetectStream
 from skipvid.tasks.engine import ACTIVITY_STRIDE, Clock, Engine, EngineStream, spec_with
@@ -137,6 +138,7 @@ class PoseStream(EngineStream):
         # The detector, where it says of every frame how the camera moved.
         self._riding = self._detector if every and isinstance(self._detector, DetectStream) else None
         self._camera: CameraMotion | None = None  # in its place
+        self._tally = Tally()  # of frames of all sizes
         self._motion = STANDSTILL  # from the windows to the last frame
         self._boxes = np.zeros((0, 4))  # of the last frame's persons, where their windows are
         self._since_start = 0  # frames since everything began anew
@@ -164,7 +166,8 @@ class PoseStream(EngineStream):
         if self._cuts is not None:
             self._cuts.leave_out(self._task.left_out)
         own = self._motion_asked != "none" and self._riding is None
-        self._camera = CameraMotion(self._motion_asked, size, self._task.left_out, self._engine.preset.dense_above) if own else None
+        about = self._task.left_out, self._engine.preset.dense_above, self._tally
+        self._camera = CameraMotion(self._motion_asked, size, *about) if own else None
         self._boxes = np.zeros((0, 4))
 
     @property
@@ -188,7 +191,11 @@ class PoseStream(EngineStream):
         return () if self._people.problem is None else (self._people.problem,)
 
     def _begin_anew(self, size: tuple[int, int]) -> None:
-        self._look_from_here(size)
+        if self._camera is None or size != self._frame_size:
+            self._look_from_here(size)
+        else:
+            self._camera.forget()
+            self._boxes = np.zeros((0, 4))
         self._people.clear()
         self._since_start = 0
         if self._whole is not None:

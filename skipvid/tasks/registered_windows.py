@@ -88,11 +88,16 @@ class CameraMotion:
     """How the camera has moved since an anchor, of one stream of frames of (height, width).
 
     motion: of skipvid.core.motions, one that makes a canvas. left_out: (H, W) bool over the frame, where nothing is looked at.
-    dense_above: the network's, as in SkipConfig.
+    dense_above: the network's, as in SkipConfig. tally: counts on what was registered of the stream before; None: nothing was.
     """
 
     def __init__(
-        self, motion: str, size: tuple[int, int], left_out: NDArray[np.bool_] | None = None, dense_above: float = DENSE_ABOVE
+        self,
+        motion: str,
+        size: tuple[int, int],
+        left_out: NDArray[np.bool_] | None = None,
+        dense_above: float = DENSE_ABOVE,
+        tally: Tally | None = None,
     ) -> None:
         shrink = min(1.0, LOOKED_AT / max(size))
         self._frame_size = size
@@ -101,7 +106,7 @@ class CameraMotion:
         canvas = make_canvas(motion, self._size, held, dense_above=dense_above)
         assert canvas is not None
         self.canvas = canvas
-        self._tally = Tally()
+        self._tally = Tally() if tally is None else tally
 
     @property
     def seen(self) -> Seen:
@@ -112,6 +117,10 @@ class CameraMotion:
     def note(self) -> str | None:
         """How much was registered, in words; None for a camera that did not move."""
         return self._tally.note
+
+    def forget(self) -> None:
+        """The next frame has nothing in common with those before; what was learnt about whether registering pays, stays."""
+        self.canvas.forget()
 
     def look(self, picture: Picture, boxes: NDArray[np.floating]) -> None:
         """Take in the next frame. boxes: (K, 4) xyxy, pixels of the anchor, of what may move by itself."""

@@ -31,7 +31,7 @@ class Registration:
     `look` and `forget` may be called from several threads, by one at a time; the rest belongs to the thread whose frame it is.
     seen: what became of the picture that was shown last.
     motion: of skipvid.core.motions. held: what is left out of the pictures: no motion is looked for there.
-    dense_above: the network's, as in SkipConfig.
+    dense_above: the network's, as in SkipConfig. tally: counts on what was registered of the stream before; None: nothing was.
     """
 
     def __init__(
@@ -41,6 +41,7 @@ class Registration:
         preprocess: Preprocessor,
         held: HeldOut | None = None,
         dense_above: float = DENSE_ABOVE,
+        tally: Tally | None = None,
     ) -> None:
         self._letterbox = letterbox
         self._preprocess = preprocess
@@ -48,7 +49,7 @@ class Registration:
         self._size = letterbox.frame_size if self._enlarged else letterbox.content_size
         self._moves = False  # since the last anchor, by which time frames that are enlarged come from BGR
         self._canvas = make_canvas(motion, self._size, held, self._enlarged, dense_above)
-        self._tally = Tally()
+        self._tally = Tally() if tally is None else tally
         self.seen = Seen()
 
     def forget(self) -> None:

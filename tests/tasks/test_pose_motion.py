@@ -20,7 +20,7 @@ from skipvid.tasks.areas import Areas, read_area
 from skipvid.tasks.detect_engine import DetectEngine, DetectStream
 from skipvid.tasks.engine import Stream
 from skipvid.tasks.people import PoseOptions
-from skipvid.tasks.pose_engine import PERSON, PoseEngine
+from skipvid.tasks.pose_engine import PERSON, PoseEngine, PoseStream
 
 AT_REST = np.array([[200, 90, 260, 210], [380, 60, 430, 170]], np.float32)
 WAYS = ("own motion", "the detector's", "whole frame")
@@ -233,6 +233,30 @@ def test_notes_say_once_how_much_was_registered(loaded: PoseEngine, detector: De
         for frame in shaken(6, 2.0):
             stream.process(frame)
         assert [note.startswith("the camera moves: 5 of 6 frames") for note in stream.notes] == [True] * expected
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_notes_count_on_after_a_scene_cut_another_size_and_other_areas(loaded: PoseEngine, detector: DetectEngine, way: str) -> None:
+    shakes = shaken(6, 2.0)
+    elsewhere = [replace(frame, picture=(255 - frame.image).astype(np.uint8)) for frame in shaken(6, 2.0, seed=9)]
+    small = [replace(frame, picture=frame.image[:250].copy()) for frame in elsewhere]
+    stream = made(loaded, detector, way, "canvas", shake, scene_cuts=True).stream()
+    assert isinstance(stream, PoseStream)
+    for count, given in enumerate((shakes, elsewhere, small)):
+        for frame in given:
+            stream.process(frame)
+        assert [note.startswith(f"the camera moves: {5 * (count + 1)} of {6 * (count + 1)} frames") for note in stream.notes] == [True]
+    stream.look_at(Areas(ignore=(read_area("0,0 0.1,0 0,0.1"),)))
+    stream.process(small[0])
+    assert any(note.startswith("the camera moves: 15 of 19 frames") for note in stream.notes)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_auto_keeps_what_it_has_learnt_after_a_scene_cut(loaded: PoseEngine, detector: DetectEngine, way: str) -> None:
+    """A camera that shakes goes on shaking before another scene."""
+    after = [replace(frame, picture=(255 - frame.image).astype(np.uint8)) for frame in shaken(8, 2.0, seed=9)]
+    results = run(made(loaded, detector, way, "auto", shake, scene_cuts=True), [*shaken(40, 2.0), *after])
+    assert saving(results[41:]) > 0.8 * saving(results[30:40])
 
 
 @pytest.mark.parametrize("way", ["the detector's", "whole frame"])
