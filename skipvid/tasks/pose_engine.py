@@ -77,14 +77,18 @@ class PoseEngine(Engine):
     def use_motion(self, motion: str | None) -> None:
         """As Engine.use_motion: the detector's pictures are registered, and windows on persons stand still in the scene.
 
+        None: what the pose network's preset says, and where that says nothing, the detector's.
         Raises UsageError for what moves maps: that is for networks that see all of the picture.
         """
-        asked = motion or (self.preset if self.detector is None else self.detector.preset).motion
+        presets = [self.preset] if self.detector is None else [self.preset, self.detector.preset]
+        says = next((preset for preset in presets if preset.motion != "none"), self.preset)
+        asked = motion or says.motion
         if asked not in ("none", "auto", "canvas"):
-            raise UsageError(f"--motion {asked} is for detectors, not for poses", "use --motion canvas or auto")
+            who = f"--motion {asked}" if motion else f"the preset {says.name} says 'motion: {asked}', which"
+            raise UsageError(f"{who} is for detectors, not for poses", "use --motion canvas or auto")
         self.motion = asked
         if self.detector is not None:
-            self.detector.use_motion(motion)
+            self.detector.use_motion(asked)
 
     def show_activity(self, shown: bool) -> None:
         super().show_activity(shown)

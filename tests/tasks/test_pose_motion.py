@@ -273,3 +273,23 @@ def test_use_motion_is_told_to_the_detector_and_asks_its_preset(loaded: PoseEngi
     engine.detector.preset = replace(engine.detector.preset, motion="auto")
     engine.use_motion(None)
     assert engine.motion_in_use == engine.detector.motion == "auto"
+
+
+def test_the_pose_network_s_own_preset_goes_before_the_detector_s(loaded: PoseEngine, detector: DetectEngine) -> None:
+    engine = made(loaded, detector, "the detector's", "none", still)
+    assert engine.detector is not None
+    engine.preset = replace(engine.preset, motion="canvas")
+    engine.use_motion(None)
+    assert engine.motion_in_use == engine.detector.motion == "canvas"
+    engine.use_motion("none")
+    assert engine.motion_in_use == engine.detector.motion == "none"
+
+
+@pytest.mark.parametrize("whose", ["own", "the detector's"])
+def test_a_preset_that_moves_maps_is_named(loaded: PoseEngine, detector: DetectEngine, whose: str) -> None:
+    engine = made(loaded, detector, "the detector's", "none", still)
+    assert engine.detector is not None
+    one = engine if whose == "own" else engine.detector
+    one.preset = replace(one.preset, motion="shift", name="mine")
+    with pytest.raises(UsageError, match="the preset mine says 'motion: shift', which is for detectors, not for poses"):
+        engine.use_motion(None)
