@@ -104,6 +104,7 @@ def calibrate(settings: CalibrateSettings) -> int:
     network, read = settings.network, settings.read.options()
     with Talk(settings.talk) as talk:
         preset = network_preset(network, DEFAULT_DETECT)
+        _check_gates(preset)
         engine = load_engine(network, preset, talk)
         sources = [_frames(spec, read) for spec in specs]
         result = run(engine, sources, settings.inputs, settings.floor, talk.say)
@@ -155,6 +156,7 @@ def _by_goal(settings: CalibrateSettings, goal: Goal, target: Path, specs: list[
         network = replace(network, conf=FAINTEST)
     names = [Path(spec).name for spec in specs]
     with Talk(settings.talk) as talk:
+        _check_gates(preset)
         engine = load_engine(network, preset, talk)
         check_calibrated(engine.model.config)
         keep = target.with_name(f"{target.stem}-calibration")
@@ -178,6 +180,15 @@ def _by_goal(settings: CalibrateSettings, goal: Goal, target: Path, specs: list[
             click.echo("\n".join(lines(goal, found)))
         talk.say(f"wrote {target.resolve()} and {page.resolve()}")
     return 0
+
+
+def _check_gates(preset: Preset) -> None:
+    """Raises UsageError where a preset has no gates whose thresholds could be chosen."""
+    from skipvid.core.errors import UsageError
+    from skipvid.core.motions import WARP
+
+    if preset.motion == WARP:
+        raise UsageError(f"the preset {preset.name} says 'motion: {WARP}', which has no thresholds", "take that line out of it")
 
 
 def _labelled(settings: CalibrateSettings, preset: Preset, specs: list[str]) -> tuple[list[LabelledClip], Labels | None]:

@@ -93,3 +93,11 @@ def test_what_cannot_be_meant_is_refused_in_one_line(
     said = capsys.readouterr().err.strip()
     assert expected in said and "Traceback" not in said and len(said.splitlines()) <= 2
     assert sorted(path.name for path in place.iterdir()) == ["clip.mp4"]
+
+
+def test_it_has_no_thresholds_that_could_be_calibrated(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save_preset(replace(load_preset("efficientdet-nano"), motion="warp"), Path("warping.yaml"))
+    assert run(["calibrate", "clip.mp4", "--preset", "warping.yaml", "-o", "mine.yaml"]) == 2
+    said = capsys.readouterr().err.strip()
+    assert "says 'motion: warp', which has no thresholds" in said and "Traceback" not in said
+    assert not (place / "mine.yaml").exists()
