@@ -46,7 +46,7 @@ LONGER, SOONER = 8, 2
 a canvas paid in its trial and not for long after it, as where somebody walks through a bare room."""
 PROVEN = 40
 """Frames, the trial included, after which a canvas has shown that it pays: then the next wait is a short one."""
-BUSIER = 2.0
+BUSIER = 1.4
 """It is looked at at once where the mean share has grown by this factor over the highest one at which nothing was gained."""
 MOST_LOST = 0.25
 """The mean share of pictures that cannot be registered above which a canvas is given up: it shows what was there before, and gains little.
