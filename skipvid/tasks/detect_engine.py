@@ -22,11 +22,11 @@ from skipvid.skip.config import SkipConfig
 from skipvid.skip.session import Session
 from skipvid.skip.warp.session import WarpSession
 from skipvid.tasks.areas import Areas
+from skipvid.tasks.auto_canvas import motion_in_use
 from skipvid.tasks.counting import CountOption, Counts
 from skipvid.tasks.detect import DetectTask, finds_people, found_categories
 from skipvid.tasks.engine import ACTIVITY_STRIDE, Clock, Engine, EngineStream, spec_with
 from skipvid.tasks.identities import FollowOptions, Identities
-from skipvid.tasks.motion_choice import motion_in_use
 from skipvid.tasks.registration import Registration
 from skipvid.tasks.track import WEAK
 from skipvid.tasks.whole_picture import WholePicture

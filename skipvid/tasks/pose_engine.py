@@ -21,13 +21,13 @@ from skipvid.presets.preset import Preset
 from skipvid.skip.api import SkipModel
 from skipvid.skip.config import SkipConfig
 from skipvid.tasks.areas import Areas, looked_at, share_note
+from skipvid.tasks.auto_canvas import motion_in_use
 from skipvid.tasks.canvas import Tally
 from skipvid.tasks.crops import InParts, whole_frame
 from skipvid.tasks.detect_engine import DetectEngine, DetectStream
 from skipvid.tasks.engine import ACTIVITY_STRIDE, Clock, Engine, EngineStream, spec_with
 from skipvid.tasks.join import Patch, join_activity
 from skipvid.tasks.motion import STANDSTILL
-from skipvid.tasks.motion_choice import motion_in_use
 from skipvid.tasks.people import DetectedPeople, Person, PersonInFrame, Pose, PoseOptions
 from skipvid.tasks.pose import PoseTask
 from skipvid.tasks.registered_windows import CameraMotion, RegisteredFrame, in_phase

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from skipvid.core.results import StoredPicture
 from skipvid.tasks.areas import HeldOut
+from skipvid.tasks.auto_canvas import make_canvas
 from skipvid.tasks.canvas import Seen, Tally
 from skipvid.tasks.motion import STANDSTILL, Similarity
-from skipvid.tasks.motion_choice import DENSE_ABOVE, make_canvas
+from skipvid.tasks.motion_choice import DENSE_ABOVE
 from skipvid.tasks.moved import PHASES, move_onto
 from skipvid.tasks.shifted import TAPS
 

@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 
 from skipvid.skip.picture import Picture
 from skipvid.tasks.areas import HeldOut
+from skipvid.tasks.auto_canvas import make_canvas
 from skipvid.tasks.canvas import Canvas, Seen, Tally
 from skipvid.tasks.letterbox import Letterbox, Preprocessor
 from skipvid.tasks.look_ahead import Image
 from skipvid.tasks.motion import STANDSTILL, Similarity
-from skipvid.tasks.motion_choice import DENSE_ABOVE, make_canvas
+from skipvid.tasks.motion_choice import DENSE_ABOVE
 from skipvid.tasks.moved import cut_to_frame, to_picture
 
 T = TypeVar("T", np.float32, np.bool_)

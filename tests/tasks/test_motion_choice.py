@@ -11,6 +11,7 @@ import pytest
 from numpy.typing import NDArray
 from shaking_camera import SIZE, scene, seen
 
+from skipvid.tasks.auto_canvas import AutoCanvas, make_canvas
 from skipvid.tasks.canvas import Canvas, Seen
 from skipvid.tasks.look_ahead import LAG, Image
 from skipvid.tasks.motion import Similarity
@@ -27,9 +28,7 @@ from skipvid.tasks.motion_choice import (
     SOONER,
     TRIAL,
     WORTH,
-    AutoCanvas,
     MotionChoice,
-    make_canvas,
 )
 
 WHOLE = scene()
