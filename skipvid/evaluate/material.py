@@ -23,6 +23,7 @@ from skipvid.evaluate.labels import Labels
 from skipvid.evaluate.run import Pass, add_labelled
 from skipvid.evaluate.truth import FrameTruth, LabelledClip
 from skipvid.report.agreement import box_iou
+from skipvid.report.units import plural
 from skipvid.tasks.engine import Stream
 
 FOLDS = 4
@@ -60,7 +61,8 @@ class Material:
             with opened(clip) as frames:
                 own = [clip.of(frame) for frame in frames]
             if len(own) < 2 * FOLDS:
-                raise SourceError(f"{clip.name} has {len(own)} frames", f"calibration by a goal cuts a clip into {FOLDS} blocks of time")
+                need = f"calibration by a goal cuts a clip into {FOLDS} blocks of time, of 2 frames or more; take a longer clip"
+                raise SourceError(f"{clip.name} has {plural(len(own), 'frame')}", need)
             folds += [index * FOLDS // len(own) for index in range(len(own))]
             clip_of += [number] * len(own)
             truths += own

@@ -70,7 +70,12 @@ def test_own_weights_are_named_by_their_whole_path(place: Path, random_weights: 
         (["-o", "mine.yaml", "--max-drop", "1", "--truth", "a.json", "--truth", "b.json"], 2, "there are 2 files of truth for 1 sources"),
         (["-o", "mine.yaml", "--max-drop", "1", "--html", "no/a.html"], 6, "no is no folder"),
         (["-o", "mine.yaml", "--max-drop", "1", "--gate", "none"], 2, "gates of the kind 'none, accumulated' cannot be calibrated"),
-        (["-o", "mine.yaml", "--max-drop", "1"], 3, "clip.mp4 has 5 frames; calibration by a goal cuts a clip into 4 blocks of time"),
+        (
+            ["-o", "mine.yaml", "--max-drop", "1"],
+            3,
+            "clip.mp4 has 5 frames; calibration by a goal cuts a clip into 4 blocks of time, of 2 frames or more; take a longer clip",
+        ),
+        (["-o", "mine.yaml", "--max-drop", "1", "--max-frames", "1"], 3, "clip.mp4 has 1 frame; calibration by a goal"),
         ([], 2, "--output"),
     ],
 )
