@@ -15,7 +15,7 @@ import click
 from skipvid.cli.settings.command import command
 from skipvid.cli.settings.fields import flag, required, setting
 from skipvid.cli.settings.groups import PeopleNetworkSettings, ReadSettings, SourceSettings, TalkSettings
-from skipvid.cli.settings.types import Milliseconds, Saving, Threshold
+from skipvid.cli.settings.types import Milliseconds, Points, Saving, Threshold
 from skipvid.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class CalibrateSettings:
     source: SourceSettings
     output: str = required("-o", "--output", metavar="FILE.yaml", help="The preset to write.")
     max_drop: float | None = setting(
-        "--max-drop", default=None, type=Threshold(), metavar="POINTS", help="Goal: lose at most so many points on frames left out."
+        "--max-drop", default=None, type=Points(), metavar="POINTS", help="Goal: lose at most so many points on frames left out."
     )
     saving: float | None = setting(
         "--saving", default=None, type=Saving(), metavar="TIMES", help="Goal: so many times fewer MACs, or (0.75) this fraction saved."

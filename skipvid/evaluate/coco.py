@@ -57,9 +57,17 @@ def read_coco(annotations: Path, source: str, known: Mapping[int, str] = COCO_LA
     except OSError as error:
         raise SourceError(f"{annotations}: cannot be read: {error.strerror}") from error
     except (ArithmeticError, ValueError, KeyError, TypeError, AttributeError) as error:
-        reason = f"{type(error).__name__}: {error}"
-        raise SourceError(f"{annotations}: not a COCO file ({reason})", "it needs images, annotations and categories") from error
+        raise SourceError(f"{annotations}: not a COCO file ({_reason(error)})", "it needs images, annotations and categories") from error
     return LabelledClip(Path(source).stem, source, numbered, keypoint_names=joints)
+
+
+def _reason(error: Exception) -> str:
+    """Why a file cannot be read, in words."""
+    if isinstance(error, json.JSONDecodeError):
+        return "it is empty" if not error.doc.strip() else f"no JSON: {error}"
+    if isinstance(error, KeyError):
+        return f"{error} is missing"
+    return f"{type(error).__name__}: {error}"
 
 
 LEAST_VISIBLE = 0.25

@@ -288,3 +288,14 @@ def broken(folder: Path, kind: str) -> None:
 def test_what_is_not_of_the_layout_is_named(tmp_path: Path, kind: str, message: str) -> None:
     with pytest.raises(SourceError, match=message):
         broken(tmp_path, kind)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [("", "it is empty"), ("{", "no JSON: Expecting property name"), ('{"images": []}', "'categories' is missing")]
+)
+def test_why_a_file_is_not_of_coco_is_said_in_words(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "truth.json"
+    path.write_text(text)
+    with pytest.raises(SourceError, match=message) as refused:
+        read_coco(path, "clip.mp4", {})
+    assert "Error" not in str(refused.value)

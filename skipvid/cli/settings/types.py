@@ -49,6 +49,12 @@ class Threshold(Number):
         return math.isfinite(number) and number >= 0
 
 
+class Points(Threshold):
+    """Points of an accuracy in per cent, 0 or more."""
+
+    example = ", such as 0.5"
+
+
 class Fraction(Number):
     """A number from 0 to 1."""
 
@@ -83,7 +89,7 @@ class Saving(AboveZero):
     """How many times fewer MACs, more than 1; a fraction of them that is saved, less than 1, is taken as that."""
 
     name = "times"
-    wanted = "a number of times, such as 4, or a fraction, such as 0.75"
+    wanted = "a number of times above 1, such as 4, or a fraction below 1, such as 0.75"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         number = super().convert(value, param, ctx)
@@ -97,7 +103,7 @@ class Milliseconds(AboveZero):
     """A time, with or without its unit."""
 
     name = "ms"
-    wanted = "a number of milliseconds, such as 20ms"
+    wanted = "a number of milliseconds above 0, such as 20ms"
 
     def read(self, value: Any) -> float:
         return _number(str(value).removesuffix("ms"))

@@ -78,7 +78,8 @@ def _check_path(target: str, sources: Sequence[str], overwrite: bool) -> None:
         raise OutputError(f"{target} is a folder", "give a file name")
     if not path.parent.is_dir():
         folder = Path(target).parent if not Path(target).parent.is_dir() else path.parent
-        raise OutputError(f"{target} cannot be written: {folder} is no folder", "make the folder first")
+        hint = "choose another folder" if folder.exists() else "make the folder first"
+        raise OutputError(f"{target} cannot be written: {folder} is no folder", hint)
     longest, length = longest_name(path.parent), len(os.fsencode(path.name))
     if length > longest:
         raise OutputError(f"{target} cannot be written: its name has {length} bytes, {longest} are possible there", "choose a shorter name")

@@ -76,7 +76,12 @@ def test_existing_file_needs_overwrite() -> None:
 
 
 @pytest.mark.parametrize(
-    ("target", "words"), [("gone/a.mp4", "is no folder"), ("clip.mp4/a.mp4", "is no folder"), ("d.mp4", "is a folder")]
+    ("target", "words"),
+    [
+        ("gone/a.mp4", "is no folder; make the folder first"),
+        ("clip.mp4/a.mp4", "is no folder; choose another folder"),
+        ("d.mp4", "is a folder"),
+    ],
 )
 def test_place_that_cannot_be_written_is_found_before_the_work(target: str, words: str) -> None:
     Path("d.mp4").mkdir()
