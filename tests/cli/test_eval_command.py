@@ -45,7 +45,7 @@ def test_a_preset_of_activation_motion_compensation_has_a_row_of_its_own_and_no_
     assert run([*words, "--thresholds", "0.03,0.1"]) == 2
     assert "has no thresholds" in capsys.readouterr().err
     assert run(["eval", CLIP, "--truth", TRUTH, "--preset", "hrnet-nano", "--detector", str(path), *QUICK]) == 2
-    assert "--motion warp is for detectors, not for poses" in capsys.readouterr().err
+    assert "the preset efficientdet-nano says 'motion: warp', which is for detectors, not for poses" in capsys.readouterr().err
 
 
 def test_poses_are_measured_in_true_boxes(capsys: pytest.CaptureFixture[str]) -> None:
