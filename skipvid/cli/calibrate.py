@@ -17,6 +17,7 @@ from skipvid.cli.settings.fields import flag, required, setting
 from skipvid.cli.settings.groups import PeopleNetworkSettings, ReadSettings, SourceSettings, TalkSettings
 from skipvid.cli.settings.types import Milliseconds, Points, Saving, Threshold
 from skipvid.core.errors import UsageError
+from skipvid.core.motions import WARP
 
 if TYPE_CHECKING:
     from skipvid.cli.talk import Talk
@@ -184,9 +185,6 @@ def _by_goal(settings: CalibrateSettings, goal: Goal, target: Path, specs: list[
 
 def _check_gates(preset: Preset) -> None:
     """Raises UsageError where a preset has no gates whose thresholds could be chosen."""
-    from skipvid.core.errors import UsageError
-    from skipvid.core.motions import WARP
-
     if preset.motion == WARP:
         raise UsageError(f"the preset {preset.name} says 'motion: {WARP}', which has no thresholds", "take that line out of it")
 

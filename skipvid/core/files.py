@@ -35,6 +35,7 @@ _HINTS = {
     errno.EPERM: "check the permissions of the folder",
     errno.EROFS: "the disk is read-only; write elsewhere",
     errno.ENOENT: "make the folder first",
+    errno.ENOTDIR: "choose another folder",
     errno.EPIPE: "whoever read it has ended",
     errno.EBADF: "it is closed; leave it open, or send it to /dev/null",
     errno.ENAMETOOLONG: "choose a shorter name",
@@ -43,6 +44,12 @@ _HINTS = {
 _SUFFIX = ".part"
 _OWN = "skipvid-"
 _LONGEST = 255  # bytes of a file name on nearly every file system, where the system does not tell
+
+
+def no_folder(target: object, folder: Path) -> OutputError:
+    """That a target cannot be written, as what should be its folder is missing, or is something else."""
+    why = errno.ENOTDIR if folder.exists() else errno.ENOENT
+    return OutputError(f"{target} cannot be written: {folder} is no folder", _HINTS[why])
 
 
 @contextmanager

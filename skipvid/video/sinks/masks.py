@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 
 from skipvid.core.errors import OutputError
-from skipvid.core.files import output_errors, write_bytes
+from skipvid.core.files import no_folder, output_errors, write_bytes
 from skipvid.core.results import FrameResult, RunSummary
 from skipvid.video.sinks.base import Sink
 
@@ -46,6 +46,6 @@ def check_folder(folder: Path, overwrite: bool) -> None:
         if folder.exists() and not folder.is_dir():
             raise OutputError(f"{folder} is no folder", "give --masks a folder")
         if not folder.exists() and not folder.parent.is_dir():
-            raise OutputError(f"{folder} cannot be written: {folder.parent} is no folder", "make the folder first")
+            raise no_folder(folder, folder.parent)
         if not overwrite and folder.is_dir() and any(folder.iterdir()):
             raise OutputError(f"{folder} is not empty", "give --overwrite, or choose another folder")

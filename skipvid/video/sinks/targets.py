@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from skipvid.core.errors import OutputError, UsageError
-from skipvid.core.files import cut_name, longest_name, output_errors
+from skipvid.core.files import cut_name, longest_name, no_folder, output_errors
 from skipvid.core.text import without_secrets
 
 STDOUT = "-"
@@ -78,8 +78,7 @@ def _check_path(target: str, sources: Sequence[str], overwrite: bool) -> None:
         raise OutputError(f"{target} is a folder", "give a file name")
     if not path.parent.is_dir():
         folder = Path(target).parent if not Path(target).parent.is_dir() else path.parent
-        hint = "choose another folder" if folder.exists() else "make the folder first"
-        raise OutputError(f"{target} cannot be written: {folder} is no folder", hint)
+        raise no_folder(target, folder)
     longest, length = longest_name(path.parent), len(os.fsencode(path.name))
     if length > longest:
         raise OutputError(f"{target} cannot be written: its name has {length} bytes, {longest} are possible there", "choose a shorter name")

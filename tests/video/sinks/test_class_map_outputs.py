@@ -85,3 +85,5 @@ def test_folder_of_masks_is_checked_before_anything_is_written(tmp_path: Path) -
         MaskSink(tmp_path / "full" / "a.png")
     with pytest.raises(OutputError, match="none is no folder; make the folder first"):
         MaskSink(tmp_path / "none" / "masks")
+    with pytest.raises(OutputError, match=r"a\.png is no folder; choose another folder"):
+        MaskSink(tmp_path / "full" / "a.png" / "masks")
