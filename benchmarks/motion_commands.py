@@ -1,16 +1,18 @@
-"""How many frames a second `skipvid detect` does where the camera shakes or moves, by --motion; some four minutes on a quiet machine.
+"""How many frames a second `skipvid detect` does where the camera shakes or moves, by --motion; some eight minutes on a quiet machine.
 
-    python benchmarks/motion_commands.py --data DIR [--frames 80] [--rounds 2] [--threads N] [--processor] [--write]
+    python benchmarks/motion_commands.py --data DIR [--frames 120] [--rounds 5] [--threads N] [--only NAME …] [--processor] [--write]
 
-Two sequences of fixed cameras through a window that shakes by 2 pixels of 640, written as H.264, and three clips of moving cameras. The
+Sequences of fixed cameras through a window that shakes by 2 pixels of 640, written as H.264, and three clips of moving cameras. The
 command runs in processes of its own, the ways by turns, with JSON lines as its only output and with an annotated video besides. Frames
-per second are the command's own, of the rounds the fastest counts. With --processor: milliseconds of processor time a frame, those of a
-run of one frame left out, of the rounds the least, for a machine that others use, too.
+per second are the command's own; medians over the rounds. "At rest": gates on the same window without shake, as on a wall. "Kept": the
+share of that speed that the canvas and `auto` have. With --processor: milliseconds of processor time a frame, those of a run of one frame
+left out, for a machine that others use, too.
 """
 
 from __future__ import annotations
 
 import argparse
+import statistics
 import tempfile
 from fractions import Fraction
 from pathlib import Path
@@ -18,12 +20,12 @@ from typing import Any
 
 import av
 import numpy as np
-from motion import COURSES, Image, seen_through
+from motion import BARE, BARE_FROM, COURSES, Image, chosen, plain, seen_through
 from pipeline import detect, processor_ms
 from sequences import SEQUENCES, load_frames
 from tables import ResultTable, add_write_option
 
-SHAKEN = ("PETS09", "TownCentre")
+SHAKEN = ("PETS09", "TownCentre", "highway", BARE.stem)
 MOVING = ("test_video_structuralize.mp4", "bikes.mp4", "demo.mp4")
 WAYS = {
     "dense": ["--gate", "none"],
@@ -31,7 +33,8 @@ WAYS = {
     "canvas": ["--motion", "canvas"],
     "auto": ["--motion", "auto"],
 }
-COLUMNS = ("clip", "output", *WAYS, "fewer MACs: gates", "canvas", "auto")
+AT_REST = "at rest"
+COLUMNS = ("clip", "output", *WAYS, AT_REST, "kept: canvas", "auto", "fewer MACs: gates", "canvas", "auto")
 
 
 def write_clip(path: Path, frames: list[Image]) -> None:
@@ -46,52 +49,68 @@ def write_clip(path: Path, frames: list[Image]) -> None:
         container.mux(stream.encode())
 
 
-def shaken(data: Path, name: str, frames: int, folder: Path) -> Path:
-    """A sequence through a window that shakes, as a file."""
-    sequence = next(each for each in SEQUENCES if each.name == name)
-    course = next(each for each in COURSES if each.name == "shake 2 px")
-    path = folder / f"{name}, shaken.mp4"
-    write_clip(path, [image for image, _ in seen_through(course, load_frames(data, sequence, frames)[0])])
+def through_window(data: Path, name: str, course: str, frames: int, folder: Path) -> Path:
+    """A sequence, or the bare room, through a window that moves so, as a file."""
+    if name == BARE.stem:
+        images = plain(data / BARE, frames, BARE_FROM).frames
+    else:
+        images = load_frames(data, next(each for each in SEQUENCES if each.name == name), frames)[0]
+    path = folder / f"{name}, {course}.mp4"
+    write_clip(path, [image for image, _ in seen_through(next(each for each in COURSES if each.name == course), images)])
     return path
 
 
-def measure(clip: Path, outputs: list[Path], options: argparse.Namespace) -> tuple[dict[str, str], dict[str, str]]:
-    """By way its speed, or its processor time, and how many times fewer MACs it took; in words."""
-    runs: dict[str, list[dict[str, Any]]] = {way: [] for way in WAYS}
-    starts: dict[str, list[dict[str, Any]]] = {way: [] for way in WAYS}
-    ways = list(WAYS)
+def measure(clip: Path, still: Path | None, outputs: list[Path], options: argparse.Namespace) -> list[str]:
+    """Cells from `dense` on: speeds or processor times, the shares kept, and how many times fewer MACs it took."""
+    said = {way: (clip, arguments) for way, arguments in WAYS.items()}
+    if still is not None:
+        said[AT_REST] = (still, WAYS["gates"])
+    runs: dict[str, list[dict[str, Any]]] = {way: [] for way in said}
+    starts: dict[str, list[dict[str, Any]]] = {way: [] for way in said}
+    ways = list(said)
     for number in range(options.rounds):
         for way in ways[number % len(ways) :] + ways[: number % len(ways)]:
-            runs[way].append(detect(str(clip), WAYS[way], outputs, options.frames, options.threads))
+            path, arguments = said[way]
+            runs[way].append(detect(str(path), arguments, outputs, options.frames, options.threads))
             if options.processor:
-                starts[way].append(detect(str(clip), WAYS[way], outputs, 1, options.threads))
-    costs = {way: found[0]["cost"] for way, found in runs.items() if way != "dense"}
-    fewer = {way: f"{cost['dense_macs'] / max(cost['macs'], 1):.2f}×" for way, cost in costs.items()}
+                starts[way].append(detect(str(path), arguments, outputs, 1, options.threads))
     if options.processor:
-        return {way: f"{processor_ms(runs[way], starts[way]):.1f}" for way in WAYS}, fewer
-    return {way: f"{max(run['fps'] for run in runs[way]):.1f}" for way in WAYS}, fewer
+        values = {way: processor_ms(runs[way], starts[way]) for way in said}
+        kept = [values[AT_REST] / values[way] for way in ("canvas", "auto")] if still else []
+    else:
+        values = {way: statistics.median(run["fps"] for run in runs[way]) for way in said}
+        kept = [values[way] / values[AT_REST] for way in ("canvas", "auto")] if still else []
+    costs = [runs[way][0]["cost"] for way in WAYS if way != "dense"]
+    cells = [f"{values[way]:.1f}" if way in values else "" for way in (*WAYS, AT_REST)]
+    cells += [f"{100 * share:.0f}%" for share in kept] or ["", ""]
+    return cells + [f"{cost['dense_macs'] / max(cost['macs'], 1):.2f}×" for cost in costs]
 
 
 def main() -> None:
     """Measure all clips."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder with sequences/ and videos/")
-    parser.add_argument("--frames", type=int, default=80)
-    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--frames", type=int, default=120)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int)
+    parser.add_argument("--only", nargs="+", default=[""], help="clips whose name holds one of these")
     parser.add_argument("--processor", action="store_true", help="processor time, for a machine that others use, too")
     add_write_option(parser)
     options = parser.parse_args()
-    what = "Milliseconds of processor time a frame" if options.processor else "Frames a second"
-    with tempfile.TemporaryDirectory() as name, ResultTable("motion-commands", COLUMNS, options.write, f"{what}.") as table:
+    what = "Milliseconds of processor time a frame" if options.processor else "Frames a second, medians"
+    note = f"{what}; {options.frames} frames, {options.rounds} rounds."
+    with tempfile.TemporaryDirectory() as name, ResultTable("motion-commands", COLUMNS, options.write, note) as table:
         folder = Path(name)
         lines, video = folder / "out.jsonl", folder / "out.mp4"
-        clips = [shaken(options.data, each, options.frames, folder) for each in SHAKEN]
-        clips += [options.data / "videos" / "moving" / each for each in MOVING]
-        for clip in clips:
+        clips: list[tuple[Path, Path | None]] = []
+        for each in SHAKEN:
+            if chosen(options.only, each):
+                shaken, still = (through_window(options.data, each, course, options.frames, folder) for course in ("shake 2 px", "still"))
+                clips.append((shaken, still))
+        clips += [(options.data / "videos" / "moving" / each, None) for each in MOVING if chosen(options.only, each)]
+        for clip, at_rest in clips:
             for said, outputs in (("JSON lines", [lines]), ("and video", [lines, video])):
-                values, fewer = measure(clip, outputs, options)
-                table.row(clip.stem, said, *values.values(), *fewer.values())
+                table.row(clip.stem, said, *measure(clip, at_rest, outputs, options))
 
 
 if __name__ == "__main__":
