@@ -24,8 +24,8 @@ from torch.utils._pytree import tree_structure
 
 from skipvid.skip.cpu import _native
 from skipvid.skip.cpu.backend import _pool
-from skipvid.skip.cpu.description import SegmentRow
 from skipvid.skip.cpu.lowering import lower
+from skipvid.skip.cpu.rows import SegmentRow
 from skipvid.skip.gates.base import GatedGraph
 from skipvid.skip.ir.graph import Activation, Graph, Node
 from skipvid.skip.ir.precision import round_weights

@@ -1,7 +1,7 @@
 """The flat description of a native program: typed tables of numbers, and their bytes. It needs neither torch nor a network.
 
-C++ defines the format (csrc/description.hpp says what each field means): the fields of the rows, their order and all codes are read from
-the extension. Numbers that refer to a row of another table, or to a place among the constants, are -1 where there is none.
+C++ defines the format (csrc/description.hpp says what each field means): the fields of the rows (`rows.py`), their order and all codes are
+read from the extension.
 """
 
 from __future__ import annotations
@@ -14,255 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skipvid.skip.cpu._native import MAGIC, TABLES, VERSION, ActivationKind, ChannelOperation, Element, FootprintKind, Pointwise, StepKind
+from skipvid.skip.cpu import rows as flat
+from skipvid.skip.cpu._native import MAGIC, TABLES, VERSION, Element
 
 NAME_BYTES = 24
-NOWHERE = -1
-
-
-@dataclass(frozen=True, slots=True)
-class ProgramRow:
-    values: int
-    inputs: int
-    element: Element
-
-
-@dataclass(frozen=True, slots=True)
-class MapRow:
-    height: int
-    width: int
-    channels: int
-    inside: int = NOWHERE
-    offset: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class LearnedGateRow:
-    weights: int
-    bias: float
-    magnitude: bool
-
-
-@dataclass(frozen=True, slots=True)
-class GateRow:
-    map: int
-    block: int
-    learned: int = NOWHERE
-    threshold: float = 0.0
-    measured: bool = False
-    scale: float = 1.0
-    smoothed: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class OutputGateRow:
-    step: int
-    change: int
-    limit: float
-    measured: bool
-    scale: float
-    block: int
-    bias: int = NOWHERE
-
-
-@dataclass(frozen=True, slots=True)
-class FootprintRow:
-    kind: FootprintKind
-    kernel_y: int = 1
-    kernel_x: int = 1
-    stride_y: int = 1
-    stride_x: int = 1
-    dilation_y: int = 1
-    dilation_x: int = 1
-    origin_y: int = 0
-    origin_x: int = 0
-    row_taps: int = 0
-    rows: int = NOWHERE
-    column_taps: int = 0
-    columns: int = NOWHERE
-
-
-SAME = FootprintRow(FootprintKind.SAME)
-ANY = FootprintRow(FootprintKind.ANY)
-
-
-@dataclass(frozen=True, slots=True)
-class ReadRow:
-    map: int
-    footprint: int
-
-
-@dataclass(frozen=True, slots=True)
-class StepRow:
-    kind: StepKind
-    map: int
-    first_read: int = 0
-    reads: int = 0
-    details: int = NOWHERE
-    activation: ActivationKind = ActivationKind.NONE
-    a: float = 0.0
-    b: float = 0.0
-    guard: int = NOWHERE
-    guard_number: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class ConvolutionRow:
-    stride_y: int
-    stride_x: int
-    period_y: int
-    period_x: int
-    groups: int
-    first_phase: int
-    phases: int
-    bias: int
-
-
-@dataclass(frozen=True, slots=True)
-class PhaseRow:
-    taps: int
-    offsets: int
-    weights: int
-
-
-@dataclass(frozen=True, slots=True)
-class DepthwiseRow:
-    weights: int
-    bias: int
-
-
-@dataclass(frozen=True, slots=True)
-class PoolRow:
-    maximum: bool
-    count_padding: bool
-
-
-@dataclass(frozen=True, slots=True)
-class PointwiseRow:
-    first_operand: int
-    operands: int
-    first_operation: int
-    operations: int
-
-
-@dataclass(frozen=True, slots=True)
-class OperandRow:
-    read: int = NOWHERE
-    values: int = NOWHERE
-    pixels: int = 0
-    channels: int = 0
-    rows: int = NOWHERE
-    columns: int = NOWHERE
-
-
-@dataclass(frozen=True, slots=True)
-class OperationRow:
-    operation: Pointwise
-    first: int
-    second: int
-    third: int
-    activation: ActivationKind
-    a: float
-    b: float
-
-
-@dataclass(frozen=True, slots=True)
-class ResizeRow:
-    bilinear: bool
-    low_rows: int
-    high_rows: int
-    low_columns: int
-    high_columns: int
-    low_row_weights: int
-    high_row_weights: int
-    low_column_weights: int
-    high_column_weights: int
-
-
-@dataclass(frozen=True, slots=True)
-class MoveRow:
-    first_part: int
-    parts: int
-    origin_y: int = 0
-    origin_x: int = 0
-    outside: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class PartRow:
-    read: int
-    target: int
-    count: int
-    first: int
-    listed: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class GatherRow:
-    reads: int
-    channels: int
-
-
-@dataclass(frozen=True, slots=True)
-class ChannelwiseRow:
-    operation: ChannelOperation
-    epsilon: float
-    weights: int = NOWHERE
-    bias: int = NOWHERE
-
-
-@dataclass(frozen=True, slots=True)
-class AttentionRow:
-    groups: int
-    heads: int
-    key_size: int
-    value_size: int
-    scale: float
-    query_channels: int
-    key_channels: int
-    value_channels: int
-    bias: int = NOWHERE
-    blocks: int = 0
-    bias_blocks: int = NOWHERE
-
-
-@dataclass(frozen=True, slots=True)
-class ChoiceRow:
-    ratios: int
-    reuse: bool
-    hysteresis: float
-    least_stay: int
-    longest_reuse: int
-    hidden: int
-    inner: int
-    inner_bias: int
-    outer: int
-    outer_bias: int
-
-
-@dataclass(frozen=True, slots=True)
-class SelectRow:
-    first_variant: int
-    variants: int
-    scale: int = NOWHERE
-    shift: int = NOWHERE
-
-
-@dataclass(frozen=True, slots=True)
-class VariantRow:
-    first_part: int
-    parts: int
-
-
-@dataclass(frozen=True, slots=True)
-class SegmentRow:
-    first: int
-    last: int
-
-
-@dataclass(frozen=True, slots=True)
-class KeptRow:
-    map: int
 
 
 class Constants:
@@ -276,12 +31,12 @@ class Constants:
 
     def add(self, values: NDArray[Any] | Sequence[int]) -> int:
         """The place of these numbers."""
-        flat = np.ascontiguousarray(values, self.dtype).reshape(-1)
-        key = hashlib.blake2b(flat.data, digest_size=16).digest()
+        own = np.ascontiguousarray(values, self.dtype).reshape(-1)
+        key = hashlib.blake2b(own.data, digest_size=16).digest()
         if key not in self._places:
             self._places[key] = self._size
-            self._arrays.append(flat)
-            self._size += flat.size
+            self._arrays.append(own)
+            self._size += own.size
         return self._places[key]
 
     def values(self) -> NDArray[Any]:
@@ -294,38 +49,39 @@ class Description:
 
     inputs: int = 0
     element: Element = Element.F32
-    maps: list[MapRow] = field(default_factory=list)
-    learned_gates: list[LearnedGateRow] = field(default_factory=list)
-    gates: list[GateRow] = field(default_factory=list)
-    output_gates: list[OutputGateRow] = field(default_factory=list)
-    footprints: list[FootprintRow] = field(default_factory=list)
-    reads: list[ReadRow] = field(default_factory=list)
-    steps: list[StepRow] = field(default_factory=list)
-    convolutions: list[ConvolutionRow] = field(default_factory=list)
-    phases: list[PhaseRow] = field(default_factory=list)
-    depthwise: list[DepthwiseRow] = field(default_factory=list)
-    pools: list[PoolRow] = field(default_factory=list)
-    pointwise: list[PointwiseRow] = field(default_factory=list)
-    operands: list[OperandRow] = field(default_factory=list)
-    operations: list[OperationRow] = field(default_factory=list)
-    resizes: list[ResizeRow] = field(default_factory=list)
-    moves: list[MoveRow] = field(default_factory=list)
-    parts: list[PartRow] = field(default_factory=list)
-    gathers: list[GatherRow] = field(default_factory=list)
-    channelwise: list[ChannelwiseRow] = field(default_factory=list)
-    attentions: list[AttentionRow] = field(default_factory=list)
-    choices: list[ChoiceRow] = field(default_factory=list)
-    selects: list[SelectRow] = field(default_factory=list)
-    variants: list[VariantRow] = field(default_factory=list)
-    segments: list[SegmentRow] = field(default_factory=list)
-    kept: list[KeptRow] = field(default_factory=list)
+    maps: list[flat.MapRow] = field(default_factory=list)
+    learned_gates: list[flat.LearnedGateRow] = field(default_factory=list)
+    gates: list[flat.GateRow] = field(default_factory=list)
+    output_gates: list[flat.OutputGateRow] = field(default_factory=list)
+    footprints: list[flat.FootprintRow] = field(default_factory=list)
+    reads: list[flat.ReadRow] = field(default_factory=list)
+    steps: list[flat.StepRow] = field(default_factory=list)
+    convolutions: list[flat.ConvolutionRow] = field(default_factory=list)
+    phases: list[flat.PhaseRow] = field(default_factory=list)
+    depthwise: list[flat.DepthwiseRow] = field(default_factory=list)
+    pools: list[flat.PoolRow] = field(default_factory=list)
+    pointwise: list[flat.PointwiseRow] = field(default_factory=list)
+    operands: list[flat.OperandRow] = field(default_factory=list)
+    operations: list[flat.OperationRow] = field(default_factory=list)
+    resizes: list[flat.ResizeRow] = field(default_factory=list)
+    moves: list[flat.MoveRow] = field(default_factory=list)
+    parts: list[flat.PartRow] = field(default_factory=list)
+    gathers: list[flat.GatherRow] = field(default_factory=list)
+    channelwise: list[flat.ChannelwiseRow] = field(default_factory=list)
+    attentions: list[flat.AttentionRow] = field(default_factory=list)
+    choices: list[flat.ChoiceRow] = field(default_factory=list)
+    selects: list[flat.SelectRow] = field(default_factory=list)
+    variants: list[flat.VariantRow] = field(default_factory=list)
+    segments: list[flat.SegmentRow] = field(default_factory=list)
+    kept: list[flat.KeptRow] = field(default_factory=list)
     integers: Constants = field(default_factory=lambda: Constants("<i4"))
     numbers: Constants = field(default_factory=lambda: Constants("<f4"))
 
     @property
-    def program(self) -> list[ProgramRow]:
+    def program(self) -> list[flat.ProgramRow]:
         """The table of one row that sums up the others."""
-        return [ProgramRow(sum(m.height * m.width * m.channels for m in self.maps if m.inside == NOWHERE), self.inputs, self.element)]
+        values = sum(m.height * m.width * m.channels for m in self.maps if m.inside == flat.NOWHERE)
+        return [flat.ProgramRow(values, self.inputs, self.element)]
 
     def to_bytes(self) -> bytes:
         """All tables, in the order and with the fields that C++ names."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from skipvid.core.errors import BackendError
-from skipvid.skip.cpu import description as flat
+from skipvid.skip.cpu import rows as flat
 from skipvid.skip.cpu import tables
 from skipvid.skip.cpu._native import LARGEST_EXTENT, Element, Norm, StepKind
 from skipvid.skip.cpu.description import Description, append, extend

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from skipvid.skip.cpu import description as flat
+from skipvid.skip.cpu import rows as flat
 from skipvid.skip.cpu import tables
 from skipvid.skip.cpu._native import Pointwise, StepKind
 from skipvid.skip.cpu.description import append, extend

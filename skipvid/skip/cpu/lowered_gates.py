@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from skipvid.core.errors import BackendError
-from skipvid.skip.cpu import description as flat
+from skipvid.skip.cpu import rows as flat
 from skipvid.skip.cpu import tables
 from skipvid.skip.cpu._native import Norm, StepKind
 from skipvid.skip.cpu.description import append

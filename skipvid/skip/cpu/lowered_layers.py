@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from skipvid.skip.cpu import description as flat
+from skipvid.skip.cpu import rows as flat
 from skipvid.skip.cpu import tables
 from skipvid.skip.cpu._native import ChannelOperation, StepKind
 from skipvid.skip.cpu.description import append, extend

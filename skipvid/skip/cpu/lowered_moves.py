@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from skipvid.skip.cpu import description as flat
+from skipvid.skip.cpu import rows as flat
 from skipvid.skip.cpu import tables
 from skipvid.skip.cpu._native import FootprintKind, StepKind
 from skipvid.skip.cpu.description import append, extend

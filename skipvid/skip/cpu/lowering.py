@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from skipvid.skip.cpu import description as flat
+from skipvid.skip.cpu import rows as flat
 from skipvid.skip.cpu._native import StepKind
 from skipvid.skip.cpu.description import Description, append
 from skipvid.skip.cpu.draft import Draft

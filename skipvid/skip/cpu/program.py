@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,9 +17,10 @@ from skipvid.skip.backend import FrameRun, LayerMasks, Output
 from skipvid.skip.cpu import file
 from skipvid.skip.cpu._native import State, StepKind, ThreadPool
 from skipvid.skip.cpu.compiled import CompiledMasks, CompiledProgram, CompiledState
+from skipvid.skip.cpu.content import content_of, unit_of
 from skipvid.skip.cpu.fallback import FallbackNodes, FallbackState
-from skipvid.skip.cpu.lowering import Lowered, lower
-from skipvid.skip.gates.base import MapGate, OutputGate
+from skipvid.skip.cpu.lowering import lower
+from skipvid.skip.cpu.native_maps import NativeMaps
 from skipvid.skip.gates.units import is_stale, to_check
 from skipvid.skip.ir.graph import Node
 from skipvid.skip.picture import Input, Picture, as_tensors
@@ -38,43 +39,6 @@ class NativeState(CompiledState):
 
     def memory_bytes(self) -> int:
         return super().memory_bytes() + self.fallback.memory_bytes()
-
-
-class _Maps:
-    """The native maps of one stream for the nodes that PyTorch computes."""
-
-    def __init__(self, core: State, maps: Mapping[str, int], by_name: Mapping[str, Node]) -> None:
-        self._core, self._maps, self._by_name = core, maps, by_name
-
-    def values(self, name: str) -> Tensor:
-        return _copy(_as_tensor(self._core.rows(self._maps[name]), self._by_name[name]))
-
-    def rows(self, name: str) -> Tensor:
-        return _floats(self._core.rows(self._maps[name]))
-
-    def take(self, name: str, rows: Tensor, limit: float) -> bool:
-        return bool(self._core.take(self._maps[name], rows.numpy(), limit))
-
-    def picked(self, name: str, pixels: NDArray[np.int32]) -> Tensor:
-        rows = self._core.rows(self._maps[name])
-        return _floats(rows[pixels // rows.shape[1], pixels % rows.shape[1]])
-
-    def take_some(self, name: str, pixels: NDArray[np.int32], rows: Tensor, limit: float) -> bool:
-        return bool(self._core.take_some(self._maps[name], pixels, rows.numpy(), limit))
-
-    def any_changed(self, name: str) -> bool:
-        return bool(self._core.any_changed(self._maps[name]))
-
-    def changed(self, name: str) -> NDArray[np.bool_]:
-        mask: NDArray[np.bool_] = self._core.changed(self._maps[name])
-        return mask
-
-    def write(self, name: str, value: Tensor, changed: NDArray[np.bool_]) -> None:
-        self._core.set_changed(self._maps[name], changed)
-        _as_tensor(self._core.rows(self._maps[name]), self._by_name[name]).copy_(value)
-
-    def write_unchanged(self, name: str) -> None:
-        self._core.set_changed(self._maps[name], np.zeros(self._by_name[name].size, np.bool_))
 
 
 class NativeMasks(CompiledMasks):
@@ -101,7 +65,7 @@ class NativeProgram(CompiledProgram):
     def __init__(self, plan: Plan, pool: ThreadPool, instruction_set: str = "") -> None:
         self.plan = plan
         self._lowered = lower(plan)
-        super().__init__(_content(plan, self._lowered), pool, instruction_set)
+        super().__init__(content_of(plan, self._lowered), pool, instruction_set)
         self.fallbacks = tuple(self._lowered.layout.fallback.items())
         self.interrupted = bool(self._lowered.maps.keys() & self._lowered.layout.fallback.keys())
         self.in_torch = bool(self.fallbacks)
@@ -129,7 +93,7 @@ class NativeProgram(CompiledProgram):
             structure = treespec_dumps(self.plan.graph.out_spec)
         except (NotImplementedError, TypeError, ValueError) as error:
             raise BackendError(f"what the network returns cannot be written down: {error}", "it is converted at each start") from error
-        return replace(_content(self.plan, self._lowered), structure=structure, about=about or {})
+        return replace(content_of(self.plan, self._lowered), structure=structure, about=about or {})
 
     def restore(self, outputs: Sequence[Output]) -> Any:
         return self.plan.restore(outputs)
@@ -149,7 +113,7 @@ class NativeProgram(CompiledProgram):
         run_segment, given = self._bind(self._native_inputs(inputs)), self._given(inputs)
         masks = Masks()
         state.frame += 1
-        native = _Maps(state.core, self._lowered.maps, self._by_name)
+        native = NativeMaps(state.core, self._lowered.maps, self._by_name)
         self._fallback.forget_passing(state.fallback)
         for number, segment in enumerate(self._lowered.segments):
             if isinstance(segment, Node):
@@ -189,7 +153,7 @@ class NativeProgram(CompiledProgram):
     def _run_segments(self, core: State, inputs: Sequence[Input]) -> dict[str, Tensor]:
         """Compute everything. Returns what PyTorch has computed that is wanted outside."""
         run_segment, values = self._bind(self._native_inputs(inputs)), self._given(inputs)
-        native = _Maps(core, self._lowered.maps, self._by_name)
+        native = NativeMaps(core, self._lowered.maps, self._by_name)
         for segment in self._lowered.segments:
             if isinstance(segment, Node):
                 self._fallback.run_dense(segment, values, native)
@@ -229,9 +193,9 @@ class NativeProgram(CompiledProgram):
         if not self._is_native(name):
             value = state.fallback.values.get(name)
             if value is None:
-                value = _Maps(state.core, self._lowered.maps, self._by_name).values(name)
+                value = NativeMaps(state.core, self._lowered.maps, self._by_name).values(name)
             return is_stale(gate.measured, value, state.fallback.scales[name])
-        return self._left_behind(state.core, _unit(self._lowered, name, gate, self._by_name[name]))
+        return self._left_behind(state.core, unit_of(self._lowered, name, gate, self._by_name[name]))
 
     def _segment_of_last_input(self) -> int:
         """Behind which all inputs are read."""
@@ -245,7 +209,7 @@ class NativeProgram(CompiledProgram):
             found = number if reads else found
         return found
 
-    def _rests(self, state: NativeState, native: _Maps, keyframe: bool, masks: Masks) -> bool:
+    def _rests(self, state: NativeState, native: NativeMaps, keyframe: bool, masks: Masks) -> bool:
         """Whether no input changed in this frame nor in the last one, so that everything is as that has left it."""
         rested, state.still = (
             state.still,
@@ -284,55 +248,5 @@ class NativeProgram(CompiledProgram):
         return torch.from_numpy(array)
 
 
-def _content(plan: Plan, lowered: Lowered) -> file.ProgramFile:
-    """What a program needs of its plan. Map 0 stands in for maps that PyTorch has."""
-
-    def tensors(names: Iterable[str]) -> tuple[file.Tensor, ...]:
-        native = [name for name in names if name not in lowered.layout.fallback]
-        return tuple(file.Tensor(name, lowered.maps[name], by_name[name].shape) for name in native)
-
-    by_name = plan.graph.by_name
-    return file.ProgramFile(
-        lowered.description.to_bytes(),
-        tensors(node.name for node in plan.graph.inputs),
-        tensors(leaf for leaf in plan.graph.outputs if isinstance(leaf, str)),
-        "",
-        plan.costs,
-        tuple(lowered.maps.get(layer.node, 0) for layer in plan.layers),
-        tuple(segment for segment in lowered.segments if isinstance(segment, int)),
-        {name: lowered.maps.get(name, 0) for name in plan.gates},
-        lowered.changes,
-        lowered.output_gates,
-        tuple(_unit(lowered, name, gate, by_name[name]) for name, gate in plan.measured_units if name not in lowered.layout.fallback),
-        {},
-    )
-
-
-def _unit(lowered: Lowered, name: str, gate: MapGate | OutputGate, node: Node) -> file.MeasuredUnit:
-    if not isinstance(gate, OutputGate):
-        return file.MeasuredUnit(name, lowered.maps[name], -1, gate.limit(1.0) * node.channels, ())
-    bias = node.consts.get("bias")
-    offsets = () if bias is None or node.activation is not None else tuple(bias.float().tolist())
-    return file.MeasuredUnit(name, lowered.maps[name], lowered.output_gates[name], gate.limit(1.0), offsets)
-
-
-def _floats(rows: NDArray[Any]) -> Tensor:
-    """On the same memory, or a copy where they are half precision."""
-    tensor = torch.from_numpy(rows)
-    return tensor if rows.dtype == np.float32 else tensor.view(torch.bfloat16).float()
-
-
-def _copy(view: Tensor) -> Tensor:
-    """A native map for PyTorch. Never the view itself: what PyTorch makes of it, a reshape say, is kept while the map's memory changes."""
-    return view.to(torch.float32, memory_format=torch.contiguous_format, copy=True)
-
-
 def _count(computed: Mapping[str, Tensor], name: str, otherwise: int) -> int:
     return int(computed[name].count_nonzero()) if name in computed else otherwise
-
-
-def _as_tensor(rows: NDArray[Any], node: Node) -> Tensor:
-    tensor = torch.from_numpy(rows)
-    if rows.dtype != np.float32:
-        tensor = tensor.view(torch.bfloat16)
-    return tensor.permute(2, 0, 1).unsqueeze(0) if node.is_map else tensor.view(node.shape)

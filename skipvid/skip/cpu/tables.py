@@ -11,7 +11,8 @@ from torch import Tensor
 
 from skipvid.core.errors import BackendError
 from skipvid.skip.cpu._native import ActivationKind, FootprintKind
-from skipvid.skip.cpu.description import Description, FootprintRow
+from skipvid.skip.cpu.description import Description
+from skipvid.skip.cpu.rows import FootprintRow
 from skipvid.skip.ir.footprint import adaptive_taps, resize_taps
 from skipvid.skip.ir.graph import Activation, Node
 from skipvid.skip.reference.operations import evaluate

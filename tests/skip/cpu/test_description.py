@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from sample_networks import NETWORKS
 
 import skipvid.skip.cpu
-from skipvid.skip.cpu import _native
-from skipvid.skip.cpu import description as flat
+from skipvid.skip.cpu import _native, rows
 from skipvid.skip.cpu._native import Program, StepKind, ThreadPool
+from skipvid.skip.cpu.description import Constants, Description
 
 POOL = ThreadPool(1)
 STUB = ast.parse((Path(skipvid.skip.cpu.__file__).parent / "_native.pyi").read_text(encoding="utf-8"))
@@ -26,8 +26,8 @@ STUB = ast.parse((Path(skipvid.skip.cpu.__file__).parent / "_native.pyi").read_t
 
 def row_of(table: str) -> type[Any]:
     """The dataclass of a table, found by the type of its field in Description (or of the property `program`)."""
-    annotation = {field.name: str(field.type) for field in dataclasses.fields(flat.Description)}.get(table, "list[ProgramRow]")
-    found: type[Any] = getattr(flat, annotation.removeprefix("list[").removesuffix("]"))
+    annotation = {field.name: str(field.type) for field in dataclasses.fields(Description)}.get(table, "list[flat.ProgramRow]")
+    found: type[Any] = getattr(rows, annotation.removeprefix("list[flat.").removesuffix("]"))
     return found
 
 
@@ -53,7 +53,7 @@ def test_a_description_is_the_same_when_taken_apart_and_put_together(name: str) 
 
 
 def test_equal_constants_are_kept_once() -> None:
-    constants = flat.Constants("<f4")
+    constants = Constants("<f4")
     weights = np.arange(6, dtype=np.float32).reshape(2, 3)
     assert [constants.add(weights), constants.add(weights[0]), constants.add(weights.copy())] == [0, 6, 0]
     assert constants.values().tolist() == [0, 1, 2, 3, 4, 5, 0, 1, 2]

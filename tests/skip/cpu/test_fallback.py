@@ -14,7 +14,7 @@ from torch.utils._pytree import tree_leaves
 
 from skipvid.skip.api import SkipModel, convert
 from skipvid.skip.config import SkipConfig
-from skipvid.skip.cpu import fallback, program
+from skipvid.skip.cpu import fallback, native_maps
 from skipvid.skip.session import Session
 
 FRAME = (1, 3, 16, 16)
@@ -91,7 +91,7 @@ class Counts:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.evaluated: Counter[str] = Counter()
         self.copied = 0
-        evaluate, copy = fallback.evaluate, program._copy
+        evaluate, copy = fallback.evaluate, native_maps._copy
 
         def counted(node: Any, values: Any) -> Tensor:
             self.evaluated[node.name] += 1
@@ -103,7 +103,7 @@ class Counts:
 
         monkeypatch.setattr(fallback, "evaluate", counted)
         monkeypatch.setattr("skipvid.skip.reference.executor.evaluate", counted)
-        monkeypatch.setattr(program, "_copy", counted_copy)
+        monkeypatch.setattr(native_maps, "_copy", counted_copy)
 
 
 @pytest.mark.parametrize("function", SHAPES)
