@@ -25,7 +25,8 @@ from skipvid.tasks.areas import Areas
 from skipvid.tasks.auto_canvas import motion_in_use
 from skipvid.tasks.counting import CountOption, Counts
 from skipvid.tasks.detect import DetectTask, finds_people, found_categories
-from skipvid.tasks.engine import ACTIVITY_STRIDE, Clock, Engine, EngineStream, spec_with
+from skipvid.tasks.engine import Engine, spec_with
+from skipvid.tasks.engine_stream import ACTIVITY_STRIDE, Clock, EngineStream
 from skipvid.tasks.identities import FollowOptions, Identities
 from skipvid.tasks.registration import Registration
 from skipvid.tasks.track import WEAK

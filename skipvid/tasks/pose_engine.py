@@ -25,7 +25,8 @@ from skipvid.tasks.auto_canvas import motion_in_use
 from skipvid.tasks.canvas import Tally
 from skipvid.tasks.crops import InParts, whole_frame
 from skipvid.tasks.detect_engine import DetectEngine, DetectStream
-from skipvid.tasks.engine import ACTIVITY_STRIDE, Clock, Engine, EngineStream, spec_with
+from skipvid.tasks.engine import Engine, spec_with
+from skipvid.tasks.engine_stream import ACTIVITY_STRIDE, Clock, EngineStream
 from skipvid.tasks.join import Patch, join_activity
 from skipvid.tasks.motion import STANDSTILL
 from skipvid.tasks.people import DetectedPeople, Person, PersonInFrame, Pose, PoseOptions

@@ -17,7 +17,8 @@ from skipvid.models import SegmentSpec
 from skipvid.presets.preset import Preset
 from skipvid.skip.api import SkipModel
 from skipvid.skip.config import SkipConfig
-from skipvid.tasks.engine import ACTIVITY_STRIDE, Clock, Engine, EngineStream, spec_with
+from skipvid.tasks.engine import Engine, spec_with
+from skipvid.tasks.engine_stream import ACTIVITY_STRIDE, Clock, EngineStream
 from skipvid.tasks.letterbox import Letterbox
 from skipvid.tasks.picture_task import PictureTask
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from skipvid.core.results import AreaCost
 from skipvid.skip.api import SkipModel
 from skipvid.skip.picture import Picture
-from skipvid.tasks.engine import Clock
+from skipvid.tasks.engine_stream import Clock
 
 APART = 250
 """Frames from the beginning of one stretch of measured frames to the next."""

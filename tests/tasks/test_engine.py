@@ -173,7 +173,7 @@ def test_frames_that_ran_without_gates_are_times_of_the_dense_network(engine: De
 def test_the_dense_network_is_timed_before_the_gated_one_and_apart_from_it(engine: DetectEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     order: list[str] = []
     now = [0.0]
-    monkeypatch.setattr("skipvid.tasks.engine.time.perf_counter", lambda: now[-1])
+    monkeypatch.setattr("skipvid.tasks.engine_stream.time.perf_counter", lambda: now[-1])
     maps = engine.model.session().maps
     owner = type(maps.__self__)  # type: ignore[attr-defined]
     gated = owner.maps

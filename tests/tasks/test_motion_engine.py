@@ -15,7 +15,7 @@ from skipvid.presets.preset import load_preset
 from skipvid.skip.config import SkipConfig
 from skipvid.tasks.areas import Areas, read_area
 from skipvid.tasks.detect_engine import DetectEngine
-from skipvid.tasks.engine import EngineStream
+from skipvid.tasks.engine_stream import EngineStream
 
 
 def analysed(engine: DetectEngine, motion: str, given: list[Frame], config: SkipConfig | None = None) -> list[FrameResult]:
