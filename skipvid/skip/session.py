@@ -20,15 +20,11 @@ from skipvid.skip.last_frame import LastFrame, WholeFrame
 from skipvid.skip.pace import Pace
 from skipvid.skip.picture import Input, Layout, Shapes, copied, layout_of, prepared, same_values, shapes_of
 from skipvid.skip.ratio_choice import RatioChoice
+from skipvid.skip.unit_checks import UnitChecks
 from skipvid.skip.widths import WidthsProgram, WidthsState
 
 if TYPE_CHECKING:
     import torch
-
-UNIT_PERIOD = 4
-"""Gated frames from one look at a gate's unit to the next."""
-LONGEST_UNIT_WAIT = 256
-"""Gated frames before units are looked at again, where keyframes for their sake have followed each other."""
 
 
 class Network(Protocol):
@@ -67,7 +63,7 @@ class Session:
         self._widths: RatioChoice | None = None
         self._stretch = DenseStretch(model.config.threshold)
         self._seen: tuple[Input, ...] | None = None  # the inputs of the last frame
-        self._unit_wait, self._unit_checks = 1, 0
+        self._unit_checks = UnitChecks()
         self._whole: WholeFrame | None = None
         self._shift: tuple[int, int] | None = None  # that the next frame has
         self._stray = False  # whether it is unlike those around it
@@ -225,7 +221,7 @@ class Session:
         self._stray = self._aside = self._returned = False
         self._since_keyframe = 0
         self._stretch.reset()
-        self._unit_wait, self._unit_checks = 1, 0
+        self._unit_checks = UnitChecks()
         if self._widths is not None:
             self._widths.reset()
 
@@ -273,18 +269,12 @@ class Session:
         return f"gated frames take longer than dense ones: {run} of {run + SEEN} are computed densely" if run else ""
 
     def _unit_is_stale(self, run: FrameRun) -> bool:
-        """Whether a gate's unit no longer fits. Looked for seldom; ever more seldom where keyframes do not help, as units swing."""
-        due = self._since_keyframe - 1 == self._unit_wait or self._since_keyframe % UNIT_PERIOD == 0
-        if not (due and self._since_keyframe > self._unit_wait and kind_for(self.model.config).dense_runs and any(run.active)):
+        """Whether a gate's unit no longer fits, as far as it is time to look."""
+        if not (self._unit_checks.are_due(self._since_keyframe) and kind_for(self.model.config).dense_runs and any(run.active)):
             return False
-        assert self._program is not None
-        stale = self._program.unit_is_stale(self._state, self._unit_checks)
-        self._unit_checks += 1
-        if stale:
-            self._unit_wait = min(2 * self._unit_wait, LONGEST_UNIT_WAIT)
-        elif self._since_keyframe > 8 * self._unit_wait:
-            self._unit_wait = 1
-        return stale
+        program, state = self._program, self._state
+        assert program is not None
+        return self._unit_checks.asks_for_keyframe(self._since_keyframe, lambda number: program.unit_is_stale(state, number))
 
     def expect_other_load(self) -> None:
         """Say that other threads have more to do from now on, or less: where one thread computes the frames, more may pay again."""
