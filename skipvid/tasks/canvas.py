@@ -156,7 +156,7 @@ class Canvas:
             draw_changes(self._seen, pixels, self.motion)
         if self.shift != (0, 0):
             self._estimator.renew(self._seen, motion)
-        elif motion is not STANDSTILL and self._estimator.worn:
+        elif self._estimator.worn:
             self._estimator.renew(self._seen)
         return pixels if motion is STANDSTILL else self._seen
 

@@ -39,7 +39,8 @@ SPREAD = (0.3, 0.4)
 LOWERS = 0.9
 """A motion is taken if it lowers the change of the patches to this share, or further."""
 CLOSE = 0.3
-"""Pixels up to which a motion need only not raise it: a camera that shakes is often nearly back, and noise is then most of the change."""
+"""Pixels up to which, where the patches are, a motion need only not raise it: a camera that shakes is often nearly back, and noise is then
+most of the change. One that raises it is none: the picture shows the scene where it was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,25 +187,34 @@ class MotionEstimator:
             return None
         grey = _grey(pixels)
         stood = self._last is STANDSTILL  # a camera that moved is seldom back: then it is looked at only where nothing else is found
-        if stood and self._fine.are_still(grey, counts):
-            return STANDSTILL
+        if stood:
+            still, there = self._fine.are_still(grey, counts, AGREE)
+            if still:
+                self._learn(uncovered, there)
+                return STANDSTILL
         moved, found = self._fine.find(grey, self._guess(grey, counts), FINE_STEPS)
         motion = self._agreed(moved, found & counts)
         if motion is None:
             return None if stood else self._back(grey, counts)
         common = self._moved_by(motion)
-        agrees = found & (np.abs(moved - common).max(1) < AGREE)
-        self._trust[uncovered] += LEARNS * (agrees[uncovered] - self._trust[uncovered])
-        far = motion.apart(STANDSTILL, self._size)
-        if not self._lowers_change(grey, common, counts, LOWERS if far > CLOSE else 1.0):
-            return None if stood else self._back(grey, counts)
-        self._last = motion if far >= STILL else STANDSTILL
+        self._learn(uncovered, found & (np.abs(moved - common).max(1) < AGREE))
+        still = motion.apart(STANDSTILL, self._size) < STILL
+        close = float(np.hypot(common[counts, 0], common[counts, 1]).mean()) <= CLOSE
+        if not still and not self._lowers_change(grey, common, counts, 1.0 if close else LOWERS):
+            if not close:
+                return None if stood else self._back(grey, counts)
+            still = True
+        self._last = STANDSTILL if still else motion
         return self._last
+
+    def _learn(self, uncovered: NDArray[np.bool_], agrees: NDArray[np.bool_]) -> None:
+        """Take in which patches agreed with the motion, of those that lie in no box."""
+        self._trust[uncovered] += LEARNS * (agrees[uncovered] - self._trust[uncovered])
 
     def _back(self, grey: NDArray[np.uint8], counts: NDArray[np.bool_]) -> Similarity | None:
         """Standstill, where a camera that had moved is back at the anchor's place."""
         assert self._fine is not None
-        if not self._fine.are_still(grey, counts):
+        if not self._fine.are_still(grey, counts, AGREE)[0]:
             return None
         self._last = STANDSTILL
         return STANDSTILL

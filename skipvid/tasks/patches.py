@@ -65,13 +65,13 @@ class Patches:
         measure_patches(picture, self.centres, moved, self._levels, self._descents, LARGEST_CHANGE, measures)
         return measures
 
-    def are_still(self, picture: Grey, counts: NDArray[np.bool_]) -> bool:
-        """Whether those of the patches that count are, on the whole, where they were."""
-        measures = self._measure(picture, self._rest)[counts]
-        if medians(measures[:, 2] - FITS * self._contrast[counts]) > NOISE:
-            return False
-        steps = measures[:, :2]
-        return bool(np.abs(medians(steps)).max() < STILL and medians(np.hypot(steps[:, 0], steps[:, 1])) < CALM)
+    def are_still(self, picture: Grey, counts: NDArray[np.bool_], near: float) -> tuple[bool, NDArray[np.bool_]]:
+        """Whether those of the patches that count are, on the whole, where they were; and (K,) which are, to within `near` pixels."""
+        measures = self._measure(picture, self._rest)
+        aside, unlike = np.hypot(measures[:, 0], measures[:, 1]), measures[:, 2] - FITS * self._contrast
+        there = (unlike < NOISE) & (aside < near)
+        calm = medians(unlike[counts]) <= NOISE and medians(aside[counts]) < CALM
+        return bool(calm and np.abs(medians(measures[counts, :2])).max() < STILL), there
 
     def find(self, picture: Grey, guess: Floats, steps: int) -> tuple[Floats, NDArray[np.bool_]]:
         """(K, 2) how far the patches have moved, from a guess, and (K,) whether they were found."""

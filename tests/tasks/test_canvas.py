@@ -29,6 +29,19 @@ def test_a_camera_that_stands_still_gives_its_own_pictures() -> None:
         assert canvas.motion is STANDSTILL
 
 
+def test_a_still_camera_before_a_scene_that_turns_into_another_one_needs_no_new_anchor() -> None:
+    """One square after the other, until nothing of the first picture is left: parked cars go, others come."""
+    canvas, now, other = Canvas(SIZE), seen(scene(seed=2)), seen(scene(seed=3))
+    places = [(y, x) for y in range(0, SIZE[0], 34) for x in range(0, SIZE[1], 34)]
+    canvas.register(now)
+    for at in np.random.default_rng(0).permutation(len(places)):
+        y, x = places[at]
+        now = now.copy()
+        now[y : y + 34, x : x + 34] = other[y : y + 34, x : x + 34]
+        assert canvas.register(now) is now and canvas.motion is STANDSTILL and not canvas.lost and not canvas.seen.is_anchor
+    assert np.array_equal(now, other)
+
+
 @pytest.mark.parametrize(("pixels", "degrees", "zoom"), [(0.5, 0.0, 1.0), (4.0, 0.0, 1.0), (1.0, 0.3, 1.0), (0.0, 0.0, 1.01)])
 def test_a_scene_at_rest_stays_where_it_was_before_a_camera_that_moves(pixels: float, degrees: float, zoom: float) -> None:
     whole, canvas = scene(), Canvas(SIZE)

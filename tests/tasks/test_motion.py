@@ -64,6 +64,37 @@ def test_a_camera_that_stands_still_has_not_moved_at_all(noise: float) -> None:
         assert estimator.estimate(noisy) is STANDSTILL
 
 
+def hidden(picture: NDArray[np.uint8], share: float, seed: int = 0) -> NDArray[np.uint8]:
+    """A picture of which so much is hidden by things with a texture of their own, all over it."""
+    random, other = np.random.default_rng(seed), seen(scene(seed=50))
+    result = picture.copy()
+    for top in range(0, picture.shape[0], 34):
+        for left in range(0, picture.shape[1], 34):
+            if random.random() < share:
+                result[top : top + 34, left : left + 34] = other[top : top + 34, left : left + 34]
+    return result
+
+
+def test_a_camera_that_stands_still_has_not_moved_although_most_of_what_was_seen_is_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is left agrees on hardly any motion, which need not lower the change of all that came."""
+    first, estimator = seen(scene(seed=2)), MotionEstimator()
+    monkeypatch.setattr(estimator, "_lowers_change", lambda *_: False)
+    estimator.anchor(first)
+    for number in range(4):
+        assert estimator.estimate(hidden(first, 0.6, number)) is STANDSTILL
+
+
+@pytest.mark.parametrize(("dx", "expected"), [(0.2, STANDSTILL), (2.0, None)])
+def test_hardly_any_motion_that_raises_the_change_is_none(dx: float, expected: Similarity | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So do cameras whose encoders shift the picture by a part of a pixel; where it is more, something else moves."""
+    whole, estimator = scene(seed=2), MotionEstimator()
+    estimator.anchor(seen(whole))
+    assert (found := estimator.estimate(seen(whole, dx))) is not None and found is not STANDSTILL
+    estimator.anchor(seen(whole))
+    monkeypatch.setattr(estimator, "_lowers_change", lambda *_: False)
+    assert estimator.estimate(seen(whole, dx)) is expected
+
+
 @pytest.mark.parametrize("aside", [0.0, 0.05, 0.15, 0.25])
 def test_a_camera_that_shakes_is_found_where_it_is_nearly_back(aside: float) -> None:
     """Noise is most of the change there, and no motion lowers it."""
