@@ -128,6 +128,9 @@ def bench(settings: BenchSettings) -> None:
     with Talk(settings.talk) as talk:
         found: list[Measurement] = []
         for preset in presets:
+            for name, said in (("motion", preset.motion), ("denoise", preset.denoise)):
+                if settings.clips and said != "none":
+                    talk.say(f"{preset.name}: clips are measured as they are, without its '{name}: {said}'")
             for precision in settings.precisions or (None,):
                 for measurement in _measure_preset(preset, settings, precision, talk):
                     times = f"{measurement.skip_ms:.2f} ms, dense {measurement.dense_ms:.2f} ms"

@@ -12,6 +12,7 @@ import click
 from skipvid.cli.settings.command import command
 from skipvid.cli.settings.fields import argument, flag, setting
 from skipvid.cli.settings.groups import PeopleNetworkSettings, ReadSettings, TalkSettings
+from skipvid.cli.settings.motion import MotionSettings
 from skipvid.cli.settings.types import Commas, Thresholds
 from skipvid.core.errors import UsageError
 from skipvid.core.motions import WARP
@@ -80,6 +81,7 @@ class EvalSettings:
     csv: str | None = setting("--csv", default=None, metavar="FILE", help="Write the table as CSV.")
     overwrite: bool = flag("--overwrite", help="Replace an existing file.")
     network: PeopleNetworkSettings = field(default_factory=PeopleNetworkSettings)
+    motion: MotionSettings = field(default_factory=MotionSettings)
     read: ReadSettings = field(default_factory=ReadSettings)
     talk: TalkSettings = field(default_factory=TalkSettings)
 
@@ -98,7 +100,9 @@ def eval(settings: EvalSettings) -> int:
     from skipvid.evaluate.labels import VEHICLES, known_classes
     from skipvid.evaluate.layouts import open_clips
     from skipvid.evaluate.show import document, render_rows, write_csv
+    from skipvid.evaluate.true_boxes import TrueBoxes
     from skipvid.presets.preset import DEFAULT_DETECT, DEFAULT_POSE
+    from skipvid.tasks.pose_engine import PoseEngine
     from skipvid.video.sinks.targets import check_path
 
     if settings.csv is not None:
@@ -118,6 +122,10 @@ def eval(settings: EvalSettings) -> int:
     )
     with Talk(settings.talk) as talk:
         engine = _engine(settings, preset, talk)
+        engine.use_motion(settings.motion.motion)
+        engine.use_denoising(settings.motion.denoise)
+        if settings.boxes == "truth" and isinstance(engine, PoseEngine):
+            engine.detector = TrueBoxes()
         rows = _measure(settings, engine, preset, clips, talk)
         frames = len(rows[0].outcome.groups)
         if settings.csv is not None:
@@ -131,10 +139,9 @@ def eval(settings: EvalSettings) -> int:
 
 
 def _engine(settings: EvalSettings, preset: Preset, talk: Talk) -> Engine:
-    """The network; faint detections are kept, and for poses the true boxes may stand in for a detector."""
+    """The network; faint detections are kept. For poses the true boxes may take a detector's place; then there is none."""
     from skipvid.cli.networks import load_detect_engine, load_people_engine, load_pose_engine
     from skipvid.evaluate.labels import FAINTEST
-    from skipvid.evaluate.true_boxes import TrueBoxes
     from skipvid.tasks.detect import finds_people
 
     if preset.task == "segment":
@@ -154,11 +161,7 @@ def _engine(settings: EvalSettings, preset: Preset, talk: Talk) -> Engine:
     network = settings.network
     if settings.boxes == "truth":
         network = replace(network, people=replace(network.people, full_frame=True))
-    engine = load_pose_engine(network, preset, talk)
-    engine.use_motion(None)  # refuses what presets may say of detectors alone
-    if settings.boxes == "truth":
-        engine.detector = TrueBoxes()
-    return engine
+    return load_pose_engine(network, preset, talk)
 
 
 def _measure(settings: EvalSettings, engine: Engine, preset: Preset, clips: list[LabelledClip], talk: Talk) -> list[Row]:
@@ -172,10 +175,12 @@ def _measure(settings: EvalSettings, engine: Engine, preset: Preset, clips: list
     ways: list[tuple[str, Engine, int, bool]] = [("dense", engine, 1, False)]
     if engine.warps:
         if settings.thresholds:
-            raise UsageError(f"the preset {preset.name} says 'motion: {WARP}', which has no thresholds", "leave out --thresholds")
+            who = f"--motion {WARP} has" if settings.motion.motion else f"the preset {preset.name} says 'motion: {WARP}', which has"
+            raise UsageError(f"{who} no thresholds", "leave out --thresholds")
         ways.append((f"{WARP}, no bound", engine, 0, False))
     for threshold in settings.thresholds or ((config.threshold,) if config.gate != "none" and not engine.warps else ()):
-        ways.append((f"{config.gate} {threshold:g}", engine.regated(config.at(threshold)), 0, False))
+        gated = engine.regated(config.at(threshold))
+        ways.append((_called(gated), gated, 0, False))
     for every in settings.every or ():
         ways += [(f"every {every}: held", engine, every, False), (f"every {every}: moved", engine, every, True)]
     rows: list[Row] = []
@@ -184,6 +189,15 @@ def _measure(settings: EvalSettings, engine: Engine, preset: Preset, clips: list
         dense = rows[0].outcome if rows else outcome
         rows.append(Row(name, outcome, compare(outcome, dense, settings.block_frames, settings.draws), not rows))
     return rows
+
+
+def _called(engine: Engine) -> str:
+    """The name of a row: its gates, and what is done where the camera moves."""
+    from skipvid.tasks.auto_canvas import motion_in_use
+
+    config = engine.model.config
+    motion = motion_in_use(engine.motion, config)
+    return f"{config.gate} {config.threshold:g}" + (f", {motion}" if motion != "none" else "")
 
 
 def _pass(

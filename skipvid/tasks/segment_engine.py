@@ -50,14 +50,18 @@ class SegmentEngine(Engine):
         return [(self.preset, self.model, self.preset.input_size(height, width))]
 
     def use_motion(self, motion: str | None) -> None:
-        """As Engine.use_motion. Raises UsageError for what registers in any case: class maps are not registered."""
-        if motion not in (None, "none", "auto"):
-            raise UsageError(f"--motion {motion} is for detectors", "leave it out")
+        """As Engine.use_motion. Raises UsageError where anything is to be registered: class maps are not."""
+        self._refuse("motion", motion, self.preset.motion)
 
     def use_denoising(self, denoise: str | None) -> None:
         """As Engine.use_denoising. Raises UsageError for "auto"."""
-        if denoise not in (None, "none"):
-            raise UsageError(f"--denoise {denoise} is for detectors", "leave it out")
+        self._refuse("denoise", denoise, self.preset.denoise)
+
+    def _refuse(self, name: str, asked: str | None, preset: str) -> None:
+        if asked not in (None, "none"):
+            raise UsageError(f"--{name} {asked} is for detectors", "leave it out")
+        if asked is None and preset != "none":
+            raise UsageError(f"the preset {self.preset.name} says '{name}: {preset}', which is for detectors", "take that line out of it")
 
     def stream(self, dense_every: int = 0) -> SegmentStream:
         return SegmentStream(self, dense=False, dense_every=dense_every)

@@ -48,6 +48,21 @@ def test_a_preset_of_activation_motion_compensation_has_a_row_of_its_own_and_no_
     assert "the preset efficientdet-nano says 'motion: warp', which is for detectors, not for poses" in capsys.readouterr().err
 
 
+def test_registered_pictures_are_measured_and_the_row_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["eval", CLIP, "--truth", TRUTH, *QUICK, "--thresholds", "0,0.1", "--json"]
+    for motion in ("canvas", "auto"):
+        assert run([*words, "--motion", motion]) == 0
+        rows = [row["name"] for row in json.loads(capsys.readouterr().out)["rows"]]
+        exact = "norm 0, canvas" if motion == "canvas" else "norm 0"  # which auto does not touch
+        assert rows == ["dense", exact, f"norm 0.1, {motion}"]
+    assert run([*words, "--motion", "warp"]) == 2
+    assert "--motion warp has no thresholds; leave out --thresholds" in capsys.readouterr().err
+    poses = ["eval", CLIP, "--truth", TRUTH, "--preset", "hrnet-nano", *QUICK]
+    for more in ([], ["--boxes", "truth"]):
+        assert run([*poses, *more, "--motion", "shift"]) == 2
+        assert "--motion shift is for detectors, not for poses" in capsys.readouterr().err
+
+
 def test_poses_are_measured_in_true_boxes(capsys: pytest.CaptureFixture[str]) -> None:
     words = ["eval", str(SAMPLES / "exercise.mp4"), "--truth", str(SAMPLES / "exercise.coco.json"), "--boxes", "truth", *QUICK, "--json"]
     assert run([*words, "--max-frames", "4"]) == 0

@@ -108,3 +108,12 @@ def test_another_word_is_refused_in_one_line(place: Path, capsys: pytest.Capture
     save_preset(replace(load_preset("efficientdet-nano"), motion="sideways"), Path("wrong.yaml"))
     assert run(["detect", "clip.mp4", "--preset", "wrong.yaml"]) != 0
     assert "'motion' must be one of auto, none, canvas, shift, warp" in capsys.readouterr().err
+
+
+def test_bench_says_that_it_registers_nothing(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save_preset(replace(load_preset("efficientdet-nano"), motion="canvas"), Path("shaking.yaml"))
+    words = ["bench", "--preset", "shaking.yaml", "--activity", "none", "--max-frames", "8", "--runtime", "none", "--threads", "1"]
+    assert run([*words, "clip.mp4"]) == 0
+    assert "clips are measured as they are, without its 'motion: canvas'" in capsys.readouterr().err
+    assert run([*words[:4], "0", *words[5:], "--frames", "8"]) == 0
+    assert "as they are" not in capsys.readouterr().err

@@ -88,6 +88,8 @@ def test_report_compares_class_maps_with_the_dense_ones(place: Path, capsys: pyt
         (["segment", "clip.mp4", *NETWORK, "-o", "a.mot.txt"], 2, "a.mot.txt: class maps are written as .mp4, .mkv, .webm, .jsonl, .json"),
         (["segment", "clip.mp4", *NETWORK, "--conf", "0.5"], 2, "--conf is for detections"),
         (["segment", "clip.mp4", *NETWORK, "--motion", "canvas"], 2, "--motion canvas is for detectors"),
+        (["segment", "clip.mp4", *NETWORK, "--motion", "auto"], 2, "--motion auto is for detectors; leave it out"),
+        (["report", "clip.mp4", *NETWORK, "--motion", "auto"], 2, "--motion auto is for detectors; leave it out"),
         (["segment", "clip.mp4", *NETWORK, "--masks", "."], 6, ". is not empty; give --overwrite"),
         (["segment", "clip.mp4", "clip2.mp4", *NETWORK, "--masks", "m"], 2, "--masks names one folder, and there are 2 sources"),
         (["detect", "clip.mp4", *NETWORK], 2, "no head for 'detect' is known"),

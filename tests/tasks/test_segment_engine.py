@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -143,5 +144,13 @@ def test_what_cannot_be_meant_is_said(labels: Path, tmp_path: Path) -> None:
         torch.export.save(program, tmp_path / "net.pt2")
         preset_of_file(tmp_path / "net.pt2", "segment", FileChoice())
     engine = engine_of(preset_of(segment_file(tmp_path / "net.onnx"), "scores", labels))
-    with pytest.raises(UsageError, match="--motion canvas is for detectors"):
-        engine.use_motion("canvas")
+    for motion in ("auto", "canvas"):
+        with pytest.raises(UsageError, match=f"--motion {motion} is for detectors"):
+            engine.use_motion(motion)
+    engine.preset = replace(engine.preset, motion="auto", denoise="auto")
+    with pytest.raises(UsageError, match="says 'motion: auto', which is for detectors"):
+        engine.use_motion(None)
+    with pytest.raises(UsageError, match="says 'denoise: auto', which is for detectors"):
+        engine.use_denoising(None)
+    engine.use_motion("none")
+    engine.use_denoising("none")
