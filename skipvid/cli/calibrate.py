@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -15,6 +13,7 @@ import click
 from skipvid.cli.settings.command import command
 from skipvid.cli.settings.fields import flag, required, setting
 from skipvid.cli.settings.groups import PeopleNetworkSettings, ReadSettings, SourceSettings, TalkSettings
+from skipvid.cli.settings.motion import MotionSettings
 from skipvid.cli.settings.types import Milliseconds, Points, Saving, Threshold
 from skipvid.core.errors import UsageError
 from skipvid.core.motions import WARP
@@ -23,12 +22,14 @@ if TYPE_CHECKING:
     from skipvid.cli.talk import Talk
     from skipvid.core.results import Frame
     from skipvid.evaluate.goal import Goal
-    from skipvid.evaluate.labels import Labels
-    from skipvid.evaluate.truth import LabelledClip
     from skipvid.pipeline.calibrate import Calibration
     from skipvid.presets.preset import Preset
     from skipvid.tasks.engine import Engine
     from skipvid.video.sources.options import ReadOptions
+
+
+CALIBRATED = "; calibrated: "
+"""Before what a calibration says of itself in a preset's description."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +74,7 @@ class CalibrateSettings:
         help="Without a goal: frames (or persons in frames) to use.  [default: 200]",
     )
     network: PeopleNetworkSettings = field(default_factory=PeopleNetworkSettings)
+    motion: MotionSettings = field(default_factory=MotionSettings)
     read: ReadSettings = field(default_factory=ReadSettings)
     overwrite: bool = flag("--overwrite", help="Replace an existing preset.")
     talk: TalkSettings = field(default_factory=TalkSettings)
@@ -87,7 +89,8 @@ def calibrate(settings: CalibrateSettings) -> int:
     measured on blocks of time that were left out; a run that was broken off goes on where it ended. The options about persons are for pose
     presets.
     """
-    from skipvid.cli.networks import load_engine, network_preset
+    from skipvid.cli.calibrate_goal import by_goal
+    from skipvid.cli.networks import network_preset
     from skipvid.cli.talk import Talk
     from skipvid.core.errors import OutputError
     from skipvid.pipeline.calibrate import calibrate as run
@@ -101,15 +104,16 @@ def calibrate(settings: CalibrateSettings) -> int:
     specs = expand_specs(settings.source.sources)
     check_path(str(target), specs, settings.overwrite)
     if (goal := _goal(settings)) is not None:
-        return _by_goal(settings, goal, target, specs)
-    network, read = settings.network, settings.read.options()
+        return by_goal(settings, goal, target, specs)
+    read = settings.read.options()
     with Talk(settings.talk) as talk:
-        preset = network_preset(network, DEFAULT_DETECT)
-        _check_gates(preset)
-        engine = load_engine(network, preset, talk)
+        preset = network_preset(settings.network, DEFAULT_DETECT)
+        check_gates(preset, settings.motion)
+        engine = loaded(settings.network, settings.motion, preset, talk)
         sources = [_frames(spec, read) for spec in specs]
         result = run(engine, sources, settings.inputs, settings.floor, talk.say)
-        save_preset(_preset(preset, engine, result, target.stem, network.weights), target)
+        about = f"{result.measured.saving:.0%} of the MACs saved on {result.frames} inputs"
+        save_preset(described(settings, preset, engine, target.stem, about, result.threshold, result.thresholds), target)
         _tell(result, target, settings.talk.as_json, talk)
     return 0
 
@@ -128,120 +132,12 @@ def _goal(settings: CalibrateSettings) -> Goal | None:
     return goals[0] if goals else None
 
 
-def _by_goal(settings: CalibrateSettings, goal: Goal, target: Path, specs: list[str]) -> int:
-    """Thresholds that keep a promise on frames that were left out."""
-    import datetime
-    import shutil
-
-    import skipvid
-    from skipvid.cli.networks import load_engine, network_preset
-    from skipvid.cli.run_jobs import cores_for
-    from skipvid.cli.talk import Talk
-    from skipvid.core.files import write_text
-    from skipvid.evaluate.frontier import comment, document, lines, promise, write_page
-    from skipvid.evaluate.goal import calibrate_by_goal
-    from skipvid.evaluate.labels import FAINTEST
-    from skipvid.evaluate.material import Material
-    from skipvid.presets.preset import DEFAULT_DETECT, dump_preset
-    from skipvid.skip.sensitivity import check_calibrated
-    from skipvid.video.sinks.targets import check_path
-
-    page = Path(settings.html) if settings.html is not None else target.with_suffix(".html")
-    check_path(str(page), specs, settings.overwrite)
-    preset = network_preset(settings.network, DEFAULT_DETECT)
-    if preset.task == "segment":
-        raise UsageError(f"preset {preset.name} makes class maps: no goal can be measured on them", "calibrate without a goal")
-    clips, labels = _labelled(settings, preset, specs)
-    network = settings.network
-    if labels is not None and not labels.keypoints and network.conf is None:
-        network = replace(network, conf=FAINTEST)
-    names = [Path(spec).name for spec in specs]
-    with Talk(settings.talk) as talk:
-        _check_gates(preset)
-        engine = load_engine(network, preset, talk)
-        check_calibrated(engine.model.config)
-        keep = target.with_name(f"{target.stem}-calibration")
-        with cores_for(engine):
-            material = Material.read(clips, lambda clip: _again(clip.source, settings.read.options()), labels)
-            own = keep / _key(settings, engine, specs)
-            found = calibrate_by_goal(engine, material, goal, keep=own, floor=settings.floor, tell=talk.say)
-        calibrated = _described(
-            preset, engine, target.stem, network.weights, f"calibrated: {promise(found)}", found.threshold, found.thresholds
-        )
-        about = comment(goal, found, names, datetime.date.today().isoformat(), skipvid.__version__)
-        write_text(target, about + dump_preset(calibrated))
-        write_page(page, goal, found, names, skipvid.__version__)
-        shutil.rmtree(own, ignore_errors=True)
-        if not any(keep.iterdir()):
-            keep.rmdir()
-        if settings.talk.as_json:
-            paths = {"preset": str(target.resolve()), "html": str(page.resolve())}
-            click.echo(json.dumps({**document(goal, found), **paths}, indent=2))
-        elif not talk.quiet:
-            click.echo("\n".join(lines(goal, found)))
-        talk.say(f"wrote {target.resolve()} and {page.resolve()}")
-    return 0
-
-
-def _check_gates(preset: Preset) -> None:
-    """Raises UsageError where a preset has no gates whose thresholds could be chosen."""
-    if preset.motion == WARP:
+def check_gates(preset: Preset, motion: MotionSettings) -> None:
+    """Raises UsageError where there are no gates whose thresholds could be chosen."""
+    if motion.motion == WARP:
+        raise UsageError(f"--motion {WARP} has no thresholds", "leave it out")
+    if preset.motion == WARP and motion.motion is None:
         raise UsageError(f"the preset {preset.name} says 'motion: {WARP}', which has no thresholds", "take that line out of it")
-
-
-def _labelled(settings: CalibrateSettings, preset: Preset, specs: list[str]) -> tuple[list[LabelledClip], Labels | None]:
-    """The clips, and what is compared with their truth, if they have one."""
-    from skipvid.evaluate.labels import known_classes, labels_for
-    from skipvid.evaluate.layouts import open_clips
-    from skipvid.evaluate.truth import LabelledClip
-
-    if not settings.truth:
-        return _told_apart([LabelledClip(Path(spec).name, spec) for spec in specs]), None
-    if len(settings.truth) != len(specs):
-        raise UsageError(f"there are {len(settings.truth)} files of truth for {len(specs)} sources", "give one --truth for each, in order")
-    known = known_classes(preset)
-    clips = [clip for spec, truth in zip(specs, settings.truth, strict=True) for clip in open_clips(spec, truth, None, known=known)]
-    return _told_apart(clips), labels_for(preset, clips, settings.classes)
-
-
-def _told_apart(clips: list[LabelledClip]) -> list[LabelledClip]:
-    """Those of one name by their sources: the bootstrap would take them for one camera."""
-    names = [clip.name for clip in clips]
-    return [replace(clip, name=clip.source) if names.count(clip.name) > 1 else clip for clip in clips]
-
-
-@contextmanager
-def _again(spec: str, wanted: ReadOptions) -> Iterator[Iterator[Frame]]:
-    """The frames of a source, which is read many times. Raises UsageError for one that can be read once."""
-    from skipvid.video.sources.open import open_source
-
-    if spec == "-":
-        raise UsageError("a goal needs a source that can be read again, not stdin", "write it to a file first")
-    with open_source(spec, wanted) as source:
-        if source.info.live:
-            raise UsageError(f"a goal needs a source that can be read again, not {spec}", "record some of it first")
-        yield iter(source)
-
-
-def _key(settings: CalibrateSettings, engine: Engine, specs: list[str]) -> str:
-    """What kept passes depend on, so that others are never taken for them."""
-    import hashlib
-
-    import skipvid
-
-    files = [(spec, os.stat(spec).st_size, os.stat(spec).st_mtime_ns) for spec in specs if os.path.exists(spec)]
-    parts = (
-        skipvid.__version__,
-        engine.preset,
-        engine.model.config,
-        engine.weights_sha256,
-        files,
-        specs,
-        settings.network,
-        settings.read,
-        settings.floor,
-    )
-    return hashlib.sha256(repr((*parts, bool(settings.truth))).encode()).hexdigest()[:16]
 
 
 def _frames(spec: str, wanted: ReadOptions) -> Iterator[Frame]:
@@ -252,26 +148,49 @@ def _frames(spec: str, wanted: ReadOptions) -> Iterator[Frame]:
         yield from source
 
 
-def _preset(preset: Preset, engine: Engine, result: Calibration, name: str, weights: str | None) -> Preset:
-    about = f"calibrated: {result.measured.saving:.0%} of the MACs saved on {result.frames} inputs"
-    return _described(preset, engine, name, weights, about, result.threshold, result.thresholds)
+def loaded(network: PeopleNetworkSettings, motion: MotionSettings, preset: Preset, talk: Talk) -> Engine:
+    """The network as the other commands run it under the preset that will be written."""
+    from skipvid.cli.networks import load_engine
+
+    engine = load_engine(network, preset, talk)
+    engine.use_motion(motion.motion)
+    engine.use_denoising(motion.denoise)
+    return engine
 
 
-def _described(
-    preset: Preset, engine: Engine, name: str, weights: str | None, about: str, threshold: float, thresholds: Mapping[str, float]
+def described(
+    settings: CalibrateSettings,
+    preset: Preset,
+    engine: Engine,
+    name: str,
+    about: str,
+    threshold: float,
+    thresholds: Mapping[str, float],
 ) -> Preset:
-    """The preset with what was found, usable from anywhere: a weights file is named by its whole path."""
+    """The preset with what was found, and with all of the settings that it was found under and that a preset can hold.
+
+    It is usable from anywhere: a weights file is named by its whole path. about: replaces what an earlier calibration said of itself.
+    """
     from skipvid.presets.weights import movable
 
-    config = engine.model.config
+    config, network, motion = engine.model.config, settings.network, settings.motion
     return replace(
-        movable(preset, weights),
+        movable(preset, network.weights),
         name=name,
-        description=f"{preset.description}; {about}",
+        description=f"{preset.description.split(CALIBRATED)[0]}{CALIBRATED}{about}",
+        score_threshold=network.over(preset).score_threshold,
         gate=config.gate,
         block=config.block,
         threshold=threshold,
         thresholds=dict(thresholds),
+        scales=dict(config.scales),
+        reference=config.reference,
+        p=config.p,
+        input_threshold=config.input_threshold,
+        dense_above=config.dense_above,
+        precision=config.precision,
+        motion=motion.motion or preset.motion,
+        denoise=motion.denoise or preset.denoise,
     )
 
 

@@ -24,6 +24,10 @@ LEVELS = tuple(2 ** (step / 2) for step in range(-2, 5))
 EXPECTED = (0.0, 0.0, 0.3, 2.0, 4.6, 11.5, 26.0)
 """Points that LEVELS lose on other cameras: a fifth of the halves of thirteen clips lost more (efficientdet-nano, 60 frames each)."""
 
+HIGHEST_UNIT = 0.06
+"""The highest threshold of the presets that come with the package. Levels in units of a higher one, which was calibrated or given, say
+nothing of what other cameras lost at that multiple."""
+
 EXPECTED_OBJECTS = 20
 """How many objects that counts as."""
 
@@ -40,12 +44,22 @@ def limit_blocks(groups: Sequence[str]) -> list[NDArray[np.int64]]:
     return blocks if len(blocks) >= LEAST_BLOCKS else blocks_of(groups, min(BLOCK_FRAMES, -(-len(groups) // LEAST_BLOCKS)))
 
 
-def at_most(lost: float, draws: NDArray[np.float64], objects: int, level: int, truth: bool) -> float:
+def expected(level: int, unit: float) -> float:
+    """Points that a level loses on other cameras. level: number in LEVELS. unit: the network's one threshold, which they are multiples of.
+
+    Between LEVELS it grows with their logarithm; beyond the last one, 100 points at 16 times the unit.
+    """
+    times = LEVELS[level] * max(1.0, unit / HIGHEST_UNIT)
+    return float(np.interp(np.log2(times), [*np.log2(LEVELS), 4.0], [*EXPECTED, 100.0]))
+
+
+def at_most(lost: float, draws: NDArray[np.float64], objects: int, expected: float, truth: bool) -> float:
     """The loss in points that is not exceeded with the confidence SURE.
 
-    draws: (n,) of the bootstrap; empty = unknown. objects: that were there to be found. level: number in LEVELS. truth: whether accuracy
-    was measured, not agreement. Gates leave things out, which makes no network better: a gain of accuracy is chance, and counts as a loss.
+    draws: (n,) of the bootstrap; empty = unknown. objects: that were there to be found. expected: loss on other cameras. truth: whether
+    accuracy was measured, not agreement. Gates leave things out, which makes no network better: a gain of accuracy is chance, and counts
+    as a loss.
     """
     known = draws[~np.isnan(draws)]
     highest = max([lost, *([float(np.quantile(known, SURE))] if len(known) else []), *([-lost] if truth else [])])
-    return highest + EXPECTED[level] * EXPECTED_OBJECTS / (objects + EXPECTED_OBJECTS)
+    return highest + expected * EXPECTED_OBJECTS / (objects + EXPECTED_OBJECTS)

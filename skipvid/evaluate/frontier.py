@@ -8,28 +8,33 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from skipvid.core.files import write_text
 from skipvid.evaluate.bootstrap import Interval
 from skipvid.evaluate.evidence import SURE
 from skipvid.evaluate.goal import Found, Goal, Point
 from skipvid.evaluate.material import FOLDS
-from skipvid.report.charts import frontier_chart
+from skipvid.report.frontier_chart import ChartPoint, frontier_chart
 
 
 def lines(goal: Goal, found: Found) -> list[str]:
     """The frontier and the promise, for a terminal."""
     head = f"{yardstick(found)}; measured on {found.frames} frames, on each block of time with thresholds from the others:"
-    table = [f"  {'threshold':>9}  {'lost (95 %)':>22}  {'at most':>7}  {'fewer MACs':>10}  {'ms':>6}"]
-    table += [
-        f"  {point.level:9.3g}  {interval(point.lost):>22}  {point.at_most:7.2f}  {point.fewer:9.2f}x  {point.ms:6.2f}"
-        for point in found.frontier
+    return [head, *table(found.frontier), f"goal: {goal}", f"promised: {promise(found)}", *doubts(goal, found)]
+
+
+def table(frontier: Sequence[Point]) -> list[str]:
+    """Working points below each other, with a head."""
+    rows = [
+        f"  {point.level:9.3g}  {interval(point.lost):>22}  {points(point.at_most):>7}  {point.fewer:9.2f}x  {point.ms:6.2f}"
+        for point in frontier
     ]
-    return [head, *table, f"goal: {goal}", f"promised: {promise(found)}", *doubts(goal, found)]
+    return [f"  {'threshold':>9}  {'lost (95 %)':>22}  {'at most':>7}  {'fewer MACs':>10}  {'ms':>6}", *rows]
 
 
 def promise(found: Found) -> str:
     point = found.promised
-    lost = f"at most {max(point.at_most, 0):.2f} points of {found.measure} lost ({SURE:.0%} sure; {interval(point.lost)} on these frames)"
+    lost = (
+        f"at most {points(max(point.at_most, 0))} points of {found.measure} lost ({SURE:.0%} sure; {interval(point.lost)} on these frames)"
+    )
     return f"{lost} at {point.fewer:.2f} times fewer MACs, {point.ms:.2f} ms a frame"
 
 
@@ -38,8 +43,8 @@ def doubts(goal: Goal, found: Found) -> list[str]:
     further = found.unproven(goal)
     if further is None:
         return []
-    seen = f"{further.lost.value:.2f} points on these frames, but {found.objects} objects in {found.frames} frames"
-    return [f"kept below {further.level:.3g}, which lost {seen} do not exclude {further.at_most:.2f}: more frames may allow it"]
+    seen = f"{points(further.lost.value)} points on these frames, but {found.objects} objects in {found.frames} frames"
+    return [f"kept below {further.level:.3g}, which lost {seen} do not exclude {points(further.at_most)}: more frames may allow it"]
 
 
 def yardstick(found: Found) -> str:
@@ -50,11 +55,11 @@ def yardstick(found: Found) -> str:
 
 
 def document(goal: Goal, found: Found) -> dict[str, Any]:
-    """The same as plain data; an interval that is unknown has nulls."""
+    """The same as plain data; what is unknown or no number is null."""
     return {
         "goal": {"kind": goal.kind, "value": goal.value},
         "measure": found.measure,
-        "yardstick": round(found.yardstick, 3),
+        "yardstick": _number(found.yardstick),
         "dense_ms": round(found.dense_ms, 3),
         "frames": found.frames,
         "objects": found.objects,
@@ -65,34 +70,40 @@ def document(goal: Goal, found: Found) -> dict[str, Any]:
     }
 
 
-def comment(goal: Goal, found: Found, clips: Sequence[str], date: str, version: str) -> str:
-    """The head of the preset, which says where it comes from."""
+def comment(goal: Goal, found: Found, clips: Sequence[str], date: str, version: str, options: str = "") -> str:
+    """The head of the preset, which says where it comes from. options: that it was measured with, and that no preset holds."""
     rows = [
         f"skipvid {version} calibrate, {date}, on {', '.join(clips)}",
         f"goal: {goal}",
         f"promised: {promise(found)}",
         *(f"  {doubt}" for doubt in doubts(goal, found)),
+        *([f"  {with_options(options)}"] if options else []),
         f"  {yardstick(found)}; measured on {found.frames} frames,",
         f"  each of {FOLDS} blocks of time with thresholds from the others; milliseconds on the machine that calibrated",
         "frontier, measured likewise:",
         *(
-            f"  {point.level:.3g}: {interval(point.lost)} lost, at most {point.at_most:.2f}, {point.fewer:.2f}x, {point.ms:.2f} ms"
+            f"  {point.level:.3g}: {interval(point.lost)} lost, at most {points(point.at_most)}, {point.fewer:.2f}x, {point.ms:.2f} ms"
             for point in found.frontier
         ),
     ]
     return "".join(f"# {' '.join(row.splitlines())}\n" for row in rows)
 
 
-def write_page(path: Path, goal: Goal, found: Found, clips: Sequence[str], version: str) -> None:
-    """The frontier as an HTML page that needs nothing else. Raises OutputError."""
+def with_options(options: str) -> str:
+    """Under what options a promise was measured: others are another way of running."""
+    return f"measured with {options}: it holds for runs with these options"
+
+
+def page(goal: Goal, found: Found, clips: Sequence[str], version: str, options: str = "") -> str:
+    """The frontier as an HTML page that needs nothing else. options: as in `comment`."""
     import skipvid.report.charts as charts
 
     style = Path(charts.__file__).with_name("report.css").read_text(encoding="utf-8")
-    points = [(point.fewer, point.lost.value, point.lost.low, point.lost.high) for point in found.frontier]
     limit = goal.value if goal.kind == "drop" else None
-    chart = frontier_chart(points, (found.promised.fewer, found.promised.lost.value), limit)
+    drawn = [ChartPoint(point.fewer, point.lost.value, point.lost.low, point.lost.high, point.at_most) for point in found.frontier]
+    chart = frontier_chart(drawn, found.frontier.index(found.promised), limit, found.measure)
     cells = [
-        (f"{point.level:.3g}", interval(point.lost), f"{point.at_most:.2f}", f"{point.fewer:.2f}", f"{point.ms:.2f}")
+        (f"{point.level:.3g}", interval(point.lost), points(point.at_most), f"{point.fewer:.2f}", f"{point.ms:.2f}")
         for point in found.frontier
     ]
     body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in cells)
@@ -101,29 +112,48 @@ def write_page(path: Path, goal: Goal, found: Found, clips: Sequence[str], versi
         f"<th>{name}</th>" for name in ("threshold", "points lost (95 %)", f"at most ({SURE:.0%} sure)", "times fewer MACs", "ms a frame")
     )
     title = escape(f"Calibration: {goal}")
-    page = (
+    notes = [with_options(options)] if options else []
+    soft = "".join(f'<p class="soft">{escape(each)}</p>' for each in (yardstick(found), *notes))
+    return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>\n{style}</style></head>\n<body><main>'
-        f'<h1>{title}</h1><p>{escape(", ".join(clips))}</p><p class="soft">{escape(yardstick(found))}</p>'
+        f"<h1>{title}</h1><p>{escape(', '.join(clips))}</p>{soft}"
         f"<section><h2>{escape('Promised: ' + promise(found))}</h2>{doubt}{chart}"
-        f'<p class="legend">Points of {escape(found.measure)} lost, downwards, with 95 % intervals, on frames that were left out.</p>'
+        f'<p class="legend">{_legend(found, limit)}</p>'
         f"</section><section><table><tr>{heads}</tr>{body}</table></section>"
         f"<p><small>Made by skipvid {escape(version)}.</small></p></main></body></html>\n"
     )
-    write_text(path, page)
+
+
+def _legend(found: Found, limit: float | None) -> str:
+    """What the chart's marks mean, those that are there."""
+    marks = [("spent", "promised"), ("level", "lost on frames that were left out")]
+    marks += [("range", "its 95 % interval")] if any(math.isfinite(point.lost.high) for point in found.frontier) else []
+    marks += [("most", f"at most ({SURE:.0%} sure)")]
+    marks += [("goal", "the goal, for what is lost at most")] if limit is not None else []
+    return "".join(f'<span class="swatch {kind}"></span>{escape(meaning)}' for kind, meaning in marks)
+
+
+def points(value: float) -> str:
+    """Points of a measure; none is never less than none."""
+    return f"{round(value, 2) + 0.0:.2f}"
 
 
 def interval(lost: Interval) -> str:
     """A loss and its interval, where there is one."""
-    return f"{lost.value:.2f}" if math.isinf(lost.low) else f"{lost.value:.2f} ({lost.low:.2f} … {lost.high:.2f})"
+    return points(lost.value) if math.isinf(lost.low) else f"{points(lost.value)} ({points(lost.low)} … {points(lost.high)})"
 
 
 def _record(point: Point) -> dict[str, Any]:
-    ends = {name: round(value, 3) if math.isfinite(value) else None for name, value in (("low", point.lost.low), ("high", point.lost.high))}
-    lost = {"value": round(point.lost.value, 3), **ends}
+    ends = {name: _number(value) for name, value in (("low", point.lost.low), ("high", point.lost.high))}
+    lost = {"value": _number(point.lost.value), **ends}
     return {
         "level": round(point.level, 5),
         "lost": lost,
-        "at_most": round(point.at_most, 3),
+        "at_most": _number(point.at_most),
         "fewer_macs": round(point.fewer, 4),
         "ms": round(point.ms, 3),
     }
+
+
+def _number(value: float) -> float | None:
+    return round(value, 3) + 0.0 if math.isfinite(value) else None

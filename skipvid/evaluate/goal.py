@@ -22,14 +22,16 @@ from numpy.typing import NDArray
 
 from skipvid.core.errors import SourceError, UsageError
 from skipvid.core.files import output_errors, write_text
-from skipvid.core.results import Frame
+from skipvid.core.results import Frame, FrameResult
 from skipvid.evaluate.bootstrap import DRAWS, LEAST_BLOCKS, Interval, blocks_of, interval_of, resampled
-from skipvid.evaluate.evidence import BLOCK_FRAMES, LEVELS, at_most, limit_blocks
+from skipvid.evaluate.evidence import BLOCK_FRAMES, LEVELS, SURE, at_most, expected, limit_blocks
 from skipvid.evaluate.material import FOLDS, Material, Seen
 from skipvid.evaluate.run import Measure, Pass, joined, main_measure
 from skipvid.skip.recording import Recorder
 from skipvid.skip.sensitivity import Sensitivity, check_calibrated, rounded
 from skipvid.tasks.engine import Engine
+
+Progress = Callable[[FrameResult], None]
 
 SAMPLES = 6
 """Frames of each block that the sensitivity is measured on."""
@@ -67,6 +69,14 @@ class Point:
     ms: float
 
 
+class GoalNotMet(UsageError):
+    """No working point meets a goal. frontier: what there is."""
+
+    def __init__(self, message: str, hint: str, frontier: Sequence[Point]) -> None:
+        super().__init__(message, hint)
+        self.frontier = tuple(frontier)
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
     """threshold, thresholds: to be used. promised: measured on the blocks that were left out. frontier: the same at every level.
@@ -99,14 +109,18 @@ def calibrate_by_goal(
     keep: Path | None = None,
     floor: float = 0.0,
     tell: Callable[[str], None] = lambda text: None,
+    watch: Callable[[int], Progress] = lambda frames: lambda result: None,
 ) -> Found:
     """Find thresholds that meet a goal on frames that they were not found on.
 
     keep: a folder for what was run, so that a second call goes on where the first one ended. floor: the lowest threshold of a map.
-    Raises UsageError where the engine's gates have no thresholds of single maps, no working point meets the goal, or gates hardly ran.
+    tell: called with a line for what is no pass. watch: called with the number of frames that passes will run over; what it returns is
+    called with the result of each.
+    Raises GoalNotMet where no working point meets the goal or gates hardly ran, UsageError where the engine's gates have no thresholds of
+    single maps.
     """
     check_calibrated(engine.model.config)
-    return _Search(engine, material, goal, keep, floor, tell).run()
+    return _Search(engine, material, goal, keep, floor, tell, watch).run()
 
 
 def with_noise(seed: int = 0, sigma: float = 1.0) -> Callable[[Frame], Frame]:
@@ -122,19 +136,29 @@ def with_noise(seed: int = 0, sigma: float = 1.0) -> Callable[[Frame], Frame]:
 
 class _Search:
     def __init__(
-        self, engine: Engine, material: Material, goal: Goal, keep: Path | None, floor: float, tell: Callable[[str], None]
+        self,
+        engine: Engine,
+        material: Material,
+        goal: Goal,
+        keep: Path | None,
+        floor: float,
+        tell: Callable[[str], None] = lambda text: None,
+        watch: Callable[[int], Progress] = lambda frames: lambda result: None,
     ) -> None:
         self.engine, self.material, self.goal, self.keep, self.floor, self.tell = engine, material, goal, keep, floor, tell
         self.unit = engine.model.config.threshold or 0.03
-        self.passes = len(LEVELS) * FOLDS + (1 if material.labels else 2)
-        self.done = 0
+        passes = [f"{fold}-{number}" for fold in range(FOLDS) for number in range(len(LEVELS))]
+        passes += ["dense"] if material.labels else ["dense", "noise"]
+        kept = {} if keep is None else {name: Seen.load(keep / f"{name}.npz", len(material)) for name in passes}
+        self.kept = {name: seen for name, seen in kept.items() if seen is not None}
+        if self.kept:
+            tell(f"{len(self.kept)} of {len(passes)} passes are kept from before")
+        self.progress = watch((len(passes) - len(self.kept)) * len(material))
 
     def run(self) -> Found:
-        self.dense = self._seen("dense", lambda: Seen.of(self.material, self.engine.dense_stream, self._dense_macs()))
-        noisy = lambda: Seen.of(self.material, self.engine.dense_stream, self._dense_macs(), with_noise())  # noqa: E731
-        self.yardstick = self.dense if self.material.labels else self._seen("noise", noisy)
+        self.dense = self._seen("dense", self._densely)
+        self.yardstick = self.dense if self.material.labels else self._seen("noise", lambda: self._densely(with_noise()))
         sensitivities = self._sensitivities()
-        self.tell("measured how much the outputs depend on each map")
         self.gated = [[self._run(fold, number, _together(sensitivities, fold)) for number in range(len(LEVELS))] for fold in range(FOLDS)]
         self.objects, self.parts = self.material.objects(self.dense), [self.material.folds == fold for fold in range(FOLDS)]
         self.reference = joined([self._measured(self.yardstick, some) for some in self.parts])
@@ -163,18 +187,25 @@ class _Search:
             number = next((number for number, point in enumerate(frontier) if self.goal.met_by(point)), -1)
         if number >= 0:
             if self.goal.kind == "drop" and frontier[number].fewer < HARDLY:
-                raise UsageError(
+                raise GoalNotMet(
                     f"nearly everything changes in these clips: {frontier[number].fewer:.2f} times fewer MACs, which shows nothing of what "
                     "gates lose",
                     "give clips of a camera that stands still, and of what it sees on a calm day, too",
+                    frontier,
                 )
             return number
-        best = min(frontier, key=lambda point: point.at_most if self.goal.kind == "drop" else -point.fewer)
-        near = f"{best.lost.value:.2f} points lost, at most {best.at_most:.2f}, at {best.fewer:.2f} times fewer MACs, {best.ms:.1f} ms"
-        raise UsageError(
-            f"no working point meets the goal on the frames that were left out: {self.goal}",
-            f"ask for less, or give more frames; the nearest has {near}",
-        )
+        if self.goal.kind == "drop":
+            first = frontier[0]
+            lost = f"{first.lost.value:.2f}, at most {first.at_most:.2f} ({SURE:.0%} sure)"
+            near = f"the most careful thresholds, {first.level:.3g}, lost {lost}"
+            hint = "allow more, give more frames, or begin lower: --threshold"
+        elif self.goal.kind == "saving":
+            near = f"the most is {max(point.fewer for point in frontier):.2f} times"
+            hint = "ask for less, or begin higher: --threshold"
+        else:
+            near = f"the least is {min(point.ms for point in frontier):.2f} ms"
+            hint = "allow more, take a smaller network or more threads, or begin higher: --threshold"
+        raise GoalNotMet(f"no working point meets the goal on the frames that were left out: {self.goal}; {near}", hint, frontier)
 
     def _point(self, number: int) -> Point:
         """What a level does on the blocks that were left out, taken together."""
@@ -186,8 +217,10 @@ class _Search:
         values = [lost(np.ones(len(own.groups), np.int64)) for lost in losses]
         draws = [resampled(lost, limit_blocks(own.groups), DRAWS) for lost in losses]
         truth = self.material.labels is not None
-        highest = max(at_most(*each, self.objects, number, truth) for each in zip(values, draws, strict=True))
-        enough = len(blocks_of(own.groups, BLOCK_FRAMES)) >= LEAST_BLOCKS
+        elsewhere = expected(number, self.unit)
+        highest = max(at_most(*each, self.objects, elsewhere, truth) for each in zip(values, draws, strict=True))
+        # Of several clips each block of time begins one more, however few frames it has.
+        enough = len(blocks_of(own.groups, BLOCK_FRAMES)) >= LEAST_BLOCKS and len(own.groups) > (LEAST_BLOCKS - 1) * BLOCK_FRAMES
         interval = interval_of(values[0], draws[0]) if enough else Interval(values[0], -math.inf, math.inf)
         return Point(self.unit * LEVELS[number], interval, highest, own.fewer, float(np.median(own.model_ms)))
 
@@ -198,17 +231,17 @@ class _Search:
         """A run of all frames with thresholds whose proportions come from all blocks but one."""
         level = self.unit * LEVELS[number]
         config = replace(self.engine.model.config, threshold=level, thresholds=sensitivity.thresholds(level, self.floor))
-        return self._seen(f"{fold}-{number}", lambda: Seen.of(self.material, self.engine.regated(config).stream))
+        return self._seen(f"{fold}-{number}", lambda: Seen.of(self.material, self.engine.regated(config).stream, progress=self.progress))
+
+    def _densely(self, change: Callable[[Frame], Frame] = lambda frame: frame) -> Seen:
+        return Seen.of(self.material, self.engine.dense_stream, self._dense_macs(), change, self.progress)
 
     def _seen(self, name: str, run: Callable[[], Seen]) -> Seen:
-        path = None if self.keep is None else self.keep / f"{name}.npz"
-        seen = None if path is None else Seen.load(path, len(self.material))
+        seen = self.kept.get(name)
         if seen is None:
             seen = run()
-            if path is not None:
-                seen.save(path)
-        self.done += 1
-        self.tell(f"pass {self.done} of {self.passes} over {len(self.material)} frames")
+            if self.keep is not None:
+                seen.save(self.keep / f"{name}.npz")
         return seen
 
     def _sensitivities(self) -> list[Sensitivity]:
@@ -221,6 +254,7 @@ class _Search:
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             pass  # none, or one that was broken off while it was written
         found = self._measured_sensitivities()
+        self.tell("measured how much the outputs depend on each map")
         if path is not None:
             with output_errors(path):
                 path.parent.mkdir(parents=True, exist_ok=True)

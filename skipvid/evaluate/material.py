@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from skipvid.core.errors import SourceError
 from skipvid.core.files import output_errors, write_bytes
-from skipvid.core.results import Detections, Frame
+from skipvid.core.results import Detections, Frame, FrameResult
 from skipvid.evaluate.jhmdb import coco_columns
 from skipvid.evaluate.labels import Labels
 from skipvid.evaluate.run import Pass, add_labelled
@@ -120,11 +120,16 @@ class Seen:
 
     @classmethod
     def of(
-        cls, material: Material, start: Callable[[], Stream], dense_macs: int = 0, change: Callable[[Frame], Frame] = lambda f: f
+        cls,
+        material: Material,
+        start: Callable[[], Stream],
+        dense_macs: int = 0,
+        change: Callable[[Frame], Frame] = lambda f: f,
+        progress: Callable[[FrameResult], None] = lambda result: None,
     ) -> Seen:
         """Run over all frames, each clip a stream of its own. dense_macs: of a frame whose result names no cost, if its network ran.
 
-        change: spoils a frame.
+        change: spoils a frame. progress: called with each result.
         """
         found, macs, dense, ms = [], list[int](), list[int](), list[float]()
         last: LabelledClip | None = None
@@ -137,6 +142,7 @@ class Seen:
             macs.append(cost.macs if cost is not None else dense_macs if result.ms["model"] else 0)
             dense.append(cost.dense_macs if cost is not None else dense_macs)
             ms.append(result.ms["model"])
+            progress(result)
         return cls(found, np.array(macs), np.array(dense), np.array(ms))
 
     def save(self, path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from html import escape
 
@@ -53,36 +52,6 @@ def layer_chart(layers: Sequence[LayerCost], frames: int) -> str:
     parts.append(f'<text x="{_LEFT}" y="{_HEIGHT - 6}">input</text>')
     parts.append(f'<text x="{_RIGHT}" y="{_HEIGHT - 6}" text-anchor="end">output</text>')
     return _svg("MACs by layer", parts)
-
-
-def frontier_chart(points: Sequence[tuple[float, float, float, float]], promised: tuple[float, float], limit: float | None) -> str:
-    """What is lost over how many times fewer MACs are executed. points: (fewer, lost, low, high), low and high infinite where unknown.
-
-    promised: (fewer, lost) of the working point that was chosen. limit: the loss that is allowed, a line across.
-    """
-    finite = [value for point in points for value in point[1:] if math.isfinite(value)]
-    low, high = min(0.0, *finite, promised[1]), max(0.1, *finite, promised[1], limit or 0.0)
-    most = max(1.1, *(point[0] for point in points), promised[0])
-
-    def x(fewer: float) -> float:
-        return _LEFT + (_RIGHT - _LEFT) * (fewer - 1) / (most - 1)
-
-    def y(lost: float) -> float:
-        return _TOP + (_BOTTOM - _TOP) * (lost - low) / (high - low)
-
-    levels = sorted({low, 0.0, high})
-    parts = [_grid_line(y(level), f"{level:.1f}") for level in levels if level == 0 or abs(y(level) - y(0)) > 14]
-    if limit is not None:
-        parts.append(f'<path class="key" d="M{_LEFT} {y(limit):.1f}H{_RIGHT}"/>')
-    for fewer, _, least, worst in points:
-        if math.isfinite(least) and math.isfinite(worst):
-            parts.append(f'<path class="grid" d="M{x(fewer):.1f} {y(least):.1f}V{y(worst):.1f}"/>')
-    line = " ".join(f"{x(fewer):.1f},{y(lost):.1f}" for fewer, lost, *_ in sorted(points))
-    parts.append(f'<polyline class="line" points="{line}"/>')
-    parts.append(f'<circle class="spent" cx="{x(promised[0]):.1f}" cy="{y(promised[1]):.1f}" r="5"/>')
-    for fewer, anchor in ((1.0, "start"), ((1 + most) / 2, "middle"), (most, "end")):
-        parts.append(f'<text x="{x(fewer):.1f}" y="{_HEIGHT - 6}" text-anchor="{anchor}">{fewer:.1f}x fewer MACs</text>')
-    return _svg("points lost over MACs", parts)
 
 
 def _bar(kind: str, x: float, pitch: float, share: float) -> str:

@@ -81,8 +81,7 @@ class PoseEngine(Engine):
         None: what the pose network's preset says, and where that says nothing, the detector's.
         Raises UsageError for what moves maps: that is for networks that see all of the picture.
         """
-        presets = [self.preset] if self.detector is None else [self.preset, self.detector.preset]
-        says = next((preset for preset in presets if preset.motion != "none"), self.preset)
+        says = next((preset for preset in self._presets if preset.motion != "none"), self.preset)
         asked = motion or says.motion
         if asked not in ("none", "auto", "canvas"):
             who = f"--motion {asked}" if motion else f"the preset {says.name} says 'motion: {asked}', which"
@@ -90,6 +89,11 @@ class PoseEngine(Engine):
         self.motion = asked
         if self.detector is not None:
             self.detector.use_motion(asked)
+
+    @property
+    def _presets(self) -> list[Preset]:
+        """Whose word counts where none is given, the first that says something."""
+        return [self.preset] if self.detector is None else [self.preset, self.detector.preset]
 
     def show_activity(self, shown: bool) -> None:
         super().show_activity(shown)
@@ -102,9 +106,13 @@ class PoseEngine(Engine):
         return motion_in_use(self.motion, self.model.config)
 
     def use_denoising(self, denoise: str | None) -> None:
-        """As Engine.use_denoising; it is the detector whose pictures are filtered."""
+        """As Engine.use_denoising; it is the detector whose pictures are filtered.
+
+        None: what the pose network's preset says, and where that says nothing, the detector's.
+        """
         if self.detector is not None:
-            self.detector.use_denoising(denoise)
+            self.denoise = denoise or next((preset.denoise for preset in self._presets if preset.denoise != "none"), "none")
+            self.detector.use_denoising(self.denoise)
 
     def networks(self, height: int, width: int) -> list[tuple[Preset, SkipModel, tuple[int, int]]]:
         own = (self.preset, self.model, self.window_size((height, width)))

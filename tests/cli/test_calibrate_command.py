@@ -9,7 +9,7 @@ import pytest
 from clips import write_clip
 
 from skipvid.cli.app import run
-from skipvid.cli.calibrate import _told_apart
+from skipvid.cli.calibrate_goal import told_apart
 from skipvid.evaluate.truth import LabelledClip
 from skipvid.presets.preset import load_preset
 
@@ -92,4 +92,4 @@ def test_what_cannot_be_done_is_said_in_one_line(
 
 def test_clips_of_one_name_are_cameras_of_their_own() -> None:
     clips = [LabelledClip("a.mp4", "east/a.mp4"), LabelledClip("b.mp4", "b.mp4"), LabelledClip("a.mp4", "west/a.mp4")]
-    assert [clip.name for clip in _told_apart(clips)] == ["east/a.mp4", "b.mp4", "west/a.mp4"]
+    assert [clip.name for clip in told_apart(clips)] == ["east/a.mp4", "b.mp4", "west/a.mp4"]

@@ -14,7 +14,7 @@ from skipvid.core.errors import SourceError, UsageError
 from skipvid.core.results import Detections, Frame, FrameResult
 from skipvid.evaluate.bootstrap import Interval
 from skipvid.evaluate.evidence import EXPECTED
-from skipvid.evaluate.frontier import comment, document, lines, write_page
+from skipvid.evaluate.frontier import comment, document, lines, page
 from skipvid.evaluate.goal import LEVELS, Found, Goal, Point, _Search, with_noise
 from skipvid.evaluate.labels import Labels
 from skipvid.evaluate.material import FOLDS, GRADED, Material, Seen, agreed
@@ -283,7 +283,7 @@ def found_with(high: float) -> tuple[Goal, Found]:
     return Goal("drop", 0.5), Found(0.05, {"x": 0.05}, points[0], points, "AP50", 75.6, 20.0, 240, 31)
 
 
-def test_preset_page_and_document_tell_the_same(tmp_path: Path) -> None:
+def test_preset_page_and_document_tell_the_same() -> None:
     goal, found = found_with(0.8)
     text = comment(goal, found, ["a\nb.mp4"], "2026-11-27", "1.0")
     assert all(line.startswith("# ") for line in text.splitlines())
@@ -298,10 +298,10 @@ def test_preset_page_and_document_tell_the_same(tmp_path: Path) -> None:
     told = document(goal, found)
     assert told["promised"]["lost"] == {"value": 0.1, "low": -0.5, "high": 0.8} and len(told["frontier"]) == 2
     assert told["promised"]["at_most"] == 0.3 and told["objects"] == 31
-    write_page(tmp_path / "a.html", goal, found, ["<clip>"], "1.0")
-    page = (tmp_path / "a.html").read_text()
-    assert "31 objects in 240 frames" in page and "at most (90% sure)" in page
-    assert "&lt;clip&gt;" in page and page.count("<circle") == 1 and page.count('class="grid" d="M') >= 2
+    html = page(goal, found, ["<clip>"], "1.0", "--refresh 9")
+    assert "31 objects in 240 frames" in html and "at most (90% sure)" in html and "measured with --refresh 9" in html
+    assert "&lt;clip&gt;" in html and html.count("<circle") == 3 and html.count('class="grid" d="M') >= 2
+    assert html.count('class="range"') == 2 and 'class="swatch range"' in html
 
 
 def test_where_there_are_too_few_frames_there_is_no_interval() -> None:
