@@ -56,6 +56,10 @@ class CalibrateSettings:
     classes: tuple[str, ...] = setting(
         "--class", default=(), metavar="NAME", help="Class of the truth to measure; repeatable.  [those that the truth has]"
     )
+    layout: Literal["coco", "mot"] | None = setting("--layout", default=None, help="How the truth is written.  [by its name: .json, .txt]")
+    first_frame: int = setting(
+        "--first-frame", default=1, type=click.IntRange(min=0), metavar="N", help="Number of the first frame in a MOT file.  [default: 1]"
+    )
     html: str | None = setting(
         "--html", default=None, metavar="FILE", help="Of a goal: the page with the frontier.  [beside the preset, .html]"
     )

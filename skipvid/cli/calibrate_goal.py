@@ -139,14 +139,20 @@ def _labelled(settings: CalibrateSettings, preset: Preset, specs: list[str]) -> 
     from skipvid.evaluate.labels import known_classes, labels_for
     from skipvid.evaluate.layouts import open_clips
     from skipvid.evaluate.truth import LabelledClip
+    from skipvid.report.units import plural
     from skipvid.video.sources.specs import display_name
 
     if not settings.truth:
         return told_apart([LabelledClip(display_name(spec), spec) for spec in specs]), None
     if len(settings.truth) != len(specs):
-        raise UsageError(f"there are {len(settings.truth)} files of truth for {len(specs)} sources", "give one --truth for each, in order")
+        counts = f"{plural(len(settings.truth), 'file')} of truth for {plural(len(specs), 'source')}"
+        raise UsageError(f"{counts} given", "give one --truth for each, in order")
     known = known_classes(preset)
-    clips = [clip for spec, truth in zip(specs, settings.truth, strict=True) for clip in open_clips(spec, truth, None, known=known)]
+    clips = [
+        clip
+        for spec, truth in zip(specs, settings.truth, strict=True)
+        for clip in open_clips(spec, truth, settings.layout, first=settings.first_frame, known=known)
+    ]
     return told_apart(clips), labels_for(preset, clips, settings.classes)
 
 

@@ -7,6 +7,7 @@ import math
 import re
 from collections import defaultdict
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ def read_coco(annotations: Path, source: str, known: Mapping[int, str] = COCO_LA
             by_image[annotation["image_id"]].append(annotation)
         numbers = {number: _number(number, str(entry["name"]), own) for number, entry in categories.items()}
         joints = next((tuple(entry["keypoints"]) for entry in categories.values() if entry.get("keypoints")), ())
-        truths = [(image, _frame(by_image[image["id"]], numbers, len(joints))) for image in data["images"]]
+        truths = [(image, replace(_frame(by_image[image["id"]], numbers, len(joints)), size=_size(image))) for image in data["images"]]
         if Path(source).is_dir():
             named = {str(image["file_name"]).replace("\\", "/"): truth for image, truth in truths}
             return LabelledClip(Path(source).name, source, by_file=named, keypoint_names=joints)
@@ -59,6 +60,12 @@ def read_coco(annotations: Path, source: str, known: Mapping[int, str] = COCO_LA
     except (ArithmeticError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise SourceError(f"{annotations}: not a COCO file ({_reason(error)})", "it needs images, annotations and categories") from error
     return LabelledClip(Path(source).stem, source, numbered, keypoint_names=joints)
+
+
+def _size(image: dict[str, Any]) -> tuple[int, int] | None:
+    """(width, height) in pixels, where the file tells; some tools write 0 for a size that they do not know."""
+    width, height = int(image.get("width") or 0), int(image.get("height") or 0)
+    return (width, height) if width > 0 and height > 0 else None
 
 
 def _reason(error: Exception) -> str:

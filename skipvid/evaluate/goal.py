@@ -157,10 +157,12 @@ class _Search:
 
     def run(self) -> Found:
         self.dense = self._seen("dense", self._densely)
+        self.objects, self.parts = self.material.objects(self.dense), [self.material.folds == fold for fold in range(FOLDS)]
+        if self.material.labels:
+            self._check_truth()
         self.yardstick = self.dense if self.material.labels else self._seen("noise", lambda: self._densely(with_noise()))
         sensitivities = self._sensitivities()
         self.gated = [[self._run(fold, number, _together(sensitivities, fold)) for number in range(len(LEVELS))] for fold in range(FOLDS)]
-        self.objects, self.parts = self.material.objects(self.dense), [self.material.folds == fold for fold in range(FOLDS)]
         self.reference = joined([self._measured(self.yardstick, some) for some in self.parts])
         frontier = tuple(self._point(number) for number in range(len(LEVELS)))
         number = self._chosen(frontier)
@@ -178,6 +180,21 @@ class _Search:
             frames=len(self.material),
             objects=self.objects,
         )
+
+    def _check_truth(self) -> None:
+        """Raises SourceError where the truth leaves next to nothing that gates could lose, so that any promise would be kept."""
+        dense = joined([self._measured(self.dense, some) for some in self.parts])
+        if not dense.groups:
+            raise SourceError("no frame of these clips has a label", "give the truth of these clips, and frames that it labels")
+        if not self.objects:
+            raise SourceError("the truth has no object to be found in these frames", "calibrate without --truth, or on other frames")
+        measure, value = main_measure(dense)
+        most = value(np.ones(len(dense.groups), np.int64))
+        if not most > max(1.0, self.goal.value if self.goal.kind == "drop" else 0.0):
+            raise SourceError(
+                f"the dense network has {measure} {most:.1f} by this truth: next to nothing could be lost",
+                "is it the truth of these clips, and of classes that the network finds?",
+            )
 
     def _chosen(self, frontier: Sequence[Point]) -> int:
         """For a drop the highest level up to which all keep the goal, else the lowest that reaches it. Raises UsageError."""
@@ -210,8 +227,6 @@ class _Search:
     def _point(self, number: int) -> Point:
         """What a level does on the blocks that were left out, taken together."""
         own = joined([self._measured(self.gated[fold][number], some) for fold, some in enumerate(self.parts)])
-        if not own.groups:
-            raise SourceError("no frame of a block of time has a label", "give clips with labels all over their length")
         names = [main_measure(own)[0], *(["graded agreement"] if own.graded else [])]
         losses = [_loss(own.measures()[name], self.reference.measures()[name]) for name in names]
         values = [lost(np.ones(len(own.groups), np.int64)) for lost in losses]

@@ -76,7 +76,7 @@ def labels_for(preset: Preset, clips: Sequence[LabelledClip], classes: Sequence[
         return Labels(tuple(numbers[name.lower()] for name in classes))
     present = sorted(set(_categories(clips)) & set(numbers.values()))
     if not present:
-        raise UsageError("the truth has no class that the preset knows", f"known: {', '.join(numbers)}")
+        raise UsageError("the truth has no object of a class that the preset knows", f"known: {', '.join(numbers)}")
     return Labels(tuple(present))
 
 

@@ -11,6 +11,7 @@ from pathlib import PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
+from skipvid.core.errors import SourceError
 from skipvid.core.results import Frame
 
 
@@ -21,7 +22,8 @@ class FrameTruth:
     boxes: (K, 4) float32, xyxy, pixels of the upright frame. category_ids: (K,) int64, COCO's numbers. crowd: (K,) bool, True = a region in
     which detections of its category count neither as found nor as false; category 0 = of every category.
     keypoints: (K, J, 3) float32, x, y in pixels and a flag (0 = not labelled, 1 = labelled but hidden, 2 = visible), or None.
-    areas: (K,) float32, pixels squared, that OKS is relative to; None = those of the boxes.
+    areas: (K,) float32, pixels squared, that OKS is relative to; None = those of the boxes. size: (width, height) of the frame in pixels,
+    where the file tells.
     Raises ValueError where shapes do not fit together.
     """
 
@@ -30,6 +32,7 @@ class FrameTruth:
     crowd: NDArray[np.bool_]
     keypoints: NDArray[np.float32] | None = None
     areas: NDArray[np.float32] | None = None
+    size: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         count = len(self.boxes)
@@ -91,7 +94,20 @@ class LabelledClip:
         return len(self.by_file or self.frames)
 
     def of(self, frame: Frame) -> FrameTruth | None:
-        """The truth of a frame, None where it has none. A picture's file may be given with more or fewer folders than in the truth."""
+        """The truth of a frame, None where it has none. A picture's file may be given with more or fewer folders than in the truth.
+
+        Raises SourceError for the truth of a frame of another size.
+        """
+        truth = self._of(frame)
+        if truth is not None and truth.size not in (None, (frame.width, frame.height)):
+            raise SourceError(
+                f"{self.name}: the truth is about pictures of {' x '.join(map(str, truth.size or ()))} pixels, frame {frame.index} has "
+                f"{frame.width} x {frame.height}",
+                "give the truth of this clip",
+            )
+        return truth
+
+    def _of(self, frame: Frame) -> FrameTruth | None:
         if not self.by_file:
             number = picture_number(frame.file) if self.first_picture is not None else None
             return self.frames.get(frame.index if number is None or self.first_picture is None else number - self.first_picture)

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from clips import write_clip
 
 from skipvid.cli.app import run
-from skipvid.cli.calibrate_goal import told_apart
+from skipvid.cli.calibrate import CalibrateSettings, described
+from skipvid.cli.calibrate_goal import _clear, _key, _options, told_apart
+from skipvid.cli.networks import skip_config
+from skipvid.cli.settings.groups import NetworkSettings, PeopleNetworkSettings, PeopleSettings, ReadSettings, SourceSettings
+from skipvid.cli.settings.motion import MotionSettings
+from skipvid.cli.talk import Talk
 from skipvid.evaluate.truth import LabelledClip
 from skipvid.presets.preset import load_preset
+from skipvid.skip.config import SkipConfig
 
 
 @pytest.fixture
@@ -68,8 +78,13 @@ def test_own_weights_are_named_by_their_whole_path(place: Path, random_weights: 
         (["-o", "mine.yaml", "--budget", "0ms"], 2, "'0ms' is not a number of milliseconds above 0, such as 20ms"),
         (["-o", "mine.yaml", "--saving", "4", "--max-drop", "0.5"], 2, "there is more than one goal"),
         (["-o", "mine.yaml", "--truth", "clip.json"], 2, "--truth, --class and --html are for a goal"),
-        (["-o", "mine.yaml", "--max-drop", "1", "--truth", "a.json", "--truth", "b.json"], 2, "there are 2 files of truth for 1 sources"),
+        (["-o", "mine.yaml", "--max-drop", "1", "--truth", "a.json", "--truth", "b.json"], 2, "2 files of truth for 1 source given"),
         (["-o", "mine.yaml", "--max-drop", "1", "--html", "no/a.html"], 6, "no is no folder"),
+        (["-o", "mine.yaml", "--max-drop", "1", "--html", "mine.yaml"], 2, "mine.yaml would be the preset and the page"),
+        (["-o", "mine.yaml", "--max-drop", "1", "--truth", "there.yaml", "--html", "there.yaml", "--overwrite"], 6, "is also the input"),
+        (["-o", "mine.yaml", "--max-drop", "1", "--truth", "truth.xml"], 2, "its name does not tell the layout; add --layout coco or mot"),
+        (["-o", "mine.yaml", "--max-drop", "1", "--truth", "no.xml", "--layout", "mot", "--first-frame", "0"], 3, "no.xml"),
+        (["-o", "mine.yaml", "--max-drop", "1", "--motion", "warp"], 2, "--motion warp has no thresholds"),
         (["-o", "mine.yaml", "--max-drop", "1", "--gate", "none"], 2, "gates of the kind 'none, accumulated' cannot be calibrated"),
         (
             ["-o", "mine.yaml", "--max-drop", "1"],
@@ -93,3 +108,84 @@ def test_what_cannot_be_done_is_said_in_one_line(
 def test_clips_of_one_name_are_cameras_of_their_own() -> None:
     clips = [LabelledClip("a.mp4", "east/a.mp4"), LabelledClip("b.mp4", "b.mp4"), LabelledClip("a.mp4", "west/a.mp4")]
     assert [clip.name for clip in told_apart(clips)] == ["east/a.mp4", "b.mp4", "west/a.mp4"]
+
+
+def settings_of(**network: Any) -> CalibrateSettings:
+    return CalibrateSettings(
+        source=SourceSettings(sources=("clip.mp4",)), output="mine.yaml", network=PeopleNetworkSettings(**network), motion=MotionSettings()
+    )
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"precision": "f32", "conf": 0.45, "block": 4},
+        {"gate": "norm-smooth"},
+        {"threshold": 0.2},
+        {"weights": None, "gate": "norm", "reference": "accumulated"},
+    ],
+)
+def test_a_written_preset_runs_as_what_was_measured(given: dict[str, Any]) -> None:
+    """Of another kind of gate the scales and the limit of dense frames are not the preset's: nothing of the old ones may stay."""
+    before = replace(load_preset("efficientdet-nano"), scales={"x": 0.5}, p=2.0, input_threshold=0.01)
+    settings = settings_of(**given)
+    config = skip_config(settings.network, before, Talk())
+    engine: Any = SimpleNamespace(model=SimpleNamespace(config=config))
+    after = described(settings, before, engine, "mine", "promised", 0.07, {"x": 0.08})
+    assert skip_config(NetworkSettings(), after, Talk()) == replace(config, threshold=0.07, thresholds={"x": 0.08})
+    assert after.score_threshold == given.get("conf", before.score_threshold)
+    assert NetworkSettings().over(after) == settings.network.over(before)
+
+
+def test_motion_and_denoising_that_were_measured_are_written_and_a_second_calibration_replaces_the_words_of_the_first() -> None:
+    before = replace(load_preset("efficientdet-nano"), motion="auto")
+    settings = replace(settings_of(), motion=MotionSettings(denoise="auto"))
+    engine: Any = SimpleNamespace(model=SimpleNamespace(config=skip_config(settings.network, before, Talk())))
+    after = described(settings, before, engine, "mine", "one", 0.07, {})
+    assert (after.motion, after.denoise) == ("auto", "auto")
+    again = described(replace(settings, motion=MotionSettings(motion="none")), after, engine, "mine", "two", 0.07, {})
+    assert (again.motion, again.denoise) == ("none", "auto")
+    assert again.description == f"{before.description}; calibrated: two"
+
+
+def test_what_no_preset_holds_is_named_beside_the_promise() -> None:
+    detector, poses = load_preset("efficientdet-nano"), load_preset("hrnet-nano")
+    assert _options(settings_of(), detector) == _options(settings_of(), poses) == ""
+    assert _options(settings_of(refresh=9), detector) == "--refresh 9"
+    strided = replace(settings_of(people=PeopleSettings(detect_every=3, max_persons=2)), read=ReadSettings(stride=2))
+    assert _options(strided, poses) == "--detect-every 3 --max-persons 2 --stride 2" and _options(strided, detector) == "--stride 2"
+    still = replace(settings_of(), motion=MotionSettings(motion="none"))
+    assert _options(still, poses) == "--motion none" and _options(still, detector) == ""  # a detector's preset says it
+
+
+def test_kept_passes_are_of_the_same_pictures_and_networks(tmp_path: Path) -> None:
+    (tmp_path / "0.jpg").write_bytes(b"one")
+
+    def engine(weights: str, detector: Any = None) -> Any:
+        model = SimpleNamespace(config=SkipConfig())
+        return SimpleNamespace(preset="p", model=model, weights_sha256=weights, motion="none", denoise="none", detector=detector)
+
+    def key(settings: CalibrateSettings, of: Any) -> str:
+        return _key(settings, of, [str(tmp_path)])
+
+    first = key(settings_of(), engine("a"))
+    assert first == key(settings_of(), engine("a")) and re.fullmatch(r"[0-9a-f]{16}", first)
+    others = {key(settings_of(), engine("b")), key(settings_of(), engine("a", engine("d"))), key(settings_of(), engine("a", engine("e")))}
+    others |= {key(settings_of(refresh=3), engine("a")), key(replace(settings_of(), truth=("t",)), engine("a"))}
+    (tmp_path / "0.jpg").write_bytes(b"others")
+    others.add(key(settings_of(), engine("a")))
+    assert len(others) == 6 and first not in others
+
+
+def test_what_was_kept_goes_and_what_is_not_ours_stays(tmp_path: Path) -> None:
+    keep = tmp_path / "mine-calibration"
+    for name in ("0123456789abcdef", "fedcba9876543210", "notes"):
+        (keep / name).mkdir(parents=True)
+        (keep / name / "dense.npz").touch()
+    _clear(keep)
+    assert [path.name for path in keep.iterdir()] == ["notes"]
+    (keep / "notes" / "dense.npz").unlink()
+    (keep / "notes").rmdir()
+    _clear(keep)
+    assert not keep.exists()

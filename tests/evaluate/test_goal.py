@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from skipvid.core.results import Detections, Frame, FrameResult
 from skipvid.evaluate.bootstrap import Interval
 from skipvid.evaluate.evidence import EXPECTED
 from skipvid.evaluate.frontier import comment, document, lines, page
-from skipvid.evaluate.goal import LEVELS, Found, Goal, Point, _Search, with_noise
+from skipvid.evaluate.goal import LEVELS, Found, Goal, GoalNotMet, Point, _Search, with_noise
 from skipvid.evaluate.labels import Labels
 from skipvid.evaluate.material import FOLDS, GRADED, Material, Seen, agreed
 from skipvid.evaluate.truth import FrameTruth, LabelledClip
@@ -116,8 +117,67 @@ def test_a_promise_is_what_the_left_out_blocks_show() -> None:
     found = Played(overfitted, Goal("drop", 0.5)).run()
     assert found.promised.lost.value == 0 and found.promised.fewer == pytest.approx(LEVELS[1] * 3, rel=0.01)
     everywhere = Played(lambda fold, number, block: 0.2 if block == fold else 0.0, Goal("drop", 0.5))
-    with pytest.raises(UsageError, match="no working point meets the goal on the frames that were left out: at most 0.5 points lost"):
+    with pytest.raises(GoalNotMet, match="no working point meets the goal on the frames that were left out: at most 0.5 points") as missed:
         everywhere.run()
+    assert len(missed.value.frontier) == len(LEVELS)
+
+
+def test_why_a_goal_was_missed_does_not_contradict_it() -> None:
+    """Only the most careful thresholds lose anything: no level can be chosen, and to say that another one has 0 would help nobody."""
+    odd = Played(lambda fold, number, block: 0.2 if number == 0 else 0.0, Goal("drop", 2.0))
+    with pytest.raises(GoalNotMet, match=r"the most careful thresholds, 0\.025, lost 38\.\d\d, at most"):
+        odd.run()
+    for goal, words in ((Goal("saving", 30), r"the most is 12\.\d\d times"), (Goal("budget", 1.0), r"the least is 1\.67 ms")):
+        with pytest.raises(GoalNotMet, match=words):
+            Played(grows, goal).run()
+
+
+@pytest.mark.parametrize(
+    ("share", "number", "goal", "words"),
+    [
+        (1.0, 1, Goal("saving", 2.0), r"AP50 0\.0 by this truth: next to nothing could be lost"),
+        (0.97, 1, Goal("drop", 5.0), r"AP50 \d\.\d by this truth: next to nothing could be lost"),
+        (0.0, 7, Goal("saving", 2.0), "the truth has no object to be found in these frames"),
+    ],
+)
+def test_of_a_truth_that_fits_nothing_nothing_is_promised(share: float, number: int, goal: Goal, words: str) -> None:
+    class Foreign(Played):
+        def _seen(self, name: str, run: Callable[[], Seen]) -> Seen:
+            return seen(np.arange(COUNT) < share * COUNT, 1.0)
+
+    played = Foreign(grows, goal)
+    played.material = replace(played.material, labels=Labels((number,)))
+    with pytest.raises(SourceError, match=words):
+        played.run()
+
+
+def test_progress_is_told_what_is_left_to_run(tmp_path: Path) -> None:
+    told, lines_said = list[int](), list[str]()
+
+    def watch(frames: int) -> Callable[[FrameResult], None]:
+        told.append(frames)
+        return lambda result: None
+
+    def watched() -> Played:
+        played = Played(grows, Goal("drop", 0.5), keep=tmp_path)
+        _Search.__init__(played, played.engine, played.material, played.goal, tmp_path, 0.0, lines_said.append, watch)
+        return played
+
+    watched().run()
+    (tmp_path / "2-3.npz").unlink()
+    watched().run()
+    passes = FOLDS * len(LEVELS) + 1
+    assert told == [passes * COUNT, COUNT] and f"{passes - 1} of {passes} passes are kept from before" in lines_said
+
+
+def test_several_clips_have_no_interval_for_their_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two clips begin eight blocks of time, however short they are."""
+    searched = Played(grows, Goal("drop", 0.5))
+    assert np.isfinite(searched.run().promised.lost.low)
+    short = Played(grows, Goal("drop", 0.5))
+    monkeypatch.setattr("skipvid.evaluate.goal.blocks_of", lambda groups, length: [np.arange(2)] * 9)
+    monkeypatch.setattr("skipvid.evaluate.goal.BLOCK_FRAMES", 40)
+    assert np.isinf(short.run().promised.lost.low)
 
 
 def test_where_gates_hardly_ran_nothing_is_promised() -> None:

@@ -299,3 +299,18 @@ def test_why_a_file_is_not_of_coco_is_said_in_words(tmp_path: Path, text: str, m
     with pytest.raises(SourceError, match=message) as refused:
         read_coco(path, "clip.mp4", {})
     assert "Error" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("size", "fits"), [({"width": 6, "height": 4}, True), ({"width": 4, "height": 6}, False), ({"width": 0}, True), ({}, True)]
+)
+def test_the_truth_of_a_clip_of_another_size_is_refused(tmp_path: Path, size: dict[str, int], fits: bool) -> None:
+    """Its boxes would lie elsewhere, and nothing would ever be lost by them."""
+    (tmp_path / "truth.json").write_text(json.dumps({"images": [{"id": 0, **size}], "categories": [], "annotations": []}))
+    clip = read_coco(tmp_path / "truth.json", "clip.mp4")
+    frame = Frame(np.zeros((4, 6, 3), np.uint8), 0, 0.0, "clip.mp4")
+    if fits:
+        assert clip.of(frame) is not None
+    else:
+        with pytest.raises(SourceError, match="clip: the truth is about pictures of 4 x 6 pixels, frame 0 has 6 x 4"):
+            clip.of(frame)

@@ -293,3 +293,19 @@ def test_a_preset_that_moves_maps_is_named(loaded: PoseEngine, detector: DetectE
     one.preset = replace(one.preset, motion="shift", name="mine")
     with pytest.raises(UsageError, match="the preset mine says 'motion: shift', which is for detectors, not for poses"):
         engine.use_motion(None)
+
+
+def test_the_pose_network_s_own_preset_says_whether_pictures_are_filtered(loaded: PoseEngine, detector: DetectEngine) -> None:
+    engine = made(loaded, detector, "the detector's", "none", still)
+    assert engine.detector is not None
+    engine.use_denoising(None)
+    assert engine.detector.denoise == "none"
+    engine.preset = replace(engine.preset, denoise="auto")
+    engine.use_denoising(None)
+    assert engine.detector.denoise == "auto"
+    engine.use_denoising("none")
+    assert engine.detector.denoise == "none"
+    engine.preset = replace(engine.preset, denoise="none")
+    engine.detector.preset = replace(engine.detector.preset, denoise="auto")
+    engine.use_denoising(None)
+    assert engine.detector.denoise == "auto"
