@@ -32,7 +32,7 @@ def frontier_chart(points: Sequence[ChartPoint], promised: int, limit: float | N
     kept = [point for point in points if math.isfinite(point.lost)]
     values = [value for point in kept for value in (point.lost, point.low, point.high, point.at_most) if math.isfinite(value)]
     low, high = _root(min([0.0, *values])), _root(max([0.1, *values, limit or 0.0]))
-    least, most = min([1.0, *(point.fewer for point in kept)]), max([1.5, *(point.fewer for point in kept)])
+    least, most = min([1.0, *(point.fewer for point in kept)]), 1.03 * max([1.5, *(point.fewer for point in kept)])
 
     def x(fewer: float) -> float:
         return _LEFT + (_RIGHT - _LEFT) * (fewer - least) / (most - least)
@@ -43,7 +43,10 @@ def frontier_chart(points: Sequence[ChartPoint], promised: int, limit: float | N
     parts = [
         f'<text x="{_LEFT}" y="14">points of {escape(measure)} lost</text>',
         f'<text x="{_RIGHT}" y="{_HEIGHT - 8}" text-anchor="end">times fewer MACs</text>',
-        *(f'<path class="grid" d="M{_LEFT} {y(level):.1f}H{_RIGHT}"/>{_beside(level, y(level))}' for level in _levels(y, values)),
+        *(
+            f'<path class="grid" d="M{_LEFT} {y(level):.1f}H{_RIGHT}"/>{_beside(level, y(level))}'
+            for level in _levels(y, [*values, limit or 0.0])
+        ),
         *(f'<text x="{x(tick):.1f}" y="{_BOTTOM + 20}" text-anchor="middle">{tick:g}x</text>' for tick in _ticks(least, most)),
     ]
     if limit is not None:
@@ -69,7 +72,7 @@ def _root(value: float) -> float:
 def _levels(y: Callable[[float], float], values: Iterable[float]) -> list[float]:
     """Round losses from the least to the greatest, as far apart as their labels need; 0 is one of them."""
     low, high = min([0.0, *values]), max([0.1, *values])
-    steps = [digit * 10.0**power for power in range(-2, 3) for digit in (1, 2, 5)]
+    steps = [digit * 10.0**power for power in range(-1, 3) for digit in (1, 2, 5)]
     found = [0.0]
     for signed in (steps, [-step for step in steps]):
         last = 0.0
