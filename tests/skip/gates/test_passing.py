@@ -15,8 +15,10 @@ from skipvid.skip.config import SkipConfig
 from skipvid.skip.gates.base import GatedGraph
 from skipvid.skip.gates.norm import place_norm_gates
 from skipvid.skip.gates.passing import without_passing
+from skipvid.skip.gates.smooth_norm import place_smooth_norm_gates
 
 SHAPE = (1, 4, 6, 8)
+PLACES = {"norm": place_norm_gates, "norm-smooth": place_smooth_norm_gates}
 
 
 class Net(nn.Module):
@@ -48,24 +50,27 @@ CASES = {
 }
 
 
+@pytest.mark.parametrize("kind", PLACES)
 @pytest.mark.parametrize("name", CASES)
-def test_a_gate_is_left_out_behind_a_layer_that(name: str) -> None:
+def test_a_gate_is_left_out_behind_a_layer_that(name: str, kind: str) -> None:
     net, left_out = CASES[name]
     graph = graph_of(net.eval(), SHAPE)
     second = next(node.name for node in graph if node.layer == "second")
-    gates = place_norm_gates(graph, 0.1)
+    gates = PLACES[kind](graph, 0.1)
     kept = without_passing(GatedGraph(graph, gates)).gates
     assert set(gates) - set(kept) == ({second} if left_out else set())
     assert all(kept[gate] is gates[gate] for gate in kept)
 
 
-def test_a_gate_that_stands_behind_a_finer_one_or_opens_in_blocks_stays() -> None:
+def test_a_gate_that_stands_behind_a_finer_one_or_another_kind_or_opens_in_blocks_stays() -> None:
     graph = graph_of(CASES["widens"][0].eval(), SHAPE)
     first, second = (next(node.name for node in graph if node.layer == name) for name in ("first", "second"))
     for gates in (
         place_norm_gates(graph, 0.1, thresholds={first: 0.05}),
         place_norm_gates(graph, 0.1, block=2),
         {second: place_norm_gates(graph, 0.1)[second]},
+        {first: place_norm_gates(graph, 0.1)[first], second: place_smooth_norm_gates(graph, 0.1)[second]},
+        {first: place_smooth_norm_gates(graph, 0.1)[first], second: place_norm_gates(graph, 0.1)[second]},
     ):
         assert without_passing(GatedGraph(graph, gates)).gates == gates
 
@@ -95,11 +100,12 @@ SCALED = {
 }
 
 
+@pytest.mark.parametrize("kind", PLACES)
 @pytest.mark.parametrize("name", SCALED)
-def test_a_gate_is_left_out_on_a_scaled_map_that_is(name: str) -> None:
+def test_a_gate_is_left_out_on_a_scaled_map_that_is(name: str, kind: str) -> None:
     net, left_out = SCALED[name]
     graph = graph_of(net.eval(), SHAPE)
-    gates = place_norm_gates(graph, 0.1)
+    gates = PLACES[kind](graph, 0.1)
     scaled = {node.name for node in graph if node.op == "mul"}
     kept = without_passing(GatedGraph(graph, gates)).gates
     assert len(scaled) == 1 and (left_out or scaled <= set(kept) or not scaled <= set(gates))
@@ -115,10 +121,13 @@ def test_a_gate_on_a_scaled_map_behind_a_finer_one_stays() -> None:
 
 @pytest.mark.parametrize("backend", ["reference", "cpu"])
 @pytest.mark.parametrize("precision", ["f32", "bf16"])
-def test_half_precision_alone_leaves_them_out_and_at_threshold_zero_has_the_bits_of_a_dense_run(backend: str, precision: str) -> None:
+@pytest.mark.parametrize("kind", PLACES)
+def test_half_precision_alone_leaves_them_out_and_at_threshold_zero_has_the_bits_of_a_dense_run(
+    backend: str, precision: str, kind: str
+) -> None:
     torch.manual_seed(1)
     net = CASES["widens"][0].eval()
-    model, _ = convert(net, torch.zeros(SHAPE), SkipConfig(threshold=0, precision=precision, backend=backend, dense_above=1))
+    model, _ = convert(net, torch.zeros(SHAPE), SkipConfig(threshold=0, gate=kind, precision=precision, backend=backend, dense_above=1))
     session, frame = model.session(), torch.randn(SHAPE)
     plan = model.planned((SHAPE,)).plan
     assert ("second" in {plan.graph.by_name[name].layer for name in plan.gates}) == (precision == "f32")
