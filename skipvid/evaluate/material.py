@@ -172,6 +172,9 @@ class Seen:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as kept:
                 arrays = {name: kept[name] for name in kept.files}
             counts = arrays["counts"]
+            per_frame = [arrays[name] for name in ("counts", "macs", "dense_macs", "ms")]
+            if any(each.shape != (frames,) or each.dtype.kind not in "if" for each in per_frame) or counts.sum() != len(arrays["boxes"]):
+                return None
             ends = np.cumsum(counts)
             detections = []
             for end, count in zip(ends, counts, strict=True):
@@ -179,10 +182,9 @@ class Seen:
                 poses = arrays["keypoints"][rows] if "keypoints" in arrays else None
                 names = ("",) * int(count)
                 detections.append(Detections(arrays["boxes"][rows], arrays["scores"][rows], arrays["ids"][rows], names, keypoints=poses))
-            seen = cls(detections, arrays["macs"], arrays["dense_macs"], arrays["ms"])
-        except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error):
+            return cls(detections, arrays["macs"], arrays["dense_macs"], arrays["ms"])
+        except (OSError, ValueError, TypeError, AttributeError, KeyError, EOFError, BadZipFile, zlib.error):
             return None
-        return seen if len(seen.detections) == len(seen.ms) == len(seen.macs) == len(seen.dense_macs) == frames else None
 
 
 def agreed(dense: Detections, found: Detections, shown: float | None = None) -> tuple[float, float]:

@@ -282,6 +282,38 @@ def test_what_was_kept_is_what_was_seen(tmp_path: Path) -> None:
     assert Seen.load(tmp_path / "a.npz", 4) is None and Seen.load(tmp_path / "b.npz", 3) is None
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("counts", np.array(["a"])),
+        ("counts", np.array(1)),
+        ("counts", np.array([1.0])),
+        ("counts", np.array([2])),
+        ("boxes", np.zeros((2, 4), np.float32)),
+        ("macs", np.array(["1"])),
+        ("macs", np.ones((1, 2), np.int64)),
+        ("ms", np.array(1.0)),
+        ("scores", np.zeros(0, np.float32)),
+        ("keypoints", np.zeros((0, 17, 3), np.float32)),
+    ],
+)
+def test_what_was_kept_otherwise_is_measured_anew(tmp_path: Path, name: str, value: np.ndarray[Any, Any]) -> None:
+    path = tmp_path / "a.npz"
+    Seen([detections()], np.array([1]), np.array([9]), np.array([1.0])).save(path)
+    with np.load(path) as kept:
+        arrays = dict(kept)
+    assert Seen.load(path, 1) is not None
+    np.savez_compressed(path, allow_pickle=False, **{**arrays, name: value})
+    assert Seen.load(path, 1) is None
+
+
+def test_other_files_in_the_place_of_what_was_kept_are_measured_anew(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.arange(3))
+    (tmp_path / "empty").touch()
+    (tmp_path / "folder").mkdir()
+    assert [Seen.load(tmp_path / name, 3) for name in ("a.npy", "empty", "folder")] == [None] * 3
+
+
 def test_a_frame_that_is_filled_in_costs_nothing() -> None:
     class Half:
         notes: tuple[str, ...] = ()
