@@ -39,7 +39,7 @@ def by_goal(settings: CalibrateSettings, goal: Goal, target: Path, specs: list[s
     from skipvid.cli.calibrate import check_gates, described, loaded
     from skipvid.cli.networks import network_preset
     from skipvid.cli.talk import Talk
-    from skipvid.core.files import write_text
+    from skipvid.core.files import write_texts
     from skipvid.core.text import printable, without_secrets
     from skipvid.evaluate.frontier import comment, document, lines, page, promise, with_options
     from skipvid.evaluate.labels import FAINTEST
@@ -70,8 +70,7 @@ def by_goal(settings: CalibrateSettings, goal: Goal, target: Path, specs: list[s
         found = _found(engine, material, goal, keep / _key(settings, engine, specs), settings.floor, talk)
         text = described(settings, preset, engine, target.stem, promise(found), found.threshold, found.thresholds)
         about = comment(goal, found, names, datetime.date.today().isoformat(), skipvid.__version__, options)
-        write_text(html, page(goal, found, names, skipvid.__version__, options))
-        write_text(target, about + dump_preset(text))
+        write_texts({html: page(goal, found, names, skipvid.__version__, options), target: about + dump_preset(text)})
         _clear(keep)
         if settings.talk.as_json:
             paths = {"preset": str(target.resolve()), "html": str(html.resolve())}

@@ -15,8 +15,8 @@ import re
 import secrets
 import stat
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -215,7 +215,20 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """write_bytes of text as UTF-8; what cannot be encoded (bytes of a file name that were none) is escaped."""
-    write_bytes(path, text.encode("utf-8", "backslashreplace"))
+    write_texts({path: text})
+
+
+def write_texts(texts: Mapping[Path, str]) -> None:
+    """As write_text, of files that belong together: where one of them cannot be written, none is there."""
+    with ExitStack() as stack:
+        files = []
+        for path, text in texts.items():
+            files.append(file := PartFile(path))
+            stack.callback(file.discard)
+            with output_errors(path):
+                file.part.write_bytes(text.encode("utf-8", "backslashreplace"))
+        for file in files:
+            file.commit()
 
 
 def _stem_of_part(target: Path) -> str:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from skipvid.core.errors import OutputError
-from skipvid.core.files import PartFile, cut_name, left_behind, write_bytes, write_text
+from skipvid.core.files import PartFile, cut_name, left_behind, write_bytes, write_text, write_texts
 from skipvid.core.text import printable
 
 LATIN = os.fsdecode(b"caf\xe9 ")
@@ -218,3 +219,20 @@ def test_names_are_cut_by_whole_characters_and_stay_different(name: str) -> None
     assert 240 < len(os.fsencode(cut)) <= 255
     assert cut != cut_name(name + "x", 255) and cut_name("short", 255) == "short"
     assert name.startswith(cut.rpartition("~")[0])
+
+
+def test_files_that_belong_together_appear_together_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = tmp_path / "a.html", tmp_path / "b.yaml"
+    real = Path.write_bytes
+
+    def full(path: Path, data: bytes) -> int:
+        if path.name.startswith("b.yaml"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(path, data)
+
+    with monkeypatch.context() as patch, pytest.raises(OutputError, match=r"b\.yaml cannot be written: No space left"):
+        patch.setattr(Path, "write_bytes", full)
+        write_texts({first: "one", second: "two"})
+    assert not list(tmp_path.iterdir())
+    write_texts({first: "one", second: "two"})
+    assert (first.read_text(), second.read_text()) == ("one", "two") and len(list(tmp_path.iterdir())) == 2
