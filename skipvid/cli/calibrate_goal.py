@@ -85,9 +85,12 @@ def _found(engine: Engine, material: Material, goal: Goal, keep: Path, floor: fl
     """What meets the goal; where nothing does, what there is is said before the error."""
     from skipvid.cli.run_jobs import cores_for
     from skipvid.cli.talk import Progress
+    from skipvid.core.files import output_errors
     from skipvid.evaluate.frontier import table
     from skipvid.evaluate.goal import GoalNotMet, calibrate_by_goal
 
+    with output_errors(keep):  # before any pass
+        keep.mkdir(parents=True, exist_ok=True)
     talk.say(f"what is measured is kept in {keep.parent} until the preset is written: a run that was broken off goes on there")
     with ExitStack() as stack:
         stack.enter_context(cores_for(engine))

@@ -105,6 +105,16 @@ def test_what_cannot_be_done_is_said_in_one_line(
     assert (place / "there.yaml").read_text() == "the one before"
 
 
+def test_a_file_where_passes_would_be_kept_is_told_before_any_pass(
+    place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_clip(place / "longer.mp4", frames=8)
+    (place / "mine-calibration").touch()
+    monkeypatch.setattr("skipvid.evaluate.goal.calibrate_by_goal", lambda *_, **__: pytest.fail("it ran"))
+    assert run(["calibrate", "longer.mp4", "-o", "mine.yaml", "--saving", "2"]) == 6
+    assert "cannot be written: Not a directory" in capsys.readouterr().err
+
+
 def test_clips_of_one_name_are_cameras_of_their_own() -> None:
     clips = [LabelledClip("a.mp4", "east/a.mp4"), LabelledClip("b.mp4", "b.mp4"), LabelledClip("a.mp4", "west/a.mp4")]
     assert [clip.name for clip in told_apart(clips)] == ["east/a.mp4", "b.mp4", "west/a.mp4"]
