@@ -80,7 +80,7 @@ class CalibrateSettings:
     network: PeopleNetworkSettings = field(default_factory=PeopleNetworkSettings)
     motion: MotionSettings = field(default_factory=MotionSettings)
     read: ReadSettings = field(default_factory=ReadSettings)
-    overwrite: bool = flag("--overwrite", help="Replace an existing preset.")
+    overwrite: bool = flag("--overwrite", help="Replace an existing preset, and its page.")
     talk: TalkSettings = field(default_factory=TalkSettings)
 
 
@@ -88,10 +88,14 @@ class CalibrateSettings:
 def calibrate(settings: CalibrateSettings) -> int:
     """Give every map of a network a threshold of its own, and write them as a preset.
 
-    SOURCE is material like that to come: a few seconds with movement, no labels. Maps on which the result depends little get higher
-    thresholds, others lower ones, so that the error for the same saving is smaller. With a goal, all frames are used: what is promised is
-    measured on blocks of time that were left out; a run that was broken off goes on where it ended. The options about persons are for pose
-    presets.
+    SOURCE is material like that to come: a few seconds with movement; it needs no labels. Maps on which the result depends little get
+    higher thresholds, others lower ones, so that the error for the same saving is smaller.
+
+    With a goal (--max-drop, --saving or --budget) all frames are used, and the preset says what it promises: what was measured on blocks of
+    time that were left out. A page beside it shows the frontier. It takes 30 passes over the frames; a run that was broken off goes on
+    where it ended. Where nothing meets the goal, the frontier is shown, nothing is written, and the exit code is 2.
+
+    The options about persons are for pose presets.
     """
     from skipvid.cli.calibrate_goal import by_goal
     from skipvid.cli.networks import network_preset

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import platform
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -60,7 +61,7 @@ def by_goal(settings: CalibrateSettings, goal: Goal, target: Path, specs: list[s
     network = settings.network
     if labels is not None and not labels.keypoints and network.conf is None:
         network = replace(network, conf=FAINTEST)
-    names, options = [printable(without_secrets(clip.name)) for clip in clips], _options(settings, preset)
+    names, options = [printable(without_secrets(clip.name)) for clip in clips], _options(settings, preset, goal)
     with Talk(settings.talk) as talk:
         check_gates(preset, settings.motion)
         engine = loaded(network, settings.motion, preset, talk)
@@ -117,8 +118,8 @@ def _clear(keep: Path) -> None:
         keep.rmdir()
 
 
-def _options(settings: CalibrateSettings, preset: Preset) -> str:
-    """Those that change what is found or saved, and that no preset holds."""
+def _options(settings: CalibrateSettings, preset: Preset, goal: Goal) -> str:
+    """Those that change what is promised, and that no preset holds: what is found or saved, and of a budget the time."""
     from skipvid.tasks.detect import finds_people
 
     people, words = settings.network.people, list[str]()
@@ -133,6 +134,9 @@ def _options(settings: CalibrateSettings, preset: Preset) -> str:
             words += ["--denoise none"] if settings.motion.denoise == "none" else []
     words += [f"--refresh {settings.network.refresh}"] if settings.network.refresh else []
     words += [f"--stride {settings.read.stride}"] if settings.read.stride > 1 else []
+    if goal.kind == "budget":
+        words += [f"--threads {settings.network.threads}"] if settings.network.threads else []
+        words += [f"--backend {settings.network.backend}"] if settings.network.backend != "auto" else []
     return " ".join(words)
 
 
@@ -185,6 +189,7 @@ def _key(settings: CalibrateSettings, engine: Engine, specs: list[str]) -> str:
     engines = (engine,) if detector is None else (engine, detector)
     parts = (
         skipvid.__version__,
+        platform.node(),  # another machine takes another time, and may round otherwise: precision "auto"
         [(each.preset, each.model.config, each.weights_sha256, each.motion, each.denoise) for each in engines],
         [(spec, _state(Path(spec))) for spec in specs],
         settings.network,

@@ -19,6 +19,7 @@ from skipvid.cli.networks import skip_config
 from skipvid.cli.settings.groups import NetworkSettings, PeopleNetworkSettings, PeopleSettings, ReadSettings, SourceSettings
 from skipvid.cli.settings.motion import MotionSettings
 from skipvid.cli.talk import Talk
+from skipvid.evaluate.goal import Goal
 from skipvid.evaluate.truth import LabelledClip
 from skipvid.presets.preset import load_preset
 from skipvid.skip.config import SkipConfig
@@ -160,13 +161,17 @@ def test_motion_and_denoising_that_were_measured_are_written_and_a_second_calibr
 
 
 def test_what_no_preset_holds_is_named_beside_the_promise() -> None:
-    detector, poses = load_preset("efficientdet-nano"), load_preset("hrnet-nano")
-    assert _options(settings_of(), detector) == _options(settings_of(), poses) == ""
-    assert _options(settings_of(refresh=9), detector) == "--refresh 9"
+    detector, poses, goal = load_preset("efficientdet-nano"), load_preset("hrnet-nano"), Goal("drop", 0.5)
+    assert _options(settings_of(), detector, goal) == _options(settings_of(), poses, goal) == ""
+    assert _options(settings_of(refresh=9), detector, goal) == "--refresh 9"
     strided = replace(settings_of(people=PeopleSettings(detect_every=3, max_persons=2)), read=ReadSettings(stride=2))
-    assert _options(strided, poses) == "--detect-every 3 --max-persons 2 --stride 2" and _options(strided, detector) == "--stride 2"
+    assert _options(strided, poses, goal) == "--detect-every 3 --max-persons 2 --stride 2"
+    assert _options(strided, detector, goal) == "--stride 2"
     still = replace(settings_of(), motion=MotionSettings(motion="none"))
-    assert _options(still, poses) == "--motion none" and _options(still, detector) == ""  # a detector's preset says it
+    assert _options(still, poses, goal) == "--motion none" and _options(still, detector, goal) == ""  # a detector's preset says it
+    timed = settings_of(threads=1, backend="reference")
+    assert _options(timed, detector, goal) == ""
+    assert _options(timed, detector, Goal("budget", 5.0)) == "--threads 1 --backend reference"
 
 
 def test_kept_passes_are_of_the_same_pictures_and_networks(tmp_path: Path) -> None:
