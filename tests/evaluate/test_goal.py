@@ -405,3 +405,15 @@ def test_where_there_are_too_few_frames_there_is_no_interval() -> None:
 def test_a_goal_that_was_not_about_accuracy_has_no_doubts() -> None:
     _, found = found_with(0.8)
     assert "kept below" not in "\n".join(lines(Goal("saving", 2.0), found))
+
+
+def test_a_budget_that_needs_no_gates_is_said_to_need_none() -> None:
+    _, found = found_with(0.8)
+    assert "the dense network takes 20.00 ms a frame here: --gate none keeps the budget" in "\n".join(lines(Goal("budget", 20.0), found))
+    assert "--gate none" not in "\n".join(lines(Goal("budget", 19.0), found)) + "\n".join(lines(Goal("saving", 20.0), found))
+
+
+def test_the_time_of_the_dense_network_is_told_with_either_yardstick() -> None:
+    goal, found = found_with(0.8)
+    for measure in ("AP50", "agreement"):
+        assert "20.00 ms a frame" in lines(goal, replace(found, measure=measure))[0]
