@@ -157,13 +157,16 @@ def same_values(inputs: Sequence[Input], seen: Sequence[Input]) -> bool:
 
 def _same(item: Input, other: Input) -> bool:
     if isinstance(item, Picture) or isinstance(other, Picture):
-        return isinstance(item, Picture) and isinstance(other, Picture) and _same_bytes(item.pixels, other.pixels)
+        return isinstance(item, Picture) and isinstance(other, Picture) and same_bytes(item.pixels, other.pixels)
     return item.equal(other)
 
 
-def _same_bytes(pixels: NDArray[np.uint8], other: NDArray[np.uint8]) -> bool:
-    """Most are told apart by a few pixels, so few that NumPy does not let other threads run Python meanwhile: they would keep the caller
-    waiting just before it computes the network, which lets them run anyway."""
+def same_bytes(pixels: NDArray[np.uint8], other: NDArray[np.uint8]) -> bool:
+    """Whether two pictures are equal.
+
+    Most are told apart by a few pixels, so few that NumPy does not let other threads run Python meanwhile: they would keep the caller
+    waiting just before it computes the network, which lets them run anyway.
+    """
     step = tuple(max(1, extent // FEW) for extent in pixels.shape[:2])
     few = (slice(None, None, step[0]), slice(None, None, step[1]))
     return pixels.shape == other.shape and np.array_equal(pixels[few], other[few]) and np.array_equal(pixels, other)

@@ -69,7 +69,8 @@ class AutoCanvas(Canvas):
 
     def choose(self, share: float, dense_macs: int, seen: Seen) -> bool:
         """As of a canvas."""
-        return self._choice.spent(share, seen, self._price(seen) * self._size[0] * self._size[1] / max(1, dense_macs))
+        price = self._price(seen) if share else 0.0  # one that is sent again is not registered again
+        return self._choice.spent(share, seen, price * self._size[0] * self._size[1] / max(1, dense_macs))
 
     def _price(self, seen: Seen) -> float:
         """Of one pixel of a picture that became this, in MACs."""

@@ -5,7 +5,7 @@ shows nothing of the canvas, what was seen there last stays. A frame that has no
 
 The canvas has the anchor's own borders and no margin around: a margin would need an input of another size, on whose grid the network finds
 other things, and would shrink what presets with a fixed input size can see. So it costs no MACs, and what lies beyond the anchor's border,
-at most REACH of the width, is not seen until the next anchor.
+at most REACH of the longer side, is not seen until the next anchor.
 """
 
 from __future__ import annotations
@@ -16,12 +16,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from skipvid.skip.picture import same_bytes
 from skipvid.tasks.motion import STANDSTILL, MotionEstimator, Similarity
 from skipvid.tasks.moved import draw_changes
 from skipvid.tasks.patches import STILL
 
-REACH = 0.02
-"""The share of the picture's width that a corner may be moved by; beyond, a new anchor is set."""
+REACH, LEAST_REACH = 0.02, 4.0
+"""The share of the picture's longer side that a corner may be moved by, and pixels that it may in any case; beyond, a new anchor is set. A
+picture that is cut from a larger one shakes by as many pixels as that."""
 MOST_LOST, LONGEST_LOST = 3, 48
 """Pictures in a row that may go unregistered before an anchor is set; doubled from one such anchor to the next, as it takes time."""
 CELL = 32
@@ -84,12 +86,13 @@ class Canvas:
         self.anchored = False
         self.shift = (0, 0)
         self._follows = follows
-        self._reach = max(REACH * size[1], CELL * (FOLLOWS + 0.2)) if follows else REACH * size[1]
+        self._reach = max(REACH * max(size), LEAST_REACH, CELL * (FOLLOWS + 0.2) if follows else 0.0)
         self.lost = 0
         self._is_anchor = self._has_moved = self._is_stray = False
         self._size = size
         self._estimator = MotionEstimator(watched)
         self._seen: NDArray[np.uint8] | None = None
+        self._last: NDArray[np.uint8] | None = None  # the last picture, as it was given, where it was registered
         self._resting = 0
         self._patience = MOST_LOST
         self._found = False  # any picture on the canvas since its anchor, so that those which are not are exceptions
@@ -111,7 +114,7 @@ class Canvas:
 
     def forget(self) -> None:
         """The next picture is an anchor."""
-        self._seen = None
+        self._seen = self._last = None
 
     @property
     def rests(self) -> bool:
@@ -134,16 +137,21 @@ class Canvas:
         """(height, width, 3) uint8 BGR -> the same on the canvas, valid until the next call; `pixels` itself where nothing moved.
 
         boxes: (K, 4) xyxy on the canvas, of what may move by itself. A picture that cannot be registered is given as it is; of several
-        in a row the last becomes an anchor. That need not be a keyframe where none before it lay on the canvas.
+        in a row the last becomes an anchor. That need not be a keyframe where none before it lay on the canvas. A picture that is sent
+        again, as of a stream at twice the camera's rate, stays where it is to the bit.
         """
         self.anchored, self.shift = False, (0, 0)
         self._is_anchor = self._has_moved = self._is_stray = False
         if self._seen is None:
             self._patience = MOST_LOST
             return self._anchor(pixels)
+        if self._last is not None and same_bytes(pixels, self._last):
+            return pixels if self.motion is STANDSTILL else self._seen
         motion = self._estimator.estimate(pixels, boxes)
         if motion is None:
+            self._last = None
             return self._lose(pixels)
+        self._keep(pixels)
         self.lost, self._patience, self._found = 0, MOST_LOST, True
         if self._follows:
             motion = self._follow(motion, self._seen, pixels)
@@ -159,6 +167,12 @@ class Canvas:
         elif self._estimator.worn:
             self._estimator.renew(self._seen)
         return pixels if motion is STANDSTILL else self._seen
+
+    def _keep(self, pixels: NDArray[np.uint8]) -> None:
+        if self._last is None:
+            self._last = pixels.copy()
+        else:
+            np.copyto(self._last, pixels)
 
     def _lose(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Give a picture as it is."""

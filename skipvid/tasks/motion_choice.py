@@ -16,7 +16,8 @@ from skipvid.tasks.motion import STANDSTILL
 WORTH = 0.12
 """The mean share of the MACs from which on a canvas can gain something: a still camera over a calm scene is never looked at."""
 CALM = 0.1
-"""The mean share below which no look is expected."""
+"""The mean share below which no look is expected; and that of one picture below which it does not matter whether it is registered: while
+the camera is covered, or sends black pictures."""
 MEMORY = 16
 """Frames that the mean share reaches back."""
 LOOKS, MOVING = 6, 2
@@ -115,13 +116,13 @@ class MotionChoice:
                 else:
                     self._fail(SOONER)
         else:
-            self._judge(seen)
+            self._judge(share, seen)
         return self.state != before and self.state != "used"
 
-    def _judge(self, seen: Seen) -> None:
+    def _judge(self, share: float, seen: Seen) -> None:
         """Whether the canvas is used further."""
         self._idle = self._idle + 1 if seen.motion is STANDSTILL and not seen.lost else 0
-        self._lost += (bool(seen.lost) - self._lost) / MEMORY
+        self._lost += ((seen.lost > 0 and share >= CALM) - self._lost) / MEMORY
         if self.state == "trying":
             if self._age == TRIAL:
                 self._mean += (1 - self._mean) / MEMORY

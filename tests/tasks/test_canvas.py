@@ -92,13 +92,34 @@ def test_shifting_agrees_with_warping() -> None:
 def test_a_camera_that_was_pushed_aside_gets_a_new_anchor_when_it_rests() -> None:
     whole, canvas = scene(), Canvas(SIZE)
     canvas.register(seen(whole))
-    pushed = seen(whole, 3.3, 0.4)
     anchored = []
-    for _ in range(RESTS + 3):
+    for number in range(RESTS + 3):
+        pushed = seen(whole, 3.3, 0.4)
+        pushed[:8] = number
         registered = canvas.register(pushed)
         anchored.append(canvas.anchored)
     assert anchored.count(True) == 1 and anchored[-1] is False
     assert registered is pushed
+
+
+@pytest.mark.parametrize("follows", [False, True])
+def test_a_picture_that_is_sent_again_stays_where_it_is_to_the_bit(follows: bool) -> None:
+    """Of a stream at twice the camera's rate, or one that is frozen, however long."""
+    whole, canvas = scene(), Canvas(SIZE, follows=follows)
+    for number in range(20):
+        buffer = seen(whole, 2 * math.sin(2.1 * number) + (3.0 * number if follows else 0.0), math.cos(1.3 * number))
+        first, motion = canvas.register(buffer).copy(), canvas.motion
+        for _ in range(2 * RESTS if number == 10 else 1):
+            assert np.array_equal(canvas.register(buffer.copy()), first) and canvas.motion is motion
+            assert not canvas.anchored and canvas.shift == (0, 0) and not canvas.seen.is_anchor
+
+
+def test_a_picture_whose_memory_is_written_to_anew_is_another_one() -> None:
+    whole, canvas, buffer = scene(), Canvas(SIZE), np.zeros((*SIZE, 3), np.uint8)
+    for number in range(4):
+        np.copyto(buffer, seen(whole, 1.5 * (number % 2)))
+        canvas.register(buffer)
+        assert (canvas.motion is STANDSTILL) == (number % 2 == 0)
 
 
 def test_a_pan_sets_a_new_anchor_when_it_leaves_the_reach_of_the_old_one() -> None:
@@ -109,6 +130,21 @@ def test_a_pan_sets_a_new_anchor_when_it_leaves_the_reach_of_the_old_one() -> No
         anchors.append(canvas.anchored)
         assert canvas.motion.apart(STANDSTILL, SIZE) <= 0.02 * SIZE[1]
     assert anchors[0] and 2 <= anchors.count(True) <= 4
+
+
+@pytest.mark.parametrize("size", [(97, 161), (211, 97), (300, 60)])
+def test_pictures_cut_from_a_larger_one_are_registered_as_that(size: tuple[int, int]) -> None:
+    whole, canvas, unlike = scene(), Canvas(size), []
+    for number in range(12):
+        picture = np.ascontiguousarray(
+            seen(whole, 1.3 * math.sin(2.1 * number), 1.3 * math.cos(1.3 * number))[: size[0], 150 : 150 + size[1]]
+        )
+        registered = canvas.register(picture)
+        assert canvas.anchored == (number == 0) and canvas.lost == 0
+        if number == 0:
+            first = picture
+        unlike.append(change(registered, first) / max(1e-9, change(picture, first)))
+    assert np.mean(unlike[1:]) < 0.4
 
 
 def test_a_canvas_that_follows_a_pan_moves_by_whole_cells_and_keeps_the_scene_in_place() -> None:
@@ -211,8 +247,8 @@ def test_pictures_that_are_not_registered_are_strays_until_the_camera_is_given_u
     canvas, picture = Canvas((48, 64)), np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
     canvas.register(picture)
     strays = []
-    for _ in range(4 + 2 * len(lost) + 2):
-        canvas.register(picture)
+    for number in range(4 + 2 * len(lost) + 2):
+        canvas.register(picture + np.uint8(number + 1))
         strays.append(canvas.seen.stray)
     first = [True] * MOST_LOST + [False]  # the last one is an anchor
     assert strays == [False, False, True, False, *first, *[False] * len(lost), False, True]

@@ -50,7 +50,7 @@ def run(canvas: AutoCanvas, share: float, on_canvas: float, count: int, moving: 
     used = []
     for number in range(count):
         used.append(canvas.registers)
-        picture = SHAKEN[number % len(SHAKEN)] if moving else SHAKEN[0]
+        picture = SHAKEN[number % len(SHAKEN)] if moving else np.asarray(SHAKEN[0] // 2 + number % 2, np.uint8)  # no two are equal
         registered = canvas.register(picture)
         assert registered is picture or canvas.registers
         canvas.spent(1.0 if canvas.anchored else on_canvas if used[-1] else share, MACS)
@@ -214,11 +214,12 @@ def test_a_slow_motion_is_looked_at_until_it_shows() -> None:
     assert decided(choice, [0.5] * MOVING, Seen(moved=True)) == "trying"
 
 
-@pytest.mark.parametrize(("every", "used"), [(8, True), (2, False)])
-def test_a_canvas_is_given_up_where_pictures_are_often_lost(every: int, used: bool) -> None:
+@pytest.mark.parametrize(("every", "share", "used"), [(8, CALM, True), (2, CALM, False), (2, 0.0, True)])
+def test_a_canvas_is_given_up_where_pictures_are_often_lost_that_cost_something(every: int, share: float, used: bool) -> None:
     choice = MotionChoice(DENSE_ABOVE)
     decided(choice, [1.0] * (2 + SOON), Seen())
     decided(choice, [1.0] * MOVING, Seen(moved=True))
     assert decided(choice, [1.0] + [0.1] * (TRIAL - 1), Seen(MOVED)) == "used"
-    states = [decided(choice, [0.1], Seen(MOVED) if number % every else Seen(lost=1)) for number in range(4 * MEMORY)]
+    lost = [number % every == 0 for number in range(4 * MEMORY)]
+    states = [decided(choice, [share], Seen(lost=1)) if each else decided(choice, [0.1], Seen(MOVED)) for each in lost]
     assert all(state == "used" for state in states) == used
