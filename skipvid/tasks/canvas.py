@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skipvid.skip.picture import same_bytes
-from skipvid.tasks.motion import STANDSTILL, MotionEstimator, Similarity
+from skipvid.tasks.motion import CLOSE, STANDSTILL, MotionEstimator, Similarity
 from skipvid.tasks.moved import draw_changes
 from skipvid.tasks.patches import STILL
 
@@ -31,7 +31,8 @@ CELL = 32
 FOLLOWS = 0.6
 """Cells that the picture lies aside when the canvas follows it."""
 RESTS = 25
-"""Frames in a row that lie alike beside the anchor, after which a new one is set: the camera was moved, and stands."""
+"""Frames in a row that lie alike beside the anchor, after which a new one is set: the camera was moved, and stands. It is a keyframe unless
+it lies within CLOSE pixels, as where encoders move a picture by a tenth of one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +138,8 @@ class Canvas:
         """(height, width, 3) uint8 BGR -> the same on the canvas, valid until the next call; `pixels` itself where nothing moved.
 
         boxes: (K, 4) xyxy on the canvas, of what may move by itself. A picture that cannot be registered is given as it is; of several
-        in a row the last becomes an anchor. That need not be a keyframe where none before it lay on the canvas. A picture that is sent
-        again, as of a stream at twice the camera's rate, stays where it is to the bit.
+        in a row the last becomes an anchor. That need not be a keyframe where none before it lay on the canvas, nor where it lies close.
+        A picture that is sent again, as of a stream at twice the camera's rate, stays where it is to the bit.
         """
         self.anchored, self.shift = False, (0, 0)
         self._is_anchor = self._has_moved = self._is_stray = False
@@ -156,7 +157,10 @@ class Canvas:
         if self._follows:
             motion = self._follow(motion, self._seen, pixels)
         if self._is_over(motion):
-            return self._anchor(pixels)
+            close = motion.apart(STANDSTILL, self._size) <= CLOSE
+            self._anchor(pixels)
+            self.anchored, self._found = not close, close  # so near, gates open less than a keyframe computes
+            return pixels
         self.motion = motion
         if motion is STANDSTILL:
             np.copyto(self._seen, pixels)

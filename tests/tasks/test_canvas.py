@@ -89,16 +89,18 @@ def test_shifting_agrees_with_warping() -> None:
     assert change(one, other) < 0.5
 
 
-def test_a_camera_that_was_pushed_aside_gets_a_new_anchor_when_it_rests() -> None:
+@pytest.mark.parametrize(("aside", "keyframes"), [(3.3, 1), (0.2, 0)])
+def test_a_camera_that_was_pushed_aside_gets_a_new_anchor_when_it_rests(aside: float, keyframes: int) -> None:
     whole, canvas = scene(), Canvas(SIZE)
     canvas.register(seen(whole))
-    anchored = []
+    anchored, anchors = [], []
     for number in range(RESTS + 3):
-        pushed = seen(whole, 3.3, 0.4)
+        pushed = seen(whole, aside, 0.4 * (aside > 1))
         pushed[:8] = number
         registered = canvas.register(pushed)
         anchored.append(canvas.anchored)
-    assert anchored.count(True) == 1 and anchored[-1] is False
+        anchors.append(canvas.seen.is_anchor)
+    assert anchored.count(True) == keyframes and anchored[-1] is False and anchors.count(True) == 1
     assert registered is pushed
 
 
