@@ -40,6 +40,7 @@ class DetectTask(PictureTask):
     ) -> None:
         super().__init__(preset, spec.fill, areas, motion, denoise)
         self.score_threshold = score_threshold
+        self._sure = max(score_threshold, preset.score_threshold)
         self._make_head = spec.head
         self._labels = found_categories(preset)
         self._head: DetectionHead[Any] | None = None
@@ -72,8 +73,13 @@ class DetectTask(PictureTask):
                 self._found[level] = head.find(level, [maps[number] for number in numbers], self.score_threshold)
         found, registration = [self._found[level] for level in range(len(head.levels))], self.registration
         seen, raw = registration.seen, Once(lambda: head.choose(found))
-        self._boxes = None if registration.rests else lambda: raw().boxes
+        self._boxes = None if registration.rests else lambda: self._surely(raw())
         return lambda: self._chosen(raw(), registration, seen)
+
+    def _surely(self, raw: RawDetections) -> NDArray[np.float32]:
+        """(K, 4) the boxes that what may move by itself is in. Faint ones, which are asked for to follow things or to measure accuracy, would
+        cover all that a camera's motion is found by."""
+        return raw.boxes[raw.scores >= self._sure]
 
     def _chosen(self, raw: RawDetections, registration: Registration, seen: Seen) -> Detections:
         categories = self._labels.category_ids(raw.classes)

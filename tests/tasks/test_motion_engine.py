@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from moving_square import assert_same, frames
+from numpy.typing import NDArray
 from shaking_camera import SIZE, scene, seen, shaken
 
 from skipvid.core.results import Frame, FrameResult
@@ -16,6 +17,8 @@ from skipvid.skip.config import SkipConfig
 from skipvid.tasks.areas import Areas, read_area
 from skipvid.tasks.detect_engine import DetectEngine
 from skipvid.tasks.engine_stream import EngineStream
+from skipvid.tasks.identities import FollowOptions
+from skipvid.tasks.motion import MotionEstimator, Similarity
 
 
 def analysed(engine: DetectEngine, motion: str, given: list[Frame], config: SkipConfig | None = None) -> list[FrameResult]:
@@ -99,6 +102,29 @@ def test_boxes_and_activity_are_reported_where_the_frame_shows_them(bundled: Det
     gaps = np.abs(last[None] - expected[:, None]).max(2).min(1)
     assert np.median(gaps) < 0.25, "less than the motion by far, so the way back was taken"
     assert (last[:, :2] >= 0).all() and (last[:, 2] <= SIZE[1]).all() and (last[:, 3] <= SIZE[0]).all()
+
+
+def test_faint_boxes_hide_nothing_that_motion_is_found_by(bundled: DetectEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who follows things, or measures accuracy, asks for boxes that cover all of the picture; what is registered is the same."""
+    given, hidden, found = shaken(12, 2.0), list[list[int]](), list[int]()
+    estimate = MotionEstimator.estimate
+
+    def watched(estimator: MotionEstimator, pixels: NDArray[np.uint8], boxes: NDArray[np.float32] | None = None) -> Similarity | None:
+        hidden[-1].append(0 if boxes is None else len(boxes))
+        return estimate(estimator, pixels, boxes)
+
+    monkeypatch.setattr(MotionEstimator, "estimate", watched)
+    low = bundled.score_threshold
+    high = float(np.median(bundled.stream().process(given[0]).detections.scores))
+    for sure, faint, follow in ((high, high, None), (high, low, None), (high, high, FollowOptions()), (low, low, None)):
+        chosen = bundled.regated(bundled.model.config)
+        chosen.preset = replace(bundled.preset, score_threshold=sure)
+        chosen.score_threshold, chosen.follow = faint, follow
+        chosen.use_motion("canvas")
+        stream = chosen.stream()
+        hidden.append([])
+        found.append(sum(len(stream.process(frame).detections) for frame in given))
+    assert hidden[0] == hidden[1] == hidden[2] != hidden[3] and 0 < found[0] < found[1]
 
 
 def test_activity_and_masks_lie_on_the_frame(engine: DetectEngine) -> None:
