@@ -148,13 +148,17 @@ def test_pictures_that_are_left_out_hold_nothing_up() -> None:
     assert ahead.take(PICTURES[9], None)[1] is None
 
 
-@pytest.mark.parametrize("motion", ["canvas", "auto"])
+@pytest.mark.parametrize("motion", ["canvas", "auto", "shift"])
 def test_a_stream_finds_the_same_whether_frames_were_looked_at_ahead(engine: DetectEngine, motion: str) -> None:
-    """A scene that shakes, with a cut in it; `auto` begins to register on the way."""
+    """A scene that shakes, with a cut in it, a frame that comes twice, a connection that was lost, and another size, as a live source
+    has them, whose frames are not looked at ahead; `auto` begins to register on the way."""
     engine.use_motion(motion)
     whole = scene()
     frames = [Frame(seen(whole, 2 * math.sin(2.1 * n), math.cos(1.3 * n)), n, n / 25, "") for n in range(22)]
     frames += [Frame(255 - seen(whole, math.sin(n), 0.0), n, n / 25, "") for n in range(22, 28)]
+    frames += [Frame(frames[-1].image.copy(), 28, 28 / 25, "")]
+    frames += [Frame(seen(whole, math.sin(n), 1.0), n, n / 25, "", resumed=n == 40) for n in (40, 41, 47)]
+    frames += [Frame(np.ascontiguousarray(seen(whole, math.sin(n), 1.0)[:200, :320]), n, n / 25, "") for n in (50, 52, 53)]
 
     def results(ahead: int, late: int = 0) -> list[tuple[bool, int, bytes]]:
         """ahead: frames that are looked at before their turn. late: for so many frames each result waits to be completed."""
@@ -174,7 +178,8 @@ def test_a_stream_finds_the_same_whether_frames_were_looked_at_ahead(engine: Det
         return found
 
     alone = results(0)
-    assert alone[22][0] and not all(keyframe for keyframe, _, _ in alone)
+    assert alone[22][0] and alone[29][0] and alone[32][0] and not all(keyframe for keyframe, _, _ in alone)
+    assert alone[28][1:] == (0, alone[27][2]), "nothing is computed of what is sent again"
     assert results(1) == alone and results(5) == alone
     assert results(5, late=5) == alone and results(5, late=len(frames)) == alone
 
