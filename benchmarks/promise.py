@@ -33,7 +33,8 @@ from tables import ResultTable, add_write_option, interval_text
 from skipvid.core.errors import UsageError
 from skipvid.evaluate.bootstrap import Interval
 from skipvid.evaluate.evidence import BLOCK_FRAMES
-from skipvid.evaluate.goal import Found, Goal, calibrate_by_goal, with_noise
+from skipvid.evaluate.found import Found, Goal
+from skipvid.evaluate.goal import calibrate_by_goal, with_noise
 from skipvid.evaluate.material import Material, Seen
 from skipvid.presets.preset import load_preset
 from skipvid.skip.config import SkipConfig

@@ -21,7 +21,7 @@ from skipvid.core.motions import WARP
 if TYPE_CHECKING:
     from skipvid.cli.talk import Talk
     from skipvid.core.results import Frame
-    from skipvid.evaluate.goal import Goal
+    from skipvid.evaluate.found import Goal
     from skipvid.pipeline.calibrate import Calibration
     from skipvid.presets.preset import Preset
     from skipvid.tasks.engine import Engine
@@ -128,7 +128,7 @@ def calibrate(settings: CalibrateSettings) -> int:
 
 def _goal(settings: CalibrateSettings) -> Goal | None:
     """The goal that is set. Raises UsageError for more than one, or for settings that need one."""
-    from skipvid.evaluate.goal import Goal
+    from skipvid.evaluate.found import Goal
 
     kinds: tuple[Literal["drop", "saving", "budget"], ...] = ("drop", "saving", "budget")
     values = (settings.max_drop, settings.saving, settings.budget)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from skipvid.cli.calibrate import CalibrateSettings
     from skipvid.cli.talk import Talk
     from skipvid.core.results import Frame, FrameResult
-    from skipvid.evaluate.goal import Found, Goal
+    from skipvid.evaluate.found import Found, Goal
     from skipvid.evaluate.labels import Labels
     from skipvid.evaluate.material import Material
     from skipvid.evaluate.truth import LabelledClip
@@ -87,8 +87,9 @@ def _found(engine: Engine, material: Material, goal: Goal, keep: Path, floor: fl
     from skipvid.cli.run_jobs import cores_for
     from skipvid.cli.talk import Progress
     from skipvid.core.files import output_errors
+    from skipvid.evaluate.found import GoalNotMet
     from skipvid.evaluate.frontier import table
-    from skipvid.evaluate.goal import GoalNotMet, calibrate_by_goal
+    from skipvid.evaluate.goal import calibrate_by_goal
 
     with output_errors(keep):  # before any pass
         keep.mkdir(parents=True, exist_ok=True)

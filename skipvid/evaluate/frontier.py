@@ -10,7 +10,7 @@ from typing import Any
 
 from skipvid.evaluate.bootstrap import Interval
 from skipvid.evaluate.evidence import SURE
-from skipvid.evaluate.goal import Found, Goal, Point
+from skipvid.evaluate.found import Found, Goal, Point
 from skipvid.evaluate.material import FOLDS
 from skipvid.report.frontier_chart import ChartPoint, frontier_chart
 

@@ -19,7 +19,7 @@ from skipvid.cli.networks import skip_config
 from skipvid.cli.settings.groups import NetworkSettings, PeopleNetworkSettings, PeopleSettings, ReadSettings, SourceSettings
 from skipvid.cli.settings.motion import MotionSettings
 from skipvid.cli.talk import Talk
-from skipvid.evaluate.goal import Goal
+from skipvid.evaluate.found import Goal
 from skipvid.evaluate.truth import LabelledClip
 from skipvid.presets.preset import load_preset
 from skipvid.skip.config import SkipConfig

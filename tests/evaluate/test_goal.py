@@ -15,8 +15,9 @@ from skipvid.core.errors import SourceError, UsageError
 from skipvid.core.results import Detections, Frame, FrameResult
 from skipvid.evaluate.bootstrap import Interval
 from skipvid.evaluate.evidence import EXPECTED
+from skipvid.evaluate.found import Found, Goal, GoalNotMet, Point
 from skipvid.evaluate.frontier import comment, document, lines, page
-from skipvid.evaluate.goal import LEVELS, Found, Goal, GoalNotMet, Point, _Search, with_noise
+from skipvid.evaluate.goal import LEVELS, _Search, with_noise
 from skipvid.evaluate.labels import Labels
 from skipvid.evaluate.material import FOLDS, GRADED, Material, Seen, agreed
 from skipvid.evaluate.truth import FrameTruth, LabelledClip
