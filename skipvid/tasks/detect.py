@@ -77,8 +77,10 @@ class DetectTask(PictureTask):
         return lambda: self._chosen(raw(), registration, seen)
 
     def _surely(self, raw: RawDetections) -> NDArray[np.float32]:
-        """(K, 4) the boxes that what may move by itself is in. Faint ones, which are asked for to follow things or to measure accuracy, would
-        cover all that a camera's motion is found by."""
+        """(K, 4) the boxes that what may move by itself is in.
+
+        Faint ones, which are asked for to follow things or to measure accuracy, would cover all that a camera's motion is found by.
+        """
         return raw.boxes[raw.scores >= self._sure]
 
     def _chosen(self, raw: RawDetections, registration: Registration, seen: Seen) -> Detections:
