@@ -58,6 +58,10 @@ def test_a_goal_is_kept_on_frames_left_out_and_the_preset_says_so(place: Path, c
     assert preset.gate == "norm-smooth" and preset.threshold == told["threshold"] and len(preset.thresholds) == told["maps"]
     assert "<svg" in (place / "mine.html").read_text()
     assert not (place / "mine-calibration").exists()  # what was kept in case of a break
+    assert run(["detect", "longer.mp4", "--preset", "mine.yaml", "-o", "a.jsonl", "-q"]) == 0
+    costs = [record["cost"] for record in map(json.loads, (place / "a.jsonl").read_text().splitlines()) if "frame" in record]
+    fewer = sum(cost["dense_macs"] for cost in costs) / sum(cost["macs"] for cost in costs)
+    assert fewer == pytest.approx(told["promised"]["fewer_macs"], rel=0.1)
 
 
 @pytest.mark.slow
