@@ -21,7 +21,8 @@ the camera is covered, or sends black pictures."""
 MEMORY = 16
 """Frames that the mean share reaches back."""
 LOOKS, MOVING = 6, 2
-"""Frames that are only looked at, at most, and how many of them must have moved for a trial to begin: a slow zoom takes a few to show."""
+"""Frames that are only looked at, at most, and how many of them must have moved (by more than CLOSE, skipvid.tasks.motion: an encoder moves
+those of a fixed camera by less) for a trial to begin: a slow zoom takes a few to show."""
 TRIAL, HOPELESS = 8, 4
 """Frames of a trial, its keyframe included; and those after which one is broken off that gains nothing."""
 ENTER, LEAVE = 0.8, 0.9
