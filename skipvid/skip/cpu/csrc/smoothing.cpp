@@ -9,7 +9,7 @@ namespace skipvid {
 namespace {
 
 constexpr float alone = 3.0F;                               // times the limit: what opens a pixel whatever lies around
-constexpr std::size_t values_worth_sharing = std::size_t{1} << 16;  // below, waking the other threads costs more
+constexpr std::size_t values_worth_sharing = std::size_t{1} << 13;  // below, waking the other threads costs more
 
 std::vector<float> window_limits(float limit, int rows, int width) {
   std::vector<float> limits((static_cast<std::size_t>(width) + 63) / 64 * 64, 0.0F);
