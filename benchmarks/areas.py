@@ -35,8 +35,7 @@ from skipvid.presets.preset import DEFAULT_DETECT, load_preset
 from skipvid.presets.weights import resolve_weights
 from skipvid.skip.config import SkipConfig
 from skipvid.tasks.areas import Areas, centres_in, looked_at, read_area
-from skipvid.tasks.detect_engine import DetectEngine
-from skipvid.tasks.detect_stream import DetectStream
+from skipvid.tasks.detect_engine import DetectEngine, DetectStream
 from skipvid.train.evaluate import Truth
 
 SHOPS = "0,0 0.406,0 0.406,0.148 0.281,0.222 0.219,0.25 0,0.38"

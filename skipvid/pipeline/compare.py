@@ -17,8 +17,7 @@ from skipvid.report import (
     map_agreement,
 )
 from skipvid.report.summary import Median
-from skipvid.tasks.detect_engine import DetectEngine
-from skipvid.tasks.detect_stream import DetectStream
+from skipvid.tasks.detect_engine import DetectEngine, DetectStream
 from skipvid.tasks.segment_engine import SegmentEngine, SegmentStream
 from skipvid.video.draw import GateMaps
 

@@ -15,8 +15,6 @@ from skipvid.tasks.pose import extent, movement
 from skipvid.tasks.track import Track, Tracker
 from skipvid.tasks.viewers import Viewer, ViewerPool
 
-PERSON = 1
-"""COCO's number for persons."""
 MOST_PERSONS = 12
 
 

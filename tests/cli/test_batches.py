@@ -17,7 +17,7 @@ from skipvid.cli.app import run
 from skipvid.core.errors import OutputError
 from skipvid.core.files import PartFile
 from skipvid.core.results import Frame, FrameResult
-from skipvid.tasks.detect_stream import DetectStream
+from skipvid.tasks.detect_engine import DetectStream
 
 LATIN = os.fsdecode(b"caf\xe9")
 

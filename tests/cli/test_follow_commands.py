@@ -15,8 +15,7 @@ from clips import write_clip
 from skipvid.cli.app import run
 from skipvid.core.results import Count, CountEvent, Detections, Frame, FrameResult
 from skipvid.tasks.counting import Counts
-from skipvid.tasks.detect_engine import DetectEngine
-from skipvid.tasks.detect_stream import DetectStream
+from skipvid.tasks.detect_engine import DetectEngine, DetectStream
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from skipvid.cli.app import run
 from skipvid.core.errors import OutputError, SourceError
 from skipvid.core.results import Frame, FrameResult, RunHeader
-from skipvid.tasks.detect_stream import DetectStream
+from skipvid.tasks.detect_engine import DetectStream
 from skipvid.video.sources.base import Source
 
 

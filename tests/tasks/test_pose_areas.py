@@ -14,9 +14,8 @@ from skipvid.core.results import AreaCost, Detections, Frame, FrameResult
 from skipvid.skip.config import SkipConfig
 from skipvid.tasks.areas import Areas, HeldWindows, read_area
 from skipvid.tasks.crops import CropWindow
-from skipvid.tasks.people import PERSON, PoseOptions
-from skipvid.tasks.pose_engine import PoseEngine
-from skipvid.tasks.pose_stream import PoseStream
+from skipvid.tasks.people import PoseOptions
+from skipvid.tasks.pose_engine import PERSON, PoseEngine, PoseStream
 from skipvid.video.sources.decoded import Converters, DecodedPicture
 from skipvid.video.sources.orientation import Orientation
 

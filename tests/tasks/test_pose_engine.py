@@ -19,9 +19,8 @@ from skipvid.models import build_model
 from skipvid.presets.preset import Preset, load_preset
 from skipvid.skip.config import SkipConfig
 from skipvid.tasks.crops import EVERY_FRAME
-from skipvid.tasks.people import PERSON, PoseOptions
-from skipvid.tasks.pose_engine import PoseEngine
-from skipvid.tasks.pose_stream import PoseStream
+from skipvid.tasks.people import PoseOptions
+from skipvid.tasks.pose_engine import PERSON, PoseEngine, PoseStream
 
 HEIGHT, WIDTH = 180, 320
 Boxes = NDArray[np.float32]

@@ -17,12 +17,10 @@ from skipvid.core.results import Detections, Frame, FrameResult
 from skipvid.presets.preset import load_preset
 from skipvid.skip.config import SkipConfig
 from skipvid.tasks.areas import Areas, read_area
-from skipvid.tasks.detect_engine import DetectEngine
-from skipvid.tasks.detect_stream import DetectStream
+from skipvid.tasks.detect_engine import DetectEngine, DetectStream
 from skipvid.tasks.engine import Stream
-from skipvid.tasks.people import PERSON, PoseOptions
-from skipvid.tasks.pose_engine import PoseEngine
-from skipvid.tasks.pose_stream import PoseStream
+from skipvid.tasks.people import PoseOptions
+from skipvid.tasks.pose_engine import PERSON, PoseEngine, PoseStream
 
 AT_REST = np.array([[200, 90, 260, 210], [380, 60, 430, 170]], np.float32)
 WAYS = ("own motion", "the detector's", "whole frame")

@@ -18,8 +18,8 @@ from skipvid.core.results import Detections, Frame, FrameResult
 from skipvid.presets.preset import load_preset
 from skipvid.skip import cpu as native
 from skipvid.skip.config import SkipConfig
-from skipvid.tasks.people import PERSON, PoseOptions
-from skipvid.tasks.pose_engine import PoseEngine
+from skipvid.tasks.people import PoseOptions
+from skipvid.tasks.pose_engine import PERSON, PoseEngine
 
 pytestmark = [pytest.mark.realdata, pytest.mark.slow]
 

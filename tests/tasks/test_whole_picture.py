@@ -78,7 +78,7 @@ def test_a_detector_that_skips_frames_is_measured_where_it_runs(looking: DetectE
 
 @pytest.mark.parametrize("why", ["no areas", "live", "no gates", "dense"])
 def test_where_nothing_is_to_be_measured_there_is_no_second_run(why: str, looking: DetectEngine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("skipvid.tasks.detect_stream.WholePicture", lambda *arguments: 1 / 0)
+    monkeypatch.setattr("skipvid.tasks.detect_engine.WholePicture", lambda *arguments: 1 / 0)
     if why == "no areas":
         looking.areas = None
     if why == "no gates":
