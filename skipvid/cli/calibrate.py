@@ -3,85 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import click
 
+from skipvid.cli.settings.calibrate import CalibrateSettings
 from skipvid.cli.settings.command import command
-from skipvid.cli.settings.fields import flag, required, setting
-from skipvid.cli.settings.groups import PeopleNetworkSettings, ReadSettings, SourceSettings, TalkSettings
-from skipvid.cli.settings.motion import MotionSettings
-from skipvid.cli.settings.types import Milliseconds, Points, Saving, Threshold
 from skipvid.core.errors import UsageError
-from skipvid.core.motions import WARP
 
 if TYPE_CHECKING:
     from skipvid.cli.talk import Talk
     from skipvid.core.results import Frame
     from skipvid.evaluate.found import Goal
     from skipvid.pipeline.calibrate import Calibration
-    from skipvid.presets.preset import Preset
-    from skipvid.tasks.engine import Engine
     from skipvid.video.sources.options import ReadOptions
-
-
-CALIBRATED = "; calibrated: "
-"""Before what a calibration says of itself in a preset's description."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CalibrateSettings:
-    """Settings of `calibrate`."""
-
-    source: SourceSettings
-    output: str = required("-o", "--output", metavar="FILE.yaml", help="The preset to write.")
-    max_drop: float | None = setting(
-        "--max-drop", default=None, type=Points(), metavar="POINTS", help="Goal: lose at most so many points on frames left out."
-    )
-    saving: float | None = setting(
-        "--saving", default=None, type=Saving(), metavar="TIMES", help="Goal: so many times fewer MACs, or (0.75) this fraction saved."
-    )
-    budget: float | None = setting(
-        "--budget", default=None, type=Milliseconds(), metavar="MS", help="Goal: at most so many milliseconds a frame for the network."
-    )
-    truth: tuple[str, ...] = setting(
-        "--truth",
-        default=(),
-        metavar="FILE",
-        help="Of a goal: where the objects are, COCO JSON or MOT text; one for each SOURCE, in order.  [agreement with the dense network]",
-    )
-    classes: tuple[str, ...] = setting(
-        "--class", default=(), metavar="NAME", help="Class of the truth to measure; repeatable.  [those that the truth has]"
-    )
-    layout: Literal["coco", "mot"] | None = setting("--layout", default=None, help="How the truth is written.  [by its name: .json, .txt]")
-    first_frame: int = setting(
-        "--first-frame", default=1, type=click.IntRange(min=0), metavar="N", help="Number of the first frame in a MOT file.  [default: 1]"
-    )
-    html: str | None = setting(
-        "--html", default=None, metavar="FILE", help="Of a goal: the page with the frontier.  [beside the preset, .html]"
-    )
-    floor: float = setting(
-        "--floor",
-        default=0.0,
-        type=Threshold(),
-        metavar="T",
-        help="No map gets a lower threshold; about 0.05 keeps a noisy camera from opening everything.  [default: 0]",
-    )
-    inputs: int = setting(
-        "--inputs",
-        default=200,
-        type=click.IntRange(min=2),
-        metavar="N",
-        help="Without a goal: frames (or persons in frames) to use.  [default: 200]",
-    )
-    network: PeopleNetworkSettings = field(default_factory=PeopleNetworkSettings)
-    motion: MotionSettings = field(default_factory=MotionSettings)
-    read: ReadSettings = field(default_factory=ReadSettings)
-    overwrite: bool = flag("--overwrite", help="Replace an existing preset, and its page.")
-    talk: TalkSettings = field(default_factory=TalkSettings)
 
 
 @command(CalibrateSettings)
@@ -98,6 +35,7 @@ def calibrate(settings: CalibrateSettings) -> int:
     The options about persons are for pose presets.
     """
     from skipvid.cli.calibrate_goal import by_goal
+    from skipvid.cli.calibrated_preset import check_gates, described, loaded
     from skipvid.cli.networks import network_preset
     from skipvid.cli.talk import Talk
     from skipvid.core.errors import OutputError
@@ -140,66 +78,12 @@ def _goal(settings: CalibrateSettings) -> Goal | None:
     return goals[0] if goals else None
 
 
-def check_gates(preset: Preset, motion: MotionSettings) -> None:
-    """Raises UsageError where there are no gates whose thresholds could be chosen."""
-    if motion.motion == WARP:
-        raise UsageError(f"--motion {WARP} has no thresholds", "leave it out")
-    if preset.motion == WARP and motion.motion is None:
-        raise UsageError(f"the preset {preset.name} says 'motion: {WARP}', which has no thresholds", "take that line out of it")
-
-
 def _frames(spec: str, wanted: ReadOptions) -> Iterator[Frame]:
     """Opened when its turn comes."""
     from skipvid.video.sources.open import open_source
 
     with open_source(spec, wanted) as source:
         yield from source
-
-
-def loaded(network: PeopleNetworkSettings, motion: MotionSettings, preset: Preset, talk: Talk) -> Engine:
-    """The network as the other commands run it under the preset that will be written."""
-    from skipvid.cli.networks import load_engine
-
-    engine = load_engine(network, preset, talk)
-    engine.use_motion(motion.motion)
-    engine.use_denoising(motion.denoise)
-    return engine
-
-
-def described(
-    settings: CalibrateSettings,
-    preset: Preset,
-    engine: Engine,
-    name: str,
-    about: str,
-    threshold: float,
-    thresholds: Mapping[str, float],
-) -> Preset:
-    """The preset with what was found, and with all of the settings that it was found under and that a preset can hold.
-
-    It is usable from anywhere: a weights file is named by its whole path. about: replaces what an earlier calibration said of itself.
-    """
-    from skipvid.presets.weights import movable
-
-    config, network, motion = engine.model.config, settings.network, settings.motion
-    return replace(
-        movable(preset, network.weights),
-        name=name,
-        description=f"{preset.description.split(CALIBRATED)[0]}{CALIBRATED}{about}",
-        score_threshold=network.over(preset).score_threshold,
-        gate=config.gate,
-        block=config.block,
-        threshold=threshold,
-        thresholds=dict(thresholds),
-        scales=dict(config.scales),
-        reference=config.reference,
-        p=config.p,
-        input_threshold=config.input_threshold,
-        dense_above=config.dense_above,
-        precision=config.precision,
-        motion=motion.motion or preset.motion,
-        denoise=motion.denoise or preset.denoise,
-    )
 
 
 def _tell(result: Calibration, target: Path, as_json: bool, talk: Talk) -> None:

@@ -20,7 +20,7 @@ from skipvid.cli.settings.groups import PeopleSettings
 from skipvid.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from skipvid.cli.calibrate import CalibrateSettings
+    from skipvid.cli.settings.calibrate import CalibrateSettings
     from skipvid.cli.talk import Talk
     from skipvid.core.results import Frame, FrameResult
     from skipvid.evaluate.found import Found, Goal
@@ -37,7 +37,7 @@ def by_goal(settings: CalibrateSettings, goal: Goal, target: Path, specs: list[s
     import datetime
 
     import skipvid
-    from skipvid.cli.calibrate import check_gates, described, loaded
+    from skipvid.cli.calibrated_preset import check_gates, described, loaded
     from skipvid.cli.networks import network_preset
     from skipvid.cli.talk import Talk
     from skipvid.core.files import write_texts

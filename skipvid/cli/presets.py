@@ -130,7 +130,8 @@ def add(settings: AddSettings) -> None:
 
 def _calibrate(target: Path, settings: AddSettings) -> None:
     """As `skipvid calibrate` does, in place."""
-    from skipvid.cli.calibrate import CalibrateSettings, calibrate
+    from skipvid.cli.calibrate import calibrate
+    from skipvid.cli.settings.calibrate import CalibrateSettings
 
     calibrate.run(
         CalibrateSettings(

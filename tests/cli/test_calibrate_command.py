@@ -13,9 +13,10 @@ import pytest
 from clips import write_clip
 
 from skipvid.cli.app import run
-from skipvid.cli.calibrate import CalibrateSettings, described
 from skipvid.cli.calibrate_goal import _clear, _key, _options, told_apart
+from skipvid.cli.calibrated_preset import described
 from skipvid.cli.networks import skip_config
+from skipvid.cli.settings.calibrate import CalibrateSettings
 from skipvid.cli.settings.groups import NetworkSettings, PeopleNetworkSettings, PeopleSettings, ReadSettings, SourceSettings
 from skipvid.cli.settings.motion import MotionSettings
 from skipvid.cli.talk import Talk
