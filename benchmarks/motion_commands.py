@@ -76,10 +76,10 @@ def measure(clip: Path, still: Path | None, outputs: list[Path], options: argpar
                 starts[way].append(detect(str(path), arguments, outputs, 1, options.threads))
     if options.processor:
         values = {way: processor_ms(runs[way], starts[way]) for way in said}
-        kept = [values[AT_REST] / values[way] for way in ("canvas", "auto")] if still else []
     else:
         values = {way: statistics.median(run["fps"] for run in runs[way]) for way in said}
-        kept = [values[way] / values[AT_REST] for way in ("canvas", "auto")] if still else []
+    faster = -1 if options.processor else 1  # the less time, the faster
+    kept = [(values[way] / values[AT_REST]) ** faster for way in ("canvas", "auto")] if still else []
     costs = [runs[way][0]["cost"] for way in WAYS if way != "dense"]
     cells = [f"{values[way]:.1f}" if way in values else "" for way in (*WAYS, AT_REST)]
     cells += [f"{100 * share:.0f}%" for share in kept] or ["", ""]

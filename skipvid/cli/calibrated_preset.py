@@ -34,8 +34,7 @@ def loaded(network: PeopleNetworkSettings, motion: MotionSettings, preset: Prese
     from skipvid.cli.networks import load_engine
 
     engine = load_engine(network, preset, talk)
-    engine.use_motion(motion.motion)
-    engine.use_denoising(motion.denoise)
+    motion.set_on(engine)
     return engine
 
 

@@ -46,8 +46,7 @@ def _load(settings: DetectSettings, talk: Talk) -> Engine:
         _check_events(settings)
     areas, counts = settings.area.areas(), settings.follow.counts()
     engine = load_detect_engine(settings.network, network_preset(settings.network, DEFAULT_DETECT, "detect"), talk)
-    engine.use_motion(settings.motion.motion)
-    engine.use_denoising(settings.motion.denoise)
+    settings.motion.set_on(engine)
     engine.follow, engine.areas, engine.count = settings.follow.options(settings.output), areas, counts
     return engine
 

@@ -122,8 +122,7 @@ def eval(settings: EvalSettings) -> int:
     )
     with Talk(settings.talk) as talk:
         engine = _engine(settings, preset, talk)
-        engine.use_motion(settings.motion.motion)
-        engine.use_denoising(settings.motion.denoise)
+        settings.motion.set_on(engine)
         if settings.boxes == "truth" and isinstance(engine, PoseEngine):
             engine.detector = TrueBoxes()
         rows = _measure(settings, engine, preset, clips, talk)

@@ -72,8 +72,7 @@ def heatmap(settings: HeatmapSettings) -> int:
             companion=_picture_beside,
         )
         engine = load_engine(settings.network, network_preset(settings.network, DEFAULT_DETECT), talk)
-        engine.use_motion(settings.motion.motion)
-        engine.use_denoising(settings.motion.denoise)
+        settings.motion.set_on(engine)
         if engine.model.config.gate == "none":
             raise UsageError("there is no heatmap without gates", "leave out --gate none")
         work = Work(

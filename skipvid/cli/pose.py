@@ -53,13 +53,11 @@ def _load(settings: PoseSettings, talk: Talk) -> Engine:
     if finds_people(preset):
         whole = load_people_engine(settings.network, preset, talk)
         whole.areas = areas
-        whole.use_motion(settings.motion.motion)
-        whole.use_denoising(settings.motion.denoise)
+        settings.motion.set_on(whole)
         return whole
     engine = load_pose_engine(settings.network, preset, talk)
     engine.areas = areas
     if engine.detector is not None:
         engine.detector.areas = areas
-    engine.use_motion(settings.motion.motion)
-    engine.use_denoising(settings.motion.denoise)
+    settings.motion.set_on(engine)
     return engine

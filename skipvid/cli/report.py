@@ -80,8 +80,7 @@ def report(settings: ReportSettings) -> int:
         # Several thresholds are all in proportion to the preset's.
         network = replace(settings.network, threshold=None) if settings.thresholds else settings.network
         engine = load_picture_engine(network, compared_preset(network, DEFAULT_DETECT), talk)
-        engine.use_motion(settings.motion.motion)
-        engine.use_denoising(settings.motion.denoise)
+        settings.motion.set_on(engine)
         engine.areas = areas
         if engine.model.config.gate == "none":
             raise UsageError("there is nothing to compare without gates", "leave out --gate none")

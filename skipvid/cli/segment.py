@@ -58,8 +58,7 @@ def _load(settings: SegmentSettings, talk: Talk) -> Engine:
 
     _check(settings)
     engine = load_segment_engine(settings.network, network_preset(settings.network, "", "segment"), talk)
-    engine.use_motion(settings.motion.motion)
-    engine.use_denoising(settings.motion.denoise)
+    settings.motion.set_on(engine)
     return engine
 
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import click
 
 from skipvid.cli.settings.fields import setting
 from skipvid.core.denoising import DENOISING
 from skipvid.core.motions import MOTIONS
+
+if TYPE_CHECKING:
+    from skipvid.tasks.engine import Engine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,3 +34,8 @@ class MotionSettings:
         help="Where the camera is noisy, take the noise out of the network's pictures, so that it opens no gates (auto), or never (none). "
         "It does nothing at threshold 0.  [preset]",
     )
+
+    def set_on(self, engine: Engine) -> None:
+        """Say it to an engine, before its streams begin. Raises UsageError for what it does not do."""
+        engine.use_motion(self.motion)
+        engine.use_denoising(self.denoise)
