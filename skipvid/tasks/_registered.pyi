@@ -2,7 +2,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 def shift_picture(
-    pixels: NDArray[np.uint8], out: NDArray[np.uint8], across: NDArray[np.float32], down: NDArray[np.float32], x: int, y: int
+    pixels: NDArray[np.uint8], out: NDArray[np.uint8], across: NDArray[np.int16], down: NDArray[np.int16], x: int, y: int
 ) -> None: ...
 def merge_changes(canvas: NDArray[np.uint8], picture: NDArray[np.uint8], share: int, base: int, mostly: float) -> None: ...
 def turn_picture(

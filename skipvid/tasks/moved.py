@@ -63,13 +63,13 @@ def _moved(canvas: NDArray[np.uint8], pixels: NDArray[np.uint8], motion: Similar
     return seen, shown
 
 
-def _kernels() -> NDArray[np.float32]:
+def _kernels() -> NDArray[np.int16]:
     """(PHASES, TAPS): Lanczos' window of TAPS samples for each shift, in whole numbers of the sum 2 ** UNIT_BITS."""
     offsets = np.arange(TAPS) - BEFORE - np.arange(PHASES)[:, None] / PHASES
     kernels = np.sinc(offsets) * np.sinc(offsets / (TAPS / 2))
     whole = np.rint(kernels / kernels.sum(1, keepdims=True) * (1 << UNIT_BITS))
     whole[np.arange(PHASES), whole.argmax(1)] += (1 << UNIT_BITS) - whole.sum(1)
-    return np.asarray(whole, np.float32)
+    return np.asarray(whole, np.int16)
 
 
 KERNELS = _kernels()

@@ -72,7 +72,7 @@ def test_what_differs_by_more_than_the_contrast_around_allows_is_drawn(
 
 @pytest.mark.parametrize("way", SHIFTS)
 @pytest.mark.parametrize(
-    "wrong", [{"x": -1}, {"x": 3}, {"y": -1}, {"y": 3}, {"across": np.ones(4, np.float32)}, {"down": np.ones(8, np.float32)}], ids=str
+    "wrong", [{"x": -1}, {"x": 3}, {"y": -1}, {"y": 3}, {"across": np.ones(4, np.int16)}, {"down": np.ones(8, np.int16)}], ids=str
 )
 def test_a_shift_that_does_not_fit_is_refused(way: Callable[..., None], wrong: dict[str, Any]) -> None:
     fitting = {"pixels": np.zeros((8, 9, 3), np.uint8), "out": np.zeros((6, 7, 3), np.uint8)}

@@ -1,7 +1,7 @@
 // The Python module skipvid.tasks._registered: pictures moved by a part of a pixel, and drawn where they differ from what was seen. OpenCV takes
 // eight passes over a picture that lies in the cache by then or not, and five times as long.
 //
-// Sums are of whole numbers below 2^24 in float: exact, whatever the order and the instructions, so that all machines give the same bits.
+// Sums are of whole numbers, so that all machines give the same bits.
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
@@ -10,57 +10,127 @@
 #include <vector>
 
 #include "registered.hpp"
+#ifdef SKIPVID_HASWELL
+#include <immintrin.h>
+#endif
 
 namespace {
 
-using Kernel = nb::ndarray<const float, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using Kernel = nb::ndarray<const std::int16_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 
 constexpr std::ptrdiff_t taps = 6, before = 2;
 constexpr int unit_bits = 10, kept_bits = 4;  // of a kernel's sum; of a value between both passes, behind the point
+constexpr int first_dropped = unit_bits - kept_bits, last_dropped = unit_bits + kept_bits;
 
 struct Shift {
-  const float *across, *down;
+  const std::int16_t *across, *down;
   std::ptrdiff_t x, y;
 };
 
-[[gnu::always_inline]] inline void filter_down(const std::uint8_t* const* from, const float* weight, float* __restrict to,
-                                               std::ptrdiff_t count) {
-  const std::uint8_t *a = from[0], *b = from[1], *c = from[2], *d = from[3], *e = from[4], *f = from[5];
-  for (std::ptrdiff_t x = 0; x < count; ++x) {
-    const float sum = weight[0] * a[x] + weight[1] * b[x] + weight[2] * c[x] + weight[3] * d[x] + weight[4] * e[x] + weight[5] * f[x];
-    constexpr int dropped = unit_bits - kept_bits;
-    to[x] = static_cast<float>((static_cast<std::int32_t>(sum) + (1 << (dropped - 1))) >> dropped);
+// Both filters write the values from `begin` to `count`. from: of each tap.
+void filter_down(const std::uint8_t* const* from, const std::int16_t* weight, std::int16_t* to, std::ptrdiff_t begin,
+                 std::ptrdiff_t count) {
+  for (std::ptrdiff_t x = begin; x < count; ++x) {
+    std::int32_t sum = 1 << (first_dropped - 1);
+    for (std::ptrdiff_t tap = 0; tap < taps; ++tap) sum += weight[tap] * from[tap][x];
+    to[x] = static_cast<std::int16_t>(sum >> first_dropped);
   }
 }
 
-[[gnu::always_inline]] inline void filter_across(const float* __restrict from, const float* weight, std::uint8_t* __restrict to,
-                                                 std::ptrdiff_t count) {
-  for (std::ptrdiff_t x = 0; x < count; ++x) {
-    float sum = 0;
+void filter_across(const std::int16_t* from, const std::int16_t* weight, std::uint8_t* to, std::ptrdiff_t begin, std::ptrdiff_t count) {
+  for (std::ptrdiff_t x = begin; x < count; ++x) {
+    std::int32_t sum = 1 << (last_dropped - 1);
     for (std::ptrdiff_t tap = 0; tap < taps; ++tap) sum += weight[tap] * from[x + tap * channels];
-    constexpr int dropped = unit_bits + kept_bits;
-    const std::int32_t value = (static_cast<std::int32_t>(sum) + (1 << (dropped - 1))) >> dropped;
-    to[x] = static_cast<std::uint8_t>(std::clamp(value, 0, 255));
+    to[x] = static_cast<std::uint8_t>(std::clamp(sum >> last_dropped, 0, 255));
   }
 }
 
-[[gnu::always_inline]] inline void shift_rows(const Rows<const std::uint8_t>& from, const Rows<std::uint8_t>& to, const Shift& shift) {
+#ifdef SKIPVID_HASWELL
+constexpr std::ptrdiff_t lanes = 16;
+
+// The weights of two taps, side by side in each lane.
+[[gnu::target("avx2,fma"), gnu::always_inline]] inline __m256i pair_of(const std::int16_t* weight) {
+  return _mm256_set1_epi32(static_cast<std::uint16_t>(weight[0]) | static_cast<std::int32_t>(weight[1]) << 16);
+}
+
+// Sixteen sums over six taps, rounded and without their last bits.
+template <int dropped>
+[[gnu::target("avx2,fma"), gnu::always_inline]] inline __m256i sums_of(const __m256i* values, const __m256i* pairs) {
+  __m256i low = _mm256_set1_epi32(1 << (dropped - 1)), high = low;
+  for (std::ptrdiff_t tap = 0; tap < taps; tap += 2) {
+    const __m256i weights = pairs[tap / 2];
+    low = _mm256_add_epi32(low, _mm256_madd_epi16(_mm256_unpacklo_epi16(values[tap], values[tap + 1]), weights));
+    high = _mm256_add_epi32(high, _mm256_madd_epi16(_mm256_unpackhi_epi16(values[tap], values[tap + 1]), weights));
+  }
+  return _mm256_packs_epi32(_mm256_srai_epi32(low, dropped), _mm256_srai_epi32(high, dropped));
+}
+
+[[gnu::target("avx2,fma")]] std::ptrdiff_t filter_down_haswell(const std::uint8_t* const* from, const std::int16_t* weight,
+                                                               std::int16_t* to, std::ptrdiff_t count) {
+  const __m256i pairs[] = {pair_of(weight), pair_of(weight + 2), pair_of(weight + 4)};
+  std::ptrdiff_t x = 0;
+  for (; x + lanes <= count; x += lanes) {
+    __m256i values[taps];
+    for (std::ptrdiff_t tap = 0; tap < taps; ++tap) {
+      values[tap] = _mm256_cvtepu8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from[tap] + x)));
+    }
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + x), sums_of<first_dropped>(values, pairs));
+  }
+  return x;
+}
+
+[[gnu::target("avx2,fma")]] std::ptrdiff_t filter_across_haswell(const std::int16_t* from, const std::int16_t* weight, std::uint8_t* to,
+                                                                 std::ptrdiff_t count) {
+  const __m256i pairs[] = {pair_of(weight), pair_of(weight + 2), pair_of(weight + 4)};
+  std::ptrdiff_t x = 0;
+  for (; x + lanes <= count; x += lanes) {
+    __m256i values[taps];
+    for (std::ptrdiff_t tap = 0; tap < taps; ++tap) {
+      values[tap] = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from + x + tap * channels));
+    }
+    const __m256i sums = sums_of<last_dropped>(values, pairs);
+    const __m128i bytes = _mm_packus_epi16(_mm256_castsi256_si128(sums), _mm256_extracti128_si256(sums, 1));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(to + x), bytes);
+  }
+  return x;
+}
+#endif
+
+void shift_rows(const Rows<const std::uint8_t>& from, const Rows<std::uint8_t>& to, const Shift& shift) {
   const std::ptrdiff_t width = from.row / channels, columns = to.row / channels;
   // the columns that any tap reads, those that lie in the picture, and as many values at its borders as lie beyond
   const std::ptrdiff_t first = shift.x - before, end = shift.x + columns + taps - 1 - before;
   const std::ptrdiff_t inside = std::max<std::ptrdiff_t>(first, 0), stop = std::min(end, width);
-  std::vector<float> line(static_cast<std::size_t>((end - first) * channels));
-  const std::ptrdiff_t own = (inside - first) * channels;
+  std::vector<std::int16_t> line(static_cast<std::size_t>((end - first) * channels));
+  const std::ptrdiff_t own = (inside - first) * channels, count = (stop - inside) * channels;
   for (std::ptrdiff_t y = 0; y < to.height; ++y) {
     const std::uint8_t* rows[taps];
     for (std::ptrdiff_t tap = 0; tap < taps; ++tap) {
       rows[tap] = from.at(std::clamp<std::ptrdiff_t>(y + shift.y - before + tap, 0, from.height - 1)) + inside * channels;
     }
-    filter_down(rows, shift.down, line.data() + own, (stop - inside) * channels);
+    std::ptrdiff_t done = 0, drawn = 0;
+#ifdef SKIPVID_HASWELL
+    if (has_haswell()) done = filter_down_haswell(rows, shift.down, line.data() + own, count);
+#endif
+    filter_down(rows, shift.down, line.data() + own, done, count);
     for (std::ptrdiff_t x = own - 1; x >= 0; --x) line[x] = line[x + channels];
     for (std::ptrdiff_t x = (stop - first) * channels; x < (end - first) * channels; ++x) line[x] = line[x - channels];
-    filter_across(line.data(), shift.across, to.at(y), to.row);
+#ifdef SKIPVID_HASWELL
+    if (has_haswell()) drawn = filter_across_haswell(line.data(), shift.across, to.at(y), to.row);
+#endif
+    filter_across(line.data(), shift.across, to.at(y), drawn, to.row);
   }
+}
+
+void shift_picture(const Picture& pixels, const Canvas& out, const Kernel& across, const Kernel& down, std::ptrdiff_t x, std::ptrdiff_t y) {
+  const Rows<const std::uint8_t> from(pixels);
+  const Rows<std::uint8_t> to(out);
+  check(across.shape(0) == taps && down.shape(0) == taps, "a kernel has six taps");
+  const std::ptrdiff_t width = from.row / channels, columns = to.row / channels;
+  check(x >= 0 && y >= 0 && x + columns <= width && y + to.height <= from.height, "what is asked for lies in the picture");
+  if (to.row == 0 || to.height == 0) return;
+  const nb::gil_scoped_release unlocked;
+  shift_rows(from, to, {across.data(), down.data(), x, y});
 }
 
 struct Tolerance {
@@ -117,31 +187,11 @@ struct Tolerance {
 }
 
 #ifdef SKIPVID_HASWELL
-[[gnu::target("avx2,fma")]] void shift_rows_haswell(const Rows<const std::uint8_t>& from, const Rows<std::uint8_t>& to,
-                                                    const Shift& shift) {
-  shift_rows(from, to, shift);
-}
-
 [[gnu::target("avx2,fma")]] std::size_t merge_rows_haswell(const Rows<std::uint8_t>& seen, const Rows<const std::uint8_t>& moved,
                                                            Tolerance tolerance) {
   return merge_rows(seen, moved, tolerance);
 }
 #endif
-
-void shift_picture(const Picture& pixels, const Canvas& out, const Kernel& across, const Kernel& down, std::ptrdiff_t x, std::ptrdiff_t y) {
-  const Rows<const std::uint8_t> from(pixels);
-  const Rows<std::uint8_t> to(out);
-  check(across.shape(0) == taps && down.shape(0) == taps, "a kernel has six taps");
-  const std::ptrdiff_t width = from.row / channels, columns = to.row / channels;
-  check(x >= 0 && y >= 0 && x + columns <= width && y + to.height <= from.height, "what is asked for lies in the picture");
-  if (to.row == 0 || to.height == 0) return;
-  const nb::gil_scoped_release unlocked;
-  const Shift shift{across.data(), down.data(), x, y};
-#ifdef SKIPVID_HASWELL
-  if (has_haswell()) return shift_rows_haswell(from, to, shift);
-#endif
-  shift_rows(from, to, shift);
-}
 
 void merge_changes(const Canvas& canvas, const Picture& picture, int share, int base, double mostly) {
   const Rows<std::uint8_t> seen(canvas);
