@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skipvid.tasks import turned
+from skipvid.tasks.merged import SHARE_BITS, merge_changes
 from skipvid.tasks.motion import STANDSTILL, Similarity
-from skipvid.tasks.shifted import BEFORE, SHARE_BITS, TAPS, UNIT_BITS, merge_changes, shift_picture
+from skipvid.tasks.shifted import BEFORE, TAPS, UNIT_BITS, shift_picture
 from skipvid.tasks.turned import places, turn_picture
 
 PHASES = 64
@@ -34,9 +35,10 @@ def move_onto(canvas: NDArray[np.uint8], pixels: NDArray[np.uint8], motion: Simi
 
 
 def draw_changes(canvas: NDArray[np.uint8], pixels: NDArray[np.uint8], motion: Similarity) -> None:
-    """As `move_onto`, but a value stays that the picture shows again, to within what moving a picture costs in accuracy.
+    """As `move_onto`, but a value stays that the picture shows again, to within what moving a picture costs in accuracy, or that differs
+    by itself (`merge_changes`).
 
-    Each is compared with what stands on the canvas, so that none drifts further than that from the picture.
+    Each is compared with what stands on the canvas: what lies together never drifts further than that from the picture.
     """
     shown = _moved(canvas, pixels, motion)
     if shown is not None:

@@ -1,5 +1,4 @@
-"""Pictures shifted by a part of a pixel, and drawn where they differ from what was seen: by the compiled extension where there is one,
-otherwise by OpenCV, to the same bits.
+"""Pictures shifted by a part of a pixel: by the compiled extension where there is one, otherwise by OpenCV, to the same bits.
 
 Kernels are of whole numbers, so that all sums are exact, in float32 too, whatever the order.
 """
@@ -16,9 +15,6 @@ TAPS, BEFORE = 6, 2
 """Samples of a kernel, and how many of them lie before the first of the two that a place lies between."""
 UNIT_BITS, KEPT_BITS = 10, 4
 """Of a kernel's sum; and, behind the point, of a value between filtering down and filtering across."""
-SHARE_BITS = 11
-"""Of a share of the contrast, behind the point."""
-_NEIGHBOURS = np.ones((3, 3), np.uint8)
 
 
 def shift_by_opencv(pixels: Image, out: Image, across: NDArray[np.int16], down: NDArray[np.int16], x: int, y: int) -> None:
@@ -39,27 +35,8 @@ def shift_by_opencv(pixels: Image, out: Image, across: NDArray[np.int16], down: 
     np.copyto(out, np.clip(values, 0, 255), casting="unsafe")
 
 
-def merge_by_opencv(canvas: Image, picture: Image, share: int, base: int, mostly: float) -> None:
-    """Write to the canvas the values of a picture that differ from it by more than a tolerance.
-
-    Both (h, w, 3) uint8. The tolerance is (share · contrast + base) / 2 ** SHARE_BITS, rounded down; the contrast of a value is how far
-    those of its channel in the 3×3 pixels around lie apart on the canvas. Where more than a share `mostly` of the values differ, all are
-    written. Raises ValueError where sizes differ, or a tolerance is above 16 bits.
-    """
-    if canvas.shape != picture.shape or min(share, base) < 0 or 255 * share + base > 65535:
-        raise ValueError("canvas and picture have one size, and tolerances 16 bits")
-    table = ((np.arange(256) * share + base) >> SHARE_BITS).astype(np.uint8)
-    tolerance = cv2.LUT(cv2.morphologyEx(canvas, cv2.MORPH_GRADIENT, _NEIGHBOURS), table)
-    changed = cv2.compare(cv2.absdiff(picture, canvas), tolerance, cv2.CMP_GT)
-    if cv2.countNonZero(changed.reshape(len(changed), -1)) > mostly * changed.size:
-        np.copyto(canvas, picture)
-    else:
-        cv2.copyTo(picture, changed, canvas)
-
-
 try:
-    from skipvid.tasks._registered import merge_changes as merge_changes
     from skipvid.tasks._registered import shift_picture as shift_picture
 except ImportError:  # it could not be compiled, or not be loaded; `skipvid doctor` tells why
-    shift_picture, merge_changes = shift_by_opencv, merge_by_opencv
-"""As `shift_by_opencv` and `merge_by_opencv`, in one pass where the extension is there."""
+    shift_picture = shift_by_opencv
+"""As `shift_by_opencv`, in one pass where the extension is there."""
