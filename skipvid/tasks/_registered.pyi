@@ -23,13 +23,29 @@ def measure_patches(
     most: int,
     out: NDArray[np.float64],
 ) -> None: ...
-def align_patches(
+def find_patches(
     picture: NDArray[np.uint8],
     centres: NDArray[np.float32],
     levels: NDArray[np.uint8],
     descents: NDArray[np.float64],
+    limits: NDArray[np.float64],
     rounds: int,
     arrived: float,
     moved: NDArray[np.float32],
-    left: NDArray[np.float64],
+    out: NDArray[np.bool_],
 ) -> None: ...
+def sum_changes(
+    picture: NDArray[np.uint8],
+    centres: NDArray[np.float32],
+    moved: NDArray[np.float32],
+    levels: NDArray[np.uint8],
+    descents: NDArray[np.float64],
+    chosen: NDArray[np.bool_],
+    most: int,
+) -> int: ...
+def guess_patches(
+    found: NDArray[np.float32], last: NDArray[np.float32], chosen: NDArray[np.bool_], scale: float, out: NDArray[np.float32]
+) -> None: ...
+def fit_similarity(
+    at: NDArray[np.float32], to: NDArray[np.float32], chosen: NDArray[np.bool_]
+) -> tuple[int, float, float, float, float, float, float, float, float]: ...

@@ -14,7 +14,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from skipvid.tasks.patches import RADIUS, STILL, Patches, medians
+from skipvid.tasks.fitting import Fit, fit_similarity, guess_patches
+from skipvid.tasks.patches import RADIUS, STILL, Patches
 
 Floats = NDArray[np.float32]
 
@@ -199,7 +200,8 @@ class MotionEstimator:
         common = self._moved_by(motion)
         self._learn(uncovered, found & (np.abs(moved - common).max(1) < AGREE))
         still = motion.apart(STANDSTILL, self._size) < STILL
-        close = float(np.hypot(common[counts, 0], common[counts, 1]).mean()) <= CLOSE
+        aside = math.hypot(motion.dx, motion.dy) if motion.shifts else float(np.hypot(common[counts, 0], common[counts, 1]).mean())
+        close = aside <= CLOSE
         if not still and not self._lowers_change(grey, common, counts, 1.0 if close else LOWERS):
             if not close:
                 return None if stood else self._back(grey, counts)
@@ -209,7 +211,7 @@ class MotionEstimator:
 
     def _learn(self, uncovered: NDArray[np.bool_], agrees: NDArray[np.bool_]) -> None:
         """Take in which patches agreed with the motion, of those that lie in no box."""
-        self._trust[uncovered] += LEARNS * (agrees[uncovered] - self._trust[uncovered])
+        self._trust += (agrees - self._trust) * (uncovered * np.float32(LEARNS))
 
     def _back(self, grey: NDArray[np.uint8], counts: NDArray[np.bool_]) -> Similarity | None:
         """Standstill, where a camera that had moved is back at the anchor's place."""
@@ -237,8 +239,9 @@ class MotionEstimator:
         good = found & counts
         if np.count_nonzero(good) < LEAST_PATCHES:
             return last
-        common = medians(moved[good] * COARSE - last[good])
-        return np.asarray(last + common, np.float32)
+        guess = np.empty_like(last)
+        guess_patches(moved, last, good, COARSE, guess)
+        return guess
 
     def _agreed(self, moved: Floats, usable: NDArray[np.bool_]) -> Similarity | None:
         """The motion that most of the usable patches share."""
@@ -250,32 +253,26 @@ class MotionEstimator:
         _, kept = cv2.estimateAffinePartial2D(at, to, method=cv2.RANSAC, ransacReprojThreshold=AGREE, maxIters=200, refineIters=0)
         if kept is None:
             return None
-        agree = kept.ravel() > 0
-        if np.count_nonzero(agree) < max(LEAST_PATCHES, QUORUM * len(agree)):
+        fit = Fit(*fit_similarity(at, to, kept.ravel().view(np.bool_)))
+        if fit.number < max(LEAST_PATCHES, QUORUM * len(at)):
             return None
-        extent = np.ptp(at[agree], axis=0) / self._extent
-        if extent[1] < SPREAD[0] or extent[0] < SPREAD[1]:
+        width, height = self._extent
+        if fit.height < SPREAD[0] * height or fit.width < SPREAD[1] * width:
             return None
-        return _fitted(at[agree], to[agree], self._size)
+        return _similarity(fit, self._size)
 
     def _lowers_change(self, grey: NDArray[np.uint8], moved: Floats, counts: NDArray[np.bool_], share: float) -> bool:
         """Whether a motion lowers the change of the patches that count to this share, those that do not agree with it included."""
         assert self._fine is not None
-        before = self._fine.change(grey)[counts].mean()
-        return bool(self._fine.change(grey, moved)[counts].mean() <= share * before)
+        return self._fine.change(grey, counts, moved) <= share * self._fine.change(grey, counts)
 
 
-def _fitted(at: Floats, to: Floats, size: tuple[int, int]) -> Similarity:
-    """The similarity of least squares; a shift, where turning and scaling would move nothing visibly."""
-    centre = at.mean(0, dtype=np.float64)
-    own, theirs = at - centre, to - to.mean(0, dtype=np.float64)
-    square = float((own**2).sum())
-    a = float((own * theirs).sum()) / square
-    b = float((own[:, 0] * theirs[:, 1] - own[:, 1] * theirs[:, 0]).sum()) / square
-    if np.hypot(a - 1, b) * max(size) / 2 < 2 * STILL:
+def _similarity(fit: Fit, size: tuple[int, int]) -> Similarity:
+    """What was fitted; a shift, where turning and scaling would move nothing visibly."""
+    a, b = fit.a, fit.b
+    if math.hypot(a - 1, b) * max(size) / 2 < 2 * STILL:
         a, b = 1.0, 0.0
-    shift = to.mean(0, dtype=np.float64) - (a * centre[0] - b * centre[1], b * centre[0] + a * centre[1])
-    return Similarity.of_centres(a, b, float(shift[0]), float(shift[1]))
+    return Similarity.of_centres(a, b, fit.to_x - (a * fit.x - b * fit.y), fit.to_y - (b * fit.x + a * fit.y))
 
 
 def _grey(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -8,14 +8,13 @@ pixels, and steepest descents lie on a grid, so that all sums are exact in float
 
 from __future__ import annotations
 
-from typing import TypeVar
-
 import numpy as np
 from numpy.typing import NDArray
 
+from skipvid.tasks.fitting import medians
+
 Floats = NDArray[np.float32]
 Grey = NDArray[np.uint8]
-F = TypeVar("F", np.float32, np.float64)
 
 RADIUS = 4
 SIDE = 2 * RADIUS + 1
@@ -56,7 +55,7 @@ class Patches:
         inverse = np.stack([np.stack([yy, -xy], 1), np.stack([-xy, xx], 1)], 1) / determinant[:, None, None]
         descents = np.clip(-(inverse @ np.stack([dx, dy], 1)), -_STEEPEST, _STEEPEST)  # (K, 2, P)
         self._descents = np.ascontiguousarray(np.rint(descents * _GRID) / _GRID)
-        self._contrast = np.asarray(self._levels.std(1, dtype=np.float64), np.float64)
+        self._limits = np.asarray(NOISE + FITS * self._levels.std(1, dtype=np.float64), np.float64)
         self._rest = np.zeros((count, 2), np.float32)
 
     def _measure(self, picture: Grey, moved: Floats) -> NDArray[np.float64]:
@@ -68,29 +67,24 @@ class Patches:
     def are_still(self, picture: Grey, counts: NDArray[np.bool_], near: float) -> tuple[bool, NDArray[np.bool_]]:
         """Whether those of the patches that count are, on the whole, where they were; and (K,) which are, to within `near` pixels."""
         measures = self._measure(picture, self._rest)
-        aside, unlike = np.hypot(measures[:, 0], measures[:, 1]), measures[:, 2] - FITS * self._contrast
-        there = (unlike < NOISE) & (aside < near)
-        calm = medians(unlike[counts]) <= NOISE and medians(aside[counts]) < CALM
+        aside, unlike = np.hypot(measures[:, 0], measures[:, 1]), measures[:, 2] - self._limits
+        there = (unlike < 0) & (aside < near)
+        calm = medians(unlike[counts]) <= 0 and medians(aside[counts]) < CALM
         return bool(calm and np.abs(medians(measures[counts, :2])).max() < STILL), there
 
     def find(self, picture: Grey, guess: Floats, steps: int) -> tuple[Floats, NDArray[np.bool_]]:
         """(K, 2) how far the patches have moved, from a guess, and (K,) whether they were found."""
-        moved, left = np.array(guess, np.float32, order="C"), np.empty(len(guess), np.float64)
-        align_patches(picture, self.centres, self._levels, self._descents, steps, ARRIVED, moved, left)
-        height, width = picture.shape
-        found = self.centres + moved
-        inside = (found.min(1) >= RADIUS) & (found[:, 0] < width - RADIUS) & (found[:, 1] < height - RADIUS)
-        return moved, inside & (left < NOISE + FITS * self._contrast)
+        moved, found = np.array(guess, np.float32, order="C"), np.empty(len(guess), np.bool_)
+        find_patches(picture, self.centres, self._levels, self._descents, self._limits, steps, ARRIVED, moved, found)
+        return moved, found
 
-    def change(self, picture: Grey, moved: Floats | None = None) -> NDArray[np.float64]:
-        """(K,) mean change of each patch when it is looked for there, grey levels. moved: (K, 2); None: where it was."""
-        return self._measure(picture, self._rest if moved is None else moved)[:, 3]
+    def change(self, picture: Grey, chosen: NDArray[np.bool_], moved: Floats | None = None) -> int:
+        """How much the chosen patches, (K,), have changed in all when they are looked for there, in parts of a grey level.
 
-
-def medians(values: NDArray[F]) -> NDArray[F]:
-    """(K, …) -> (…): along the first axis. np.median imports numpy.ma when it is first called, which takes as long as a frame."""
-    ordered, half = np.sort(values, axis=0), len(values) // 2
-    return np.asarray(ordered[half] if len(values) % 2 else (ordered[half - 1] + ordered[half]) / 2, values.dtype)
+        moved: (K, 2); None: where they were.
+        """
+        where = self._rest if moved is None else moved
+        return sum_changes(picture, self.centres, where, self._levels, self._descents, chosen, LARGEST_CHANGE)
 
 
 def measure_by_numpy(
@@ -128,23 +122,25 @@ def measure_by_numpy(
     out[:, 3] = np.minimum(np.abs(rest), most * unit).sum(1) / (SIDE**2 * unit)
 
 
-def align_by_numpy(
+def find_by_numpy(
     picture: Grey,
     centres: Floats,
     levels: Grey,
     descents: NDArray[np.float64],
+    limits: NDArray[np.float64],
     rounds: int,
     arrived: float,
     moved: Floats,
-    left: NDArray[np.float64],
+    out: NDArray[np.bool_],
 ) -> None:
     """Look for patches in a picture, in `rounds` steps of up to LARGEST_STEP pixels; one in which half of them move by `arrived` or less is
     the last one.
 
-    moved: (K, 2) float32, where they are thought to be; where they were found is written to it. left: (K,) float64, written to: the
-    standard deviation of what is left there. The others, and what is raised: as of `measure_by_numpy`.
+    limits: (K,) float64, grey levels: one is found where the standard deviation of what is left of it is below. moved: (K, 2) float32,
+    where they are thought to be; where they were found is written to it. out: (K,), written to: whether they were found, and lie in the
+    picture as a whole. The others, and what is raised: as of `measure_by_numpy`.
     """
-    if moved.shape != (len(centres), 2) or left.shape != (len(centres),):
+    if moved.shape != (len(centres), 2) or not limits.shape == out.shape == (len(centres),):
         raise ValueError("there is one of each for a patch")
     measures = np.empty((len(centres), 4), np.float64)
     for _ in range(rounds):
@@ -154,12 +150,32 @@ def align_by_numpy(
         if np.count_nonzero(np.abs(step).max(1) > np.float32(arrived)) <= len(step) // 2:
             break
     measure_by_numpy(picture, centres, moved, levels, descents, 0, measures)
-    left[:] = measures[:, 2]
+    places, (height, width) = centres + moved, picture.shape
+    inside = (places >= RADIUS).all(1) & (places[:, 0] < width - RADIUS) & (places[:, 1] < height - RADIUS)
+    out[:] = inside & (measures[:, 2] < limits)
+
+
+def sum_by_numpy(
+    picture: Grey,
+    centres: Floats,
+    moved: Floats,
+    levels: Grey,
+    descents: NDArray[np.float64],
+    chosen: NDArray[np.bool_],
+    most: int,
+) -> int:
+    """How much the chosen patches, (K,), have changed in all, as `measure_by_numpy` measures it, times SIDE² · STEPS²: a whole number."""
+    if chosen.shape != (len(centres),):
+        raise ValueError("there is one of each for a patch")
+    measures = np.empty((len(centres), 4), np.float64)
+    measure_by_numpy(picture, centres, moved, levels, descents, most, measures)
+    return int(np.rint(measures[chosen, 3] * (SIDE**2 * STEPS**2)).astype(np.int64).sum())
 
 
 try:
-    from skipvid.tasks._registered import align_patches as align_patches
+    from skipvid.tasks._registered import find_patches as find_patches
     from skipvid.tasks._registered import measure_patches as measure_patches
+    from skipvid.tasks._registered import sum_changes as sum_changes
 except ImportError:  # it could not be compiled, or not be loaded; `skipvid doctor` tells why
-    align_patches, measure_patches = align_by_numpy, measure_by_numpy
-"""As `align_by_numpy` and `measure_by_numpy`, in one call where the extension is there."""
+    find_patches, measure_patches, sum_changes = find_by_numpy, measure_by_numpy, sum_by_numpy
+"""As `find_by_numpy`, `measure_by_numpy` and `sum_by_numpy`, in one call where the extension is there."""

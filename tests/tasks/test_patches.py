@@ -18,10 +18,12 @@ from skipvid.tasks.patches import (
     SIDE,
     STEPS,
     Patches,
-    align_by_numpy,
-    align_patches,
+    find_by_numpy,
+    find_patches,
     measure_by_numpy,
     measure_patches,
+    sum_by_numpy,
+    sum_changes,
 )
 
 native = pytest.mark.skipif(measure_patches is measure_by_numpy, reason="the extension was not compiled")
@@ -61,12 +63,16 @@ def test_both_give_the_same_bits(seed: int, height: int, width: int, count: int,
     assert np.array_equal(given_ones["out"], other["out"])
     first = [given_ones[name] for name in ("picture", "centres", "levels", "descents")]
     found = []
-    ways: list[Callable[..., None]] = [align_patches, align_by_numpy]
+    limits, chosen = np.random.default_rng(seed).uniform(0, 150, count), np.arange(count) % 3 > 0
+    ways: list[Callable[..., None]] = [find_patches, find_by_numpy]
     for way in ways:
-        moved, left = given_ones["moved"].copy(), np.full(count, np.nan)
-        way(*first, rounds, ARRIVED, moved, left)
-        found.append((moved, left))
+        moved, there = given_ones["moved"].copy(), np.zeros(count, np.bool_)
+        way(*first, limits, rounds, ARRIVED, moved, there)
+        found.append((moved, there))
     assert all(np.array_equal(one, two, equal_nan=True) for one, two in zip(*found, strict=True))
+    picture, centres, levels, descents = first
+    sums = [way(picture, centres, given_ones["moved"], levels, descents, chosen, LARGEST_CHANGE) for way in (sum_changes, sum_by_numpy)]
+    assert sums[0] == sums[1] == np.rint(given_ones["out"][chosen, 3] * 81 * 1024).sum()
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -105,13 +111,37 @@ def test_what_does_not_fit_is_refused(way: Callable[..., None], wrong: dict[str,
         way(*(fitting | wrong).values())
 
 
-@pytest.mark.parametrize("way", [pytest.param(align_patches, marks=native, id="extension"), pytest.param(align_by_numpy, id="NumPy")])
-@pytest.mark.parametrize("wrong", [{"moved": np.zeros((4, 2), np.float32)}, {"left": np.zeros(6)}, {"levels": np.zeros((5, 80), np.uint8)}])
+@pytest.mark.parametrize("way", [pytest.param(find_patches, marks=native, id="extension"), pytest.param(find_by_numpy, id="NumPy")])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"moved": np.zeros((4, 2), np.float32)},
+        {"limits": np.zeros(6)},
+        {"out": np.zeros(4, np.bool_)},
+        {"levels": np.zeros((5, 80), np.uint8)},
+    ],
+    ids=lambda wrong: " and ".join(wrong),
+)
 def test_what_does_not_fit_is_not_looked_for(way: Callable[..., None], wrong: dict[str, Any]) -> None:
     given_ones = arguments(np.random.default_rng(0), 20, 20, 5, 1.0)
     fitting = {name: given_ones[name] for name in ("picture", "centres", "levels", "descents")}
-    fitting |= {"rounds": 2, "arrived": 0.1, "moved": given_ones["moved"], "left": np.zeros(5)}
+    fitting |= {"limits": np.ones(5), "rounds": 2, "arrived": 0.1, "moved": given_ones["moved"], "out": np.zeros(5, np.bool_)}
     way(*fitting.values())
+    with pytest.raises(ValueError):
+        way(*(fitting | wrong).values())
+
+
+@pytest.mark.parametrize("way", [pytest.param(sum_changes, marks=native, id="extension"), pytest.param(sum_by_numpy, id="NumPy")])
+@pytest.mark.parametrize(
+    "wrong",
+    [{"chosen": np.zeros(4, np.bool_)}, {"most": 256}, {"moved": np.zeros((4, 2), np.float32)}],
+    ids=lambda wrong: " and ".join(wrong),
+)
+def test_what_does_not_fit_is_not_summed_up(way: Callable[..., None], wrong: dict[str, Any]) -> None:
+    given_ones = arguments(np.random.default_rng(0), 20, 20, 5, 1.0)
+    fitting = {name: given_ones[name] for name in ("picture", "centres", "moved", "levels", "descents")}
+    fitting |= {"chosen": np.ones(5, np.bool_), "most": LARGEST_CHANGE}
+    assert way(*fitting.values()) > 0
     with pytest.raises(ValueError):
         way(*(fitting | wrong).values())
 
@@ -127,4 +157,4 @@ def test_patches_are_found_where_they_went() -> None:
     everywhere = np.full(len(corners), True)
     there, moved_on = (patches.are_still(picture, everywhere, 0.4) for picture in (one, other))
     assert there[0] and there[1].all() and not moved_on[0] and moved_on[1].mean() < 0.2
-    assert patches.change(one).max() == 0 and patches.change(other, moved)[found].max() < 0.5 * patches.change(other)[found].max()
+    assert patches.change(one, everywhere) == 0 and 0 < patches.change(other, found, moved) < 0.5 * patches.change(other, found)

@@ -17,7 +17,9 @@ using Places = nb::ndarray<const float, nb::shape<-1, 2>, nb::c_contig, nb::devi
 using Levels = nb::ndarray<const std::uint8_t, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 using Descents = nb::ndarray<const double, nb::shape<-1, 2, -1>, nb::c_contig, nb::device::cpu>;
 using Moved = nb::ndarray<float, nb::shape<-1, 2>, nb::c_contig, nb::device::cpu>;
-using Left = nb::ndarray<double, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using Limits = nb::ndarray<const double, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using Found = nb::ndarray<bool, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using Chosen = nb::ndarray<const bool, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 using Measures = nb::ndarray<double, nb::shape<-1, 4>, nb::c_contig, nb::device::cpu>;
 
 constexpr std::ptrdiff_t radius = 4, side = 2 * radius + 1, pixels = side * side;
@@ -51,7 +53,8 @@ struct Window {
 };
 
 struct Measure {
-  double x, y, spread, change;
+  double x, y, spread;
+  std::int32_t change;  // in parts of a grey level, summed up
 };
 
 // x, y: the shares of a pixel, of `steps`, that a patch lies beside the window's pixels.
@@ -99,7 +102,7 @@ struct Measure {
     square += squares[lane];
   }
   const double spread = pixels * square - static_cast<double>(sum) * sum;
-  return {x_sum / unit, y_sum / unit, std::sqrt(spread) / (pixels * unit), static_cast<double>(change) / (pixels * unit)};
+  return {x_sum / unit, y_sum / unit, std::sqrt(spread) / (pixels * unit), change};
 }
 
 #ifdef SKIPVID_HASWELL
@@ -155,16 +158,16 @@ void measure(const Picture& picture, const Places& centres, const Places& moved,
     measures[0] = found.x;
     measures[1] = found.y;
     measures[2] = found.spread;
-    measures[3] = found.change;
+    measures[3] = static_cast<double>(found.change) / (pixels * unit);
   }
 }
 
-void align(const Picture& picture, const Places& centres, const Levels& levels, const Descents& descents, int rounds, float arrived,
-           const Moved& moved, const Left& left) {
+void find(const Picture& picture, const Places& centres, const Levels& levels, const Descents& descents, const Limits& limits, int rounds,
+          float arrived, const Moved& moved, const Found& out) {
   const Search search{picture, centres, levels, descents};
   search.check_sizes();
   const std::size_t count = centres.shape(0);
-  check(moved.shape(0) == count && left.shape(0) == count, "there is one of each");
+  check(moved.shape(0) == count && limits.shape(0) == count && out.shape(0) == count, "there is one of each");
   const nb::gil_scoped_release unlocked;
   for (int round = 0; round < rounds; ++round) {
     std::size_t going = 0;
@@ -179,7 +182,29 @@ void align(const Picture& picture, const Places& centres, const Levels& levels, 
     }
     if (going <= count / 2) break;
   }
-  for (std::size_t number = 0; number < count; ++number) left(number) = search.at(number, moved.data() + 2 * number, 0).spread;
+  const float border = radius, right = static_cast<float>(picture.shape(1)) - border,
+              bottom = static_cast<float>(picture.shape(0)) - border;
+  for (std::size_t number = 0; number < count; ++number) {
+    const float *own = moved.data() + 2 * number, *centre = centres.data() + 2 * number;
+    const float x = centre[0] + own[0], y = centre[1] + own[1];
+    const bool inside = x >= border && y >= border && x < right && y < bottom;
+    out(number) = inside && search.at(number, own, 0).spread < limits(number);
+  }
+}
+
+std::int64_t sum_changes(const Picture& picture, const Places& centres, const Places& moved, const Levels& levels, const Descents& descents,
+                         const Chosen& chosen, int most) {
+  const Search search{picture, centres, levels, descents};
+  search.check_sizes();
+  const std::size_t count = centres.shape(0);
+  check(moved.shape(0) == count && chosen.shape(0) == count, "there is one of each");
+  check(most >= 0 && most <= 255, "what counts at most is a byte");
+  const nb::gil_scoped_release unlocked;
+  std::int64_t sum = 0;
+  for (std::size_t number = 0; number < count; ++number) {
+    if (chosen(number)) sum += search.at(number, moved.data() + 2 * number, most).change;
+  }
+  return sum;
 }
 
 }  // namespace
@@ -187,6 +212,8 @@ void align(const Picture& picture, const Places& centres, const Levels& levels, 
 void bind_patches(nb::module_& m) {
   m.def("measure_patches", &measure, nb::arg("picture"), nb::arg("centres"), nb::arg("moved"), nb::arg("levels"), nb::arg("descents"),
         nb::arg("most"), nb::arg("out"));
-  m.def("align_patches", &align, nb::arg("picture"), nb::arg("centres"), nb::arg("levels"), nb::arg("descents"), nb::arg("rounds"),
-        nb::arg("arrived"), nb::arg("moved"), nb::arg("left"));
+  m.def("find_patches", &find, nb::arg("picture"), nb::arg("centres"), nb::arg("levels"), nb::arg("descents"), nb::arg("limits"),
+        nb::arg("rounds"), nb::arg("arrived"), nb::arg("moved"), nb::arg("out"));
+  m.def("sum_changes", &sum_changes, nb::arg("picture"), nb::arg("centres"), nb::arg("moved"), nb::arg("levels"), nb::arg("descents"),
+        nb::arg("chosen"), nb::arg("most"));
 }

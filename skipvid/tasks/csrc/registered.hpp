@@ -45,6 +45,7 @@ struct Rows {
   Byte* at(std::ptrdiff_t y) const { return data + y * stride; }
 };
 
+void bind_fitting(nb::module_& m);
 void bind_merged(nb::module_& m);
 void bind_patches(nb::module_& m);
 void bind_shifted(nb::module_& m);
