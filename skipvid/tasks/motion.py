@@ -37,11 +37,12 @@ QUORUM = 0.5
 """The share of patches that must agree."""
 SPREAD = (0.3, 0.4)
 """The least height and width over which they must lie, as shares of what is watched: what moves in front of a bare wall is no camera."""
-LOWERS = 0.9
-"""A motion is taken if it lowers the change of the patches to this share, or further."""
+CLEAR, LOWERS = 1.0, 0.9
+"""A motion by so many pixels or more, where the patches are, is taken if it lowers their change to this share, or further."""
 CLOSE = 0.3
-"""Pixels up to which, where the patches are, a motion need only not raise it: a camera that shakes is often nearly back, and noise is then
-most of the change. One that raises it is none: the picture shows the scene where it was."""
+"""Pixels up to which a motion need only not raise it: a camera that shakes is often nearly back, and noise is then most of the change. One
+that raises it is none: the picture shows the scene where it was. Between CLOSE and CLEAR a motion must lower it the more, the larger it is.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,9 +202,9 @@ class MotionEstimator:
         self._learn(uncovered, found & (np.abs(moved - common).max(1) < AGREE))
         still = motion.apart(STANDSTILL, self._size) < STILL
         aside = math.hypot(motion.dx, motion.dy) if motion.shifts else float(np.hypot(common[counts, 0], common[counts, 1]).mean())
-        close = aside <= CLOSE
-        if not still and not self._lowers_change(grey, common, counts, 1.0 if close else LOWERS):
-            if not close:
+        share = 1 - (1 - LOWERS) * min(1.0, max(0.0, (aside - CLOSE) / (CLEAR - CLOSE)))
+        if not still and not self._lowers_change(grey, common, counts, share):
+            if aside > CLOSE:
                 return None if stood else self._back(grey, counts)
             still = True
         self._last = STANDSTILL if still else motion

@@ -112,6 +112,19 @@ def test_a_camera_that_shakes_is_found_where_it_is_nearly_back(aside: float) -> 
         assert found is not None and found.apart(Similarity(dx=aside), whole.shape[:2]) < 0.2
 
 
+@pytest.mark.parametrize("aside", [0.4, 0.5, 0.7])
+def test_a_camera_that_shakes_by_little_is_found_although_half_of_what_was_seen_is_hidden(aside: float) -> None:
+    """Most of the change is what hides it and noise, and a small motion lowers that by little."""
+    random, whole, estimator = np.random.default_rng(0), scene(seed=2), MotionEstimator()
+    first = seen(whole)
+    estimator.anchor(first)
+    for number in range(4):
+        picture = hidden(seen(whole, aside), 0.45, number)
+        noisy = np.asarray(np.clip(picture + random.normal(0, 8, picture.shape), 0, 255), np.uint8)
+        found = estimator.estimate(noisy)
+        assert found is not None and found.apart(Similarity(dx=aside), whole.shape[:2]) < 0.2
+
+
 def crossed(picture: NDArray[np.uint8], left: int, width: int) -> NDArray[np.uint8]:
     """A picture before which something rich in texture stands, from top to bottom."""
     result = picture.copy()
