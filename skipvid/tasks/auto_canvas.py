@@ -9,7 +9,7 @@ from skipvid.core.motions import WARP
 from skipvid.skip.config import SkipConfig
 from skipvid.tasks.areas import HeldOut
 from skipvid.tasks.canvas import Canvas, Seen
-from skipvid.tasks.motion import CLOSE, STANDSTILL
+from skipvid.tasks.motion import CLOSE, LOWERS, STANDSTILL
 from skipvid.tasks.motion_choice import DENSE_ABOVE, MotionChoice, State
 
 SHIFTED, TURNED, LOST = 300, 550, 300
@@ -93,4 +93,5 @@ class AutoCanvas(Canvas):
             self._seen = pixels
             return
         motion = self._estimator.estimate(pixels, boxes)
-        self._has_moved = motion is not None and motion.apart(STANDSTILL, self._size) > CLOSE
+        moved = motion is not None and motion.apart(STANDSTILL, self._size) > CLOSE
+        self._has_moved = moved and self._estimator.lowered <= LOWERS  # by less, hardly anything would be gained

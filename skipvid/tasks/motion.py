@@ -112,6 +112,7 @@ class MotionEstimator:
     """Tells how the camera has moved since an anchor. Call `anchor` first; all pictures are (h, w, 3) uint8 BGR of one size.
 
     watched: (h, w) bool, False where nothing is to be looked at; None: everywhere.
+    lowered: the share to which the last motion that was none lowers the change of the patches.
     """
 
     def __init__(self, watched: NDArray[np.bool_] | None = None) -> None:
@@ -120,6 +121,7 @@ class MotionEstimator:
         self._coarse: Patches | None = None
         self._trust = np.zeros(0, np.float32)
         self._last = STANDSTILL
+        self.lowered = 1.0
         self._size = (0, 0)
         self._extent = (1, 1)
 
@@ -202,11 +204,12 @@ class MotionEstimator:
         self._learn(uncovered, found & (np.abs(moved - common).max(1) < AGREE))
         still = motion.apart(STANDSTILL, self._size) < STILL
         aside = math.hypot(motion.dx, motion.dy) if motion.shifts else float(np.hypot(common[counts, 0], common[counts, 1]).mean())
-        share = 1 - (1 - LOWERS) * min(1.0, max(0.0, (aside - CLOSE) / (CLEAR - CLOSE)))
-        if not still and not self._lowers_change(grey, common, counts, share):
-            if aside > CLOSE:
-                return None if stood else self._back(grey, counts)
-            still = True
+        if not still:
+            self.lowered = self._share_left(grey, common, counts)
+            if self.lowered > 1 - (1 - LOWERS) * min(1.0, max(0.0, (aside - CLOSE) / (CLEAR - CLOSE))):
+                if aside > CLOSE:
+                    return None if stood else self._back(grey, counts)
+                still = True
         self._last = STANDSTILL if still else motion
         return self._last
 
@@ -262,10 +265,10 @@ class MotionEstimator:
             return None
         return _similarity(fit, self._size)
 
-    def _lowers_change(self, grey: NDArray[np.uint8], moved: Floats, counts: NDArray[np.bool_], share: float) -> bool:
-        """Whether a motion lowers the change of the patches that count to this share, those that do not agree with it included."""
+    def _share_left(self, grey: NDArray[np.uint8], moved: Floats, counts: NDArray[np.bool_]) -> float:
+        """To which share a motion lowers the change of the patches that count, those that do not agree with it included."""
         assert self._fine is not None
-        return self._fine.change(grey, counts, moved) <= share * self._fine.change(grey, counts)
+        return self._fine.change(grey, counts, moved) / max(1, self._fine.change(grey, counts))
 
 
 def _similarity(fit: Fit, size: tuple[int, int]) -> Similarity:

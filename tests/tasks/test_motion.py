@@ -78,7 +78,7 @@ def hidden(picture: NDArray[np.uint8], share: float, seed: int = 0) -> NDArray[n
 def test_a_camera_that_stands_still_has_not_moved_although_most_of_what_was_seen_is_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is left agrees on hardly any motion, which need not lower the change of all that came."""
     first, estimator = seen(scene(seed=2)), MotionEstimator()
-    monkeypatch.setattr(estimator, "_lowers_change", lambda *_: False)
+    monkeypatch.setattr(estimator, "_share_left", lambda *_: 1.1)
     estimator.anchor(first)
     for number in range(4):
         assert estimator.estimate(hidden(first, 0.6, number)) is STANDSTILL
@@ -91,7 +91,7 @@ def test_hardly_any_motion_that_raises_the_change_is_none(dx: float, expected: S
     estimator.anchor(seen(whole))
     assert (found := estimator.estimate(seen(whole, dx))) is not None and found is not STANDSTILL
     estimator.anchor(seen(whole))
-    monkeypatch.setattr(estimator, "_lowers_change", lambda *_: False)
+    monkeypatch.setattr(estimator, "_share_left", lambda *_: 1.1)
     assert estimator.estimate(seen(whole, dx)) is expected
 
 

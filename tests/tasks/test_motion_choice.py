@@ -87,6 +87,19 @@ def test_before_a_camera_that_stands_still_nothing_is_registered(share: float) -
     assert not any(run(auto(), share, 0.1, 300, moving=False))
 
 
+@pytest.mark.parametrize(("left", "tried"), [(0.95, False), (0.85, True)])
+def test_a_motion_that_lowers_the_change_by_little_is_no_reason_to_try(left: float, tried: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may be registered, but a fixed camera whose pictures are noisy may seem to move so."""
+    canvas = auto()
+    monkeypatch.setattr(canvas._estimator, "_share_left", lambda *_: left)
+    used = []
+    for number in range(12):
+        used.append(canvas.registers)
+        canvas.register(seen(WHOLE, 0.42 * (number % 2)))
+        canvas.spent(0.9, MACS)
+    assert any(used) == tried
+
+
 def test_where_little_is_computed_nothing_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
     canvas = auto()
     monkeypatch.setattr(type(canvas._estimator), "anchor", lambda *_: pytest.fail("looked at"))
