@@ -18,7 +18,7 @@ from skipvid.tasks.auto_canvas import make_canvas
 from skipvid.tasks.canvas import Seen, Tally
 from skipvid.tasks.motion import STANDSTILL, Similarity
 from skipvid.tasks.motion_choice import DENSE_ABOVE
-from skipvid.tasks.moved import PHASES, move_onto
+from skipvid.tasks.moved import PHASES, draw_changes, move_onto
 from skipvid.tasks.shifted import TAPS
 
 LOOKED_AT = 640
@@ -55,12 +55,14 @@ class WindowView:
             return self._pixels
         part = _part(picture, source)
         from_place = _between(motion, place, source)
-        if not known:
+        if known:
+            draw_changes(self._pixels, part, from_place)
+        else:
             how = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
             cv2.warpAffine(
                 part, from_place.matrix(), (right - left, bottom - top), self._pixels, flags=how, borderMode=cv2.BORDER_REPLICATE
             )
-        move_onto(self._pixels, part, from_place)
+            move_onto(self._pixels, part, from_place)
         return self._pixels
 
     def _keep(self, place: Place, pixels: NDArray[np.uint8]) -> None:

@@ -77,15 +77,19 @@ def test_a_scene_at_rest_stays_where_it_was_in_the_window(side: int) -> None:
         assert np.abs(registered - first).mean() < 0.25 * np.abs(window.cut(picture).astype(np.int16) - first).mean()
 
 
-def test_no_blur_adds_up() -> None:
-    whole, view = scene(), WindowView()
+def test_no_blur_adds_up_and_what_is_seen_again_stays() -> None:
+    """The light changes from picture to picture, so that all is drawn; then no longer."""
+    whole, view = scene() // 2 + 40, WindowView()
     window = CropWindow.around(np.array([250, 100, 330, 200], np.float32), INPUT)
     first = window.cut(RegisteredFrame(seen(whole), STANDSTILL, view)).astype(np.int16)
     changes = []
-    for number in range(1, 50):
+    for number in range(1, 80):
+        brighter = 30 * (number % 2) * (number < 50)
         picture, motion = seen(whole, 1.5 * math.sin(2.1 * number), 0.7, with_motion=True)
-        changes.append(np.abs(window.cut(RegisteredFrame(picture, in_phase(motion), view)).astype(np.int16) - first).mean())
-    assert max(changes[25:]) < 1.2 * max(changes[:25])
+        cut = window.cut(RegisteredFrame((picture + brighter).astype(np.uint8), in_phase(motion), view))
+        changes.append(np.abs(cut.astype(np.int16) - brighter - first).mean())
+    assert 0 < max(changes[25:50]) < 1.2 * max(changes[:25])
+    assert len(set(changes[50:])) == 1
 
 
 @pytest.mark.parametrize("motion", [Similarity(dx=6.25, dy=-3.5), turned(0.3, 1.01, 5.0, -4.0)])
