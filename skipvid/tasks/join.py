@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -40,18 +41,23 @@ def join_activity(patches: Sequence[Patch], frame_size: tuple[int, int]) -> NDAr
     for patch in patches:
         x1, y1, x2, y2 = patch.box
         density = patch.macs / max((x2 - x1) * (y2 - y1), 1.0)
+        across, down = fine[0] / width, fine[1] / height
+        left, right = max(0, math.floor(x1 * across)), min(fine[0], math.ceil(x2 * across))
+        top, bottom = max(0, math.floor(y1 * down)), min(fine[1], math.ceil(y2 * down))
+        if left >= right or top >= bottom:
+            continue
         grid_rows, grid_columns = patch.grid.shape
-        scale_x, scale_y = fine[0] / width * (x2 - x1) / grid_columns, fine[1] / height * (y2 - y1) / grid_rows
+        scale_x, scale_y = across * (x2 - x1) / grid_columns, down * (y2 - y1) / grid_rows
         # warpAffine counts from pixel centres.
         place = np.array(
             [
-                [scale_x, 0, x1 * fine[0] / width + scale_x / 2 - 0.5],
-                [0, scale_y, y1 * fine[1] / height + scale_y / 2 - 0.5],
+                [scale_x, 0, x1 * across + scale_x / 2 - 0.5 - left],
+                [0, scale_y, y1 * down + scale_y / 2 - 0.5 - top],
             ]
         )
         layers = np.stack([patch.grid * density, np.full_like(patch.grid, density)], 2)
-        laid = cv2.warpAffine(layers, place, fine, flags=cv2.INTER_NEAREST)
-        executed += laid[..., 0]
-        dense += laid[..., 1]
+        laid = cv2.warpAffine(layers, place, (right - left, bottom - top), flags=cv2.INTER_NEAREST)
+        executed[top:bottom, left:right] += laid[..., 0]
+        dense[top:bottom, left:right] += laid[..., 1]
     coarse = [cv2.resize(layer, (columns, rows), interpolation=cv2.INTER_AREA) for layer in (executed, dense)]
     return np.clip(coarse[0] / np.maximum(coarse[1], 1e-9), 0, 1).astype(np.float32)
