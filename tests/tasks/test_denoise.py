@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -85,6 +86,46 @@ def test_a_scene_that_moves_as_a_whole_is_not_taken_for_noise() -> None:
     for number in range(30):
         picture = np.ascontiguousarray(sparse[:, 2 * number : 2 * number + SIZE[1]])
         assert denoiser(picture) is picture
+
+
+def textured(seed: int = 6) -> NDArray[np.float32]:
+    """Fine and coarse structure everywhere, as grass and gravel have, 40 pixels larger than a picture."""
+    random = np.random.default_rng(seed)
+    whole = np.zeros((SIZE[0] + 40, SIZE[1] + 40, 3), np.float32)
+    for blur, contrast in ((1.5, 20), (4, 40), (12, 60)):
+        layer = cv2.GaussianBlur(random.normal(0, 1, whole.shape[:2]).astype(np.float32), (0, 0), blur)
+        whole += (layer * (contrast / layer.std()))[..., None]
+    return np.asarray(np.clip(128 + whole, 20, 235), np.float32)
+
+
+def seen_from(whole: NDArray[np.float32], x: float, y: float) -> Picture:
+    moved = cv2.warpAffine(whole, np.array([[1, 0, -20 - x], [0, 1, -20 - y]], np.float64), SIZE[::-1], flags=cv2.INTER_CUBIC)
+    return np.asarray(np.clip(np.rint(moved), 0, 255), np.uint8)
+
+
+@pytest.mark.parametrize("by", [0.3, 1.0, 2.0])
+def test_a_camera_that_shakes_is_not_taken_for_a_noisy_one(by: float) -> None:
+    whole, random, denoiser = textured(), np.random.default_rng(7), Denoiser()
+    for _ in range(30):
+        picture = seen_from(whole, *random.uniform(-by, by, 2))
+        assert denoiser(picture) is picture
+
+
+def test_noise_that_is_stronger_in_the_light_and_somebody_who_passes_hide_no_noise() -> None:
+    still, random, denoiser = seen_from(textured(), 0, 0), np.random.default_rng(8), Denoiser()
+    for number in range(30):
+        picture = np.clip(np.rint(still + random.normal(0, 3, still.shape) * np.sqrt(still / 64)), 0, 255).astype(np.uint8)
+        picture[20:70, 3 * number : 3 * number + 25] = still[20:70, :25]
+        denoiser(picture)
+    assert denoiser.level > 2
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 40), (9, 9), (11, 18)])
+def test_small_pictures_are_measured_too(size: tuple[int, int]) -> None:
+    denoiser, random = Denoiser(), np.random.default_rng(9)
+    for _ in range(20):
+        denoiser(random.integers(120, 136, (*size, 3), np.uint8))
+    assert denoiser.level > 1
 
 
 @pytest.mark.parametrize("step", [2, 6, 30])
