@@ -190,10 +190,19 @@ class DetectStream(EngineStream):
     @property
     def notes(self) -> tuple[str, ...]:
         """At which ratios the network ran, what was left out, what was registered, what was filtered, and what was counted."""
-        registration, held, denoiser = self.registration, self._task.held, self._task.denoiser
-        said = tuple(None if each is None else each.note for each in (held, registration, denoiser))
-        notes = (*super().notes, *(note for note in said if note is not None))
+        notes = (*super().notes, *self.picture_notes(self._detect_every > 1))
         return notes if self._counts is None else (*notes, *self._counts.notes)
+
+    def picture_notes(self, in_some: bool, registered: bool = True) -> tuple[str, ...]:
+        """What was left out of the pictures, how many were registered (where that is asked for), and filtered.
+
+        in_some: the detector ran in some frames only, which counts of frames then are of.
+        """
+        registration, held, denoiser = self.registration, self._task.held, self._task.denoiser
+        told = (registration if registered else None, denoiser)
+        counted = [each.note for each in told if each is not None and each.note is not None]
+        of = " (of the frames that the detector ran in)" if in_some else ""
+        return (*(() if held is None else (held.note,)), *(note + of for note in counted))
 
     @property
     def problems(self) -> tuple[str, ...]:

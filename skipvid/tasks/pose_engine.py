@@ -190,13 +190,15 @@ class PoseStream(EngineStream):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """At which ratios the network ran, which areas were left out, and what was registered."""
-        areas: tuple[str, ...] = ()
-        if self._task.left_out is not None:
-            areas = (share_note(self._task.left_out),) if self._detector is None else self._detector.notes
-        camera = self._registered
+        """At which ratios the network ran, what was left out of the detector's pictures and filtered, and what was registered."""
+        camera, detector = self._registered, self._detector
+        seen: tuple[str, ...] = ()
+        if isinstance(detector, DetectStream):
+            seen = detector.picture_notes(self._engine.options.detect_every > 1, registered=camera is None)
+        elif self._task.left_out is not None:
+            seen = (share_note(self._task.left_out),) if detector is None else detector.notes
         registered = () if camera is None or camera.note is None else (camera.note,)
-        return tuple(dict.fromkeys((*super().notes, *areas, *registered)))
+        return tuple(dict.fromkeys((*super().notes, *seen, *registered)))
 
     @property
     def problems(self) -> tuple[str, ...]:

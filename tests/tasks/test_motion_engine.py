@@ -195,6 +195,17 @@ def test_notes_say_how_much_was_registered(engine: DetectEngine) -> None:
         assert stream.notes == (() if expected is None else (expected,))
 
 
+def test_notes_say_of_which_frames_they_are_where_the_detector_skips_some(engine: DetectEngine) -> None:
+    chosen = engine.regated(engine.model.config)
+    chosen.use_motion("canvas")
+    chosen.follow = FollowOptions(detect_every=3)
+    stream = chosen.stream()
+    for frame in shaken(7, 2.0):
+        stream.process(frame)
+    ran = "(of the frames that the detector ran in)"
+    assert stream.notes == (f"the camera moves: 2 of 3 frames were registered to 1 anchor {ran}",)
+
+
 @pytest.mark.parametrize("motion", ["auto", "canvas"])
 def test_noise_that_moves_nothing_is_analysed_as_without(engine: DetectEngine, motion: str) -> None:
     given = frames(6)

@@ -235,6 +235,33 @@ def test_notes_say_once_how_much_was_registered(loaded: PoseEngine, detector: De
         assert [note.startswith("the camera moves: 5 of 6 frames") for note in stream.notes] == [True] * expected
 
 
+@pytest.mark.parametrize("detect_every", [1, 3])
+def test_notes_say_it_once_beside_areas(loaded: PoseEngine, detector: DetectEngine, detect_every: int) -> None:
+    engine = made(loaded, detector, "the detector's", "canvas", shake, detect_every=detect_every)
+    engine.areas = Areas(ignore=(read_area("0,0 0.1,0 0,0.1"),))
+    assert isinstance(engine.detector, DetectEngine)
+    engine.detector.areas = engine.areas
+    stream = engine.stream()
+    for frame in shaken(6, 2.0):
+        stream.process(frame)
+    areas, registered = stream.notes
+    assert areas.startswith("areas left out: ") and registered == "the camera moves: 5 of 6 frames were registered to 1 anchor"
+
+
+@pytest.mark.parametrize("detect_every", [1, 2])
+def test_notes_say_how_many_of_the_detectors_pictures_were_filtered(loaded: PoseEngine, detector: DetectEngine, detect_every: int) -> None:
+    engine = made(loaded, detector, "the detector's", "none", lambda _: (0, 0), detect_every=detect_every)
+    assert isinstance(engine.detector, DetectEngine)
+    engine.detector.use_denoising("auto")
+    stream, random = engine.stream(), np.random.default_rng(0)
+    for frame in shaken(16, 0.0):
+        image = frame.image + random.normal(0, 5, frame.image.shape)
+        stream.process(replace(frame, picture=np.clip(np.rint(image), 0, 255).astype(np.uint8)))
+    (note,) = stream.notes
+    assert f" of {16 // detect_every} frames" in note and "noise was taken out" in note
+    assert note.endswith("(of the frames that the detector ran in)") == (detect_every == 2)
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_notes_count_on_after_a_scene_cut_another_size_and_other_areas(loaded: PoseEngine, detector: DetectEngine, way: str) -> None:
     shakes = shaken(6, 2.0)
