@@ -15,6 +15,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from skipvid.tasks.fitting import medians
+
 RATE = 0.2
 """Weight of the newest picture in the mean. Noise of deviation s is left as s · sqrt(RATE / (2 − RATE)), a third."""
 LIMIT = 4.5
@@ -117,10 +119,14 @@ def _explained(before: NDArray[np.float32], now: NDArray[np.float32]) -> float:
         return 0.0
     change = now[0] - before[0]
     size = np.abs(change)
-    kept = size <= STEADY * max(float(np.median(size)), 1.0)
-    slopes, change = (now[1:, kept] + before[1:, kept]) / 2, change[kept]
-    whole = float(change @ change)
-    if whole == 0:
+    kept = size <= STEADY * max(float(medians(size)), 1.0)
+    x, y = (now[1:, kept] + before[1:, kept]) / 2
+    change = change[kept]
+    xx, xy, yy, xc, yc, whole = (
+        float(np.multiply(one, other, dtype=np.float64).sum())
+        for one, other in ((x, x), (x, y), (y, y), (x, change), (y, change), (change, change))
+    )
+    spread = xx * yy - xy * xy
+    if whole == 0 or spread <= 0:  # nothing changed, or slopes of one direction, along which any shift explains as much
         return 0.0
-    shift = np.linalg.lstsq(slopes.T, change, rcond=None)[0]
-    return 1 - float(((change - shift @ slopes) ** 2).sum()) / whole
+    return (xc * xc * yy - 2 * xc * yc * xy + yc * yc * xx) / (spread * whole)

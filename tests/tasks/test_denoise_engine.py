@@ -15,6 +15,7 @@ from skipvid.presets.preset import load_preset
 from skipvid.skip.config import SkipConfig
 from skipvid.tasks.areas import Areas, read_area
 from skipvid.tasks.detect_engine import DetectEngine
+from skipvid.tasks.moved import move_onto
 from skipvid.tasks.picture_task import PictureTask
 
 
@@ -100,8 +101,10 @@ def test_a_frame_of_another_size_begins_anew(engine: DetectEngine) -> None:
     assert [stream.process(frame).keyframe for frame in smaller][0]
 
 
-def test_where_the_canvas_follows_a_pan_the_filter_begins_anew() -> None:
-    """Its means lie on the canvas as it was: mixed with a picture of the moved one they would show everything twice."""
+def test_where_the_canvas_follows_a_pan_the_filter_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its means lie on the canvas as it was: mixed with a picture of the moved one they would show everything twice. Noise is drawn here,
+    which a canvas leaves out."""
+    monkeypatch.setattr("skipvid.tasks.canvas.draw_changes", move_onto)
     random, whole = np.random.default_rng(5), scene()
     panned = [seen(whole, 4.0 * number - 38.0) + random.normal(0, 4.0, (306, 544, 3)) for number in range(20)]
     given = [np.clip(np.rint(picture), 0, 255).astype(np.uint8) for picture in panned]
