@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,19 @@ SHARES: dict[Matrix, tuple[float, float]] = {"bt601": (0.299, 0.114), "bt709": (
 
 NEUTRAL = 128
 BLACK = 16
+
+
+class StoredPlanes(NamedTuple):
+    """4:2:0, 8 bits, as a decoder left them; not to be written to.
+
+    luma: (H, W) uint8. blue, red: (⌈H / 2⌉, ⌈W / 2⌉) uint8, chroma. matrix: from RGB. full_range: or else limited range.
+    """
+
+    luma: NDArray[np.uint8]
+    blue: NDArray[np.uint8]
+    red: NDArray[np.uint8]
+    matrix: Matrix
+    full_range: bool
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from skipvid.core.class_maps import ClassMap
 from skipvid.core.costs import FrameCost
-from skipvid.core.planes import Planes
+from skipvid.core.planes import Planes, StoredPlanes
 
 SCHEMA_VERSION = 1
 """Version of the JSONL, JSON and CSV layouts. It changes when a field changes its meaning or goes away."""
@@ -76,6 +76,9 @@ class StoredPicture(Protocol):
 
     def planes(self) -> Planes:
         """The picture as an encoder takes it."""
+
+    def own_planes(self) -> StoredPlanes | None:
+        """The memory that `scaled` is made of, where it is upright planes of 4:2:0 in 8 bits and standard colours; None elsewhere."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,6 +1,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from skipvid.tasks.displaced import Boxes
+
 def shift_picture(
     pixels: NDArray[np.uint8], out: NDArray[np.uint8], across: NDArray[np.int16], down: NDArray[np.int16], x: int, y: int
 ) -> None: ...
@@ -49,3 +51,15 @@ def guess_patches(
 def fit_similarity(
     at: NDArray[np.float32], to: NDArray[np.float32], chosen: NDArray[np.bool_]
 ) -> tuple[int, float, float, float, float, float, float, float, float]: ...
+def average_pixels(pixels: NDArray[np.uint8], out: NDArray[np.uint8], down: Boxes, across: Boxes) -> None: ...
+def average_planes(
+    luma: NDArray[np.uint8],
+    blue: NDArray[np.uint8],
+    red: NDArray[np.uint8],
+    out: NDArray[np.uint8],
+    down: Boxes,
+    across: Boxes,
+    chroma_down: Boxes,
+    chroma_across: Boxes,
+    colours: NDArray[np.int32],
+) -> None: ...

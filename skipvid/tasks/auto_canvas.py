@@ -9,6 +9,7 @@ from skipvid.core.motions import WARP
 from skipvid.skip.config import SkipConfig
 from skipvid.tasks.areas import HeldOut
 from skipvid.tasks.canvas import Canvas, Seen
+from skipvid.tasks.displaced import Source
 from skipvid.tasks.motion import CLOSE, LOWERS, STANDSTILL
 from skipvid.tasks.motion_choice import DENSE_ABOVE, MotionChoice, State
 
@@ -78,10 +79,12 @@ class AutoCanvas(Canvas):
             return 0.0
         return LOST if seen.lost else SHIFTED if seen.motion.shifts else TURNED
 
-    def register(self, pixels: NDArray[np.uint8], boxes: NDArray[np.floating] | None = None) -> NDArray[np.uint8]:
+    def register(
+        self, pixels: NDArray[np.uint8], boxes: NDArray[np.floating] | None = None, source: Source | None = None
+    ) -> NDArray[np.uint8]:
         """As of a canvas."""
         if self.registers:
-            return super().register(pixels, boxes)
+            return super().register(pixels, boxes, source)
         self.pass_by()
         if self._state == "looking":
             self._look(pixels, boxes)

@@ -1,7 +1,8 @@
 """The network's picture made registered: what stands still in the scene stands still in it, while the camera shakes.
 
-The canvas is the picture of an anchor frame. Each later frame is scaled as ever, and then moved once, so that no blur adds up; where it
-shows nothing of the canvas, what was seen there last stays. A frame that has not moved is given as it is.
+The canvas is the picture of an anchor frame. Each later frame is scaled as ever, to see how it has moved, and then once more, from its
+source, at the place that was found (displaced.py); where that is not possible the scaled one is moved, once. So no blur adds up. Where a
+frame shows nothing of the canvas, what was seen there last stays. A frame that has not moved is given as it is.
 
 The canvas has the anchor's own borders and no margin around: a margin would need an input of another size, on whose grid the network finds
 other things, and would shrink what presets with a fixed input size can see. So it costs no MACs, and what lies beyond the anchor's border,
@@ -17,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skipvid.skip.picture import same_bytes
+from skipvid.tasks.displaced import Source
 from skipvid.tasks.motion import CLOSE, STANDSTILL, MotionEstimator, Similarity
 from skipvid.tasks.moved import draw_changes
 from skipvid.tasks.patches import STILL
@@ -134,12 +136,14 @@ class Canvas:
         if self.choose(share, dense_macs, self.seen):
             self.forget()
 
-    def register(self, pixels: NDArray[np.uint8], boxes: NDArray[np.floating] | None = None) -> NDArray[np.uint8]:
+    def register(
+        self, pixels: NDArray[np.uint8], boxes: NDArray[np.floating] | None = None, source: Source | None = None
+    ) -> NDArray[np.uint8]:
         """(height, width, 3) uint8 BGR -> the same on the canvas, valid until the next call; `pixels` itself where nothing moved.
 
-        boxes: (K, 4) xyxy on the canvas, of what may move by itself. A picture that cannot be registered is given as it is; of several
-        in a row the last becomes an anchor. That need not be a keyframe where none before it lay on the canvas, nor where it lies close.
-        A picture that is sent again, as of a stream at twice the camera's rate, stays where it is to the bit.
+        boxes: (K, 4) xyxy on the canvas, of what may move by itself. source: as of move_onto. A picture that cannot be registered is given
+        as it is; of several in a row the last becomes an anchor. That need not be a keyframe where none before it lay on the canvas, nor
+        where it lies close. A picture that is sent again, as of a stream at twice the camera's rate, stays where it is to the bit.
         """
         self.anchored, self.shift = False, (0, 0)
         self._is_anchor = self._has_moved = self._is_stray = False
@@ -165,7 +169,7 @@ class Canvas:
         if motion is STANDSTILL:
             np.copyto(self._seen, pixels)
         else:
-            draw_changes(self._seen, pixels, self.motion)
+            draw_changes(self._seen, pixels, motion, source)
         if self.shift != (0, 0):
             self._estimator.renew(self._seen, motion)
         elif self._estimator.worn:

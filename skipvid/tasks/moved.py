@@ -9,13 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skipvid.tasks import turned
+from skipvid.tasks.displaced import PHASES, Source
 from skipvid.tasks.merged import SHARE_BITS, merge_changes
 from skipvid.tasks.motion import STANDSTILL, Similarity
 from skipvid.tasks.shifted import BEFORE, TAPS, UNIT_BITS, shift_picture
 from skipvid.tasks.turned import places, turn_picture
 
-PHASES = 64
-"""Shifts are made in steps of 1 / PHASES pixels."""
 ROUNDING, ASIDE = 2.0, 0.1
 """A value of a moved picture may differ from what was seen by so many grey levels and this share of the contrast around it, which is what
 a tenth of a pixel makes: motions are found to half as much, and each place between pixels is blurred otherwise."""
@@ -23,30 +22,33 @@ MOSTLY = 0.15
 """The share of values from which on a picture is another one, and is drawn as it is."""
 
 
-def move_onto(canvas: NDArray[np.uint8], pixels: NDArray[np.uint8], motion: Similarity) -> None:
+def move_onto(canvas: NDArray[np.uint8], pixels: NDArray[np.uint8], motion: Similarity, source: Source | None = None) -> None:
     """Draw a picture onto the canvas, in place; where it shows nothing, the canvas stays. motion: from the canvas to the picture.
 
     Both (h, w, 3) uint8, each of its own size. By Lanczos' kernel where it is only shifted, which keeps what is fine; else by a cubic one.
+    source: what the picture was scaled down from; that is scaled once more, at the place that is wanted, where it is only shifted.
     """
-    shown = _moved(canvas, pixels, motion)
+    shown = _moved(canvas, pixels, motion, source)
     if shown is not None:
         seen, moved = shown
         np.copyto(seen, moved)
 
 
-def draw_changes(canvas: NDArray[np.uint8], pixels: NDArray[np.uint8], motion: Similarity) -> None:
+def draw_changes(canvas: NDArray[np.uint8], pixels: NDArray[np.uint8], motion: Similarity, source: Source | None = None) -> None:
     """As `move_onto`, but a value stays that the picture shows again, to within what moving a picture costs in accuracy, or that differs
     by itself (`merge_changes`).
 
     Each is compared with what stands on the canvas: what lies together never drifts further than that from the picture.
     """
-    shown = _moved(canvas, pixels, motion)
+    shown = _moved(canvas, pixels, motion, source)
     if shown is not None:
         share, base = (round(value * (1 << SHARE_BITS)) for value in (ASIDE, ROUNDING + 0.5))
         merge_changes(*shown, share, base, MOSTLY)
 
 
-def _moved(canvas: NDArray[np.uint8], pixels: NDArray[np.uint8], motion: Similarity) -> tuple[NDArray[np.uint8], NDArray[np.uint8]] | None:
+def _moved(
+    canvas: NDArray[np.uint8], pixels: NDArray[np.uint8], motion: Similarity, source: Source | None = None
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]] | None:
     """The part of the canvas that a picture shows, and the picture moved there; what it does not show of that part is the canvas's."""
     (rows, columns), (height, width) = canvas.shape[:2], pixels.shape[:2]
     if not motion.shifts:
@@ -54,14 +56,18 @@ def _moved(canvas: NDArray[np.uint8], pixels: NDArray[np.uint8], motion: Similar
         turn_picture(pixels, moved, *places(motion.matrix(), (rows, columns)), turned.KERNELS)
         return canvas, moved
     (left, across), (top, down) = (divmod(round(shift * PHASES), PHASES) for shift in (motion.dx, motion.dy))
-    # the pixels of the canvas whose centres lie between centres of the picture
+    # the pixels of the canvas whose centres lie between centres of the picture, so that all of each lies in it
     first_x, last_x = max(0, -left), min(columns, width - left - (across > 0))
     first_y, last_y = max(0, -top), min(rows, height - top - (down > 0))
     if last_x <= first_x or last_y <= first_y:
         return None
     seen = canvas[first_y:last_y, first_x:last_x]
     shown = np.empty(seen.shape, np.uint8)
-    shift_picture(pixels, shown, KERNELS[across], KERNELS[down], first_x + left, first_y + top)
+    x, y = first_x + left, first_y + top
+    if source is None:
+        shift_picture(pixels, shown, KERNELS[across], KERNELS[down], x, y)
+    else:
+        source.sample(shown, x * PHASES + across, y * PHASES + down)
     return seen, shown
 
 

@@ -17,6 +17,7 @@ from skipvid.skip.picture import Picture
 from skipvid.tasks.areas import HeldOut
 from skipvid.tasks.auto_canvas import make_canvas
 from skipvid.tasks.canvas import Canvas, Seen, Tally
+from skipvid.tasks.displaced import source_of
 from skipvid.tasks.letterbox import Letterbox, Preprocessor
 from skipvid.tasks.look_ahead import Image
 from skipvid.tasks.motion import STANDSTILL, Similarity
@@ -97,7 +98,7 @@ class Registration:
         prepared = self._preprocess(picture, self._letterbox)
         height, width = self._size
         content = prepared.pixels[:height, :width]
-        registered = canvas.register(content, boxes)
+        registered = canvas.register(content, boxes, source_of(picture, self._size))
         if registered is content:
             return prepared
         if content.shape == prepared.pixels.shape:

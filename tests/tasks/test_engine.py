@@ -94,6 +94,9 @@ class Stored:
     def planes(self) -> Planes:
         raise NotImplementedError
 
+    def own_planes(self) -> None:
+        return None
+
 
 @pytest.mark.parametrize("areas", [None, Areas(ignore=(read_area("0,0 40,0 40,40 0,40"),))])
 def test_a_frame_that_was_prepared_before_its_turn_is_not_prepared_again(engine: DetectEngine, areas: Areas | None) -> None:

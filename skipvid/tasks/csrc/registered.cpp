@@ -2,6 +2,7 @@
 #include "registered.hpp"
 
 NB_MODULE(_registered, m) {
+  bind_displaced(m);
   bind_fitting(m);
   bind_merged(m);
   bind_patches(m);

@@ -33,6 +33,9 @@ struct Rows {
   Byte* data;
   std::ptrdiff_t stride, height, row;
 
+  Rows(Byte* data, std::ptrdiff_t stride, std::ptrdiff_t height, std::ptrdiff_t row)
+      : data(data), stride(stride), height(height), row(row) {}
+
   template <typename Array>
   explicit Rows(const Array& picture)
       : data(picture.data()),
@@ -45,6 +48,7 @@ struct Rows {
   Byte* at(std::ptrdiff_t y) const { return data + y * stride; }
 };
 
+void bind_displaced(nb::module_& m);
 void bind_fitting(nb::module_& m);
 void bind_merged(nb::module_& m);
 void bind_patches(nb::module_& m);

@@ -14,7 +14,7 @@ import numpy as np
 from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
-from skipvid.core.planes import Matrix, Planes
+from skipvid.core.planes import Matrix, Planes, StoredPlanes
 from skipvid.video.planes import COLORSPACES, planes_of_bgr, views
 from skipvid.video.sources.colour import is_converted, matrix_of, to_bgr
 from skipvid.video.sources.orientation import Orientation
@@ -143,6 +143,19 @@ class DecodedPicture:
         luma, blue, red = (self._orientation.apply(plane) for plane in stored.all())
         return Planes(luma, blue, red, stored.matrix, self.height, self.width)
 
+    def own_planes(self) -> StoredPlanes | None:
+        """What `scaled` is made of, where that is 4:2:0 in 8 bits and standard colours, and upright."""
+        frame, orientation = self._frame, self._orientation
+        turned = orientation.transpose or orientation.flip_x or orientation.flip_y
+        with self._lock:
+            matrix = _kept_matrix(frame)
+            if frame.format.name not in ("yuv420p", "yuvj420p") or turned or matrix is None or is_converted(frame):
+                return None
+            if any(plane.line_size < 0 for plane in frame.planes):
+                return None
+            full_range = frame.format.name == "yuvj420p" or frame.color_range == ColorRange.JPEG
+            return StoredPlanes(*views(frame), matrix, full_range)
+
     def _resized(self, height: int, width: int, how: int, converter: Converter) -> NDArray[np.uint8]:
         if self._orientation.transpose:
             height, width = width, height
@@ -164,7 +177,7 @@ def _cut(frame: av.VideoFrame, left: int, top: int, right: int, bottom: int) -> 
 
 def _standard_planes(frame: av.VideoFrame, reformatter: VideoReformatter) -> Planes:
     """The planes themselves where they are 4:2:0 in 8 bits and limited range."""
-    kept = _KEPT_MATRICES.get(int(matrix_of(frame) or frame.colorspace))
+    kept = _kept_matrix(frame)
     if frame.format.name != "yuv420p" or frame.color_range == ColorRange.JPEG or kept is None:
         target = COLORSPACES["bt709"] if kept is None or frame.format.is_rgb else None
         frame = reformatter.reformat(
@@ -175,6 +188,10 @@ def _standard_planes(frame: av.VideoFrame, reformatter: VideoReformatter) -> Pla
     if frame.height % 2 or frame.width % 2:
         luma = np.asarray(cv2.copyMakeBorder(luma, 0, frame.height % 2, 0, frame.width % 2, cv2.BORDER_REPLICATE), np.uint8)
     return Planes(luma, blue, red, kept or "bt709", frame.height, frame.width)
+
+
+def _kept_matrix(frame: av.VideoFrame) -> Matrix | None:
+    return _KEPT_MATRICES.get(int(matrix_of(frame) or frame.colorspace))
 
 
 def _resized_bgr(frame: av.VideoFrame, height: int, width: int, how: int, converter: Converter) -> NDArray[np.uint8]:
