@@ -61,5 +61,5 @@ def average_planes(
     across: Boxes,
     chroma_down: Boxes,
     chroma_across: Boxes,
-    colours: NDArray[np.int32],
+    colours: NDArray[np.int16],
 ) -> None: ...

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -80,7 +82,7 @@ class AutoCanvas(Canvas):
         return LOST if seen.lost else SHIFTED if seen.motion.shifts else TURNED
 
     def register(
-        self, pixels: NDArray[np.uint8], boxes: NDArray[np.floating] | None = None, source: Source | None = None
+        self, pixels: NDArray[np.uint8], boxes: NDArray[np.floating] | None = None, source: Callable[[], Source | None] | None = None
     ) -> NDArray[np.uint8]:
         """As of a canvas."""
         if self.registers:

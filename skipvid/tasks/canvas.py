@@ -11,6 +11,7 @@ at most REACH of the longer side, is not seen until the next anchor.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
@@ -137,13 +138,14 @@ class Canvas:
             self.forget()
 
     def register(
-        self, pixels: NDArray[np.uint8], boxes: NDArray[np.floating] | None = None, source: Source | None = None
+        self, pixels: NDArray[np.uint8], boxes: NDArray[np.floating] | None = None, source: Callable[[], Source | None] | None = None
     ) -> NDArray[np.uint8]:
         """(height, width, 3) uint8 BGR -> the same on the canvas, valid until the next call; `pixels` itself where nothing moved.
 
-        boxes: (K, 4) xyxy on the canvas, of what may move by itself. source: as of move_onto. A picture that cannot be registered is given
-        as it is; of several in a row the last becomes an anchor. That need not be a keyframe where none before it lay on the canvas, nor
-        where it lies close. A picture that is sent again, as of a stream at twice the camera's rate, stays where it is to the bit.
+        boxes: (K, 4) xyxy on the canvas, of what may move by itself. source: says that of move_onto. A picture that cannot be registered
+        is given as it is; of several in a row the last becomes an anchor. That need not be a keyframe where none before it lay on the
+        canvas, nor where it lies close. A picture that is sent again, as of a stream at twice the camera's rate, stays where it is to the
+        bit.
         """
         self.anchored, self.shift = False, (0, 0)
         self._is_anchor = self._has_moved = self._is_stray = False
@@ -169,7 +171,7 @@ class Canvas:
         if motion is STANDSTILL:
             np.copyto(self._seen, pixels)
         else:
-            draw_changes(self._seen, pixels, motion, source)
+            draw_changes(self._seen, pixels, motion, source and source())
         if self.shift != (0, 0):
             self._estimator.renew(self._seen, motion)
         elif self._estimator.worn:

@@ -19,9 +19,9 @@ Image = NDArray[np.uint8]
 
 PHASES = 64
 """Places between two of the network's pixels that are told apart."""
-WEIGHT_BITS, KEPT_BITS, LEVEL_BITS, COLOUR_BITS = 14, 6, 6, 13
-"""Of the sum of a box's weights; and, behind the point, of a value between averaging down and across, of a level of a plane, and of what
-makes colours of levels."""
+WEIGHT_BITS, KEPT_BITS, LEVEL_BITS, COLOUR_BITS, PRODUCT_BITS = 14, 6, 7, 13, 15
+"""Of the sum of a box's weights; behind the point, of a value between averaging down and across, of a level of a plane, and of what makes
+colours of levels; and those that are dropped of the product of these two."""
 AT_LEFT = 0.25
 """Where chroma lies in video by H.264 and others, as a share of its own width before the middle of two pixels. PyAV does not tell."""
 LEAST = 1.15
@@ -54,20 +54,20 @@ def boxes_of(large: int, small: int, phase: int, halved: bool = False, before: f
     samples, width = (-(-large // 2), large / small / 2) if halved else (large, large / small)
     grown = max(0.0, 1.0 - width) / 2
     edges = (np.arange(small + (phase == 0)) + phase / PHASES) * width + before
-    first, last = edges[:-1, None] - grown, edges[1:, None] + grown
+    first, last = edges[:-1] - grown, edges[1:] + grown
     starts = np.maximum(np.floor(first), 0)
     taps = int((np.minimum(np.ceil(last), samples) - starts).max(initial=1))
     taps = GROUP // 2 if taps <= GROUP // 2 else -(-taps // GROUP) * GROUP
-    ends = starts + np.arange(taps + 1)
-    ends[ends >= samples] = np.inf  # the last sample stands for what lies beyond, and so does the first
-    ends = np.minimum(ends, last) - first
-    ends[:, 0] = 0
-    sums = np.rint(ends * ((1 << WEIGHT_BITS) / (last - first)))
-    return Boxes(starts[:, 0].astype(np.int32), np.diff(sums).astype(np.int16))
+    sums = ((starts - first)[:, None] + np.arange(taps + 1)) * ((1 << WEIGHT_BITS) / (last - first)[:, None])
+    np.minimum(sums, 1 << WEIGHT_BITS, out=sums)
+    sums[:, 0] = 0  # the first sample stands for what lies before it, and the last one for what lies beyond
+    for place in np.flatnonzero(last > samples):
+        sums[place, samples - int(starts[place]) :] = 1 << WEIGHT_BITS
+    return Boxes(starts.astype(np.int32), np.diff(np.rint(sums, out=sums)).astype(np.int16))
 
 
 @lru_cache
-def colours_of(matrix: Matrix, full_range: bool = False) -> NDArray[np.int32]:
+def colours_of(matrix: Matrix, full_range: bool = False) -> NDArray[np.int16]:
     """What makes colours of levels, times 2 ** COLOUR_BITS: of luma; of blue chroma in blue and in green; of red chroma in green and in
     red. And the level of luma that is black, times 2 ** LEVEL_BITS."""
     red, blue = SHARES[matrix]
@@ -75,7 +75,7 @@ def colours_of(matrix: Matrix, full_range: bool = False) -> NDArray[np.int32]:
     luma, chroma = (1.0, 1.0) if full_range else (255 / 219, 255 / 224)
     from_blue, from_red = 2 * (1 - blue) * chroma, 2 * (1 - red) * chroma
     exact = np.array([luma, from_blue, -from_blue * blue / green, -from_red * red / green, from_red]) * (1 << COLOUR_BITS)
-    return np.append(np.rint(exact), 0 if full_range else BLACK << LEVEL_BITS).astype(np.int32)
+    return np.append(np.rint(exact), 0 if full_range else BLACK << LEVEL_BITS).astype(np.int16)
 
 
 def average_pixels_by_numpy(pixels: Image, out: Image, down: Boxes, across: Boxes) -> None:
@@ -97,7 +97,7 @@ def average_planes_by_numpy(
     across: Boxes,
     chroma_down: Boxes,
     chroma_across: Boxes,
-    colours: NDArray[np.int32],
+    colours: NDArray[np.int16],
 ) -> None:
     """Write to out (h, w, 3) uint8, BGR, the colours of the means of boxes of planes (H, W). colours: of `colours_of`. The others, and what
     is raised: as of `average_pixels_by_numpy`."""
@@ -107,11 +107,16 @@ def average_planes_by_numpy(
     boxes = (down, across), (chroma_down, chroma_across), (chroma_down, chroma_across)
     to_level = WEIGHT_BITS + KEPT_BITS - LEVEL_BITS
     of_luma, blue_blue, blue_green, red_green, red_red, black = colours.tolist()
-    of_plane = zip((luma, blue, red), boxes, strict=True)
-    y, u, v = (_means(plane[..., None], *way, to_level)[..., 0].astype(np.int64) for plane, way in of_plane)
-    y, u, v = of_luma * (y - black), u - (NEUTRAL << LEVEL_BITS), v - (NEUTRAL << LEVEL_BITS)
-    values = np.stack([y + blue_blue * u, y + blue_green * u + red_green * v, y + red_red * v], 2)
-    np.copyto(out, np.clip(_rounded(values, COLOUR_BITS + LEVEL_BITS), 0, 255), casting="unsafe")
+    of_plane = zip((luma, blue, red), boxes, (black, NEUTRAL << LEVEL_BITS, NEUTRAL << LEVEL_BITS), strict=True)
+    y, u, v = (_words(_means(plane[..., None], *way, to_level)[..., 0].astype(np.int32) - middle) for plane, way, middle in of_plane)
+    whole = _product(y, of_luma)
+    greens = _product(u, blue_green) + _product(v, red_green)
+    values = np.stack([whole + _product(u, blue_blue), whole + greens, whole + _product(v, red_red)], 2)
+    np.copyto(out, np.clip(_rounded(values, LEVEL_BITS + COLOUR_BITS - PRODUCT_BITS), 0, 255), casting="unsafe")
+
+
+def _product(levels: NDArray[np.int16], factor: int) -> NDArray[np.integer]:
+    return _rounded(levels.astype(np.int32) * factor, PRODUCT_BITS)
 
 
 def _check(size: tuple[int, ...], out: Image, *boxes: Boxes) -> None:

@@ -8,6 +8,7 @@ and that pattern must not move over the scene.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
@@ -98,7 +99,7 @@ class Registration:
         prepared = self._preprocess(picture, self._letterbox)
         height, width = self._size
         content = prepared.pixels[:height, :width]
-        registered = canvas.register(content, boxes, source_of(picture, self._size))
+        registered = canvas.register(content, boxes, partial(source_of, picture, self._size))
         if registered is content:
             return prepared
         if content.shape == prepared.pixels.shape:

@@ -22,13 +22,14 @@ namespace {
 using Starts = nb::ndarray<const std::int32_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 using Weights = nb::ndarray<const std::int16_t, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 using Plane = nb::ndarray<const std::uint8_t, nb::ndim<2>, nb::device::cpu>;
-using Colours = nb::ndarray<const std::int32_t, nb::shape<6>, nb::c_contig, nb::device::cpu>;
+using Colours = nb::ndarray<const std::int16_t, nb::shape<6>, nb::c_contig, nb::device::cpu>;
 using BoxArrays = std::pair<Starts, Weights>;
 using Line = std::vector<std::int16_t>;
 
-constexpr int weight_bits = 14, kept_bits = 6, level_bits = 6, colour_bits = 13;
+constexpr int weight_bits = 14, kept_bits = 6, level_bits = 7, colour_bits = 13, product_bits = 15;
 constexpr int dropped = weight_bits - kept_bits;
 constexpr std::ptrdiff_t group = 8;  // of weights; of places that are worked on at once
+constexpr int left_bits = level_bits + colour_bits - product_bits;  // behind the point, of a level times what makes colours
 constexpr std::int32_t neutral = 128 << level_bits;
 
 std::int16_t to_word(std::int32_t value) { return static_cast<std::int16_t>(std::clamp(value, -32768, 32767)); }
@@ -75,16 +76,16 @@ struct Column {
   }
 };
 
-void down_by_one(const Column& column, std::int16_t* to, std::ptrdiff_t first, std::ptrdiff_t end) {
-  for (std::ptrdiff_t x = first; x < end; ++x) {
+void down_by_one(const Column& column, std::int16_t* to, std::ptrdiff_t count) {
+  for (std::ptrdiff_t x = 0; x < count; ++x) {
     std::int32_t sum = 1 << (dropped - 1);
     for (std::size_t tap = 0; tap < column.rows.size(); ++tap) sum += column.weights[tap] * column.rows[tap][x];
     to[x] = to_word(sum >> dropped);
   }
 }
 
-void across_by_one(const std::int16_t* line, const Boxes& boxes, int bits, std::int16_t* to, std::ptrdiff_t first) {
-  for (std::ptrdiff_t x = first; x < boxes.count; ++x) {
+void across_by_one(const std::int16_t* line, const Boxes& boxes, int bits, std::int16_t* to) {
+  for (std::ptrdiff_t x = 0; x < boxes.count; ++x) {
     std::int32_t sum = 1 << (bits - 1);
     for (std::ptrdiff_t tap = 0; tap < boxes.taps; ++tap) sum += boxes.weights[x * boxes.taps + tap] * line[boxes.starts[x] + tap];
     to[x] = to_word(sum >> bits);
@@ -96,7 +97,7 @@ void across_by_one(const std::int16_t* line, const Boxes& boxes, int bits, std::
 template <std::ptrdiff_t pairs>
 [[gnu::target("avx2,fma")]] void down_haswell(const Column& column, std::int16_t* to, std::ptrdiff_t count) {
   constexpr std::ptrdiff_t lanes = 32, line = 64;
-  if (count < lanes) return down_by_one(column, to, 0, count);
+  if (count < lanes) return down_by_one(column, to, count);
   const __m256i rounding = _mm256_set1_epi32(1 << (dropped - 1)), zero = _mm256_setzero_si256();
   const std::ptrdiff_t taps = pairs ? 2 * pairs : static_cast<std::ptrdiff_t>(column.rows.size());
   const std::uint8_t* const* rows = column.rows.data();
@@ -159,10 +160,11 @@ template <std::ptrdiff_t all>
   const __m256i rounding = _mm256_set1_epi32(1 << (bits - 1)), order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
   const __m128i shift = _mm_cvtsi32_si128(bits);
   const std::ptrdiff_t taps = all ? all : boxes.taps, count = boxes.count;
-  const std::int32_t* starts = boxes.starts;
-  const std::int16_t* weights = boxes.weights;
-  std::ptrdiff_t x = 0;
-  for (; x + group <= count; x += group, starts += group, weights += group * taps) {
+  if (count < group) return across_by_one(line, boxes, bits, to);
+  for (std::ptrdiff_t x = 0; x < count; x += group) {
+    x = std::min(x, count - group);
+    const std::int32_t* starts = boxes.starts + x;
+    const std::int16_t* weights = boxes.weights + x * taps;
     __m256i sums;  // of all eight places
     if constexpr (all == group / 2) {
       sums = _mm256_hadd_epi32(four_places(line, starts, weights), four_places(line, starts + 4, weights + 4 * taps));
@@ -179,7 +181,6 @@ template <std::ptrdiff_t all>
     const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(sums), _mm256_extracti128_si256(sums, 1));
     _mm_storeu_si128(reinterpret_cast<__m128i*>(to + x), words);
   }
-  across_by_one(line, boxes, bits, to, x);
 }
 #endif
 
@@ -195,7 +196,7 @@ void down(const Column& column, std::int16_t* to, std::ptrdiff_t count) {
     }
   }
 #endif
-  down_by_one(column, to, 0, count);
+  down_by_one(column, to, count);
 }
 
 // The values of the boxes of a line, which has room behind its `side` values for those that boxes reach beyond them.
@@ -210,12 +211,12 @@ void across(Line& line, std::ptrdiff_t side, const Boxes& boxes, int bits, Line&
     }
   }
 #endif
-  across_by_one(line.data(), boxes, bits, to.data(), 0);
+  across_by_one(line.data(), boxes, bits, to.data());
 }
 
 Line line_of(std::ptrdiff_t values) { return Line(static_cast<std::size_t>(values)); }
 
-[[gnu::always_inline]] inline void apart(const std::int16_t* __restrict from, std::array<Line, channels>& to, std::ptrdiff_t count) {
+[[gnu::always_inline]] inline void part(const std::int16_t* __restrict from, std::array<Line, channels>& to, std::ptrdiff_t count) {
   std::int16_t* __restrict blue = to[0].data(), * __restrict green = to[1].data(), * __restrict red = to[2].data();
   for (std::ptrdiff_t x = 0; x < count; ++x) {
     blue[x] = from[3 * x];
@@ -224,42 +225,101 @@ Line line_of(std::ptrdiff_t values) { return Line(static_cast<std::size_t>(value
   }
 }
 
-[[gnu::always_inline]] inline void together(const std::array<Line, channels>& from, std::uint8_t* __restrict to, std::ptrdiff_t count) {
-  const std::int16_t* __restrict blue = from[0].data(), * __restrict green = from[1].data(), * __restrict red = from[2].data();
+// What makes colours of the levels of luma, blue and red chroma.
+struct Mixer {
+  std::int16_t of_luma, blue_blue, blue_green, red_green, red_red, black;
+};
+
+std::int32_t product(std::int16_t level, std::int16_t factor) { return (level * factor + (1 << (product_bits - 1))) >> product_bits; }
+
+void mix_by_one(const std::array<Line, channels>& levels, const Mixer& mixer, std::uint8_t* to, std::ptrdiff_t count) {
   for (std::ptrdiff_t x = 0; x < count; ++x) {
-    to[3 * x] = to_byte(blue[x]);
-    to[3 * x + 1] = to_byte(green[x]);
-    to[3 * x + 2] = to_byte(red[x]);
+    const auto at = static_cast<std::size_t>(x);
+    const std::int16_t blue = to_word(levels[1][at] - neutral), red = to_word(levels[2][at] - neutral);
+    const std::int32_t luma = product(to_word(levels[0][at] - mixer.black), mixer.of_luma) + (1 << (left_bits - 1));
+    to[3 * x] = to_byte((luma + product(blue, mixer.blue_blue)) >> left_bits);
+    to[3 * x + 1] = to_byte((luma + product(blue, mixer.blue_green) + product(red, mixer.red_green)) >> left_bits);
+    to[3 * x + 2] = to_byte((luma + product(red, mixer.red_red)) >> left_bits);
   }
 }
 
-// Levels of luma, blue and red chroma become blue, green and red, in place.
-[[gnu::always_inline]] inline void colour(std::array<Line, channels>& lines, const std::int32_t* colours, std::ptrdiff_t count) {
-  std::int16_t* __restrict first = lines[0].data(), * __restrict second = lines[1].data(), * __restrict third = lines[2].data();
-  const std::int32_t of_luma = colours[0], blue_blue = colours[1], blue_green = colours[2], red_green = colours[3], red_red = colours[4];
-  const std::int32_t black = colours[5];
-  constexpr int bits = colour_bits + level_bits;
-  for (std::ptrdiff_t x = 0; x < count; ++x) {
-    const std::int32_t luma = of_luma * (first[x] - black) + (1 << (bits - 1)), blue = second[x] - neutral, red = third[x] - neutral;
-    first[x] = to_word((luma + blue_blue * blue) >> bits);
-    second[x] = to_word((luma + blue_green * blue + red_green * red) >> bits);
-    third[x] = to_word((luma + red_red * red) >> bits);
-  }
+void join_by_one(const std::array<Line, channels>& values, std::uint8_t* to, std::ptrdiff_t count) {
+  for (std::ptrdiff_t x = 0; x < count * channels; ++x)
+    to[x] = to_byte(values[static_cast<std::size_t>(x % channels)][static_cast<std::size_t>(x / channels)]);
 }
 
 #ifdef SKIPVID_HASWELL
-[[gnu::target("avx2,fma")]] void apart_haswell(const std::int16_t* from, std::array<Line, channels>& to, std::ptrdiff_t count) {
-  apart(from, to, count);
+constexpr std::ptrdiff_t joined = 16;
+
+[[gnu::target("avx2,fma"), gnu::always_inline]] inline __m256i sixteen(const Line& line, std::ptrdiff_t x) {
+  return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(line.data() + x));
 }
-[[gnu::target("avx2,fma")]] void together_haswell(const std::array<Line, channels>& from, std::uint8_t* to, std::ptrdiff_t count) {
-  together(from, to, count);
+
+[[gnu::target("avx2,fma"), gnu::always_inline]] inline __m256i all(int value) {
+  return _mm256_set1_epi16(static_cast<std::int16_t>(value));
 }
-[[gnu::target("avx2,fma")]] void colour_haswell(std::array<Line, channels>& lines, const std::int32_t* colours, std::ptrdiff_t count) {
-  colour(lines, colours, count);
+
+[[gnu::target("avx2,fma"), gnu::always_inline]] inline __m128i bytes(__m256i words) {
+  return _mm_packus_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
 }
-#define WITH_HASWELL(name, ...) (has_haswell() ? name##_haswell(__VA_ARGS__) : name(__VA_ARGS__))
+
+// A third of sixteen pixels: those of the bytes of each colour that places say, -1 being none.
+[[gnu::target("avx2,fma"), gnu::always_inline]] inline void put(const __m128i* colours, const std::int8_t (*places)[16], std::uint8_t* to) {
+  __m128i sum = _mm_setzero_si128();
+  for (std::ptrdiff_t n = 0; n < channels; ++n) {
+    sum = _mm_or_si128(sum, _mm_shuffle_epi8(colours[n], _mm_loadu_si128(reinterpret_cast<const __m128i*>(places[n]))));
+  }
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(to), sum);
+}
+
+constexpr std::int8_t o = -1;
+constexpr std::int8_t mixed[3][channels][16] = {{{0, o, o, 1, o, o, 2, o, o, 3, o, o, 4, o, o, 5},
+                                                 {o, 0, o, o, 1, o, o, 2, o, o, 3, o, o, 4, o, o},
+                                                 {o, o, 0, o, o, 1, o, o, 2, o, o, 3, o, o, 4, o}},
+                                                {{o, o, 6, o, o, 7, o, o, 8, o, o, 9, o, o, 10, o},
+                                                 {5, o, o, 6, o, o, 7, o, o, 8, o, o, 9, o, o, 10},
+                                                 {o, 5, o, o, 6, o, o, 7, o, o, 8, o, o, 9, o, o}},
+                                                {{o, 11, o, o, 12, o, o, 13, o, o, 14, o, o, 15, o, o},
+                                                 {o, o, 11, o, o, 12, o, o, 13, o, o, 14, o, o, 15, o},
+                                                 {10, o, o, 11, o, o, 12, o, o, 13, o, o, 14, o, o, 15}}};
+
+// Sixteen pixels of three bytes, from sixteen values of each.
+[[gnu::target("avx2,fma"), gnu::always_inline]] inline void join(__m256i blue, __m256i green, __m256i red, std::uint8_t* to) {
+  const __m128i colours[channels] = {bytes(blue), bytes(green), bytes(red)};
+  for (std::ptrdiff_t third = 0; third < 3; ++third) put(colours, mixed[third], to + 16 * third);
+}
+
+[[gnu::target("avx2,fma")]] void mix_haswell(const std::array<Line, channels>& levels, const Mixer& mixer, std::uint8_t* to,
+                                             std::ptrdiff_t count) {
+  if (count < joined) return mix_by_one(levels, mixer, to, count);
+  const __m256i half = all(1 << (left_bits - 1)), middle = all(neutral), black = all(mixer.black), of_luma = all(mixer.of_luma);
+  const __m256i blue_blue = all(mixer.blue_blue), blue_green = all(mixer.blue_green);
+  const __m256i red_green = all(mixer.red_green), red_red = all(mixer.red_red);
+  for (std::ptrdiff_t x = 0; x < count; x += joined) {
+    x = std::min(x, count - joined);
+    const __m256i luma = _mm256_add_epi16(_mm256_mulhrs_epi16(_mm256_subs_epi16(sixteen(levels[0], x), black), of_luma), half);
+    const __m256i blue = _mm256_subs_epi16(sixteen(levels[1], x), middle), red = _mm256_subs_epi16(sixteen(levels[2], x), middle);
+    const __m256i first = _mm256_add_epi16(luma, _mm256_mulhrs_epi16(blue, blue_blue));
+    const __m256i greens = _mm256_add_epi16(_mm256_mulhrs_epi16(blue, blue_green), _mm256_mulhrs_epi16(red, red_green));
+    const __m256i second = _mm256_add_epi16(luma, greens), third = _mm256_add_epi16(luma, _mm256_mulhrs_epi16(red, red_red));
+    join(_mm256_srai_epi16(first, left_bits), _mm256_srai_epi16(second, left_bits), _mm256_srai_epi16(third, left_bits), to + 3 * x);
+  }
+}
+
+[[gnu::target("avx2,fma")]] void join_haswell(const std::array<Line, channels>& values, std::uint8_t* to, std::ptrdiff_t count) {
+  if (count < joined) return join_by_one(values, to, count);
+  for (std::ptrdiff_t x = 0; x < count; x += joined) {
+    x = std::min(x, count - joined);
+    join(sixteen(values[0], x), sixteen(values[1], x), sixteen(values[2], x), to + 3 * x);
+  }
+}
+
+[[gnu::target("avx2,fma")]] void part_haswell(const std::int16_t* from, std::array<Line, channels>& to, std::ptrdiff_t count) {
+  part(from, to, count);
+}
+#define BY_PROCESSOR(name, otherwise, ...) (has_haswell() ? name##_haswell(__VA_ARGS__) : otherwise(__VA_ARGS__))
 #else
-#define WITH_HASWELL(name, ...) name(__VA_ARGS__)
+#define BY_PROCESSOR(name, otherwise, ...) otherwise(__VA_ARGS__)
 #endif
 
 void average_pixels(const Picture& pixels, const Canvas& out, const BoxArrays& down_boxes, const BoxArrays& across_boxes) {
@@ -277,9 +337,9 @@ void average_pixels(const Picture& pixels, const Canvas& out, const BoxArrays& d
   for (std::ptrdiff_t y = 0; y < to.height; ++y) {
     column.turn(from, rows, y);
     down(column, whole.data(), from.row);
-    WITH_HASWELL(apart, whole.data(), line, width);
+    BY_PROCESSOR(part, part, whole.data(), line, width);
     for (std::size_t n = 0; n < channels; ++n) across(line[n], width, places, weight_bits + kept_bits, mean[n]);
-    WITH_HASWELL(together, mean, to.at(y), columns);
+    BY_PROCESSOR(join, join_by_one, mean, to.at(y), columns);
   }
 }
 
@@ -298,6 +358,8 @@ void average_planes(const Plane& luma, const Plane& blue, const Plane& red, cons
   const Boxes chroma_rows(chroma_down, to.height, chroma_height), chroma_places(chroma_across, columns, chroma_width);
   if (to.row == 0 || to.height == 0) return;
   const nb::gil_scoped_release unlocked;
+  const std::int16_t* factors = colours.data();
+  const Mixer mixer{factors[0], factors[1], factors[2], factors[3], factors[4], factors[5]};
   std::array<Line, channels> line, level;
   for (std::size_t n = 0; n < channels; ++n) line[n] = line_of(from[n].row + (n ? chroma_places : places).taps);
   level.fill(line_of(columns));
@@ -308,8 +370,7 @@ void average_planes(const Plane& luma, const Plane& blue, const Plane& red, cons
       down(column, line[n].data(), from[n].row);
       across(line[n], from[n].row, n ? chroma_places : places, weight_bits + kept_bits - level_bits, level[n]);
     }
-    WITH_HASWELL(colour, level, colours.data(), columns);
-    WITH_HASWELL(together, level, to.at(y), columns);
+    BY_PROCESSOR(mix, mix_by_one, level, mixer, to.at(y), columns);
   }
 }
 

@@ -146,15 +146,15 @@ class DecodedPicture:
     def own_planes(self) -> StoredPlanes | None:
         """What `scaled` is made of, where that is 4:2:0 in 8 bits and standard colours, and upright."""
         frame, orientation = self._frame, self._orientation
-        turned = orientation.transpose or orientation.flip_x or orientation.flip_y
+        kind = frame.format.name
+        if kind not in ("yuv420p", "yuvj420p") or orientation.transpose or orientation.flip_x or orientation.flip_y:
+            return None
         with self._lock:
-            matrix = _kept_matrix(frame)
-            if frame.format.name not in ("yuv420p", "yuvj420p") or turned or matrix is None or is_converted(frame):
-                return None
-            if any(plane.line_size < 0 for plane in frame.planes):
-                return None
-            full_range = frame.format.name == "yuvj420p" or frame.color_range == ColorRange.JPEG
-            return StoredPlanes(*views(frame), matrix, full_range)
+            matrix, full_range = _kept_matrix(frame), kind == "yuvj420p" or frame.color_range == ColorRange.JPEG
+            converted = is_converted(frame)
+        if matrix is None or converted or any(plane.line_size < 0 for plane in frame.planes):
+            return None
+        return StoredPlanes(*views(frame), matrix, full_range)
 
     def _resized(self, height: int, width: int, how: int, converter: Converter) -> NDArray[np.uint8]:
         if self._orientation.transpose:
