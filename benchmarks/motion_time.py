@@ -20,6 +20,7 @@ from motion import COURSES, seen_through
 from sequences import SEQUENCES, load_frames
 from tables import ResultTable
 
+from skipvid.tasks.displaced import Source, source_of
 from skipvid.tasks.motion import STANDSTILL, MotionEstimator
 from skipvid.tasks.moved import move_onto
 
@@ -48,17 +49,19 @@ def main() -> None:
                     continue
                 frames = [image for image, _ in seen_through(course, images)]
                 height, width = frames[0].shape[:2]
+                sources: list[Source | None] = [None] * len(frames)
                 if width > WIDTH:
                     size = (WIDTH, round(height * WIDTH / width))
+                    sources = [source_of(frame, size[::-1]) for frame in frames]
                     frames = [np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_AREA), np.uint8) for frame in frames]
                 estimator, canvas = MotionEstimator(), frames[0].copy()
                 anchors = [timed(estimator.anchor, frames[0])[1] for _ in range(5)]
                 estimates, moves = [], []
-                for frame in frames[1:]:
+                for frame, source in zip(frames[1:], sources[1:], strict=True):
                     motion, took = timed(estimator.estimate, frame)
                     estimates.append(took)
                     if motion is not None and motion is not STANDSTILL:
-                        moves.append(timed(move_onto, canvas, frame, motion)[1])
+                        moves.append(timed(move_onto, canvas, frame, motion, source)[1])
                 size_text = f"{frames[0].shape[1]}×{frames[0].shape[0]}"
                 moved = f"{np.median(moves):.2f}" if moves else ""
                 cells = (f"{np.median(estimates):.2f}", moved, f"{np.median(anchors):.2f}")

@@ -64,7 +64,8 @@ class PictureTask:
         if not isinstance(picture, np.ndarray):
             size = picture.height, picture.width
             height, width = Letterbox.fit(size, self._preset.input_size(*size)).content_size
-            if self._motion == "none" or height <= size[0]:  # else it may be registered first
+            moves = self._registration is not None and self._registration.moves
+            if self._motion == "none" or (height <= size[0] and not moves):  # else it may be registered first, or sampled
                 picture.scaled(height, width)
         if self._motion not in ("none", WARP):
             self._ahead.offer(picture)

@@ -1,8 +1,9 @@
 """The network's input from a camera that moves: frames are registered at the coarser of two resolutions, their own and the network's.
 
-Where the network's picture is the smaller one, frames are scaled first, and little is left to be moved. Where frames are enlarged for the
-network they are registered before: linear interpolation blurs each place of an enlarged picture by how it lies between the frame's pixels,
-and that pattern must not move over the scene.
+Where the network's picture is the smaller one, frames are scaled first, and little is left to be moved; what was only shifted is sampled
+from the frame once more, at the place that was found. Where frames are enlarged for the network they are registered before: linear
+interpolation blurs each place of an enlarged picture by how it lies between the frame's pixels, and that pattern must not move over the
+scene.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ class Registration:
         self._preprocess = preprocess
         self._enlarged = letterbox.content_size[0] > letterbox.frame_size[0]
         self._size = letterbox.frame_size if self._enlarged else letterbox.content_size
-        self._moves = False  # since the last anchor, by which time frames that are enlarged come from BGR
+        self._moves = False  # in the last picture; where they are enlarged, since the anchor: by then all come from BGR
         self._canvas = make_canvas(motion, self._size, held, self._enlarged, dense_above)
         self._tally = Tally() if tally is None else tally
         self.seen = Seen()
@@ -95,18 +96,26 @@ class Registration:
         made = self._before_enlarging(canvas, picture, on_canvas) if self._enlarged else self._scaled(canvas, picture, on_canvas)
         return made, canvas.seen
 
+    @property
+    def moves(self) -> bool:
+        """Whether the next picture that is scaled down is expected to have moved. Any thread may ask; it may have changed by then."""
+        return self._moves and not self._enlarged
+
     def _scaled(self, canvas: Canvas, picture: Image, boxes: NDArray[np.float32] | None) -> Picture:
-        prepared = self._preprocess(picture, self._letterbox)
-        height, width = self._size
-        content = prepared.pixels[:height, :width]
-        registered = canvas.register(content, boxes, partial(source_of, picture, self._size))
+        source = source_of(picture, self._size) if self._moves else None
+        if source is None:
+            prepared = self._preprocess(picture, self._letterbox)
+            content = prepared.pixels[: self._size[0], : self._size[1]]
+            registered = canvas.register(content, boxes, partial(source_of, picture, self._size))
+        else:  # to within a grey level the same, and sooner made: that will do to see how it has moved
+            content = np.empty((*self._size, 3), np.uint8)
+            source.sample(content, 0, 0)
+            registered = canvas.register(content, boxes, lambda: source)
+        self._moves = canvas.motion is not STANDSTILL
         if registered is content:
-            return prepared
-        if content.shape == prepared.pixels.shape:
-            return replace(prepared, pixels=registered.copy())  # the canvas is drawn on further
-        whole = prepared.pixels.copy()
-        whole[:height, :width] = registered
-        return replace(prepared, pixels=whole)
+            return prepared if source is None else self._preprocess(picture, self._letterbox)
+        prepared = self._preprocess(registered, self._letterbox)
+        return prepared if prepared.lasts else replace(prepared, pixels=registered.copy(), lasts=True)  # the canvas is drawn on further
 
     def _before_enlarging(self, canvas: Canvas, picture: Image, boxes: NDArray[np.float32] | None) -> Picture:
         image = picture if isinstance(picture, np.ndarray) else picture.bgr()

@@ -80,6 +80,27 @@ def test_frames_of_a_camera_that_stands_still_are_prepared_as_ever(size: tuple[i
         assert np.array_equal(shown(made, picture).pixels, PREPROCESS(picture, letterbox).pixels)
 
 
+def test_frames_of_a_camera_that_comes_to_rest_or_is_lost_are_prepared_as_ever() -> None:
+    made, letterbox = registration(LARGE)
+    rest, other = frame(LARGE), np.ascontiguousarray(frame(LARGE)[::-1, ::-1])
+    for moved, picture in ((0.0, rest), (2.5, rest), (2.0, rest), (-3.0, other)):
+        shown(made, frame(LARGE, moved))
+        assert made.moves == (moved != 0)
+        assert np.array_equal(shown(made, picture).pixels, PREPROCESS(picture, letterbox).pixels)
+        assert not made.moves and made.seen.motion is STANDSTILL
+
+
+def test_nothing_is_left_of_pictures_before_when_they_are_forgotten() -> None:
+    """As where frames were looked at before their turn, and are looked at again."""
+    made, again = (registration(LARGE)[0] for _ in range(2))
+    for dx in (0.0, 2.5, -1.5):
+        shown(made, frame(LARGE, dx))
+    made.forget()
+    for dx in (1.3, -1.2, 0.4, 0.0):
+        picture = frame(LARGE, dx, 0.7)
+        assert np.array_equal(shown(made, picture).pixels, shown(again, picture).pixels) and made.seen == again.seen
+
+
 @pytest.mark.parametrize("size", [SMALL, LARGE])
 def test_a_scene_at_rest_stays_where_it_was_in_the_network_s_picture(size: tuple[int, int]) -> None:
     made, letterbox = registration(size)
