@@ -28,8 +28,8 @@ from tables import ResultTable, add_write_option
 from skipvid.core.results import Detections, Frame
 from skipvid.evaluate.run import Pass, add_labelled
 from skipvid.tasks.detect_engine import DetectEngine
-from skipvid.tasks.motion import STANDSTILL, Similarity
 from skipvid.tasks.patches import STILL
+from skipvid.tasks.similarity import STANDSTILL, Similarity
 
 Place = tuple[float, float, float, float]
 

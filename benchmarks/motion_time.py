@@ -21,8 +21,9 @@ from sequences import SEQUENCES, load_frames
 from tables import ResultTable
 
 from skipvid.tasks.displaced import Source, source_of
-from skipvid.tasks.motion import STANDSTILL, MotionEstimator
+from skipvid.tasks.motion import MotionEstimator
 from skipvid.tasks.moved import move_onto
+from skipvid.tasks.similarity import STANDSTILL
 
 WIDTH = 544
 """Of the network's picture, pixels: what larger frames are scaled to before they are registered."""

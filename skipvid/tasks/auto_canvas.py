@@ -12,8 +12,9 @@ from skipvid.skip.config import SkipConfig
 from skipvid.tasks.areas import HeldOut
 from skipvid.tasks.canvas import Canvas, Seen
 from skipvid.tasks.displaced import Source
-from skipvid.tasks.motion import CLOSE, LOWERS, STANDSTILL
+from skipvid.tasks.motion import CLOSE, LOWERS
 from skipvid.tasks.motion_choice import DENSE_ABOVE, MotionChoice, State
+from skipvid.tasks.similarity import STANDSTILL
 
 SHIFTED, TURNED, LOST = 300, 550, 300
 """MACs that take as long as registering a pixel of a picture that is shifted; that turns or is scaled; that cannot be registered."""

@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 
 from skipvid.skip.picture import same_bytes
 from skipvid.tasks.displaced import Source
-from skipvid.tasks.motion import CLOSE, STANDSTILL, MotionEstimator, Similarity
+from skipvid.tasks.motion import CLOSE, MotionEstimator
 from skipvid.tasks.moved import draw_changes
 from skipvid.tasks.patches import STILL
+from skipvid.tasks.similarity import STANDSTILL, Similarity
 
 REACH, LEAST_REACH = 0.02, 4.0
 """The share of the picture's longer side that a corner may be moved by, and pixels that it may in any case; beyond, a new anchor is set. A

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from skipvid.tasks.fitting import Fit, fit_similarity, guess_patches
 from skipvid.tasks.patches import RADIUS, STILL, Patches
+from skipvid.tasks.similarity import STANDSTILL, Similarity
 
 Floats = NDArray[np.float32]
 
@@ -43,69 +43,6 @@ CLOSE = 0.3
 """Pixels up to which a motion need only not raise it: a camera that shakes is often nearly back, and noise is then most of the change. One
 that raises it is none: the picture shows the scene where it was. Between CLOSE and CLEAR a motion must lower it the more, the larger it is.
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Similarity:
-    """(x, y) -> (a x - b y + dx, b x + a y + dy), in pixels; whole numbers are the edges of pixels."""
-
-    a: float = 1.0
-    b: float = 0.0
-    dx: float = 0.0
-    dy: float = 0.0
-
-    @classmethod
-    def of_centres(cls, a: float, b: float, dx: float, dy: float) -> Similarity:
-        """From the same map of coordinates in which whole numbers are the centres of pixels."""
-        return cls(a, b, dx + 0.5 - 0.5 * (a - b), dy + 0.5 - 0.5 * (a + b))
-
-    @property
-    def scale(self) -> float:
-        """The factor on lengths."""
-        return float(np.hypot(self.a, self.b))
-
-    @property
-    def shifts(self) -> bool:
-        """Whether it neither turns nor scales."""
-        return self.a == 1 and self.b == 0
-
-    def matrix(self) -> NDArray[np.float64]:
-        """(2, 3), as OpenCV takes it: for coordinates in which whole numbers are the centres of pixels."""
-        dx = self.dx - 0.5 + 0.5 * (self.a - self.b)
-        dy = self.dy - 0.5 + 0.5 * (self.a + self.b)
-        return np.array([[self.a, -self.b, dx], [self.b, self.a, dy]], np.float64)
-
-    def inverse(self) -> Similarity:
-        """The way back."""
-        square = self.a**2 + self.b**2
-        a, b = self.a / square, -self.b / square
-        return Similarity(a, b, -(a * self.dx - b * self.dy), -(b * self.dx + a * self.dy))
-
-    def points(self, points: NDArray[np.floating]) -> NDArray[np.float64]:
-        """(…, 2) x, y -> (…, 2)."""
-        x, y = points[..., 0].astype(np.float64), points[..., 1].astype(np.float64)
-        moved = np.empty(points.shape, np.float64)
-        moved[..., 0] = self.a * x - self.b * y + self.dx
-        moved[..., 1] = self.b * x + self.a * y + self.dy
-        return moved
-
-    def boxes(self, boxes: NDArray[np.floating]) -> NDArray[np.float64]:
-        """(K, 4) xyxy -> (K, 4): centres go where points go, sides are scaled and stay upright, so that `inverse` leads back exactly."""
-        centres = self.points((boxes[:, :2].astype(np.float64) + boxes[:, 2:]) / 2)
-        half = (boxes[:, 2:].astype(np.float64) - boxes[:, :2]) * (self.scale / 2)
-        return np.concatenate([centres - half, centres + half], 1)
-
-    def scaled(self, x: float, y: float) -> Similarity:
-        """The same motion of a picture that is x times as wide and y times as high. The two must be alike where it turns or scales."""
-        return Similarity(self.a, self.b, self.dx * x, self.dy * y)
-
-    def apart(self, other: Similarity, size: tuple[int, int]) -> float:
-        """How far apart two motions take that corner of a picture of (height, width) for which it is most, pixels."""
-        a, b, dx, dy = self.a - other.a, self.b - other.b, self.dx - other.dx, self.dy - other.dy
-        return max(math.hypot(a * x - b * y + dx, b * x + a * y + dy) for x in (0, size[1]) for y in (0, size[0]))
-
-
-STANDSTILL = Similarity()
 
 
 class MotionEstimator:

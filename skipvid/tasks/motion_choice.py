@@ -11,7 +11,7 @@ from skipvid.skip.config import SkipConfig
 from skipvid.skip.dense_stretch import saved
 from skipvid.tasks.canvas import Seen
 from skipvid.tasks.look_ahead import LAG
-from skipvid.tasks.motion import STANDSTILL
+from skipvid.tasks.similarity import STANDSTILL
 
 WORTH = 0.12
 """The mean share of the MACs from which on a canvas can gain something: a still camera over a calm scene is never looked at."""

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from skipvid.tasks import turned
 from skipvid.tasks.displaced import PHASES, Source
 from skipvid.tasks.merged import SHARE_BITS, merge_changes
-from skipvid.tasks.motion import STANDSTILL, Similarity
 from skipvid.tasks.shifted import BEFORE, TAPS, UNIT_BITS, shift_picture
+from skipvid.tasks.similarity import STANDSTILL, Similarity
 from skipvid.tasks.turned import places, turn_picture
 
 ROUNDING, ASIDE = 2.0, 0.1

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from skipvid.skip.session import Session
 from skipvid.tasks.crops import StickyRule, whole_frame
-from skipvid.tasks.motion import STANDSTILL, Similarity
 from skipvid.tasks.pose import extent, movement
+from skipvid.tasks.similarity import STANDSTILL, Similarity
 from skipvid.tasks.track import Track, Tracker
 from skipvid.tasks.viewers import Viewer, ViewerPool
 

@@ -13,9 +13,9 @@ from skipvid.skip.picture import Picture
 from skipvid.tasks.areas import Areas, HeldWindows
 from skipvid.tasks.crops import CropWindow, InParts
 from skipvid.tasks.letterbox import Letterbox, Preprocessor
-from skipvid.tasks.motion import STANDSTILL, Similarity
 from skipvid.tasks.picture_task import mean_colour
 from skipvid.tasks.registered_windows import points_between
+from skipvid.tasks.similarity import STANDSTILL, Similarity
 
 SURE = 0.3
 """Score from which a keypoint counts as seen."""

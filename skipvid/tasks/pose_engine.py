@@ -28,11 +28,11 @@ from skipvid.tasks.detect_engine import DetectEngine, DetectStream
 from skipvid.tasks.engine import Engine, spec_with
 from skipvid.tasks.engine_stream import ACTIVITY_STRIDE, Clock, EngineStream
 from skipvid.tasks.join import Patch, join_activity
-from skipvid.tasks.motion import STANDSTILL
 from skipvid.tasks.people import DetectedPeople, Person, PersonInFrame, Pose, PoseOptions
 from skipvid.tasks.pose import PoseTask
 from skipvid.tasks.registered_windows import CameraMotion, RegisteredFrame, in_phase
 from skipvid.tasks.registration import Registration
+from skipvid.tasks.similarity import STANDSTILL
 from skipvid.tasks.viewers import Viewer
 from skipvid.tasks.whole_picture import WholePicture
 

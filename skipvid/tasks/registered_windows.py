@@ -17,10 +17,10 @@ from skipvid.tasks.areas import HeldOut
 from skipvid.tasks.auto_canvas import make_canvas
 from skipvid.tasks.canvas import Seen, Tally
 from skipvid.tasks.displaced import PHASES
-from skipvid.tasks.motion import STANDSTILL, Similarity
 from skipvid.tasks.motion_choice import DENSE_ABOVE
 from skipvid.tasks.moved import draw_changes, move_onto
 from skipvid.tasks.shifted import TAPS
+from skipvid.tasks.similarity import STANDSTILL, Similarity
 
 LOOKED_AT = 640
 """The longer side of the pictures in which motion is looked for, pixels; smaller frames are not enlarged."""

@@ -22,9 +22,9 @@ from skipvid.tasks.canvas import Canvas, Seen, Tally
 from skipvid.tasks.displaced import source_of
 from skipvid.tasks.letterbox import Letterbox, Preprocessor
 from skipvid.tasks.look_ahead import Image
-from skipvid.tasks.motion import STANDSTILL, Similarity
 from skipvid.tasks.motion_choice import DENSE_ABOVE
 from skipvid.tasks.moved import cut_to_frame, to_picture
+from skipvid.tasks.similarity import STANDSTILL, Similarity
 
 T = TypeVar("T", np.float32, np.bool_)
 

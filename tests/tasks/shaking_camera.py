@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skipvid.core.results import Frame
-from skipvid.tasks.motion import Similarity
+from skipvid.tasks.similarity import Similarity
 
 SIZE = (306, 544)
 ROOM = 40

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from shaking_camera import SIZE, scene, seen, shaken
 
 from skipvid.tasks.canvas import CELL, MOST_LOST, RESTS, Canvas
-from skipvid.tasks.motion import STANDSTILL, Similarity
 from skipvid.tasks.moved import ASIDE, KERNELS, ROUNDING, cut_to_frame, draw_changes, move_onto, to_picture
 from skipvid.tasks.shifted import BEFORE, UNIT_BITS
+from skipvid.tasks.similarity import STANDSTILL, Similarity
 
 
 def change(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:

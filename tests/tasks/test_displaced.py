@@ -31,8 +31,8 @@ from skipvid.tasks.displaced import (
     colours_of,
     source_of,
 )
-from skipvid.tasks.motion import Similarity
 from skipvid.tasks.moved import draw_changes, move_onto
+from skipvid.tasks.similarity import Similarity
 from skipvid.video.sources.decoded import Converters, DecodedPicture
 from skipvid.video.sources.orientation import Orientation
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from shaking_camera import scene, seen
 
-from skipvid.tasks.motion import COARSE, STANDSTILL, MotionEstimator, Similarity, _smaller
+from skipvid.tasks.motion import COARSE, MotionEstimator, _smaller
+from skipvid.tasks.similarity import STANDSTILL, Similarity
 
 small = st.floats(-0.05, 0.05)
 shifts = st.floats(-20, 20)

@@ -14,7 +14,6 @@ from shaking_camera import SIZE, scene, seen
 from skipvid.tasks.auto_canvas import AutoCanvas, make_canvas
 from skipvid.tasks.canvas import Canvas, Seen
 from skipvid.tasks.look_ahead import LAG, Image
-from skipvid.tasks.motion import Similarity
 from skipvid.tasks.motion_choice import (
     CALM,
     FIRST_WAIT,
@@ -30,6 +29,7 @@ from skipvid.tasks.motion_choice import (
     WORTH,
     MotionChoice,
 )
+from skipvid.tasks.similarity import Similarity
 
 WHOLE = scene()
 SHAKEN = [seen(WHOLE, 2 * math.sin(2.1 * n), math.cos(1.3 * n)) for n in range(60)]

@@ -18,7 +18,8 @@ from skipvid.tasks.areas import Areas, read_area
 from skipvid.tasks.detect_engine import DetectEngine
 from skipvid.tasks.engine_stream import EngineStream
 from skipvid.tasks.identities import FollowOptions
-from skipvid.tasks.motion import MotionEstimator, Similarity
+from skipvid.tasks.motion import MotionEstimator
+from skipvid.tasks.similarity import Similarity
 
 
 def analysed(engine: DetectEngine, motion: str, given: list[Frame], config: SkipConfig | None = None) -> list[FrameResult]:

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from shaking_camera import SIZE, scene, seen
 
 from skipvid.tasks.crops import CropWindow
-from skipvid.tasks.motion import STANDSTILL, Similarity
 from skipvid.tasks.registered_windows import LOOKED_AT, CameraMotion, RegisteredFrame, WindowView, in_phase, points_between
+from skipvid.tasks.similarity import STANDSTILL, Similarity
 from skipvid.video.sources.decoded import Converters, DecodedPicture
 from skipvid.video.sources.orientation import Orientation
 

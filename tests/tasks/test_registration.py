@@ -15,9 +15,9 @@ from skipvid.core.results import StoredPicture
 from skipvid.skip.picture import Picture
 from skipvid.tasks import canvas
 from skipvid.tasks.letterbox import Letterbox, Preprocessor
-from skipvid.tasks.motion import STANDSTILL
 from skipvid.tasks.moved import move_onto
 from skipvid.tasks.registration import Registration
+from skipvid.tasks.similarity import STANDSTILL
 
 INPUT = (320, 544)
 SMALL, LARGE = (180, 320), (612, 1088)

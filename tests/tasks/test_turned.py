@@ -10,7 +10,7 @@ import pytest
 from shaking_camera import scene
 
 from skipvid.tasks import turned
-from skipvid.tasks.motion import STANDSTILL, Similarity
+from skipvid.tasks.similarity import STANDSTILL, Similarity
 from skipvid.tasks.turned import KERNELS, UNIT_BITS, places, turn_by_numpy, turn_picture
 
 native = pytest.mark.skipif(turn_picture is turn_by_numpy, reason="the extension is not there")
