@@ -186,5 +186,7 @@ def source_of(picture: Image | StoredPicture, size: tuple[int, int]) -> Source |
     height = picture.shape[0] if isinstance(picture, np.ndarray) else picture.height
     if height < LEAST * size[0]:
         return None
-    own = picture if isinstance(picture, np.ndarray) else picture.own_planes()
+    if isinstance(picture, np.ndarray):  # whose pixels may lie in any order, as of a mirrored view
+        return Source(picture if picture.strides[1:] == (3, 1) else np.ascontiguousarray(picture), size)
+    own = picture.own_planes()
     return None if own is None else Source(own, size)

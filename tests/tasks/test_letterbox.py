@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -66,6 +68,22 @@ def test_shrinking_averages_every_pixel(factor: int) -> None:
     pixels = IDENTITY(image, Letterbox.fit(image.shape[:2], (96, 128))).pixels
     means = image.reshape(96, factor, 128, factor, 3).mean((1, 3))
     assert np.abs(pixels - means).max() <= 1
+
+
+@pytest.mark.parametrize("size", [(1080, 1920), (361, 641), (120, 650), (700, 90)])
+def test_shrinking_is_opencv_s_area_average_to_within_a_grey_level(size: tuple[int, int]) -> None:
+    box = Letterbox.fit(size, (96, 160))
+    image = np.random.default_rng(1).integers(0, 256, (*size, 3), np.uint8)
+    expected = cv2.resize(image, box.content_size[::-1], interpolation=cv2.INTER_AREA).astype(np.int16)
+    assert np.abs(IDENTITY(image, box).pixels - expected).max() <= 1
+
+
+@pytest.mark.parametrize("view", [np.s_[::-1], np.s_[:, ::-1], np.s_[..., ::-1], np.s_[::2], np.s_[:, ::2], np.s_[5:, 7:]], ids=str)
+def test_views_in_any_order_are_shrunk_as_their_copies(view: Any) -> None:
+    image = np.random.default_rng(2).integers(0, 256, (600, 800, 3), np.uint8)[view]
+    image.flags.writeable = False
+    box = Letterbox.fit(image.shape[:2], (96, 160))
+    assert np.array_equal(IDENTITY(image, box).pixels, IDENTITY(image.copy(), box).pixels)
 
 
 def test_the_activity_grid_is_cropped_to_the_frame() -> None:
