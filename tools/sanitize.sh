@@ -15,5 +15,5 @@ esac
 [ $# -eq 0 ] || shift
 [ $# -gt 0 ] || set -- tests/skip/cpu tests/skip/test_pictures.py tests/skip/test_session_properties.py tests/video/draw/test_draw_cells.py \
   tests/video/draw/test_draw_lines.py tests/tasks/test_displaced.py tests/tasks/test_shifted.py \
-  tests/tasks/test_patches.py
+  tests/tasks/test_patches.py tests/tasks/test_turned.py tests/tasks/test_merged.py tests/tasks/test_fitting.py
 tools/native_tests.sh "$@"
