@@ -5,7 +5,9 @@
 Sequences with true boxes are looked at through a window that shakes, as in benchmarks/motion.py. The shake begins at another place each
 time, so that the anchor lies at another place of the pixel grid. Beside the canvas stand a canvas that is told the true motion, and a
 camera that stays where the anchor was taken: seen on another grid, small things are found or missed, by whatever network. AP50, the mean
-over the anchors and, in brackets, the standard error of the mean; "lost" is that of the differences to the frames as they are.
+over the anchors and, in brackets, the standard error of the mean; "lost" is that of the differences to the frames as they are. With
+--gated: what is lost, and how many times fewer MACs are executed, with gates on the canvas, by `auto` and without either, the shake
+beginning three frames later each time.
 """
 
 from __future__ import annotations
@@ -14,15 +16,15 @@ import argparse
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import cv2
 import numpy as np
 import torch
-from motion import ROOM, Bench, Clip, Course, chosen, made, shake
+from motion import ROOM, SHOWN, Bench, Clip, Course, chosen, made, shake
 from numpy.typing import NDArray
 from sequences import SEQUENCES
+from sequences import Sequence as Material
 from tables import ResultTable, add_write_option
 
 from skipvid.core.results import Detections, Frame
@@ -85,6 +87,24 @@ def mean_text(values: NDArray[np.float64]) -> str:
     return f"{values.mean():.1f} ({values.std(ddof=1) / np.sqrt(len(values)):.1f})"
 
 
+WAYS = ("none", "canvas", "auto")
+
+
+def gated(bench: Bench, material: Material, options: argparse.Namespace) -> list[str]:
+    """Cells of a row with gates: AP50 of the dense network, and for each of WAYS what is lost to it, and how many times fewer MACs."""
+    rows = []
+    for anchor in range(options.anchors):
+        later = partial(moved_on, shake(options.pixels), 3 * anchor)
+        clip = made(material, Course("", ROOM, later), options.data, options.frames)
+        dense_pass, *passes = (bench.run(clip, way)[0] for way in ("dense", *WAYS))
+        whole, *found = (each.measures()["AP50"](np.ones(len(each.groups), np.int64)) for each in (dense_pass, *passes))
+        rows.append([whole, *(value for each, own in zip(found, passes, strict=True) for value in (whole - each, own.fewer))])
+        print(anchor, *(f"{value:.2f}" for value in rows[-1]), flush=True)
+    whole, *others = np.array(rows).T
+    pairs = zip(others[::2], others[1::2], strict=True)
+    return [mean_text(whole), *(cell for lost, fewer in pairs for cell in (mean_text(lost), f"{fewer.mean():.2f}×"))]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder with sequences/")
@@ -94,11 +114,20 @@ def main() -> None:
     parser.add_argument("--pixels", type=float, default=2.0, help="of the shake, of 640")
     parser.add_argument("--only", nargs="+", default=[""], help="clips whose name holds one of these")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--gated", action="store_true", help="with gates, in place of the dense network on the canvas")
     add_write_option(parser)
     options = parser.parse_args()
     torch.set_num_threads(1)  # it has little to do here, and its threads spin afterwards
     cv2.setNumThreads(1)
-    engine = Bench(SimpleNamespace(**vars(options))).engine  # type: ignore[arg-type]
+    bench = Bench(options)
+    engine, note = bench.engine, f"{options.preset}, shake of {options.pixels:g} px."
+    materials = [each for each in SEQUENCES if chosen(options.only, each.name)]
+    if options.gated:
+        shown = ("clip", "AP50, dense", *(cell for way in WAYS for cell in (f"{SHOWN[way]}: lost", "fewer MACs")))
+        with ResultTable("motion-anchors-gated", shown, options.write, note) as table:
+            for material in materials:
+                table.row(material.name, *gated(bench, material, options))
+        return
     columns = [
         "clip",
         "true boxes",
@@ -110,8 +139,8 @@ def main() -> None:
         "canvas, true motion",
         "lost",
     ]
-    with ResultTable("motion-anchors", columns, options.write, f"{options.preset}, shake of {options.pixels:g} px.") as table:
-        for material in (each for each in SEQUENCES if chosen(options.only, each.name)):
+    with ResultTable("motion-anchors", columns, options.write, note) as table:
+        for material in materials:
             rows = []
             for anchor in range(options.anchors):
                 stays = Course("", ROOM, partial(lambda place, number: place, shake(options.pixels)(anchor)))
