@@ -162,6 +162,12 @@ class Source:
     def __init__(self, picture: Image | StoredPlanes, size: tuple[int, int]) -> None:
         self._picture, self._size = picture, size
 
+    def whole(self) -> Image:
+        """(height, width, 3) uint8, BGR: all of it, where it lies."""
+        out = np.empty((*self._size, 3), np.uint8)
+        self.sample(out, 0, 0)
+        return out
+
     def sample(self, out: Image, x: int, y: int) -> None:
         """Write to out (h, w, 3) uint8, BGR, what lies x and y pixels of the network's picture, times PHASES, beside the frame's corner;
         all of it lies in the frame."""

@@ -83,8 +83,6 @@ def _resized(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.ui
     # Area averaging when shrinking: it also averages sensor noise away, so that less counts as changed.
     source = source_of(image, (height, width))
     if source is not None:  # a tenth of what OpenCV takes
-        averaged = np.empty((height, width, 3), np.uint8)
-        source.sample(averaged, 0, 0)
-        return averaged
+        return source.whole()
     interpolation = cv2.INTER_AREA if height < image.shape[0] else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(image, (width, height), interpolation=interpolation), np.uint8)

@@ -108,8 +108,7 @@ class Registration:
             content = prepared.pixels[: self._size[0], : self._size[1]]
             registered = canvas.register(content, boxes, partial(source_of, picture, self._size))
         else:  # to within a grey level the same, and sooner made: that will do to see how it has moved
-            content = np.empty((*self._size, 3), np.uint8)
-            source.sample(content, 0, 0)
+            content = source.whole()
             registered = canvas.register(content, boxes, lambda: source)
         self._moves = canvas.motion is not STANDSTILL
         if registered is content:
