@@ -68,6 +68,11 @@ def precision(clip: Clip, find: Any) -> float:
         found = find(image)
         if truth is not None:
             add_labelled(outcome, found, truth, "", clip.labels, ([], []))
+    return average_precision(outcome)
+
+
+def average_precision(outcome: Pass) -> float:
+    """Its AP50."""
     return outcome.measures()["AP50"](np.ones(len(outcome.groups), np.int64))
 
 
@@ -82,6 +87,11 @@ def moved_on(at: Callable[[int], Place], by: int, number: int) -> Place:
     return at(number + by)
 
 
+def shaken(material: Material, by: int, options: argparse.Namespace) -> Clip:
+    """Through a window whose shake begins so many frames later."""
+    return made(material, Course("", ROOM, partial(moved_on, shake(options.pixels), by)), options.data, options.frames)
+
+
 def mean_text(values: NDArray[np.float64]) -> str:
     """The mean, and its standard error."""
     return f"{values.mean():.1f} ({values.std(ddof=1) / np.sqrt(len(values)):.1f})"
@@ -94,11 +104,10 @@ def gated(bench: Bench, material: Material, options: argparse.Namespace) -> list
     """Cells of a row with gates: AP50 of the dense network, and for each of WAYS what is lost to it, and how many times fewer MACs."""
     rows = []
     for anchor in range(options.anchors):
-        later = partial(moved_on, shake(options.pixels), 3 * anchor)
-        clip = made(material, Course("", ROOM, later), options.data, options.frames)
+        clip = shaken(material, 3 * anchor, options)
         dense_pass, *passes = (bench.run(clip, way)[0] for way in ("dense", *WAYS))
-        whole, *found = (each.measures()["AP50"](np.ones(len(each.groups), np.int64)) for each in (dense_pass, *passes))
-        rows.append([whole, *(value for each, own in zip(found, passes, strict=True) for value in (whole - each, own.fewer))])
+        whole = average_precision(dense_pass)
+        rows.append([whole, *(value for own in passes for value in (whole - average_precision(own), own.fewer))])
         print(anchor, *(f"{value:.2f}" for value in rows[-1]), flush=True)
     whole, *others = np.array(rows).T
     pairs = zip(others[::2], others[1::2], strict=True)
@@ -146,8 +155,7 @@ def main() -> None:
                 stays = Course("", ROOM, partial(lambda place, number: place, shake(options.pixels)(anchor)))
                 clip = made(material, stays, options.data, options.frames)
                 held = precision(clip, dense(engine))
-                later = partial(moved_on, shake(options.pixels), anchor)
-                clip = made(material, Course("", ROOM, later), options.data, options.frames)
+                clip = shaken(material, anchor, options)
                 ways = (dense(engine), DenseOnCanvas(engine, None).detections, DenseOnCanvas(engine, clip.places).detections)
                 rows.append([held, *(precision(clip, way) for way in ways)])
                 print(anchor, *(f"{value:.1f}" for value in rows[-1]), flush=True)
